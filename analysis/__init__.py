@@ -1,0 +1,1 @@
+"""The measurements: what the networks cost and do, and whether what was published holds."""

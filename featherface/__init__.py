@@ -1,0 +1,54 @@
+"""FeatherFace: a lightweight face detector, and the networks people mean by that name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from featherface.checkpoints import identify, load
+    from featherface.config import CONFIGS, ConfigError, FeatherFaceConfig
+    from featherface.detector import Detector, Face
+    from featherface.errors import InputError
+    from featherface.heads import Outputs
+    from featherface.model import FeatherFace
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first asked for, so that the command line
+# answers --help without waiting for torch.
+_HOMES = {
+    "CONFIGS": "config",
+    "ConfigError": "config",
+    "Detector": "detector",
+    "Face": "detector",
+    "FeatherFace": "model",
+    "FeatherFaceConfig": "config",
+    "InputError": "errors",
+    "Outputs": "heads",
+    "identify": "checkpoints",
+    "load": "checkpoints",
+}
+
+__all__ = [
+    "CONFIGS",
+    "ConfigError",
+    "Detector",
+    "Face",
+    "FeatherFace",
+    "FeatherFaceConfig",
+    "InputError",
+    "Outputs",
+    "identify",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,90 @@
+"""CBAM: a gate per channel, then a gate per position (Woo et al. 2018, "CBAM")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from featherface.config import LEVELS
+
+
+class ChannelGate(nn.Module):
+    """One number in (0, 1) per channel, from the channel's mean and maximum.
+
+    sigmoid(MLP(mean) + MLP(max)); the MLP is C → C // reduction → C with biases and a ReLU.
+
+    Shape: (batch, C, H, W) → (batch, C, 1, 1).
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.mean = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Linear(channels, channels // reduction)
+        self.expand = nn.Linear(channels // reduction, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self._mlp(self.mean(x).flatten(1)) + self._mlp(x.amax((2, 3))))
+        return gate[:, :, None, None]
+
+    def _mlp(self, pooled: Tensor) -> Tensor:
+        y: Tensor = self.expand(F.relu(self.reduce(pooled)))
+        return y
+
+
+class SpatialGate(nn.Module):
+    """One number in (0, 1) per position, from a 7×7 neighbourhood of channel maxima and means.
+
+    Shape: (batch, C, H, W) → (batch, 1, H, W).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.norm = nn.BatchNorm2d(1, momentum=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], dim=1)
+        return torch.sigmoid(self.norm(self.conv(pooled)))
+
+
+class CBAM(nn.Module):
+    """Channel gate, then spatial gate, then ReLU(gated + input).
+
+    The residual and the ReLU around the module are FeatherFace's, not the CBAM paper's.
+
+    Shape: (batch, C, H, W) → the same, and the gates by name.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.channel = ChannelGate(channels, reduction)
+        self.spatial = SpatialGate()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        channel_gate = self.channel(x)
+        gated = x * channel_gate
+        spatial_gate = self.spatial(gated)
+        y = F.relu(gated * spatial_gate + x)
+        return y, {"channel_gate": channel_gate, "spatial_gate": spatial_gate}
+
+
+class Attention(nn.Module):
+    """A CBAM on every level, or, without channels to attend to, the levels as they are."""
+
+    def __init__(self, channels: Sequence[int], reduction: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(CBAM(c, reduction) for c in channels)
+
+    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
+        if not self.levels:
+            return levels, {}
+        outputs: list[Tensor] = []
+        named: dict[str, Tensor] = {}
+        for level, cbam, x in zip(LEVELS, self.levels, levels, strict=True):
+            y, gates = cbam(x)
+            outputs.append(y)
+            named |= {f"{level}.{gate}": value for gate, value in gates.items()}
+        return outputs, named

@@ -1,0 +1,151 @@
+"""What tells one network of the FeatherFace family from another, and the networks with a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from featherface.errors import InputError
+
+Pyramid = Literal["bifpn", "fpn"]
+Attention = Literal["none", "backbone", "pyramid", "both"]
+Context = Literal["none", "plain", "dcnv1", "dcnv2", "ssh", "ssh-dcnv1", "ssh-dcnv2"]
+Shuffle = Literal["none", "free", "bottleneck"]
+ShuffleOrder = Literal["interleave", "deinterleave"]
+
+BACKBONE_CHANNELS = (64, 128, 256)
+"""Channels of the backbone's three outputs (MobileNetV1 at width 0.25)."""
+
+STRIDES = (8, 16, 32)
+"""Pixels of the picture per cell of the levels P3, P4 and P5."""
+
+LEVELS = ("p3", "p4", "p5")
+
+MIN_SIZE = 32
+"""The smallest height and width of an input: one cell of the coarsest level."""
+
+
+class ConfigError(InputError):
+    """A configuration that no network can be built from; the message names the value and why."""
+
+
+@dataclass(frozen=True)
+class FeatherFaceConfig:
+    """One architecture of the family.
+
+    Raises:
+        ConfigError: where a value is of the wrong type or kind, or where two values exclude
+            each other (an SSH context whose channels do not divide by four, a reduction larger
+            than the channels it reduces, a shuffle of an odd number of channels).
+    """
+
+    channels: int = 64  # width of the pyramid and of everything after it
+    pyramid: Pyramid = "bifpn"
+    cells: int = 3  # BiFPN cells in a row; an FPN has none to repeat and ignores it
+    attention: Attention = "both"  # where a CBAM stands on each level: after which block
+    reduction: int = 16  # CBAM's channel MLP is C -> C // reduction -> C
+    context: Context = "ssh-dcnv2"  # one module a level
+    shuffle: Shuffle = "bottleneck"  # "free" has no parameters
+    shuffle_order: ShuffleOrder = "deinterleave"  # the permutation, see featherface.shuffle
+    anchors: int = 2  # anchors a cell
+
+    def __post_init__(self) -> None:
+        for name, least in (("channels", 1), ("cells", 1), ("reduction", 1), ("anchors", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ConfigError(f"{name} (={value!r}) must be an integer")
+            if value < least:
+                raise ConfigError(f"{name} (={value}) must be at least {least}")
+        for name, kinds in _KINDS.items():
+            if getattr(self, name) not in kinds:
+                raise ConfigError(
+                    f"{name} (={getattr(self, name)!r}) must be one of {', '.join(kinds)}"
+                )
+        if self.context.startswith("ssh") and self.channels % 4:
+            raise ConfigError(
+                f"channels (={self.channels}) must be divisible by 4 for context "
+                f"{self.context!r}: its three branches have C/2, C/4 and C/4 channels"
+            )
+        if self.shuffle != "none" and self.channels % 2:
+            raise ConfigError(
+                f"channels (={self.channels}) must be even for shuffle {self.shuffle!r}: "
+                "it exchanges two groups of C/2 channels"
+            )
+        reduced = [*self.first_attention_channels, *self.second_attention_channels]
+        if reduced and self.reduction > min(reduced):
+            raise ConfigError(
+                f"reduction (={self.reduction}) must not exceed the {min(reduced)} channels "
+                f"it reduces with attention {self.attention!r}: C // reduction would be 0"
+            )
+
+    @property
+    def first_attention_channels(self) -> tuple[int, ...]:
+        """Channels of the CBAMs behind the backbone, P3 to P5; empty where there are none."""
+        return BACKBONE_CHANNELS if self.attention in ("backbone", "both") else ()
+
+    @property
+    def second_attention_channels(self) -> tuple[int, ...]:
+        """Channels of the CBAMs behind the pyramid, P3 to P5; empty where there are none."""
+        return (self.channels,) * 3 if self.attention in ("pyramid", "both") else ()
+
+    @property
+    def leaky_slope(self) -> float:
+        """Negative slope inside FPN and SSH: 0.1 up to 64 channels, then 0 (RetinaFace's rule)."""
+        return 0.1 if self.channels <= 64 else 0.0
+
+    @property
+    def variant(self) -> str | None:
+        """The name under which `CONFIGS` holds this architecture, if any."""
+        return next((name for name, config in CONFIGS.items() if config == self), None)
+
+    def difference(self, other: FeatherFaceConfig) -> dict[str, tuple[object, object]]:
+        """The fields in which the two differ, each with (this value, the other's)."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+_KINDS: dict[str, tuple[str, ...]] = {
+    "pyramid": get_args(Pyramid),
+    "attention": get_args(Attention),
+    "context": get_args(Context),
+    "shuffle": get_args(Shuffle),
+    "shuffle_order": get_args(ShuffleOrder),
+}
+
+CONFIGS: dict[str, FeatherFaceConfig] = {
+    # The card's headline total, to the unit: a context that is not deformable, reduction 48.
+    "v1": FeatherFaceConfig(
+        channels=74,
+        cells=2,
+        reduction=48,
+        context="plain",
+        shuffle="free",
+        shuffle_order="interleave",
+    ),
+    # The card as drawn: a predicted offset per tap, no modulation mask.
+    "v1-deformable": FeatherFaceConfig(
+        channels=74,
+        cells=2,
+        reduction=48,
+        context="dcnv1",
+        shuffle="free",
+        shuffle_order="interleave",
+    ),
+    # The code its authors released, at its default configuration.
+    "official": FeatherFaceConfig(),
+    # A published network of 0.489 M parameters: no CBAM, no bottleneck.
+    "no-attention": FeatherFaceConfig(channels=56, cells=2, attention="none", shuffle="free"),
+    # RetinaFace with MobileNet-0.25, the baseline the paper compares with.
+    "retinaface": FeatherFaceConfig(pyramid="fpn", attention="none", context="ssh", shuffle="none"),
+}
+
+
+def config_of(variant: str) -> FeatherFaceConfig:
+    """The configuration of a named variant.
+
+    Raises:
+        ConfigError: for a name that is not in `CONFIGS`.
+    """
+    if variant not in CONFIGS:
+        raise ConfigError(f"variant (={variant!r}) must be one of {', '.join(CONFIGS)}")
+    return CONFIGS[variant]

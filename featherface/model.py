@@ -1,0 +1,98 @@
+"""FeatherFace: seven blocks, in the order of the card."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from featherface.attention import Attention
+from featherface.backbone import Backbone
+from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.context import ContextModules
+from featherface.heads import Heads, Outputs
+from featherface.pyramid import make_pyramid
+from featherface.shuffle import Shuffle
+
+
+class FeatherFace(nn.Module):
+    """A network of the family, with fresh weights; its direct children are the card's blocks.
+
+    Every configuration has all seven children. One that a configuration leaves out (the
+    attention of "no-attention", say) has no parameters and passes its input on.
+
+    Args:
+        config: the architecture, or the name of a variant in `CONFIGS`.
+    """
+
+    def __init__(self, config: FeatherFaceConfig | str) -> None:
+        super().__init__()
+        config = config_of(config) if isinstance(config, str) else config
+        self.config = config
+        self.backbone = Backbone()
+        self.first_attention = Attention(config.first_attention_channels, config.reduction)
+        self.pyramid = make_pyramid(config)
+        self.second_attention = Attention(config.second_attention_channels, config.reduction)
+        self.context = ContextModules(config)
+        self.shuffle = Shuffle(config)
+        self.heads = Heads(config.channels, config.anchors)
+
+    def forward(self, pictures: Tensor) -> Outputs:
+        """What the network says of each anchor.
+
+        Args:
+            pictures: (batch, 3, height, width) float, BGR 0–255 minus `anchors.MEAN_BGR`; height
+                and width from 32 up, not necessarily multiples of 32.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        return self._run(pictures, None)
+
+    def intermediates(self, pictures: Tensor) -> tuple[Outputs, dict[str, Tensor]]:
+        """The same forward pass, with everything on its way by name.
+
+        The names are `BLOCK.LEVEL` for what each block puts out (`backbone.p3`, …,
+        `shuffle.p5`), `first_attention.LEVEL.channel_gate` (batch, C, 1, 1) and
+        `….spatial_gate` (batch, 1, H, W) for the gates of both attentions, and below `context`
+        the deformable convolutions' `offset` (batch, 18, H, W) and `mask` (batch, 9, H, W), as
+        `context.p4.b1.offset` in an SSH context and `context.p4.offset` in a single one.
+        """
+        named: dict[str, Tensor] = {}
+        outputs = self._run(pictures, named)
+        return outputs, named
+
+    def _run(self, pictures: Tensor, named: dict[str, Tensor] | None) -> Outputs:
+        if pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise ValueError(
+                f"pictures (of shape {tuple(pictures.shape)}) must be (batch, 3, height, width)"
+            )
+        height, width = pictures.shape[-2:]
+        if height < MIN_SIZE or width < MIN_SIZE:
+            raise ValueError(
+                f"pictures (of {height}×{width} pixels) must be at least {MIN_SIZE}×{MIN_SIZE}"
+            )
+        levels = self.backbone(pictures)
+        _record(named, "backbone", levels)
+        levels, seen = self.first_attention(levels)
+        _record(named, "first_attention", levels, seen)
+        levels = self.pyramid(levels)
+        _record(named, "pyramid", levels)
+        levels, seen = self.second_attention(levels)
+        _record(named, "second_attention", levels, seen)
+        levels, seen = self.context(levels)
+        _record(named, "context", levels, seen)
+        levels = self.shuffle(levels)
+        _record(named, "shuffle", levels)
+        outputs: Outputs = self.heads(levels)
+        return outputs
+
+
+def _record(
+    named: dict[str, Tensor] | None,
+    block: str,
+    levels: list[Tensor],
+    seen: dict[str, Tensor] | None = None,
+) -> None:
+    if named is None:
+        return
+    named |= {f"{block}.{level}": x for level, x in zip(LEVELS, levels, strict=True)}
+    named |= {f"{block}.{name}": x for name, x in (seen or {}).items()}
