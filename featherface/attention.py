@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featherface.config import LEVELS
+from featherface.config import LEVELS, MeanPooling
 
 
 class ChannelGate(nn.Module):
@@ -16,17 +16,27 @@ class ChannelGate(nn.Module):
 
     sigmoid(MLP(mean) + MLP(max)); the MLP is C → C // reduction → C with biases and a ReLU.
 
+    Args:
+        pooling: which operator takes the mean: adaptive pooling, or a window as large as the
+            input. They sum in different orders, and so round differently; each reference is
+            matched to the last bit with its own.
+
     Shape: (batch, C, H, W) → (batch, C, 1, 1).
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, pooling: MeanPooling = "adaptive") -> None:
         super().__init__()
         self.mean = nn.AdaptiveAvgPool2d(1)
+        self.pooling = pooling
         self.reduce = nn.Linear(channels, channels // reduction)
         self.expand = nn.Linear(channels // reduction, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self._mlp(self.mean(x).flatten(1)) + self._mlp(x.amax((2, 3))))
+        if self.pooling == "window" and not torch.compiler.is_exporting():
+            mean = F.avg_pool2d(x, x.shape[-2:])
+        else:  # torch.export cannot size a window whose edges are symbols
+            mean = self.mean(x)
+        gate = torch.sigmoid(self._mlp(mean.flatten(1)) + self._mlp(x.amax((2, 3))))
         return gate[:, :, None, None]
 
     def _mlp(self, pooled: Tensor) -> Tensor:
@@ -55,28 +65,30 @@ class CBAM(nn.Module):
 
     The residual and the ReLU around the module are FeatherFace's, not the CBAM paper's.
 
-    Shape: (batch, C, H, W) → the same, and the gates by name.
+    Shape: (batch, C, H, W) → the same, and by name `channel_gate` (batch, C, 1, 1),
+    `spatial_gate` (batch, 1, H, W) and `gated`, the input times both.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, pooling: MeanPooling) -> None:
         super().__init__()
-        self.channel = ChannelGate(channels, reduction)
+        self.channel = ChannelGate(channels, reduction, pooling)
         self.spatial = SpatialGate()
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         channel_gate = self.channel(x)
-        gated = x * channel_gate
-        spatial_gate = self.spatial(gated)
-        y = F.relu(gated * spatial_gate + x)
-        return y, {"channel_gate": channel_gate, "spatial_gate": spatial_gate}
+        by_channel = x * channel_gate
+        spatial_gate = self.spatial(by_channel)
+        gated = by_channel * spatial_gate
+        named = {"channel_gate": channel_gate, "spatial_gate": spatial_gate, "gated": gated}
+        return F.relu(gated + x), named
 
 
 class Attention(nn.Module):
     """A CBAM on every level, or, without channels to attend to, the levels as they are."""
 
-    def __init__(self, channels: Sequence[int], reduction: int) -> None:
+    def __init__(self, channels: Sequence[int], reduction: int, pooling: MeanPooling) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(CBAM(c, reduction) for c in channels)
+        self.levels = nn.ModuleList(CBAM(c, reduction, pooling) for c in channels)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
         if not self.levels:

@@ -12,6 +12,7 @@ Attention = Literal["none", "backbone", "pyramid", "both"]
 Context = Literal["none", "plain", "dcnv1", "dcnv2", "ssh", "ssh-dcnv1", "ssh-dcnv2"]
 Shuffle = Literal["none", "free", "bottleneck"]
 ShuffleOrder = Literal["interleave", "deinterleave"]
+MeanPooling = Literal["adaptive", "window"]
 
 BACKBONE_CHANNELS = (64, 128, 256)
 """Channels of the backbone's three outputs (MobileNetV1 at width 0.25)."""
@@ -48,6 +49,7 @@ class FeatherFaceConfig:
     shuffle: Shuffle = "bottleneck"  # "free" has no parameters
     shuffle_order: ShuffleOrder = "deinterleave"  # the permutation, see featherface.shuffle
     anchors: int = 2  # anchors a cell
+    mean_pooling: MeanPooling = "adaptive"  # CBAM's mean; differs in rounding alone
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("cells", 1), ("reduction", 1), ("anchors", 1)):
@@ -110,6 +112,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "context": get_args(Context),
     "shuffle": get_args(Shuffle),
     "shuffle_order": get_args(ShuffleOrder),
+    "mean_pooling": get_args(MeanPooling),
 }
 
 CONFIGS: dict[str, FeatherFaceConfig] = {
@@ -121,6 +124,7 @@ CONFIGS: dict[str, FeatherFaceConfig] = {
         context="plain",
         shuffle="free",
         shuffle_order="interleave",
+        mean_pooling="window",
     ),
     # The card as drawn: a predicted offset per tap, no modulation mask.
     "v1-deformable": FeatherFaceConfig(
@@ -130,6 +134,7 @@ CONFIGS: dict[str, FeatherFaceConfig] = {
         context="dcnv1",
         shuffle="free",
         shuffle_order="interleave",
+        mean_pooling="window",
     ),
     # The code its authors released, at its default configuration.
     "official": FeatherFaceConfig(),

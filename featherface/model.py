@@ -28,9 +28,13 @@ class FeatherFace(nn.Module):
         config = config_of(config) if isinstance(config, str) else config
         self.config = config
         self.backbone = Backbone()
-        self.first_attention = Attention(config.first_attention_channels, config.reduction)
+        self.first_attention = Attention(
+            config.first_attention_channels, config.reduction, config.mean_pooling
+        )
         self.pyramid = make_pyramid(config)
-        self.second_attention = Attention(config.second_attention_channels, config.reduction)
+        self.second_attention = Attention(
+            config.second_attention_channels, config.reduction, config.mean_pooling
+        )
         self.context = ContextModules(config)
         self.shuffle = Shuffle(config)
         self.heads = Heads(config.channels, config.anchors)
@@ -52,7 +56,8 @@ class FeatherFace(nn.Module):
 
         The names are `BLOCK.LEVEL` for what each block puts out (`backbone.p3`, …,
         `shuffle.p5`), `first_attention.LEVEL.channel_gate` (batch, C, 1, 1) and
-        `….spatial_gate` (batch, 1, H, W) for the gates of both attentions, and below `context`
+        `….spatial_gate` (batch, 1, H, W) for the gates of both attentions, `….gated` for the
+        input times both gates (before the residual), and below `context`
         the deformable convolutions' `offset` (batch, 18, H, W) and `mask` (batch, 9, H, W), as
         `context.p4.b1.offset` in an SSH context and `context.p4.offset` in a single one.
         """

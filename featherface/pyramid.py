@@ -91,7 +91,8 @@ class SeparableConv(nn.Module):
         self.norm = _norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.pointwise(self.depthwise(F.silu(x))))
+        swish = x * torch.sigmoid(x)  # F.silu would round differently from the references
+        y: Tensor = self.norm(self.pointwise(self.depthwise(swish)))
         return y
 
 
