@@ -228,13 +228,9 @@ def _unpickle(path: Path) -> object:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    # torch leads with advice on how to load anyway; what is wrong comes last.
-    for line in text.splitlines():
-        if "WeightsUnpickler error:" in line:
-            text = line.split("WeightsUnpickler error:", 1)[1]
-            break
-    return text.strip().splitlines()[0][:160]
+    # torch leads with advice on how to load anyway; what is wrong comes after this marker.
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    return text.splitlines()[0].strip()[:160] if text else type(error).__name__
 
 
 def _tensors_of(path: Path, loaded: object) -> dict[str, Tensor]:

@@ -1,0 +1,338 @@
+"""A picture in, the faces on it out."""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import nms
+
+from featherface import checkpoints
+from featherface.anchors import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
+from featherface.config import MIN_SIZE
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.pictures import Picture, PictureError, RGBArray, describe, read_picture
+
+FloatArray = npt.NDArray[np.float32]
+
+MAX_NETWORK_PIXELS = 2**25
+"""The largest input the network is given, in pixels (8192 × 4096, say).
+
+A forward pass of these networks on a CPU takes 75 to 100 bytes of memory for each pixel, so that
+this one takes some three gigabytes.
+"""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face that was found; places are in pixels of the upright original picture.
+
+    x grows to the right and y downwards, from the upper left corner of the upper left pixel.
+    """
+
+    box: tuple[float, float, float, float]
+    """x1, y1, x2, y2: left, top, right, bottom. As in the official protocol it is not clipped:
+    the box of a face at the edge may leave the picture."""
+    score: float
+    """How sure the network is, from 0 to 1."""
+    landmarks: tuple[tuple[float, float], ...]
+    """Five (x, y): the left eye, the right eye, the tip of the nose, the left corner of the mouth
+    and the right one; left and right as seen in the picture."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: `box` (4 numbers), `score`, `landmarks` (5 pairs)."""
+        return {
+            "box": list(self.box),
+            "score": self.score,
+            "landmarks": [list(point) for point in self.landmarks],
+        }
+
+
+class Detections(NamedTuple):
+    """The same faces as arrays, by falling score; see `Face` for units and order."""
+
+    boxes: FloatArray  # (n, 4)
+    scores: FloatArray  # (n,)
+    landmarks: FloatArray  # (n, 5, 2)
+
+
+class NetworkInput(NamedTuple):
+    """A picture as a network takes it, and the way back."""
+
+    pixels: FloatArray
+    """(1, 3, height, width): blue, green, red from 0 to 255, minus `anchors.MEAN_BGR`."""
+    scale: tuple[float, float]
+    """Pixels of the original picture per pixel of this one, in x and in y."""
+
+
+class RawDetections(NamedTuple):
+    """What a network says of each of the N anchors of one picture, in their order."""
+
+    boxes: FloatArray  # (N, 4), encoded
+    scores: FloatArray  # (N,), after the softmax
+    landmarks: FloatArray  # (N, 10), encoded
+
+
+Network = Callable[[FloatArray], RawDetections]
+"""The step between `preprocess` and `postprocess`, the only one that depends on a runtime."""
+
+
+class TorchNetwork:
+    """A `Network`: the model as it is, in PyTorch.
+
+    Args:
+        model: is copied, so that neither its mode nor its device changes.
+    """
+
+    def __init__(self, model: FeatherFace, device: torch.device) -> None:
+        self.device = device
+        self.model = copy.deepcopy(model).eval().float().to(device)
+
+    def __call__(self, pixels: FloatArray) -> RawDetections:
+        with torch.inference_mode():
+            outputs = self.model(torch.from_numpy(pixels).to(self.device))
+            scores = outputs.logits.softmax(-1)[0, :, 1]
+            arrays = (x.cpu().numpy() for x in (outputs.boxes[0], scores, outputs.landmarks[0]))
+            return RawDetections(*arrays)
+
+
+class Detector:
+    """Finds faces, as the official test protocol does: `detector(picture)` → list of `Face`.
+
+    Args:
+        weights: the name of published weights, a checkpoint (see `featherface.load`), or a model,
+            of which the detector takes a copy.
+        score_threshold: a face must score more than this; 0 ≤ … < 1.
+        nms_threshold: of two boxes whose intersection over union is larger, the one with the
+            lower score is dropped; from 0 to 1.
+        size: of the picture at the network, in pixels: `None` for its original size, as the
+            official protocol has it; the longer side, keeping the aspect ratio up to rounding;
+            or (height, width) exactly. At least 32. Whatever it is, faces are found in
+            coordinates of the original.
+        max_faces: keep only so many, the best.
+        device: where the network runs; `None` for CUDA where there is one, else the CPU.
+
+    Attributes:
+        network: the `Network` that is called.
+
+    Raises:
+        InputError: for an argument outside of these, one clear line.
+        CheckpointError: for weights that cannot be had or used (an `InputError` too).
+    """
+
+    network: Network
+
+    def __init__(
+        self,
+        weights: str | Path | FeatherFace = "official",
+        *,
+        score_threshold: float = 0.02,
+        nms_threshold: float = 0.4,
+        size: int | tuple[int, int] | None = None,
+        max_faces: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.score_threshold = _fraction("score_threshold", score_threshold)
+        if self.score_threshold == 1:
+            raise InputError("score_threshold (=1) must be below 1: no score exceeds it")
+        self.nms_threshold = _fraction("nms_threshold", nms_threshold)
+        self.size = _checked_size(size)
+        self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
+        where = _checked_device(device)
+        if isinstance(weights, FeatherFace):
+            model = weights
+        elif isinstance(weights, str | Path):
+            model = checkpoints.load(weights)
+        else:
+            raise InputError(
+                f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
+            )
+        self.config = model.config
+        self.network = TorchNetwork(model, where)
+
+    def __call__(self, picture: Picture, *, bgr: bool = False) -> list[Face]:
+        """The faces on a picture, by falling score.
+
+        Args:
+            picture: a path, a PIL image, an array or a tensor; `featherface.pictures.read_picture`
+                says which types, shapes and ranges, and what `bgr` is for.
+
+        Raises:
+            PictureError: for a picture that cannot be read or used.
+        """
+        found = self.detect_arrays(picture, bgr=bgr)
+        return [
+            Face(box=tuple(box), score=score, landmarks=tuple((x, y) for x, y in landmarks))
+            for box, score, landmarks in zip(*(array.tolist() for array in found), strict=True)
+        ]
+
+    def detect_arrays(self, picture: Picture, *, bgr: bool = False) -> Detections:
+        """The same as arrays, for many pictures in a row."""
+        name = describe(picture)
+        prepared = preprocess(read_picture(picture, bgr=bgr), self.size, name=name)
+        height, width = prepared.pixels.shape[-2:]
+        try:
+            raw = self.network(prepared.pixels)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise PictureError(
+                f"{name}: too little memory for {width}×{height} pixels; a smaller size= takes less"
+            ) from error
+        found = postprocess(
+            raw,
+            _anchors(height, width, self.config.anchors),
+            (width * prepared.scale[0], height * prepared.scale[1]),
+            score_threshold=self.score_threshold,
+            nms_threshold=self.nms_threshold,
+            max_faces=self.max_faces,
+        )
+        if not all(np.isfinite(array).all() for array in (raw.scores, *found)):
+            raise InputError(
+                f"{name}: the network's answer is not finite; its weights are unusable"
+            )
+        return found
+
+
+def preprocess(
+    picture: RGBArray, size: int | tuple[int, int] | None = None, *, name: str = "picture"
+) -> NetworkInput:
+    """Official pre-processing: BGR minus the mean, unscaled, at the size asked for.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+        size: see `Detector`.
+        name: what an error message calls the picture.
+
+    Where a side is shorter than the 32 pixels that the networks need, it is padded at the right
+    or the bottom with the mean colour, which is zero after the subtraction: coordinates stay.
+
+    Raises:
+        PictureError: for more than `MAX_NETWORK_PIXELS`.
+    """
+    height, width = picture.shape[:2]
+    new_height, new_width = _resized(height, width, size)
+    padded = (max(new_height, MIN_SIZE), max(new_width, MIN_SIZE))
+    if math.prod(padded) > MAX_NETWORK_PIXELS:
+        raise PictureError(
+            f"{name}: {padded[1]}×{padded[0]} pixels are more than the {MAX_NETWORK_PIXELS:,} the "
+            "network takes at once; give a smaller size=, say size=2048"
+        )
+    if (new_height, new_width) != (height, width):
+        # Pillow's bilinear filter. Enlarging, it is cv2.INTER_LINEAR up to the rounding to 8 bits.
+        # Reducing, it averages all the pixels under one of the result, where INTER_LINEAR looks at
+        # four of them whatever the factor, and turns detail into noise. The official protocol
+        # reduces nothing, so that there is nothing to be equal to.
+        resized = Image.fromarray(picture).resize(
+            (new_width, new_height), Image.Resampling.BILINEAR
+        )
+        picture = np.asarray(resized)
+    pixels = np.zeros((1, 3, *padded), dtype=np.float32)
+    for channel, mean in enumerate(MEAN_BGR):
+        inner = pixels[0, channel, :new_height, :new_width]
+        np.subtract(picture[:, :, 2 - channel], np.float32(mean), out=inner)
+    return NetworkInput(pixels, (width / new_width, height / new_height))
+
+
+def postprocess(
+    raw: RawDetections,
+    anchors: Tensor,
+    extent: tuple[float, float],
+    *,
+    score_threshold: float,
+    nms_threshold: float,
+    max_faces: int | None = None,
+) -> Detections:
+    """Official post-processing: score above the threshold, decode, non-maximum suppression.
+
+    Args:
+        anchors: (N, 4), see `featherface.anchors.make_anchors`.
+        extent: width and height of the network's input, in the pixels wanted.
+
+    The official code counts a box from pixel 3 to pixel 5 as three wide in its non-maximum
+    suppression; `torchvision.ops.nms`, as here, as two.
+    """
+    kept = np.flatnonzero(raw.scores > score_threshold)
+    # Filtered first: of the tens of thousands of anchors, hundreds are decoded.
+    chosen = anchors[torch.from_numpy(kept)]
+    scores = torch.from_numpy(raw.scores[kept])
+    x_y = torch.tensor(extent, dtype=torch.float32)
+    boxes = decode_boxes(torch.from_numpy(raw.boxes[kept]), chosen) * x_y.repeat(2)
+    best = nms(boxes, scores, nms_threshold)[:max_faces]  # sorted by falling score
+    landmarks = decode_landmarks(torch.from_numpy(raw.landmarks[kept])[best], chosen[best]) * x_y
+    return Detections(boxes[best].numpy(), scores[best].numpy(), landmarks.numpy())
+
+
+@lru_cache(maxsize=8)  # at most eight times 11 MB, at MAX_NETWORK_PIXELS
+def _anchors(height: int, width: int, anchors: int) -> Tensor:
+    return make_anchors(height, width, anchors)
+
+
+def _resized(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    if size is None:
+        return height, width
+    if isinstance(size, tuple):
+        return size
+    factor = size / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+    if size is None:
+        return None
+    if not isinstance(size, tuple | list):
+        return _integer("size", size, MIN_SIZE)
+    if len(size) != 2:
+        raise InputError(f"size (={size!r}) must be one number, or height and width")
+    height, width = (_integer("size", side, MIN_SIZE) for side in size)
+    if height * width > MAX_NETWORK_PIXELS:
+        raise InputError(
+            f"size (={height}, {width}) is {height * width:,} pixels, more than the "
+            f"{MAX_NETWORK_PIXELS:,} the network takes at once"
+        )
+    return height, width
+
+
+def _integer(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool):
+        raise InputError(f"{name} (={value!r}) must be an integer")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(f"{name} (={value!r}) must be an integer") from error
+    if number < least:
+        raise InputError(f"{name} (={number}) must be at least {least}")
+    return number
+
+
+def _fraction(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise InputError(f"{name} (={value!r}) must be a number from 0 to 1")
+    return float(value)
+
+
+def _checked_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        with warnings.catch_warnings():
+            # A driver too old for this PyTorch is reported, and then means the CPU.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.cuda")
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        checked = torch.device(device)
+        torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
+    return checked

@@ -1,0 +1,262 @@
+"""Reading a picture, whatever it comes as, into one form: RGB, 8 bits, upright."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
+
+from featherface.errors import InputError
+
+Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | Tensor
+"""What `read_picture` takes."""
+
+RGBArray = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8: red, green, blue."""
+
+MAX_PIXELS = 150_000_000
+"""The largest picture that is read. In memory it takes about 11 bytes a pixel on the way."""
+
+# Encapsulated PostScript is a program. Pillow would hand it to a Ghostscript it finds on the
+# machine, so that the result would depend on the machine.
+_NOT_PICTURES = {"EPS"}
+
+# What brings a picture upright, by its EXIF orientation (EXIF 2.32, tag 274); 1 is upright.
+_UPRIGHT: dict[int, Callable[[RGBArray], RGBArray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+# Where an application configures no logging, Python prints the decoders' complaints on stderr.
+# They say less than the PictureError that follows; the application's own handlers still get them.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class PictureError(InputError):
+    """A picture that cannot be read or used; the message names it and what is wrong."""
+
+
+def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
+    """The pixels of a picture.
+
+    Args:
+        picture: one of
+
+            - a file (`str` or path) in any raster format that Pillow reads; the first frame of an
+              animation, the first page of a document;
+            - a `PIL.Image.Image` of any mode, with its current frame;
+            - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4);
+            - a tensor (H, W), (1, H, W), (3, H, W) or (4, H, W), on any device.
+        bgr: the channels of an *array or tensor* are blue, green, red(, alpha), as OpenCV has
+            them, instead of red, green, blue(, alpha). Files and `PIL` pictures say themselves.
+
+    Values are uint8 (0–255), uint16 (0–65535, of which the high byte counts, as where libpng
+    reduces 16 bits to 8) or floating point (0–1, rounded to the nearest of 256 levels). Nothing
+    is guessed from the values: any other type or range is an error. Pillow's mode "I;16" is
+    uint16, "F" floating point; so is "I" uint16, but where its largest value is between 1 and
+    255 it is refused, since Pillow's own conversions put 8 bits there.
+
+    Alpha is dropped, not blended (as `cv2.imread` does); palettes, greyscale, CMYK and other
+    colour spaces become RGB by Pillow's conversion, without colour profiles. The EXIF (or XMP)
+    orientation is applied, as `cv2.imread` does; damaged EXIF counts as none.
+
+    Returns:
+        (height, width, 3) uint8 RGB, contiguous. It may share memory with an array given.
+
+    Raises:
+        PictureError: for what is none of these, holds no pixels or more than `MAX_PIXELS`, or
+            cannot be read to its end.
+    """
+    name = describe(picture)
+    if isinstance(picture, str | os.PathLike):
+        array = _read_file(Path(os.fsdecode(picture)), name)
+    elif isinstance(picture, Image.Image):
+        with _decoding(name):
+            array = _from_pil(picture, name)
+    elif isinstance(picture, np.ndarray):
+        array = _from_array(picture, name, bgr=bgr)
+    elif isinstance(picture, Tensor):
+        array = _from_array(_channels_last(picture, name), name, bgr=bgr)
+    else:
+        raise PictureError(
+            f"{name}: not a picture (a path, a PIL image, a numpy array or a torch tensor)"
+        )
+    return np.ascontiguousarray(array)
+
+
+def describe(picture: object) -> str:
+    """What an error message calls a picture, in one line: its file, or what it is."""
+    if isinstance(picture, str | os.PathLike):
+        return _printable(os.fsdecode(picture))
+    if isinstance(picture, Image.Image):
+        file = getattr(picture, "filename", "")
+        return _printable(os.fsdecode(file)) if file else f"picture of mode {picture.mode!r}"
+    if isinstance(picture, np.ndarray):
+        return f"array of shape {picture.shape}, {picture.dtype}"
+    if isinstance(picture, Tensor):
+        return f"tensor of shape {tuple(picture.shape)}, {picture.dtype}".replace("torch.", "")
+    return f"object of type {type(picture).__name__}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() and text.strip() else repr(text)
+
+
+def _read_file(path: Path, name: str) -> RGBArray:
+    # A pipe would block and a device might never end: Pillow is given regular files only.
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise PictureError(f"{name}: {error.strerror}") from error
+    except ValueError as error:  # a null character
+        raise PictureError(f"{name}: {error}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise PictureError(f"{name}: a folder, not a picture")
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError(f"{name}: not a regular file")
+    if found.st_size == 0:
+        raise PictureError(f"{name}: an empty file")
+    with _decoding(name):
+        Image.init()  # otherwise formats beyond the most common are unknown until one is met
+        formats = [kind for kind in Image.OPEN if kind not in _NOT_PICTURES]
+        with Image.open(path, formats=formats) as image:
+            return _from_pil(image, name)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Pillow's failures as one line, and its warnings about a file kept off the screen."""
+    try:
+        with warnings.catch_warnings():
+            # Bytes out of place in metadata and the like: the picture is read or refused below.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            # Pillow warns of half our limit, and refuses what is beyond.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name}: not a picture in a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{name}: too large: {_reason(error)}") from error
+    except Exception as error:
+        # What a decoder raises on damaged bytes is not documented and differs by format:
+        # OSError, SyntaxError, struct.error, IndexError, zlib.error and more.
+        raise PictureError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(reason.split())
+
+
+def _from_pil(image: Image.Image, name: str) -> RGBArray:
+    _require_pixels(image.height, image.width, name)  # before anything is decoded
+    image.load()
+    # After decoding, since a PNG may say it at its end, and since Pillow turns a TIFF itself.
+    orientation = _orientation(image)
+    array = _pixels(image, name)
+    return _UPRIGHT[orientation](array) if orientation in _UPRIGHT else array
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, struct.error):
+        return 1  # not EXIF at all. The pixels are sound, and every viewer shows them as they are.
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _pixels(image: Image.Image, name: str) -> RGBArray:
+    if image.mode == "I":
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        if low < 0 or high > 65535 or 0 < high < 256:
+            raise PictureError(
+                f"{name}: mode 'I' with values {low}–{high}, neither black nor 16-bit greyscale"
+            )
+        return _from_array(values.astype(np.uint16), name)
+    if image.mode == "F" or image.mode.startswith("I;16"):
+        return _from_array(np.asarray(image), name)
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("P", "PA", "RGBa"):
+        # Not straight to RGB: that would keep RGBa's colours multiplied by alpha, and look for
+        # the transparent entry of a palette.
+        image = image.convert("RGBA")
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _channels_last(tensor: Tensor, name: str) -> npt.NDArray[Any]:
+    """(H, W) or (C, H, W) → (H, W) or (H, W, C)."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise PictureError(f"{name}: not a dense tensor with values")
+    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3, 4)):
+        raise PictureError(f"{name}: must be (H, W), or (C, H, W) with 1, 3 or 4 channels")
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:  # numpy has none
+        tensor = tensor.float()
+    if tensor.ndim == 3:
+        tensor = tensor.permute(1, 2, 0)
+    return tensor.resolve_conj().resolve_neg().numpy()
+
+
+def _from_array(array: npt.NDArray[Any], name: str, *, bgr: bool = False) -> RGBArray:
+    array = np.asarray(array)  # what a subclass adds, such as a mask, does not count
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise PictureError(f"{name}: must be (H, W), or (H, W, C) with 1, 3 or 4 channels")
+    _require_pixels(array.shape[0], array.shape[1], name)
+    colours = _to_8_bits(array[:, :, :3], name)
+    if colours.shape[2] == 1:
+        return np.repeat(colours, 3, axis=2)
+    return colours[:, :, ::-1] if bgr else colours
+
+
+def _to_8_bits(values: npt.NDArray[Any], name: str) -> RGBArray:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # of either byte order
+        return (values >> 8).astype(np.uint8)
+    if values.dtype.kind != "f":
+        raise PictureError(f"{name}: values must be uint8, uint16, or floating point from 0 to 1")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused just below
+        # At least 32 bits, so that every k / 255 in half precision finds its way back to k.
+        levels = np.rint(
+            values * np.float32(255) if values.itemsize > 2 else np.float32(values) * 255
+        )
+    # Compared as a whole and after rounding: NaN fails it, an overshoot below half a level passes.
+    if not ((levels >= 0) & (levels <= 255)).all():
+        raise PictureError(
+            f"{name}: floating-point values must be from 0 to 1, "
+            f"not from {values.min()} to {values.max()}"
+        )
+    return levels.astype(np.uint8)
+
+
+def _require_pixels(height: int, width: int, name: str) -> None:
+    if height < 1 or width < 1:
+        raise PictureError(f"{name}: has no pixels ({width}×{height})")
+    if height * width > MAX_PIXELS:
+        raise PictureError(
+            f"{name}: {width}×{height} = {width * height:,} pixels, more than the "
+            f"{MAX_PIXELS:,} that are read; make it smaller first"
+        )

@@ -1,0 +1,27 @@
+"""What the tests share: the folder of real data, where there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of published weights, reference outputs and WIDER FACE; skips without it."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("FEATHERFACE_SHARED", default))
+    if not folder.is_dir():
+        pytest.skip(f"real data is not here: {folder} (FEATHERFACE_SHARED names the folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(shared: Path) -> Path:
+    """The folder of published checkpoints; skips without it."""
+    folder = shared / "weights"
+    if not folder.is_dir():
+        pytest.skip(f"published checkpoints are not here: {folder}")
+    return folder
