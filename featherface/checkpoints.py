@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -196,7 +198,7 @@ def _open(path: Path) -> tuple[str, dict[str, str], dict[str, Tensor]]:
     """Format, metadata and named tensors of a file."""
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(16)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not start:
@@ -208,29 +210,36 @@ def _open(path: Path) -> tuple[str, dict[str, str], dict[str, Tensor]]:
                 return "safetensors", metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{path}: damaged safetensors file: {error}") from error
-    return "pytorch", {}, _tensors_of(path, _unpickle(path))
+    return "pytorch", {}, _tensors_of(path, _unpickle(path, start))
 
 
-def _unpickle(path: Path) -> object:
+def _unpickle(path: Path, start: bytes) -> object:
+    if start.startswith(b"version ht"):
+        raise CheckpointError(f"{path}: a Git LFS pointer, not the checkpoint it points to")
+    if not start.startswith((b"PK", b"\x80")):
+        raise CheckpointError(f"{path}: not a PyTorch checkpoint: it begins with {start[:8]!r}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about pickle protocols; what matters is raised
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "WeightsUnpickler" in str(error) or "weights_only" in str(error):
-            raise CheckpointError(
-                f"{path}: refused: not a plain file of tensors, and reading the rest could run "
-                f"code ({_first_line(error)})"
-            ) from error
-        raise CheckpointError(f"{path}: damaged: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{path}: refused, as reading it could run code: more than plain tensors is in it "
+            f"({_reason(error)})"
+        ) from error
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise CheckpointError(
-            f"{path}: not a PyTorch checkpoint, or a damaged one ({_first_line(error)})"
+            f"{path}: a damaged checkpoint, or none of PyTorch's ({_reason(error)})"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    # torch leads with advice on how to load anyway; what is wrong comes after this marker.
+def _reason(error: Exception) -> str:
+    """What torch says is wrong, without its advice on how to load the file all the same."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
-    return text.splitlines()[0].strip()[:160] if text else type(error).__name__
+    wanted = re.search(r"GLOBAL (\S+) was not an allowed", text)
+    if wanted:
+        return f"it asks for {wanted[1]}"
+    return re.split(r"\.\s|\n", text)[0][:160] if text else type(error).__name__
 
 
 def _tensors_of(path: Path, loaded: object) -> dict[str, Tensor]:
