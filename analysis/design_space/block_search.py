@@ -1,0 +1,117 @@
+"""Which settings of one block give a published number of parameters for that block, if any do.
+
+A block is asked by itself, whatever the rest of the network is like, so that a figure that no
+setting gives is impossible for the block in every network of the space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.design_space import closed_form
+from analysis.design_space.space import KINDS, SPACE, Grid, Space, legal
+from featherface.config import BACKBONE_CHANNELS, MIN_SIZE
+from featherface.errors import InputError
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "backbone": (),
+    "first_attention": ("reduction",),
+    "pyramid": ("channels", "pyramid", "cells"),
+    "second_attention": ("channels", "reduction"),
+    "context": ("channels", "context"),
+    "shuffle": ("channels", "shuffle"),
+    "heads": ("channels", "anchors"),
+}
+"""The fields that the parameters of a block depend on."""
+
+ALL_INTEGERS = replace(
+    SPACE,
+    channels=tuple(range(1, max(SPACE.channels) + 1)),
+    pyramid=KINDS["pyramid"],
+    reduction=tuple(range(1, max(SPACE.channels) + 1)),
+    shuffle=KINDS["shuffle"],
+)
+"""The ranges of `SPACE` without the gaps, and with both pyramids: a block has few settings."""
+
+
+def search_block(
+    block: str,
+    params: int,
+    reading: str = "parameters",
+    inputs: Sequence[int] = BACKBONE_CHANNELS,
+    space: Space = ALL_INTEGERS,
+) -> dict[str, Any]:
+    """Every setting of a block with exactly that many parameters, and the nearest.
+
+    Args:
+        block: its name, see `analysis.design_space.closed_form.BLOCKS`.
+        params: the number asked for.
+        reading: what counts as a parameter, one of `analysis.design_space.closed_form.READINGS`.
+        inputs: channels of the backbone's three levels, which the first attention and the
+            pyramid depend on.
+        space: the ranges of the fields.
+
+    Returns:
+        `block`, `asked`, `reading`, `inputs`, `looked_at` (settings of the block), `settings`
+        (those with that number: dicts of the fields in `SETTINGS`), and `nearest`, the setting
+        next to it with its `params` and the `difference`.
+
+    Raises:
+        InputError: for an unknown block or reading, or where no setting is possible.
+    """
+    if block not in SETTINGS:
+        raise InputError(f"unknown block {block!r}: it must be one of {', '.join(SETTINGS)}")
+    grid = Grid(_only(block, space))
+    grid.check_range(MIN_SIZE, MIN_SIZE)
+    on_backbone = {"inputs": inputs} if block in ("first_attention", "pyramid") else {}
+    numbers, counts = [], []
+    for first, shape, combinations in grid.blocks(_BLOCK):
+        allowed = np.broadcast_to(legal(combinations, inputs), shape)
+        count = closed_form.count(closed_form.LAYERS[block](combinations, **on_backbone), reading)
+        numbers.append(first + np.flatnonzero(allowed))
+        counts.append(np.broadcast_to(count, shape)[allowed])
+    number, count = np.concatenate(numbers), np.concatenate(counts)
+    if not count.size:
+        raise InputError(f"no setting of {block} is possible in this design space")
+
+    def settings(which: NDArray[np.int64]) -> list[dict[str, Any]]:
+        return [{k: v[k] for k in SETTINGS[block]} for v in grid.describe(number[which])]
+
+    nearest = int(np.argmin(np.abs(count - params)))
+    return {
+        "block": block,
+        "asked": params,
+        "reading": reading,
+        "inputs": list(inputs),
+        "looked_at": int(count.size),
+        "settings": settings(np.flatnonzero(count == params)),
+        "nearest": {
+            **settings(np.asarray([nearest]))[0],
+            "params": int(count[nearest]),
+            "difference": int(count[nearest]) - params,
+        },
+    }
+
+
+def _only(block: str, space: Space) -> Space:
+    """The space with the block's own fields, and one value for each that it does not depend on."""
+    attention = {"first_attention": ("backbone",), "second_attention": ("pyramid",)}
+    plain: dict[str, tuple[Any, ...]] = {
+        "channels": (4,),  # any that every block accepts
+        "pyramid": ("bifpn",),
+        "cells": (1,),
+        "attention": attention.get(block, ("none",)),
+        "reduction": (1,),
+        "context": ("none",),
+        "shuffle": ("none",),
+        "anchors": (1,),
+    }
+    return Space(**plain | {name: getattr(space, name) for name in SETTINGS[block]})
+
+
+_BLOCK = 1 << 20  # settings at a time

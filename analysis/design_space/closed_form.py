@@ -1,0 +1,351 @@
+"""Parameters and MACs of every architecture of the family, by arithmetic alone.
+
+Nothing here builds a network or reads one: each block is written out as its layers, each layer
+as the number of its weights, of its other parameters, and of the positions its weights are
+applied at. It is thereby a second, independent count of what `featherface` builds, and, being
+NumPy arithmetic, one that takes a million architectures as readily as one.
+
+Conventions:
+
+* parameters: everything trainable (`sum(p.numel() for p in model.parameters())`): weights,
+  biases, the scale and shift of each normalisation, the fusion scalars of a BiFPN. Running
+  statistics are buffers and do not count.
+* MACs: multiply-accumulates of convolutions, linear layers and deformable kernels for one
+  picture. A bias, a normalisation, an activation, pooling, upsampling, a fusion and the bilinear
+  sampling of a deformable convolution are not MACs. CBAM's linear layers are applied twice, to
+  the mean and to the maximum.
+* a level of stride s has ⌈height / s⌉ × ⌈width / s⌉ positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.config import BACKBONE_CHANNELS, MIN_SIZE, STRIDES, FeatherFaceConfig
+from featherface.errors import InputError
+
+Integers: TypeAlias = "int | NDArray[Any]"
+Kinds: TypeAlias = "str | NDArray[Any]"
+Kind = Literal["conv", "linear", "deformable_kernel", "offset_and_mask_conv"]
+Item = Literal[Kind, "sampling"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+BLOCKS = (
+    "backbone",
+    "first_attention",
+    "pyramid",
+    "second_attention",
+    "context",
+    "shuffle",
+    "heads",
+)
+"""The blocks in the order of the network; the model's children have the same names."""
+
+TWICE = 0
+"""In place of a stride: a linear layer that CBAM applies to the mean and to the maximum."""
+
+
+_MAX_SIZE = 1 << 20  # of a picture; what is larger is a mistake
+
+
+class Layer(NamedTuple):
+    """One layer, of one architecture or of many (arrays that broadcast against each other)."""
+
+    kind: Kind
+    weights: Integers  # of a convolution or linear layer
+    biases: Integers
+    norm: Integers  # scale and shift of the normalisation
+    stride: int  # of the level whose positions the weights are applied at, or TWICE
+    scalars: Integers = 0  # weights of a fusion
+    sampling: Integers = 0  # MACs per position of sampling its input, which are no part of `macs`
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of many architectures: scalars or arrays that broadcast against each other.
+
+    They are the settings that parameters and MACs depend on. Without a CBAM `reduction` is
+    ignored, and without a BiFPN `cells`; both must still be at least 1.
+    """
+
+    channels: Integers
+    pyramid: Kinds
+    cells: Integers
+    attention: Kinds
+    reduction: Integers
+    context: Kinds
+    shuffle: Kinds
+    anchors: Integers
+
+    @classmethod
+    def of(cls, config: FeatherFaceConfig) -> Fields:
+        """The fields of one architecture."""
+        return cls(**{name: np.asarray(getattr(config, name)) for name in cls.__annotations__})
+
+
+# --- one function a block: its layers ------------------------------------------------------------
+
+# The backbone's plan, restated rather than imported so that the count is independent: channels of
+# the stem, then (outputs, stride at which they lie) of each depthwise-separable convolution.
+_STEM = 8
+_SEPARABLE = (
+    *((16, 2), (32, 4), (32, 4), (64, 8), (64, 8)),
+    *((128, 16), (128, 16), (128, 16), (128, 16), (128, 16), (128, 16)),
+    *((256, 32), (256, 32)),
+)
+
+
+def backbone(fields: Fields | None = None) -> Iterator[Layer]:
+    """MobileNetV1 × 0.25: no biases, a normalisation after every convolution."""
+    yield Layer("conv", 3 * 3 * 3 * _STEM, 0, 2 * _STEM, 2)
+    inputs = _STEM
+    for outputs, stride in _SEPARABLE:
+        yield Layer("conv", 3 * 3 * inputs, 0, 2 * inputs, stride)
+        yield Layer("conv", inputs * outputs, 0, 2 * outputs, stride)
+        inputs = outputs
+
+
+def first_attention(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> Iterator[Layer]:
+    """A CBAM on every level of the backbone; `inputs` are the channels of the three levels."""
+    present = _is(fields.attention, "backbone", "both")
+    for channels, stride in zip(inputs, STRIDES, strict=True):
+        yield from _where(present, _cbam(channels, fields.reduction, stride))
+
+
+def second_attention(fields: Fields) -> Iterator[Layer]:
+    """A CBAM on every level of the pyramid."""
+    present = _is(fields.attention, "pyramid", "both")
+    for stride in STRIDES:
+        yield from _where(present, _cbam(fields.channels, fields.reduction, stride))
+
+
+def pyramid(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> Iterator[Layer]:
+    """BiFPN cells or RetinaFace's FPN; `inputs` are the channels of the three levels."""
+    yield from _where(_is(fields.pyramid, "bifpn"), _bifpn(fields.channels, fields.cells, inputs))
+    yield from _where(_is(fields.pyramid, "fpn"), _fpn(fields.channels, inputs))
+
+
+def context(fields: Fields) -> Iterator[Layer]:
+    """On every level nothing, one 3×3 convolution or SSH's five, deformable or not."""
+    channels = fields.channels
+    half, quarter = channels // 2, channels // 4
+    single = ((channels, channels),)
+    ssh = ((channels, half), (channels, quarter), *(((quarter, quarter),) * 3))
+    kinds = {
+        "plain": (single, 0),
+        "dcnv1": (single, 1),
+        "dcnv2": (single, 2),
+        "ssh": (ssh, 0),
+        "ssh-dcnv1": (ssh, 1),
+        "ssh-dcnv2": (ssh, 2),
+    }
+    for kind, (convolutions, version) in kinds.items():
+        present = _is(fields.context, kind)
+        for stride in STRIDES:
+            for inputs, outputs in convolutions:
+                yield from _where(present, _conv3x3(inputs, outputs, version, stride))
+
+
+def shuffle(fields: Fields) -> Iterator[Layer]:
+    """A permutation, which costs nothing, and on every level a bottleneck or nothing more."""
+    present = _is(fields.shuffle, "bottleneck")
+    channels, half = fields.channels, fields.channels // 2
+    for stride in STRIDES:
+        yield from _where(
+            present,
+            (
+                Layer("conv", channels * half, 0, 2 * half, stride),
+                Layer("conv", 3 * 3 * half, 0, 2 * half, stride),
+                Layer("conv", half * channels, 0, 2 * channels, stride),
+            ),
+        )
+
+
+def heads(fields: Fields) -> Iterator[Layer]:
+    """1×1 convolutions with bias to 2 logits, 4 box and 10 landmark numbers per anchor."""
+    for stride in STRIDES:
+        for size in (2, 4, 10):
+            outputs = fields.anchors * size
+            yield Layer("conv", fields.channels * outputs, outputs, 0, stride)
+
+
+LAYERS: dict[str, Callable[[Fields], Iterator[Layer]]] = {
+    "backbone": backbone,
+    "first_attention": first_attention,
+    "pyramid": pyramid,
+    "second_attention": second_attention,
+    "context": context,
+    "shuffle": shuffle,
+    "heads": heads,
+}
+"""The layers of every block, by its name."""
+
+
+def _cbam(channels: Integers, reduction: Integers, stride: int) -> Iterator[Layer]:
+    hidden = channels // reduction
+    yield Layer("linear", channels * hidden, hidden, 0, TWICE)
+    yield Layer("linear", hidden * channels, channels, 0, TWICE)
+    yield Layer("conv", 7 * 7 * 2, 0, 2, stride)
+
+
+def _bifpn(channels: Integers, cells: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
+    # Only the first cell has laterals, and P4 and P5 have a second one for the way up.
+    for i, stride in ((0, 8), (1, 16), (2, 32), (1, 16), (2, 32)):
+        yield Layer("conv", inputs[i] * channels, channels, 2 * channels, stride)
+    # The outputs of a cell: P4 on the way down, then P3, P4 and P5; with each, two or three
+    # fusion scalars and a separable convolution.
+    for stride, scalars in ((16, 2), (8, 2), (16, 3), (32, 3)):
+        yield Layer("conv", cells * 3 * 3 * channels, 0, 0, stride, scalars=cells * scalars)
+        every = cells * channels
+        yield Layer("conv", every * channels, every, 2 * every, stride)
+
+
+def _fpn(channels: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
+    for i, stride in enumerate(STRIDES):
+        yield Layer("conv", inputs[i] * channels, 0, 2 * channels, stride)
+    for stride in STRIDES[:2]:
+        yield Layer("conv", 3 * 3 * channels * channels, 0, 2 * channels, stride)
+
+
+def _conv3x3(inputs: Integers, outputs: Integers, version: int, stride: int) -> Iterator[Layer]:
+    kind: Kind = "deformable_kernel" if version else "conv"
+    # Bilinear interpolation: four MACs for each of the nine taps of each input channel.
+    sampling = 4 * 9 * inputs if version else 0
+    yield Layer(kind, 3 * 3 * inputs * outputs, 0, 2 * outputs, stride, sampling=sampling)
+    predicted = (0, 18, 18 + 9)[version]  # two offsets a tap, and the second version's mask
+    if predicted:
+        yield Layer("offset_and_mask_conv", 3 * 3 * inputs * predicted, predicted, 0, stride)
+
+
+def _is(value: Kinds, *kinds: str) -> NDArray[np.bool_]:
+    return np.isin(value, kinds)
+
+
+def _where(present: NDArray[np.bool_], layers: Iterable[Layer]) -> Iterator[Layer]:
+    for layer in layers:
+        yield layer._replace(
+            weights=layer.weights * present,
+            biases=layer.biases * present,
+            norm=layer.norm * present,
+            scalars=layer.scalars * present,
+            sampling=layer.sampling * present,
+        )
+
+
+# --- totals --------------------------------------------------------------------------------------
+
+
+def positions(height: int, width: int) -> dict[int, int]:
+    """How often a weight is applied to a picture of that size, by `Layer.stride`.
+
+    Raises:
+        InputError: for a size that no network of the family takes.
+    """
+    for name, value in (("height", height), ("width", width)):
+        integer = isinstance(value, int) and not isinstance(value, bool)
+        if not integer or not MIN_SIZE <= value <= _MAX_SIZE:
+            raise InputError(
+                f"{name} (={value!r}) must be an integer from {MIN_SIZE} to {_MAX_SIZE}"
+            )
+    strides = (2, 4, *STRIDES)
+    return {TWICE: 2, **{s: -(-height // s) * -(-width // s) for s in strides}}
+
+
+READINGS: dict[str, Callable[[Layer], Integers]] = {
+    "parameters": lambda x: x.weights + x.biases + x.norm + x.scalars,
+    "weights and biases": lambda x: x.weights + x.biases,
+    "weights": lambda x: x.weights,
+    "thop": lambda x: (x.kind != "deformable_kernel") * x.weights + x.biases + x.norm,
+}
+"""What a number of parameters may mean, by name.
+
+All that are trained; those without normalisation; without biases, too; and what the counter thop
+0.1.1 says of the authors' released code: it drops the weights of modules that are never called
+themselves, which in that code are the deformable kernels and the fusion scalars.
+"""
+
+
+def block_parameters(fields: Fields, reading: str = "parameters") -> dict[str, NDArray[Any]]:
+    """Parameters by block; each array has the shape of the fields that the block depends on."""
+    return {block: count(layers(fields), reading) for block, layers in LAYERS.items()}
+
+
+def count(layers: Iterable[Layer], reading: str = "parameters") -> NDArray[Any]:
+    """Parameters of layers.
+
+    Raises:
+        InputError: for a reading that is not in `READINGS`.
+    """
+    if reading not in READINGS:
+        raise InputError(f"unknown reading {reading!r}: it must be one of {', '.join(READINGS)}")
+    return _sum(map(READINGS[reading], layers))
+
+
+def block_macs(fields: Fields, height: int, width: int) -> dict[str, NDArray[Any]]:
+    """MACs by block for one picture of that size; shapes as in `block_parameters`."""
+    times = positions(height, width)
+    return {
+        block: _sum(x.weights * times[x.stride] for x in layers(fields))
+        for block, layers in LAYERS.items()
+    }
+
+
+def macs_by_kind(fields: Fields, height: int, width: int) -> dict[Item, NDArray[Any]]:
+    """MACs by kind: the total is `conv` + `linear` + `deformable_kernel`.
+
+    `offset_and_mask_conv` is part of `conv`, and `sampling`, four MACs for each value that a
+    deformable convolution interpolates, stands apart.
+    """
+    times = positions(height, width)
+    layers = [x for block in LAYERS.values() for x in block(fields)]
+    total: dict[Item, NDArray[Any]] = {
+        kind: _sum(x.weights * times[x.stride] for x in layers if x.kind == kind) for kind in KINDS
+    }
+    total["conv"] = total["conv"] + total["offset_and_mask_conv"]
+    total["sampling"] = _sum(x.sampling * times[x.stride] for x in layers)
+    return total
+
+
+def parameters(fields: Fields, reading: str = "parameters") -> NDArray[Any]:
+    """Parameters of every architecture, in the shape the fields broadcast to.
+
+    Raises:
+        InputError: for a reading that is not in `READINGS`.
+    """
+    return _sum_small_first(block_parameters(fields, reading))
+
+
+def macs(fields: Fields, height: int, width: int) -> NDArray[Any]:
+    """MACs of every architecture for one picture of that size, in the fields' common shape."""
+    return _sum_small_first(block_macs(fields, height, width))
+
+
+def _sum(terms: Iterable[Integers]) -> NDArray[Any]:
+    total = np.asarray(0)
+    for term in terms:
+        total = total + np.asarray(term)
+    return total
+
+
+def _sum_small_first(blocks: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    # Where the blocks broadcast, most additions are then on small arrays.
+    return _sum(sorted(blocks.values(), key=np.size))
+
+
+def closed_form_parameters(config: FeatherFaceConfig) -> int:
+    """Parameters of one architecture."""
+    return int(parameters(Fields.of(config)))
+
+
+def closed_form_macs(config: FeatherFaceConfig, height: int, width: int) -> int:
+    """MACs of one architecture for one picture of `height` × `width` pixels.
+
+    Raises:
+        InputError: for a height or width that no network of the family takes.
+    """
+    return int(macs(Fields.of(config), height, width))
