@@ -103,7 +103,7 @@ def _rectangle(box: Iterable[float]) -> _Rectangle:
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: _Rectangle, line: int, size: tuple[int, int]) -> None:
-    # Sides outside the picture are moved to just outside: Pillow draws them pixel by pixel.
+    # Sides outside the picture are moved to just outside: Pillow walks along every pixel of them.
     edge = max(1, line // 2)
     out = 2 * (line + edge)
     x1, x2 = (min(max(x, -out), size[0] + out) for x in box[::2])
@@ -153,6 +153,9 @@ def _place(
     size: tuple[int, int],
 ) -> _Rectangle | None:
     """Where the label of a box hides nothing else, if anywhere."""
+    x1, y1, x2, y2 = boxes[index]
+    if x2 < 0 or y2 < 0 or x1 > size[0] or y1 > size[1]:
+        return None  # the whole face lies outside
     others = np.array(boxes[:index] + boxes[index + 1 :], dtype=np.int64).reshape(-1, 4)
     areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
     # A face much larger than the label may have it on its rim, if there is nowhere better.

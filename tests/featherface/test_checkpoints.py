@@ -328,6 +328,7 @@ def test_truncated_safetensors_are_one_line(tmp_path: Path, keep: float) -> None
 def test_a_folder_or_nothing_is_one_line(tmp_path: Path) -> None:
     assert "a folder" in refusal(tmp_path)
     assert "no such file" in refusal(tmp_path / "none.pth")
+    assert "no such file" in refusal("two\nlines")
 
 
 def test_what_the_metadata_says_must_fit(tmp_path: Path) -> None:
