@@ -1,0 +1,1 @@
+"""What was published, claim by claim, and the measurements that the claims are held against."""

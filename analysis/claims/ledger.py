@@ -1,0 +1,316 @@
+"""Ledgers: what was published about FeatherFace, claim by claim, and what to measure for each.
+
+A ledger is a YAML file in `analysis/claims/`: one source and the figures that it states. It says
+nothing about whether they hold. `analysis.compliance` finds that out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from analysis.claims.expression import Value
+from analysis.claims.measure import expression, template
+from featherface.config import CONFIGS
+from featherface.errors import InputError
+
+CLAIMS = Path(__file__).parent
+
+SOURCES = ("card", "paper", "repository")
+"""The ledgers that there are, in the order in which they are judged."""
+
+Kind = Literal["arithmetic", "parameters", "macs", "shape", "structure", "accuracy"]
+"""What a figure is about; `arithmetic` holds or fails within the source, on no network."""
+
+
+class LedgerError(InputError):
+    """A ledger that cannot be used; the message names the file, the entry and the field."""
+
+
+def _frozen(value: Any) -> Value:
+    """Lists as tuples, all the way down, and nothing but numbers, texts and truth values."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError(f"{value!r} is not a number, text, truth value or list of these")
+    return value
+
+
+def _checked(parse: Callable[[str], object]) -> AfterValidator:
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Measure = Annotated[Text, _checked(expression)]
+Explanation = Annotated[str, AfterValidator(_one_line), _checked(template)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Alternative(_Strict):
+    """Another reading of a figure, under which it may hold."""
+
+    reading: Text
+    """The convention, protocol or variant, by a name that a reader understands."""
+    measure: Measure
+
+
+class Claim(_Strict):
+    """One figure that a source states."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    """Unique in its ledger."""
+    lines: Annotated[tuple[int, ...], BeforeValidator(tuple)] = ()
+    """Lines of the source on which it stands, counted from 1; for sources that have them."""
+    where: Text | None = None
+    """Where in the source, if it has no lines."""
+    statement: Text
+    """What is claimed, in the project's words."""
+    claimed: Annotated[Any, AfterValidator(_frozen)]
+    unit: str = ""
+    printed: Text
+    """The figure as the source prints it, such as "43.7%"."""
+    operands: Annotated[tuple[str, ...], BeforeValidator(tuple)] = ()
+    """Other pieces of the source that the claim is about or calculates with, as printed."""
+    kind: Kind
+    variant: str | None = None
+    """The network that it speaks of; `None` for arithmetic."""
+    measure: Measure
+    """What the figure says of that network, or, for arithmetic, of the source's other figures."""
+    convention: Text | None = None
+    """How `measure` counts; the ledger's convention for the kind where it says nothing."""
+    alternatives: Annotated[tuple[Alternative, ...], BeforeValidator(tuple)] = ()
+    requires: Text | None = None
+    """What it takes to test a figure of accuracy."""
+    explanation: Explanation = ""
+    """Why it is so, for someone who does not know the code; measurements stand in braces."""
+
+    @property
+    def tolerance(self) -> Fraction:
+        """What rounding to the printed digits can change, see `tolerance_of`."""
+        return tolerance_of(self.printed) if _PLAIN.fullmatch(self.printed) else Fraction(0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if _PLAIN.fullmatch(self.printed) and _is_number(self.claimed):
+            said = number_of(self.printed)
+            if Fraction(str(self.claimed)) != said:
+                raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
+        if (self.kind == "arithmetic") != (self.variant is None):
+            raise ValueError("variant: every kind but arithmetic speaks of one")
+        if self.variant is not None:
+            if self.variant not in CONFIGS:
+                raise ValueError(f"variant: {self.variant!r} must be one of {', '.join(CONFIGS)}")
+            if self.variant not in expression(self.measure).literals():
+                raise ValueError(f"measure: it does not look at {self.variant!r}")
+        elif not expression(self.measure).functions() <= {"percent", "mean", "cut"}:
+            raise ValueError("measure: arithmetic calculates with figures of the source alone")
+        if (self.kind == "accuracy") != (self.requires is not None):
+            raise ValueError("requires: claims of accuracy, and only these, say what they need")
+        return self
+
+
+class Source(_Strict):
+    """Where the claims of a ledger come from."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z]+$")]
+    title: Text
+    what: Text
+    where: Text
+    cites_lines: bool = False
+    """Whether claims say on which lines they stand, rather than `where`."""
+
+
+class Ledger(_Strict):
+    """One source and its claims."""
+
+    source: Source
+    conventions: dict[Kind, Text]
+    """How measurements of a kind count, where a claim does not say otherwise."""
+    claims: Annotated[tuple[Claim, ...], BeforeValidator(tuple)]
+    facts: dict[str, Any] = {}
+    """What it says of the architecture's settings; read and checked by `analysis.design_space`."""
+
+    def convention(self, claim: Claim) -> str:
+        """How the measurement of a claim counts."""
+        return claim.convention or self.conventions[claim.kind]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        seen: set[str] = set()
+        for claim in self.claims:
+            if claim.id in seen:
+                raise ValueError(f"claim {claim.id!r}: id: there is another of that name")
+            seen.add(claim.id)
+            if self.source.cites_lines != bool(claim.lines):
+                rule = "must say" if self.source.cites_lines else "must not say"
+                raise ValueError(f"claim {claim.id!r}: lines: it {rule} on which lines it stands")
+            if not (claim.lines or claim.where):
+                raise ValueError(f"claim {claim.id!r}: where: it must say where it stands")
+            if any(line < 1 for line in claim.lines):
+                raise ValueError(f"claim {claim.id!r}: lines: they count from 1")
+            if list(claim.lines) != sorted(set(claim.lines)):
+                raise ValueError(f"claim {claim.id!r}: lines: each once and in order")
+            if not (claim.convention or claim.kind in self.conventions):
+                raise ValueError(f"claim {claim.id!r}: convention: none for kind {claim.kind!r}")
+        return self
+
+
+def load(path: str | Path) -> Ledger:
+    """Read and check one ledger.
+
+    Args:
+        path: of the file, or one of `SOURCES` for the project's own.
+
+    Raises:
+        LedgerError: where the file cannot be read or something in it is wrong.
+    """
+    path = CLAIMS / f"{path}.yaml" if path in SOURCES else Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(f"{path}: is not YAML: {_one_line(str(error))}") from error
+    try:
+        return Ledger.model_validate(content)
+    except ValidationError as error:
+        raise LedgerError(f"{path.name}: {_describe(error, content)}") from error
+
+
+def load_all(folder: str | Path = CLAIMS) -> list[Ledger]:
+    """The ledgers of `SOURCES`, in that order.
+
+    Raises:
+        LedgerError: as `load`, and where a ledger is of another source than its file's name says.
+    """
+    ledgers = []
+    for name in SOURCES:
+        path = Path(folder) / f"{name}.yaml"
+        ledger = load(path)
+        if ledger.source.id != name:
+            raise LedgerError(f"{path.name}: source: id: {ledger.source.id!r} is not {name!r}")
+        ledgers.append(ledger)
+    return ledgers
+
+
+def number_of(printed: str) -> Fraction:
+    """The number that `printed` says: "43.7%" is 43.7, "0.49 M" is 490,000, "~3,584" is 3,584.
+
+    Raises:
+        ValueError: for anything but a number with an optional `~` or `+`, a factor K, M or G,
+            and `%`.
+    """
+    digits, factor, _, _ = _split(printed)
+    return Fraction(digits) * factor
+
+
+def tolerance_of(printed: str) -> Fraction:
+    """By how much a number that rounds to `printed` can differ from it.
+
+    Half a unit of the last digit. A whole number that is printed in full is not rounded; after
+    "~" it is, and its trailing zeros only fill it up ("~489,000" is exact to half a thousand).
+
+    Raises:
+        ValueError: as `number_of`.
+    """
+    digits, factor, rounded, about = _split(printed)
+    _, point, decimals = digits.partition(".")
+    if not (point or rounded or about):
+        return Fraction(0)
+    filled = about and not (point or rounded) and int(digits)
+    zeros = len(digits) - len(digits.rstrip("0")) if filled else 0
+    return Fraction(10) ** (zeros - len(decimals)) * factor / 2
+
+
+_PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KMG]?)(%?)")
+_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def _split(printed: str) -> tuple[str, int, bool, bool]:
+    """Digits, factor, whether a factor or percent sign says that it is rounded, and "~"."""
+    match = _PLAIN.fullmatch(printed)
+    if not match:
+        raise ValueError(f"{printed!r} is not a number as printed")
+    sign, digits, factor, percent = match.groups()
+    minus = "-" if "-" in sign else ""
+    return (
+        minus + digits.replace(",", ""),
+        _FACTORS[factor],
+        bool(factor or percent),
+        "~" in sign,
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _describe(error: ValidationError, content: Any) -> str:
+    """The first thing that is wrong, in one line, and how many more there are."""
+    first, *others = error.errors(include_url=False)
+    location = list(first["loc"])
+    parts = []
+    if location[:1] == ["claims"] and len(location) > 1:
+        entry = content["claims"][location[1]]
+        name = entry.get("id") if isinstance(entry, dict) else None
+        number = int(location[1]) + 1
+        parts.append(f"claim {name!r}" if name else f"claim number {number}")
+        location = location[2:]
+    if location:
+        parts.append(_path(location))
+    parts.append(_one_line(first["msg"].removeprefix("Value error, ")))
+    more = f" (and {len(others)} more)" if others else ""
+    return ": ".join(parts) + more
+
+
+def _path(location: Iterable[str | int]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML in which a key that comes twice is an error rather than the last one's."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    "while reading a mapping",
+                    node.start_mark,
+                    f"{key!r} comes twice",
+                    key_node.start_mark,
+                )
+            seen |= {key} if isinstance(key, Hashable) else set()
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping

@@ -1,0 +1,278 @@
+"""Ledgers: what a good one holds, and that a bad one is named by file, entry and field."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from analysis.claims.ledger import (
+    SOURCES,
+    Claim,
+    Ledger,
+    LedgerError,
+    load,
+    load_all,
+    number_of,
+    tolerance_of,
+)
+from analysis.claims.measure import expression
+from analysis.design_space.facts import SOURCES as SOURCES_OF_FACTS
+from analysis.design_space.facts import load_facts
+
+TOTAL: dict[str, Any] = {
+    "id": "total",
+    "lines": [10, 216],
+    "statement": "The network has 487,103 parameters",
+    "claimed": 487_103,
+    "unit": "parameters",
+    "printed": "487,103",
+    "kind": "parameters",
+    "variant": "v1",
+    "measure": "params('v1')",
+}
+GOOD: dict[str, Any] = {
+    "source": {"id": "card", "title": "t", "what": "w", "where": "u", "cites_lines": True},
+    "conventions": {"parameters": "learnable values"},
+    "claims": [TOTAL],
+}
+
+
+def written(folder: Path, content: Any, name: str = "card") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), "utf-8")
+    return path
+
+
+def with_claim(**changes: Any) -> dict[str, Any]:
+    """The good ledger, its claim changed; a field set to None is left out."""
+    ledger = copy.deepcopy(GOOD)
+    claim = {k: v for k, v in (TOTAL | changes).items() if v is not None}
+    ledger["claims"] = [claim]
+    return ledger
+
+
+def test_a_good_ledger_is_read(tmp_path: Path) -> None:
+    (claim,) = load(written(tmp_path, GOOD)).claims
+    assert (claim.id, claim.lines, claim.claimed) == ("total", (10, 216), 487_103)
+    assert claim.tolerance == 0
+
+
+@pytest.mark.parametrize(
+    ("claimed", "frozen"), [([1, [2, 3]], (1, (2, 3))), (True, True), ("x", "x"), (0.5, 0.5)]
+)
+def test_claimed_values_keep_their_kind(tmp_path: Path, claimed: Any, frozen: Any) -> None:
+    (claim,) = load(written(tmp_path, with_claim(claimed=claimed, printed="as printed"))).claims
+    assert (claim.claimed, type(claim.claimed)) == (frozen, type(frozen))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"statement": None}, "claim 'total': statement: Field required"),
+        ({"claimed": None}, "claim 'total': claimed: Field required"),
+        ({"colour": "red"}, "claim 'total': colour: Extra inputs are not permitted"),
+        ({"id": "Total Sum"}, "claim 'Total Sum': id: String should match pattern"),
+        ({"id": None}, "claim number 1: id: Field required"),
+        ({"lines": ["ten"]}, "claim 'total': lines[0]: Input should be a valid integer"),
+        ({"lines": [0]}, "claim 'total': lines: they count from 1"),
+        ({"lines": [3, 2]}, "claim 'total': lines: each once and in order"),
+        ({"lines": None}, "claim 'total': lines: it must say on which lines it stands"),
+        ({"claimed": {"a": 1}}, "claim 'total': claimed: {'a': 1} is not a number"),
+        ({"claimed": [1, {"a": 1}]}, "claim 'total': claimed: {'a': 1} is not a number"),
+        ({"claimed": 487_104}, "claim 'total': claimed: 487104 is not what '487,103' says"),
+        ({"statement": ""}, "claim 'total': statement: String should have at least 1 character"),
+        ({"kind": "gossip"}, "claim 'total': kind: Input should be 'arithmetic', 'parameters'"),
+        ({"kind": "shape"}, "claim 'total': convention: none for kind 'shape'"),
+        ({"variant": "v2"}, "claim 'total': variant: 'v2' must be one of v1, "),
+        ({"variant": None}, "claim 'total': variant: every kind but arithmetic speaks of one"),
+        ({"kind": "arithmetic"}, "claim 'total': variant: every kind but arithmetic"),
+        (
+            {"kind": "arithmetic", "variant": None},
+            "claim 'total': measure: arithmetic calculates with figures of the source alone",
+        ),
+        ({"variant": "official"}, "claim 'total': measure: it does not look at 'official'"),
+        ({"measure": "params('v1'"}, "claim 'total': measure: \"params('v1'\" is not an expr"),
+        ({"measure": "weigh('v1')"}, "claim 'total': measure: \"weigh('v1')\": there is no func"),
+        ({"measure": "params('v2')"}, "claim 'total': measure: \"params('v2')\": variant (='v2')"),
+        ({"measure": "open('x')"}, "claim 'total': measure: \"open('x')\": there is no function"),
+        (
+            {"alternatives": [{"reading": "r", "measure": "1"}, {"reading": "r", "measure": "!"}]},
+            "claim 'total': alternatives[1].measure: '!' is not an expression",
+        ),
+        ({"alternatives": [{"measure": "1"}]}, "claim 'total': alternatives[0].reading: Field"),
+        ({"explanation": "{"}, "claim 'total': explanation: '{' is not a template"),
+        ({"explanation": "{params('v3')}"}, "claim 'total': explanation: \"params('v3')\": vari"),
+        ({"requires": "data"}, "claim 'total': requires: claims of accuracy, and only these"),
+        ({"kind": "accuracy"}, "claim 'total': requires: claims of accuracy, and only these"),
+    ],
+)
+def test_a_bad_claim_is_named_by_entry_and_field(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LedgerError) as error:
+        load(written(tmp_path, with_claim(**changes)))
+    assert str(error.value).startswith(f"card.yaml: {message}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD | {"claims": [TOTAL, TOTAL]}, "claim 'total': id: there is another of that name"),
+        (GOOD | {"claims": ["total"]}, "claim number 1: Input should be a valid dictionary"),
+        (GOOD | {"source": {"id": "card"}}, "source.title: Field required (and 2 more)"),
+        (GOOD | {"conventions": {"gossip": "x"}}, "conventions.gossip"),
+        ({"claims": []}, "source: Field required"),
+        ("", "Input should be a valid dictionary"),
+        ("- a\n- b\n", "Input should be a valid dictionary"),
+        ("claims: [", "is not YAML: "),
+        ("claims: []\nclaims: []\n", "'claims' comes twice"),
+        ("a: !!python/object:os.system x\n", "is not YAML: could not determine a constructor"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(LedgerError) as error:
+        load(written(tmp_path, content))
+    assert "card.yaml: " in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"none\.yaml: cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LedgerError, match=r"binary\.yaml: is not YAML"):
+        load(tmp_path / "binary.yaml")
+
+
+def test_sources_without_lines_say_where(tmp_path: Path) -> None:
+    ledger = with_claim(lines=None)
+    ledger["source"] |= {"cites_lines": False}
+    with pytest.raises(LedgerError, match="claim 'total': where: it must say where it stands"):
+        load(written(tmp_path, ledger))
+
+
+def test_a_ledger_must_be_of_the_source_that_its_file_names(tmp_path: Path) -> None:
+    for name in SOURCES:
+        written(tmp_path, GOOD, name)
+    with pytest.raises(LedgerError, match=r"paper\.yaml: source: id: 'card' is not 'paper'"):
+        load_all(tmp_path)
+
+
+# --- printed figures -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("printed", "number", "tolerance"),
+    [
+        ("487,103", 487_103, 0),
+        ("72", 72, 0),
+        ("0", 0, 0),
+        ("43.7%", Fraction(437, 10), Fraction(5, 100)),
+        ("0%", 0, Fraction(1, 2)),
+        ("87.0%", 87, Fraction(5, 100)),
+        ("~87%", 87, Fraction(1, 2)),
+        ("+4.0%", 4, Fraction(5, 100)),
+        ("0.25", Fraction(1, 4), Fraction(5, 1000)),
+        ("92.645", Fraction(92_645, 1000), Fraction(5, 10_000)),
+        ("213K", 213_000, 500),
+        ("488.7K", 488_700, 50),
+        ("0.49 M", 490_000, 5_000),
+        ("1.013G", 1_013_000_000, 500_000),
+        ("~3,584", 3_584, Fraction(1, 2)),
+        ("~489,000", 489_000, 500),
+        ("~10K", 10_000, 500),
+        ("~0", 0, Fraction(1, 2)),
+    ],
+)
+def test_printed_figures_are_read_with_their_rounding(
+    printed: str, number: Fraction, tolerance: Fraction
+) -> None:
+    assert (number_of(printed), tolerance_of(printed)) == (number, tolerance)
+
+
+@pytest.mark.parametrize("printed", ["", "7×7", "[N, 2]", "640³", "1,23", "12,3456", "3 layers"])
+def test_what_is_not_a_number_is_refused(printed: str) -> None:
+    with pytest.raises(ValueError, match="is not a number as printed"):
+        number_of(printed)
+
+
+def half_a_unit(printed: str) -> Decimal:
+    """Half a unit of the last printed digit, worked out with another library."""
+    found = re.fullmatch(r"([~+]?)([\d,]+)(\.\d+)?\s*([KMG]?)(%?)", printed)
+    assert found, printed
+    about, whole, decimals, factor, percent = found.groups()
+    if not (about or decimals or factor or percent):
+        return Decimal(0)
+    exponent = Decimal(whole.replace(",", "") + (decimals or "")).as_tuple().exponent
+    assert isinstance(exponent, int)
+    if about and not (decimals or factor or percent):
+        exponent = len(whole.replace(",", "")) - len(whole.replace(",", "").rstrip("0"))
+    return Decimal(5) * Decimal(10) ** (exponent - 1 + " KMG".index(factor or " ") * 3)
+
+
+# --- the project's own ---------------------------------------------------------------------------
+
+LEDGERS = load_all()
+CLAIMS = [
+    pytest.param(claim, id=f"{x.source.id}:{claim.id}") for x in LEDGERS for claim in x.claims
+]
+FIGURE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+
+# What arithmetic needs beside the source's figures: the whole, and how far seven (five) rounded
+# shares of it can miss it.
+OWN_LITERALS = {
+    "shares-add-up": {100.0, 7.0, 0.05},
+    "released-shares-add-up": {100.0, 5.0, 0.05},
+}
+
+
+def figures(ledger: Ledger) -> set[float]:
+    """Every figure that its claims quote, "488.7K" both as 488.7 and as 488,700."""
+    found: set[float] = set()
+    for claim in ledger.claims:
+        for piece in (claim.printed, *claim.operands):
+            found |= {float(f.replace(",", "")) for f in FIGURE.findall(piece)}
+            with contextlib.suppress(ValueError):
+                found.add(float(number_of(piece)))
+    return found
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_tolerances_are_half_a_unit_of_the_last_digit(claim: Claim) -> None:
+    try:
+        number_of(claim.printed)
+    except ValueError:
+        assert claim.tolerance == 0
+    else:
+        assert claim.tolerance == Fraction(half_a_unit(claim.printed))
+
+
+@pytest.mark.parametrize("ledger", LEDGERS, ids=lambda ledger: ledger.source.id)
+def test_arithmetic_calculates_with_figures_of_its_source(ledger: Ledger) -> None:
+    printed = figures(ledger)
+    strange = {
+        claim.id: sorted(foreign)
+        for claim in ledger.claims
+        if claim.kind == "arithmetic"
+        and (
+            foreign := {float(x) for x in expression(claim.measure).literals()}
+            - printed
+            - OWN_LITERALS.get(claim.id, set())
+        )
+    }
+    assert strange == {}
+
+
+@pytest.mark.parametrize("source", SOURCES_OF_FACTS)
+def test_the_facts_of_the_ledgers_are_usable(source: str) -> None:
+    assert load_facts(source)
