@@ -12,9 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import plots
-from analysis.design_space.space import FAMILY
 from analysis.design_space.landscape import landscape
 from analysis.design_space.sensitivity import sensitivity
+from analysis.design_space.space import FAMILY
 from featherface import CONFIGS
 
 
