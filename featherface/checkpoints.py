@@ -24,8 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from featherface.config import CONFIGS, ConfigError, Context, FeatherFaceConfig
-from featherface.keys import BLOCKS, is_leftover_of_thop, translate, unwrapped
+from featherface.config import BLOCKS, CONFIGS, ConfigError, Context, FeatherFaceConfig
+from featherface.keys import is_leftover_of_thop, translate, unwrapped
 from featherface.model import FeatherFace
 from featherface.published import PUBLISHED, CheckpointError, locate, sha256_of
 

@@ -14,6 +14,17 @@ Shuffle = Literal["none", "free", "bottleneck"]
 ShuffleOrder = Literal["interleave", "deinterleave"]
 MeanPooling = Literal["adaptive", "window"]
 
+BLOCKS = (
+    "backbone",
+    "first_attention",
+    "pyramid",
+    "second_attention",
+    "context",
+    "shuffle",
+    "heads",
+)
+"""The blocks in the card's order: the names of the model's direct children."""
+
 BACKBONE_CHANNELS = (64, 128, 256)
 """Channels of the backbone's three outputs (MobileNetV1 at width 0.25)."""
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-BLOCKS = (
-    "backbone",
-    "first_attention",
-    "pyramid",
-    "second_attention",
-    "context",
-    "shuffle",
-    "heads",
-)
+from featherface.config import BLOCKS
 
 # Prefixes that wrappers put before every name: DataParallel's, torch.compile's.
 _WRAPPERS = ("module.", "_orig_mod.")

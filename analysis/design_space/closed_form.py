@@ -35,17 +35,6 @@ Kind = Literal["conv", "linear", "deformable_kernel", "offset_and_mask_conv"]
 Item = Literal[Kind, "sampling"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-BLOCKS = (
-    "backbone",
-    "first_attention",
-    "pyramid",
-    "second_attention",
-    "context",
-    "shuffle",
-    "heads",
-)
-"""The blocks in the order of the network; the model's children have the same names."""
-
 TWICE = 0
 """In place of a stride: a linear layer that CBAM applies to the mean and to the maximum."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from analysis import measure
+from analysis.claims import measure
 from analysis.claims.expression import ExpressionError
 from analysis.claims.measure import VOCABULARY, MeasureError, UntestableError, expression
 from featherface.config import CONFIGS
@@ -280,7 +280,7 @@ def test_only_a_full_measurement_of_the_published_weights_counts(
 
 def test_without_a_history_nothing_is_measured(history: Path) -> None:
     assert not history.exists()
-    with pytest.raises(UntestableError, match="widerface predict --weights official"):
+    with pytest.raises(UntestableError, match="has not been measured here"):
         measure.ap("official", "mean")
 
 

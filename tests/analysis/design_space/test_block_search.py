@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from analysis.design_space.block_search import ALL_INTEGERS, SETTINGS, search_block
-from analysis.design_space.closed_form import BLOCKS, READINGS
+from analysis.design_space.closed_form import READINGS
 from analysis.design_space.space import SPACE
 from featherface import CONFIGS, FeatherFace, InputError
+from featherface.config import BLOCKS
 
 PRINTED_WIDTHS = (32, 64, 128)  # of the backbone's levels, on the card
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from analysis.design_space.closed_form import (
-    BLOCKS,
     LAYERS,
     READINGS,
     Fields,
@@ -26,6 +25,7 @@ from analysis.design_space.closed_form import (
 from analysis.design_space.space import FAMILY, FIELDS, OPTIONAL, config_from
 from analysis.flops import count_macs
 from featherface import CONFIGS, ConfigError, FeatherFace, FeatherFaceConfig, InputError
+from featherface.config import BLOCKS
 
 # The whole family, and between and beyond its ranges: odd channels, any reduction, more cells.
 RANGES = replace(
