@@ -391,8 +391,10 @@ def _progress(what: str) -> Iterator[Callable[..., Iterable[Item]]]:
 
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Remaining())
     console = Console(stderr=True)
-    silent = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
+    if not console.is_terminal:
+        yield lambda items, total=None: items
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
 
         def track(items: Iterable[Item], total: int | None = None) -> Iterable[Item]:
             return progress.track(items, total=total)
