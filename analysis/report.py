@@ -6,6 +6,7 @@ the same bytes, but for `environment.json`, which says what they were made with.
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,7 @@ from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.files import to_json, write_bytes
 from featherface.config import CONFIGS
+from featherface.errors import InputError
 
 HEIGHT, WIDTH = 640, 640
 """The picture size that published figures are stated for."""
@@ -62,21 +64,49 @@ def _blocks(docs: Path) -> Written:
 
 
 def _counters(docs: Path) -> Written:
-    records = {variant: _counts(variant) for variant in CONFIGS}
+    before = _recorded_counts(docs / "results" / "counters.json")
+    records = {variant: _counts(variant, before.get(variant)) for variant in CONFIGS}
     yield "results/counters.json", to_json(records)
     sections = (_counters_table(variant, record) for variant, record in records.items())
     yield "results/counters.md", _page("What counters say", sections)
 
 
-def _counts(variant: str) -> dict[str, Any]:
+def _counts(variant: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What counters say of a variant; `before` stands in for one that is not installed here."""
     counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
     for record in counters:
         del record["version"]  # in environment.json; the counts do not change with it
-    return {
+    counts = {
         "input": [1, 3, HEIGHT, WIDTH],
         "counters": counters,
         "reconciliation": reconcile(variant).as_dict(),
     }
+    if before is None or counts["reconciliation"]["thop_params"] is not None:
+        return counts
+    still = ("counter", "our_macs", "our_params")  # kept as long as it is of the same network
+    kept = {tuple(record.get(key) for key in still): record for record in before["counters"]}
+    here = [
+        kept.get(tuple(record[key] for key in still), record) if record["value"] is None else record
+        for record in counters
+    ]
+    reconciliation = before["reconciliation"]
+    if reconciliation.get("params") != counts["reconciliation"]["params"]:
+        reconciliation = counts["reconciliation"]
+    return counts | {"counters": here, "reconciliation": reconciliation}
+
+
+def _recorded_counts(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        for counts in recorded.values():
+            counts["counters"], counts["reconciliation"]
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the recorded counts, delete it to measure anew: {error!r}"
+        ) from error
+    return dict(recorded)
 
 
 def _verdicts(docs: Path) -> Written:

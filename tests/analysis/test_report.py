@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from analysis import compliance
+from analysis.claims import measure
 from analysis.report import generate
 from featherface import InputError
 
@@ -17,7 +19,8 @@ DRAWN_BY_OTHERS = ("figures/sensitivity-", "figures/design-space")  # by matplot
 def test_what_is_committed_is_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     # What needs a counter that is not installed here stays as recorded.
-    compliance.record(compliance.recorded(), tmp_path / "results" / "verdicts.json")
+    for name in ("verdicts.json", "counters.json"):
+        shutil.copy(DOCS / "results" / name, tmp_path / "results" / name)
     written = {p.relative_to(tmp_path).as_posix(): p for p in generate(tmp_path)}
     different = [
         name
@@ -28,6 +31,27 @@ def test_what_is_committed_is_what_is_measured(tmp_path: Path) -> None:
     ]
     assert different == []
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(written.values())
+
+
+@pytest.mark.slow
+def test_what_needs_a_counter_that_is_not_here_stays_as_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(DOCS / "results", tmp_path / "results")
+    monkeypatch.setitem(sys.modules, "thop", None)  # importing it fails
+    measure._counters.cache_clear()
+    generate(tmp_path)
+    measure._counters.cache_clear()
+    for name in ("counters.json", "counters.md", "verdicts.json"):
+        here, recorded = tmp_path / "results" / name, DOCS / "results" / name
+        assert here.read_bytes() == recorded.read_bytes(), name
+
+
+def test_recorded_counts_that_are_none_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "counters.json").write_text('{"v1": 3}')
+    with pytest.raises(InputError, match=r"counters\.json: not the recorded counts"):
+        generate(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
