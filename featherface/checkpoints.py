@@ -70,7 +70,7 @@ class Identity:
     parameters: int  # learnable numbers in the file
     tensors: int
     stray: dict[str, str] = field(default_factory=dict)  # key in the file → why it is stray
-    missing: list[str] = field(default_factory=list)  # our names
+    missing: list[str] = field(default_factory=list)  # our names; of the nearest without a config
     misshapen: list[Misshapen] = field(default_factory=list)
     undetermined: dict[str, str] = field(default_factory=dict)  # config field → what is assumed
     nearest: str | None = None  # the variant that shares most, where the file holds none exactly
@@ -291,11 +291,15 @@ def _identify(path: Path, contents: _Contents) -> Identity:
     undetermined: dict[str, str] = {}
     if config is None:
         config, undetermined = _infer(shapes, contents.keys.values())
+    variant = config.variant if config else None
+    nearest = None if variant else _nearest(shapes)
     stray = dict(contents.stray)
     missing: list[str] = []
     misshapen: list[Misshapen] = []
-    if config is not None:
-        expected = expected_shapes(config)
+    # A file without a whole block is no network, but may be most of one.
+    against = config or (CONFIGS[nearest] if nearest and _is_most_of(nearest, shapes) else None)
+    if against is not None:
+        expected = expected_shapes(against)
         for name in shapes.keys() - expected.keys():
             stray[contents.keys[name]] = "the architecture has no such tensor"
         missing = [n for n in expected if n not in shapes and not _optional(n)]
@@ -306,8 +310,6 @@ def _identify(path: Path, contents: _Contents) -> Identity:
         ]
     for prefix in sorted({k[: -len(unwrapped(k))] for k in contents.keys.values()} - {""}):
         stray[f"{prefix}*"] = "the prefix of a wrapper, taken off every name"
-    variant = config.variant if config else None
-    nearest = None if variant else _nearest(shapes)
     return Identity(
         file=str(path),
         sha256=sha256,
@@ -328,9 +330,10 @@ def _identify(path: Path, contents: _Contents) -> Identity:
 
 def _require_usable(path: Path, contents: _Contents, identity: Identity) -> None:
     if identity.config is None:
+        lacking = f", which has {len(identity.missing)} more" if identity.missing else ""
         raise CheckpointError(
             f"{path}: no network of the family: {len(contents.tensors)} of {identity.tensors} "
-            f"tensors have a known name (nearest: {identity.nearest})"
+            f"tensors have a known name (nearest: {identity.nearest}{lacking})"
         )
     what = identity.variant or "its architecture"
     if identity.missing:
@@ -400,14 +403,19 @@ def _stated_config(path: Path, contents: _Contents) -> FeatherFaceConfig | None:
 
 
 def _nearest(shapes: dict[str, tuple[int, ...]]) -> str:
-    def shared(variant: str) -> int:
-        expected = expected_shapes(CONFIGS[variant])
-        return sum(shapes.get(name) == shape for name, shape in expected.items())
-
     def differing(variant: str) -> int:
         return len(expected_shapes(CONFIGS[variant]).keys() ^ shapes.keys())
 
-    return max(CONFIGS, key=lambda variant: (shared(variant), -differing(variant)))
+    return max(CONFIGS, key=lambda variant: (_shared(variant, shapes), -differing(variant)))
+
+
+def _is_most_of(variant: str, shapes: dict[str, tuple[int, ...]]) -> bool:
+    return 2 * _shared(variant, shapes) > len(expected_shapes(CONFIGS[variant]))
+
+
+def _shared(variant: str, shapes: dict[str, tuple[int, ...]]) -> int:
+    expected = expected_shapes(CONFIGS[variant])
+    return sum(shapes.get(name) == shape for name, shape in expected.items())
 
 
 def _infer(

@@ -234,6 +234,17 @@ def test_missing_tensors_are_named(official: State, tmp_path: Path) -> None:
     assert "2 tensors of official missing" in refusal(path)
 
 
+def test_a_file_without_a_block_is_compared_with_the_nearest(
+    official: State, tmp_path: Path
+) -> None:
+    heads = [key for key in official if key.startswith("heads.")]
+    path = write({k: v for k, v in official.items() if k not in heads}, tmp_path / "x.pth")
+    identity = identify(path)
+    assert (identity.config, identity.variant, identity.nearest) == (None, None, "official")
+    assert sorted(identity.missing) == sorted(heads)
+    assert f"nearest: official, which has {len(heads)} more" in refusal(path)
+
+
 def test_misshapen_tensors_are_named(official: State, tmp_path: Path) -> None:
     key = "pyramid.cells.1.conv_p3_out.pointwise.weight"
     path = write(official | {key: torch.zeros(64, 32, 1, 1)}, tmp_path / "x.pth")
