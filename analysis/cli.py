@@ -10,8 +10,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -53,6 +54,16 @@ _ClickException = _UsageError.__bases__[0]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 0: done, 1: a finding fails a gate, 2: bad usage or input."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="featherface", standalone_mode=False)
@@ -61,19 +72,16 @@ def main(arguments: list[str] | None = None) -> None:
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
-            sys.exit(2)
+            return 2
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         _fail(f"{error.format_message()}{hint}")
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"featherface: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -139,7 +147,7 @@ def blocks(
         record["layers"] = measure_layers(variant, *size)
     _emit(record, json)
     if not _is_stdout(json):
-        _print(tables.layers(record["layers"]) if layers else tables.blocks(record))
+        _print(tables.layers(record) if layers else tables.blocks(record))
         _print(tables.kinds(record))
 
 
@@ -147,8 +155,8 @@ def _field(name: str) -> Any:
     return typer.Option(metavar="VALUES", help=f"{name}: a value, 8,16,24 or 8-256 or 8-256:2.")
 
 
-def _kind(name: str) -> Any:
-    return typer.Option(metavar="KINDS", help=f"{name}: one kind, or several with commas.")
+def _kind(name: str, kinds: str) -> Any:
+    return typer.Option(metavar="KINDS", help=f"{name}: one or several of {kinds}.")
 
 
 @app.command(epilog="Example: featherface search --params 487103 --facts card")
@@ -165,16 +173,20 @@ def search(
     ] = None,
     reading: Annotated[
         str,
-        typer.Option(help="What counts: parameters, weights and biases, weights, or thop's way."),
+        typer.Option(help="What counts: parameters, 'weights and biases', weights, or thop."),
     ] = "parameters",
     channels: Annotated[str | None, _field("Channels")] = None,
     cells: Annotated[str | None, _field("BiFPN cells")] = None,
     anchors: Annotated[str | None, _field("Anchors a cell")] = None,
     reduction: Annotated[str | None, _field("CBAM's reduction")] = None,
-    pyramid: Annotated[str | None, _kind("Pyramid")] = None,
-    attention: Annotated[str | None, _kind("Where a CBAM stands")] = None,
-    context: Annotated[str | None, _kind("Context module")] = None,
-    shuffle: Annotated[str | None, _kind("Channel shuffle")] = None,
+    pyramid: Annotated[str | None, _kind("Pyramid", "bifpn,fpn")] = None,
+    attention: Annotated[
+        str | None, _kind("Where a CBAM stands", "none,backbone,pyramid,both")
+    ] = None,
+    context: Annotated[
+        str | None, _kind("Context module", "none,plain,dcnv1,dcnv2,ssh,ssh-dcnv1,ssh-dcnv2")
+    ] = None,
+    shuffle: Annotated[str | None, _kind("Channel shuffle", "none,free,bottleneck")] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="FIELD=VALUES", help="Leave these out; may be repeated."),
@@ -185,8 +197,9 @@ def search(
 ) -> None:
     """Every architecture of the family with that many parameters, MACs, or both.
 
-    The whole space is counted in closed form, so that finding none is a proof for that space.
-    A field that is given takes the place of its default range.
+    The whole space is counted in closed form, so that finding none is a proof for that space:
+    8 to 256 channels (even), a BiFPN of 1 to 8 cells, 1 to 3 anchors, every kind of attention and
+    context, the usual reductions, a shuffle. A field that is given takes the place of its range.
     """
     from analysis import tables
     from analysis.design_space import facts as stated
@@ -356,6 +369,8 @@ def report(
         written = generate(out, lambda steps: track(steps, len(STEPS)))
     for path in written:
         print(path)
+    if find_spec("thop") is None:
+        print("thop is not installed: what it says is kept as recorded", file=sys.stderr)
     verdicts = compliance.recorded(out / "results" / "verdicts.json")
     _print(tables.summary([verdict.as_dict() for verdict in verdicts]))
 

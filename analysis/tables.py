@@ -58,15 +58,17 @@ def kinds(record: Mapping[str, Any]) -> str:
     )
 
 
-def layers(records: Iterable[Mapping[str, Any]]) -> Table:
-    """The costs of a network as a tree, from `analysis.blocks.measure_layers`."""
-    table = _table("every module, with all that is in it")
+def layers(network: Mapping[str, Any]) -> Table:
+    """The costs of a network as a tree: its block record, with `layers` by `measure_layers`."""
+    height, width = network["input"][-2:]
+    name = network["variant"] or "unnamed"
+    table = _table(f"{name} at {height}×{width}: every module, with all that is in it")
     table.add_column("module", no_wrap=True)
     table.add_column("type")
     table.add_column("parameters", justify="right")
     table.add_column("MACs", justify="right")
     table.add_column("output", overflow="fold")
-    for record in records:
+    for record in network["layers"]:
         name = record["path"].rpartition(".")[2] or "network"
         table.add_row(
             "  " * record["depth"] + name,

@@ -46,7 +46,11 @@ def test_every_column_of_the_block_table_adds_up() -> None:
 
 
 def test_the_tree_shows_every_module_below_its_parent() -> None:
-    text = printed(tables.layers(measure_layers("retinaface", 64, 64)))
+    text = printed(
+        tables.layers(
+            measure_blocks("retinaface", 64, 64) | {"layers": measure_layers("retinaface", 64, 64)}
+        )
+    )
     assert "  backbone" in text
     assert "    stem" in text
     assert text.index("network") < text.index("backbone") < text.index("heads")
