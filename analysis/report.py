@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from analysis import compliance, diagram, plots
+from analysis import compliance, diagram
 from analysis.blocks import measure_blocks
 from analysis.claims import ledger
 from analysis.counters import out_of_the_box, reconcile
@@ -22,6 +22,8 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.files import to_json, write_bytes
+from analysis.plots import design_space as plots
+from analysis.plots.style import render
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 
@@ -142,8 +144,8 @@ def _design_space(docs: Path) -> Written:
         _page("Design space", [_SPACE_NOTE, *map(_totals_table, found)]),
     )
     for variant, records in steps.items():
-        yield f"figures/sensitivity-{variant}.svg", plots.render(plots.sensitivity(records), "svg")
-    yield "figures/design-space.svg", plots.render(plots.landscape(landscape()), "svg")
+        yield f"figures/sensitivity-{variant}.svg", render(plots.sensitivity(records), "svg")
+    yield "figures/design-space.svg", render(plots.landscape(landscape()), "svg")
 
 
 def _environment(docs: Path) -> Written:

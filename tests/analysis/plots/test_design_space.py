@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import plots
 from analysis.design_space.landscape import landscape
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import FAMILY
+from analysis.plots import design_space as plots
+from analysis.plots.style import render
 from featherface import CONFIGS
 
 
@@ -47,15 +48,15 @@ def test_the_same_records_give_the_same_bytes(
     land: dict[str, Any],
 ) -> None:
     copies = copy.deepcopy(steps), copy.deepcopy(land)
-    first = plots.render(draw(figure, steps, land), kind)
-    assert plots.render(draw(figure, *copies), kind) == first
+    first = render(draw(figure, steps, land), kind)
+    assert render(draw(figure, *copies), kind) == first
 
 
 @pytest.mark.parametrize("figure", ["sensitivity", "landscape"])
 def test_an_svg_stands_alone_and_has_no_date(
     figure: str, steps: list[dict[str, Any]], land: dict[str, Any]
 ) -> None:
-    svg = plots.render(draw(figure, steps, land), "svg")
+    svg = render(draw(figure, steps, land), "svg")
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg")
     assert b"dc:date" not in svg
@@ -90,7 +91,7 @@ def test_sensitivity_leaves_out_fields_that_are_not_there() -> None:
 
 def test_no_two_labels_of_sensitivity_overlap(steps: list[dict[str, Any]]) -> None:
     figure = plots.sensitivity(steps)
-    plots.render(figure, "png")  # lays it out
+    render(figure, "png")  # lays it out
     for ax in figure.axes:
         boxes = [
             t.get_window_extent()
@@ -140,5 +141,5 @@ def test_landscape_of_one_or_of_no_architecture(land: dict[str, Any]) -> None:
     one = copy.deepcopy(nothing)
     one[3][4] = 1
     for counts in ({"ssh": one}, {"ssh": nothing}, {"ssh": one, "dcnv1": nothing}):
-        picture = plots.render(plots.landscape(land | {"counts": counts}), "png")
+        picture = render(plots.landscape(land | {"counts": counts}), "png")
         assert picture.startswith(b"\x89PNG")

@@ -1,0 +1,1 @@
+"""Figures. Each function takes records, as they are written into docs/results, and draws."""
