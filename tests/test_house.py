@@ -17,8 +17,8 @@ MODULES = {
 TOP = {"analysis.cli", "analysis.report", "featherface.__main__"} | {
     m for m in MODULES if m.startswith(("analysis.commands", "analysis.site"))
 }
-DRAWING = {"analysis.annotate", "analysis.diagram", "analysis.tables"} | {
-    m for m in MODULES if m.startswith(("analysis.plots", "analysis.diagrams", "analysis.tables"))
+DRAWING = {"analysis.annotate"} | {
+    m for m in MODULES if m.startswith(("analysis.plots", "analysis.diagram", "analysis.tables"))
 }
 SHOWS = ("matplotlib", "rich", "typer")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +36,8 @@ from analysis.design_space.search import search
 from analysis.design_space.space import described
 from analysis.flops import MacCount, count_macs
 from analysis.parameters import count_parameters, is_below
+from analysis.widerface import history
+from analysis.widerface.history import SUBSETS, VALIDATION_PICTURES
 from featherface.anchors import anchor_sizes as sides_of_anchors
 from featherface.anchors import decode_landmarks, make_anchors
 from featherface.config import (
@@ -51,13 +52,8 @@ from featherface.errors import InputError
 from featherface.model import FeatherFace
 from featherface.published import PUBLISHED
 
-WIDERFACE = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
+WIDERFACE = history.HISTORY
 """Where measured average precision is recorded, one JSON object a line."""
-
-VALIDATION_PICTURES = 3226
-"""Pictures in the validation set of WIDER FACE; AP on fewer is another quantity."""
-
-SUBSETS = ("easy", "medium", "hard")
 
 _SIZE = 640
 
@@ -436,8 +432,8 @@ def ap(variant: str, subset: str) -> float:
     """Average precision, in percent, measured on all of WIDER FACE's validation pictures.
 
     `subset` is `easy`, `medium`, `hard` or `mean`, their mean. Read from the last row of
-    `docs/results/widerface.jsonl` that says `"source": "measured"`, counts all 3,226 pictures
-    and carries the sha256 of the variant's published weights.
+    `docs/results/widerface.jsonl` that says `"source": "measured"`, was made under the protocol
+    `original`, counts all 3,226 pictures and carries the sha256 of the variant's published weights.
 
     Raises:
         UntestableError: where there are no such weights, or no such row.
@@ -449,9 +445,10 @@ def ap(variant: str, subset: str) -> float:
     if not rows:
         raise UntestableError(
             f"the AP of {variant} on all {VALIDATION_PICTURES:,} validation pictures of WIDER FACE "
-            f"has not been measured here: docs/results/widerface.jsonl has no such row"
+            f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
+            f"featherface widerface track {variant} --images DIR --ground-truth DIR"
         )
-    return _ap(rows[-1], subset)
+    return _ap(rows[-1].model_dump(), subset)
 
 
 @_word
@@ -646,31 +643,18 @@ def _ap(fractions: Mapping[str, float], subset: str) -> float:
     return mean(*values)
 
 
-def _is_measurement(row: Mapping[str, Any], variant: str) -> bool:
+def _is_measurement(row: history.Row, variant: str) -> bool:
     return (
-        row.get("source") == "measured"
-        and row.get("variant") == variant
-        and row.get("images") == VALIDATION_PICTURES
-        and row.get("checkpoint_sha256") == PUBLISHED[variant].sha256
+        row.source == "measured"
+        and row.variant == variant
+        and row.protocol.name == "original"
+        and row.images == VALIDATION_PICTURES
+        and row.checkpoint_sha256 == PUBLISHED[variant].sha256
     )
 
 
-def _widerface_rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise MeasureError(f"{path.name}: line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise MeasureError(f"{path.name}: line {number} is not a JSON object")
-        measured = row.get("source") == "measured"
-        for name in SUBSETS if measured else ():
-            if not isinstance(row.get(name), float) or not 0 <= row[name] <= 1:
-                raise MeasureError(
-                    f"{path.name}: line {number}: {name} is not an AP between 0 and 1"
-                )
-        rows.append(row)
-    return rows
+def _widerface_rows(path: Path) -> list[history.Row]:
+    try:
+        return history.read(path)
+    except InputError as error:
+        raise MeasureError(str(error)) from error

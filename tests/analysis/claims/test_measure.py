@@ -232,10 +232,18 @@ def test_what_a_counter_does_not_count_is_an_error(monkeypatch: pytest.MonkeyPat
 
 def row(**changes: Any) -> dict[str, Any]:
     measured = {
+        "date": "2026-11-23",
         "source": "measured",
+        "by": "featherface",
+        "detector": "official",
         "variant": "official",
-        "images": 3226,
         "checkpoint_sha256": PUBLISHED["official"].sha256,
+        "protocol": {"name": "original"},
+        "runtime": "torch",
+        "images": 3226,
+        "boxes": 1,
+        "versions": {},
+        "device": "CPU",
         "easy": 0.75,
         "medium": 0.5,
         "hard": 0.25,
@@ -263,9 +271,10 @@ def test_ap_is_read_from_the_last_measurement(history: Path) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        row(source="recorded"),
+        row(source="published"),
+        row(protocol={"name": "multi-scale"}),
         row(variant="no-attention"),
-        row(images=488),
+        row(images=488, images_sha256="0" * 64),
         row(checkpoint_sha256="0" * 64),
     ],
 )
@@ -293,15 +302,15 @@ def test_a_network_without_weights_cannot_be_tested(history: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2 is not JSON"),
-        ("[]", "line 2 is not a JSON object"),
-        (json.dumps(row(easy=92.6)), "line 2: easy is not an AP between 0 and 1"),
-        (json.dumps(row(hard=None)), "line 2: hard is not an AP between 0 and 1"),
+        ("{", "line 2: damaged, not a JSON object"),
+        ("[]", "line 2: damaged, not a JSON object"),
+        (json.dumps(row(easy=92.6)), "line 2: easy: Input should be less than or equal to 1"),
+        (json.dumps(row(hard=None)), "a measured row without hard"),
     ],
 )
 def test_a_damaged_history_is_named(history: Path, line: str, message: str) -> None:
     history.write_text(f"{json.dumps(row())}\n{line}\n", encoding="utf-8")
     with pytest.raises(MeasureError) as error:
         measure.ap("official", "easy")
-    assert str(error.value).startswith("widerface.jsonl: ")
+    assert str(error.value).startswith(f"{history}, line 2")
     assert message in str(error.value)
