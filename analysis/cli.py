@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,13 +21,29 @@ from analysis.commands.search import search
 from featherface.errors import InputError
 
 app = typer.Typer(
-    help="FeatherFace: what its networks cost and do, and whether what was published holds.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"featherface {version('featherface')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it, and stop."),
+    ] = False,
+) -> None:
+    """FeatherFace: what its networks cost and do, and whether what was published holds."""
+
 
 for command, example in (
     (audit, "audit --json verdicts.json"),

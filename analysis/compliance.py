@@ -12,6 +12,7 @@ A verdict is never written down by hand. The ones that were computed last are re
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,6 +24,7 @@ from analysis.claims.expression import Expression, Value
 from analysis.claims.ledger import Claim, Ledger, LedgerError, load_all
 from analysis.claims.measure import UntestableError, expression, template
 from analysis.files import write_json
+from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 
 RECORD = Path(__file__).resolve().parents[1] / "docs" / "results" / "verdicts.json"
@@ -316,7 +318,7 @@ def _finding(
     doubt: str,
 ) -> str:
     """What was found, in one or two sentences, from the measured values alone."""
-    whose = f"On {claim.variant}" if claim.variant else "Calculated"
+    whose = f"On {_subject(claim)}" if claim.variant else "Calculated"
     found = "" if measured is None else f"{whose}: {_with_unit(measured, claim.unit)}"
     also = "; ".join(
         reading if isinstance(value, bool) else f"{reading}: {_with_unit(value, claim.unit)}"
@@ -335,6 +337,20 @@ def _finding(
     needs = f" Needed: {claim.requires}." if claim.requires else ""
     hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
     return f"{what} {doubt}.{needs}{hint}"
+
+
+def _subject(claim: Claim) -> str:
+    """The network that a claim is measured on: its variant, and what the measure changes in it."""
+    settings = {field.name for field in fields(FeatherFaceConfig)}
+    changes = {
+        f"{keyword.arg} {ast.literal_eval(keyword.value)}": None
+        for node in ast.walk(ast.parse(claim.measure, mode="eval"))
+        if isinstance(node, ast.Call) and node.args
+        if isinstance(node.args[0], ast.Constant) and node.args[0].value == claim.variant
+        for keyword in node.keywords
+        if keyword.arg in settings and isinstance(keyword.value, ast.Constant)
+    }
+    return f"{claim.variant} with {' and '.join(changes)}" if changes else str(claim.variant)
 
 
 def _with_unit(value: Value, unit: str) -> str:

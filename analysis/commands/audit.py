@@ -17,6 +17,10 @@ def audit(
     source: Annotated[
         str | None, typer.Option(help="Show one ledger only: card, paper or repository.")
     ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(help="Show one verdict only: confirmed, explained, refuted or untested."),
+    ] = None,
     recorded: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Compare with these verdicts, not the recorded ones."),
@@ -25,24 +29,29 @@ def audit(
     """Judge every published figure by measuring it.
 
     Prints the claims grouped by verdict: confirmed, explained (holds under another named
-    convention, protocol or variant), refuted, untested. Exits with 1 when a verdict differs from
-    the recorded one or a measured value has moved.
+    convention, protocol or variant), refuted, untested. Every claim is judged, whatever is shown:
+    exits with 1 when any verdict differs from the recorded one or a measured value has moved.
     """
     from analysis import compliance, tables
     from analysis.claims import ledger
 
     if source is not None and source not in ledger.SOURCES:
         raise InputError(f"--source (={source}) must be one of {', '.join(ledger.SOURCES)}")
+    if verdict is not None and verdict not in compliance.VERDICTS:
+        known = ", ".join(compliance.VERDICTS)
+        raise InputError(f"--verdict (={verdict}) must be one of {known}")
     path = recorded or compliance.RECORD
     before = compliance.recorded(path) if recorded or path.exists() else None
     claims = [(claim, book) for book in ledger.load_all() for claim in book.claims]
     with progress("judging claims") as track:
         verdicts = [compliance.judge(claim, book) for claim, book in track(claims)]
-    records = [v.as_dict() for v in verdicts if source in (None, v.source)]
+    records = [
+        v.as_dict() for v in verdicts if source in (None, v.source) and verdict in (None, v.verdict)
+    ]
     emit(records, json)
     if not is_stdout(json):
-        for verdict in compliance.VERDICTS:
-            show(tables.verdicts(records, verdict))
+        for shown in compliance.VERDICTS if verdict is None else (verdict,):
+            show(tables.verdicts(records, shown))
         show(tables.summary(records))
     if before is None:
         print(f"{path}: no recorded verdicts to compare with", file=sys.stderr)
