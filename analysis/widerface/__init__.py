@@ -1,0 +1,1 @@
+"""WIDER FACE: ground truth, predictions, and average precision by the benchmark's protocol."""

@@ -1,0 +1,237 @@
+"""The ground truth of WIDER FACE's validation set, from the benchmark's four .mat files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featherface.errors import InputError
+
+SUBSETS = ("easy", "medium", "hard")
+ALL_FACES = "wider_face_val.mat"
+FILES = {
+    "easy": "wider_easy_val.mat",
+    "medium": "wider_medium_val.mat",
+    "hard": "wider_hard_val.mat",
+}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """An explicit choice of pictures, so that results on it are never taken for the whole set."""
+
+    pictures: int
+    sha256: str
+    """Of the sorted lines "EVENT/PICTURE", without ".jpg", joined by line feeds."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """Faces of P pictures, F in all; a picture's faces stand together, in the files' order.
+
+    `boxes` is (F, 4): x, y, width, height in pixels, as annotated: a few have no area.
+    `offsets` is (P + 1,): picture p has the faces `offsets[p]:offsets[p + 1]`.
+    `kept` is (3, F): whether a face belongs to easy, medium, hard.
+    """
+
+    events: tuple[str, ...]
+    event: NDArray[np.int32]
+    pictures: tuple[str, ...]
+    boxes: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    kept: NDArray[np.bool_]
+    subset: Subset | None = None
+    outside: frozenset[tuple[str, str]] = frozenset()
+    """The (event, picture) that a subset leaves out: known, and not evaluated."""
+
+    @cached_property
+    def index(self) -> dict[tuple[str, str], int]:
+        """From (event, picture) to the picture's position."""
+        return {self.key(p): p for p in range(len(self.pictures))}
+
+    @cached_property
+    def picture_of_face(self) -> NDArray[np.int32]:
+        """(F,): the picture each face is on."""
+        return np.repeat(np.arange(len(self.pictures), dtype=np.int32), np.diff(self.offsets))
+
+    @property
+    def faces(self) -> dict[str, int]:
+        """How many faces each subset has."""
+        return dict(zip(SUBSETS, map(int, self.kept.sum(axis=1)), strict=True))
+
+    def key(self, picture: int) -> tuple[str, str]:
+        """Event and name, without ".jpg", of a picture."""
+        return self.events[self.event[picture]], self.pictures[picture]
+
+    def only(self, names: Sequence[str]) -> GroundTruth:
+        """The ground truth of the pictures listed; faces on others are not counted.
+
+        Args:
+            names: "EVENT/PICTURE", with or without ".jpg"; order and repetition do not matter.
+
+        Raises:
+            InputError: where the list is empty or names a picture that there is not.
+        """
+        keys = {_split(name) for name in names}
+        unknown = sorted("/".join(key) for key in keys - self.index.keys())
+        if unknown or not keys:
+            what = f"{unknown[0]!r} is no picture of the ground truth" if unknown else "it is empty"
+            raise InputError(f"the list of pictures: {what}; a line is EVENT/PICTURE.jpg")
+        chosen = np.array([self.key(p) in keys for p in range(len(self.pictures))])
+        faces = np.repeat(chosen, np.diff(self.offsets))
+        lines = "\n".join(sorted("/".join(key) for key in keys))
+        return GroundTruth(
+            events=self.events,
+            event=self.event[chosen],
+            pictures=tuple(self.pictures[p] for p in np.flatnonzero(chosen)),
+            boxes=self.boxes[faces],
+            offsets=np.concatenate([[0], np.cumsum(np.diff(self.offsets)[chosen])]),
+            kept=self.kept[:, faces],
+            subset=Subset(len(keys), hashlib.sha256(lines.encode()).hexdigest()),
+            outside=self.outside | (self.index.keys() - keys),
+        )
+
+
+def _split(name: str) -> tuple[str, str]:
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    return path.parent.name, bare(path.name)
+
+
+def bare(name: str) -> str:
+    """A picture's name without the ending of a picture file."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and ending.lower() in ("jpg", "jpeg", "png") else name
+
+
+def read_subset(path: str | Path) -> list[str]:
+    """The pictures that a text file lists, one EVENT/PICTURE.jpg a line.
+
+    Raises:
+        InputError: where it cannot be read as text.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+    return [line for line in lines if line.strip()]
+
+
+def read_ground_truth(folder: str | Path) -> GroundTruth:
+    """Read `wider_face_val.mat` and the three files that say which faces each subset keeps.
+
+    Raises:
+        InputError: where a file is missing, is no .mat file, or holds something else.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; it should hold {ALL_FACES} and its companions")
+    path = folder / ALL_FACES
+    lists = _load(path, "event_list", "file_list", "face_bbx_list")
+    try:
+        events = tuple(_text(cell) for cell in lists["event_list"][:, 0])
+        names = [[_text(cell) for cell in _cells(event)] for event in _cells(lists["file_list"])]
+        boxes = [[_boxes(c) for c in _cells(event)] for event in _cells(lists["face_bbx_list"])]
+        if not len(events) == len(names) == len(boxes):
+            raise ValueError(f"{len(events)} events, lists of {len(names)} and {len(boxes)}")
+        for event, listed, boxed in zip(events, names, boxes, strict=True):
+            if len(listed) != len(boxed):
+                raise ValueError(f"{event}: {len(listed)} pictures, boxes of {len(boxed)}")
+    except _MISSHAPEN as error:
+        raise InputError(f"{path}: not the benchmark's faces: {error}") from error
+    flat = [box for event in boxes for box in event]
+    sizes = [len(event) for event in names]
+    truth = GroundTruth(
+        events=events,
+        event=np.repeat(np.arange(len(events), dtype=np.int32), sizes),
+        pictures=tuple(name for event in names for name in event),
+        boxes=np.concatenate([np.empty((0, 4)), *flat]),
+        offsets=np.concatenate([[0], np.cumsum([len(box) for box in flat], dtype=np.int64)]),
+        kept=np.stack([_kept(folder / FILES[name], events, names, flat) for name in SUBSETS]),
+    )
+    if len(truth.index) != len(truth.pictures):
+        raise InputError(f"{path}: lists a picture twice")
+    return truth
+
+
+# What indexing and converting arrays of another shape or kind raises.
+_MISSHAPEN = (ValueError, TypeError, IndexError, KeyError, AttributeError)
+
+
+def _load(path: Path, *names: str) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; it is part of WIDER FACE's ground truth")
+    try:
+        content = loadmat(path, variable_names=names)
+    except Exception as error:  # scipy raises nearly anything for bytes that are no .mat file
+        raise InputError(f"{path}: cannot be read as a .mat file: {error}") from error
+    absent = [name for name in names if name not in content]
+    if absent:
+        raise InputError(f"{path}: holds no {absent[0]}; is it WIDER FACE's ground truth?")
+    for name in names:
+        value = content[name]
+        if value.dtype != object or value.ndim != 2 or value.shape[1] != 1:
+            raise InputError(f"{path}: {name} is no column of cells ({value.dtype}, {value.shape})")
+    return content
+
+
+def _cells(column: NDArray[Any]) -> Iterator[Any]:
+    """The contents of a MATLAB column of cells; scipy wraps a column inside a cell once more."""
+    if column.dtype != object or column.ndim != 2 or column.shape[1] > 1:
+        raise ValueError(f"{column.dtype}, {column.shape} where a column of cells should be")
+    return iter(column[:, 0] if column.size else ())
+
+
+def _text(cell: NDArray[Any]) -> str:
+    text = cell.item() if cell.size == 1 else None
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{cell!r:.60} where a name should be")
+    return text
+
+
+def _boxes(cell: NDArray[Any]) -> NDArray[np.float64]:
+    boxes = np.asarray(cell, dtype=np.float64)
+    if not boxes.size:
+        return np.empty((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise ValueError(f"{boxes.shape} where boxes of x, y, width and height should be")
+    return boxes
+
+
+def _kept(
+    path: Path,
+    events: tuple[str, ...],
+    names: list[list[str]],
+    boxes: list[NDArray[np.float64]],
+) -> NDArray[np.bool_]:
+    """(F,): which faces the subset of this file keeps. Its numbers count from 1."""
+    lists = _load(path, "event_list", "file_list", "gt_list")
+    kept = [np.zeros(len(box), dtype=bool) for box in boxes]
+    try:
+        if tuple(_text(cell) for cell in lists["event_list"][:, 0]) != events:
+            raise ValueError(f"its events are not those of {ALL_FACES}")
+        if [[_text(c) for c in _cells(e)] for e in _cells(lists["file_list"])] != names:
+            raise ValueError(f"its pictures are not those of {ALL_FACES}")
+        numbers = [np.asarray(c) for event in _cells(lists["gt_list"]) for c in _cells(event)]
+        if len(numbers) != len(kept):
+            raise ValueError(f"{len(numbers)} lists of faces for {len(kept)} pictures")
+        flat_names = [name for event in names for name in event]
+        for mask, number, name in zip(kept, numbers, flat_names, strict=True):
+            chosen = number.ravel().astype(np.int64)
+            if chosen.size and not 1 <= chosen.min() <= chosen.max() <= len(mask):
+                raise ValueError(f"{name}: keeps a face that is not there, of {len(mask)}")
+            mask[chosen - 1] = True
+            if mask.sum() != chosen.size:
+                raise ValueError(f"{name}: keeps a face twice")
+    except _MISSHAPEN as error:
+        raise InputError(f"{path}: not a subset of the benchmark's faces: {error}") from error
+    return np.concatenate([np.zeros(0, dtype=bool), *kept])

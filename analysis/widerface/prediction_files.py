@@ -1,0 +1,168 @@
+"""The text files of a folder or an archive; archives are read in memory and never unpacked."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from analysis.widerface.ground_truth import bare
+from analysis.widerface.prediction_text import PictureText
+from featherface.errors import InputError
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+FILE_LIMIT = 1 << 26
+"""A picture's file has at most so many bytes (64 MiB, a million boxes and more)."""
+TOTAL_LIMIT = 1 << 31
+"""An archive holds at most so many bytes when unpacked (2 GiB, fifty million boxes and more)."""
+COUNT_LIMIT = 1_000_000
+"""An archive has at most so many members."""
+
+Wanted = Callable[[str, str], bool]
+"""Whether to read the file of (event, picture)."""
+
+
+def read_folder(folder: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
+    """The files EVENT/PICTURE.txt anywhere below a folder, in the order of their paths.
+
+    Args:
+        extra: receives the paths of what is not wanted.
+
+    Raises:
+        InputError: where one cannot be read or is too large.
+    """
+    for path in _files(folder, set()):
+        event, picture = os.path.basename(os.path.dirname(path)), _picture(path)
+        if picture is None or not wanted(event, picture):
+            extra.append(path)
+            continue
+        try:
+            # As this happens thousands of times, the quickest way: one open, stat, read.
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                status = os.fstat(file.fileno())
+                if stat.S_ISREG(status.st_mode):
+                    _check_size(path, status.st_size)
+                content = file.readall()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        yield PictureText(path, event, picture, content)
+
+
+def _files(folder: Path | str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """Paths of files, depth first and by name; a folder that contains itself is entered once."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    for entry in listed:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(entry.path, seen)
+        else:
+            yield entry.path
+
+
+def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
+    """The members EVENT/PICTURE.txt, at any depth, of a tar (plain, gz, xz, bz2) or zip.
+
+    Nothing is written to disk, so that a member's name can lead nowhere. A member that is there
+    twice counts as it was added last, as when it is unpacked.
+
+    Raises:
+        InputError: where the archive is damaged, cut off, or unpacks to more than the limits.
+    """
+    members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    try:
+        for name, content in members(path, wanted, extra):
+            parts = _parts(name)
+            yield PictureText(f"{path}:{name}", parts[-2], _picture(parts[-1]) or "", content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be read as an archive: {reason}") from error
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: a damaged archive, or none: {error}") from error
+
+
+def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[tuple[str, bytes]]:
+    total = count = 0
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            total, count = _check_total(path, total + member.size, count + 1)
+            if not member.isfile():
+                continue
+            if _is_wanted(member.name, wanted, extra):
+                _check_size(f"{path}:{member.name}", member.size)
+                file = archive.extractfile(member)
+                assert file is not None  # it is, for anything but a file or link
+                yield member.name, file.read()
+        # tarfile takes a broken header, or none, for the end, which really is a block of zeros.
+        assert archive.fileobj is not None
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise tarfile.ReadError(f"it breaks off after {count} members")
+
+
+def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[tuple[str, bytes]]:
+    total = count = 0
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            total, count = _check_total(path, total + member.file_size, count + 1)
+            if not member.is_dir() and _is_wanted(member.filename, wanted, extra):
+                _check_size(f"{path}:{member.filename}", member.file_size)
+                yield member.filename, archive.read(member)  # never more than it states
+
+
+def _parts(name: str) -> list[str]:
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return ["", *parts]
+
+
+def _is_wanted(name: str, wanted: Wanted, extra: list[str]) -> bool:
+    parts = _parts(name)
+    if any(part.startswith(".") and part != ".." for part in parts) or "__MACOSX" in parts:
+        return False
+    picture = _picture(parts[-1])
+    if picture is not None and wanted(parts[-2], picture):
+        return True
+    extra.append(name)
+    return False
+
+
+def _picture(path: str) -> str | None:
+    name = os.path.basename(path)
+    return bare(name[:-4]) if name.endswith(".txt") else None
+
+
+def _check_size(label: str, size: int) -> None:
+    if size > FILE_LIMIT:
+        raise InputError(f"{label}: {size:,} bytes; a picture's boxes have at most {FILE_LIMIT:,}")
+
+
+def _check_total(path: Path, total: int, count: int) -> tuple[int, int]:
+    if total > TOTAL_LIMIT:
+        raise InputError(f"{path}: unpacks to more than {TOTAL_LIMIT:,} bytes; give it as a folder")
+    if count > COUNT_LIMIT:
+        raise InputError(f"{path}: has more than {COUNT_LIMIT:,} members; give it as a folder")
+    return total, count

@@ -1,0 +1,173 @@
+"""The benchmark's text format: a picture a file, parsed many files at a time.
+
+Line 1 is the picture's name, line 2 how many boxes follow, then one `x y width height score` a
+line. Numbers become what Python's `float` makes of them. Tolerated: any white space between and
+after numbers, Windows and old Mac line ends, a byte order mark, empty lines among the boxes, no
+line end at the end, exponents, a name with its event or ".jpg". What is not is an error that names
+file and line.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.widerface.ground_truth import bare
+from featherface.errors import InputError
+
+BATCH_BYTES = 1 << 23
+"""Files are parsed together until they have so many bytes: few calls, little memory."""
+
+
+class PictureText(NamedTuple):
+    """One file as it was read; `label` is what an error calls it."""
+
+    label: str
+    event: str
+    picture: str
+    content: bytes
+
+
+class PictureBoxes(NamedTuple):
+    """One file as it was understood. `rows` is (N, 5): x, y, width, height, score."""
+
+    label: str
+    event: str
+    picture: str
+    title: str
+    """The picture's name by line 1, without event and ending."""
+    stated: int
+    """How many boxes line 2 promises."""
+    rows: NDArray[np.float64]
+
+
+def parse(files: Iterable[PictureText]) -> Iterator[PictureBoxes]:
+    """The boxes of every file, in the order of the files and of their lines.
+
+    Raises:
+        InputError: at the first file that is not in the format: the file, the line, the reason.
+    """
+    heads: list[tuple[str, str, str, str, int]] = []
+    bodies: list[bytes] = []
+    size = 0
+    for file in files:
+        title, stated, body = _head(file.label, file.content)
+        heads.append((file.label, file.event, file.picture, title, stated))
+        bodies.append(body)
+        size += len(body)
+        if size >= BATCH_BYTES:
+            yield from _batch(heads, bodies)
+            heads, bodies, size = [], [], 0
+    if heads:
+        yield from _batch(heads, bodies)
+
+
+def _batch(
+    heads: list[tuple[str, str, str, str, int]], bodies: list[bytes]
+) -> Iterator[PictureBoxes]:
+    parsed = _together(bodies)
+    if parsed is None:  # something in some file is unusual: find it, line by line
+        parsed = [_one_by_one(head[0], body) for head, body in zip(heads, bodies, strict=True)]
+    for head, rows in zip(heads, parsed, strict=True):
+        yield PictureBoxes(*head, rows)
+
+
+def _head(label: str, content: bytes) -> tuple[str, int, bytes]:
+    """Title, stated count and the rest of a file."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    first, _, rest = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    second, _, body = rest.partition(b"\n")
+    title = first.decode("utf-8", errors="replace").strip()
+    if not title or _is_number(title.split()[0]):
+        raise InputError(f"{label}:1: {title[:60]!r} where the picture's name should be")
+    try:
+        stated = int(second)
+        if stated < 0:
+            raise ValueError
+    except ValueError:
+        shown = second.decode("utf-8", errors="replace").strip()[:60]
+        raise InputError(f"{label}:2: {shown!r} where the number of boxes should be") from None
+    return bare(title.replace("\\", "/").rpartition("/")[2]), stated, body
+
+
+# What each byte is: white space as in bytes.split, part of a plain number, or anything else.
+_SPACE, _PLAIN, _OTHER = 0, 1, 2
+_KIND = np.full(256, _OTHER, dtype=np.uint8)
+_KIND[list(b" \t\n\r\v\f")] = _SPACE
+_KIND[list(b"0123456789+-.eE")] = _PLAIN
+
+
+def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
+    """The rows of each body; None where a line is not five plain, finite numbers.
+
+    Numbers are split and converted by one call, which would not notice where a line ends, nor
+    that "1-2" is no number. So tokens are counted per line first, and numbers against tokens.
+    """
+    ends = np.cumsum([len(body) + 1 for body in bodies])
+    text = b"\n".join(bodies) + b"\n"
+    characters = np.frombuffer(text, dtype=np.uint8)
+    kind = _KIND[characters]
+    if (kind == _OTHER).any():
+        return None
+    # As uint8, a step up from space to plain is 1, a step down is 255.
+    steps = np.flatnonzero(np.diff(kind, prepend=_SPACE) == 1)
+    line_ends = np.flatnonzero(characters == ord("\n"))
+    per_line = np.diff(np.searchsorted(steps, line_ends), prepend=0)
+    if not np.isin(per_line, (0, 5)).all():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(text, dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            return None
+    if len(values) != len(steps) or not np.isfinite(values).all():
+        return None
+    rows = values.reshape(-1, 5)
+    return np.split(rows, np.searchsorted(steps, ends[:-1]) // 5)
+
+
+def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:
+    rows = []
+    for number, line in enumerate(body.split(b"\n"), start=3):
+        tokens = line.split()
+        if not tokens:
+            continue
+        shown = line.decode("utf-8", errors="replace").strip()[:60]
+        if len(tokens) != 5:
+            raise InputError(
+                f"{label}:{number}: {len(tokens)} values ({shown!r}); x y width height score are 5"
+            )
+        try:
+            row = [float(token) for token in tokens]
+        except ValueError:
+            raise InputError(f"{label}:{number}: not five numbers: {shown!r}") from None
+        if not all(map(math.isfinite, row)):
+            raise InputError(f"{label}:{number}: not finite: {shown!r}")
+        rows.append(row)
+    return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def format_picture(event: str, picture: str, rows: NDArray[np.float64]) -> str:
+    """A picture's boxes in the benchmark's format; every number reads back as it was.
+
+    Args:
+        rows: (N, 5): x, y, width, height, score.
+    """
+    lines = [f"{event}/{bare(picture)}.jpg", str(len(rows))]
+    lines += [" ".join(repr(value) for value in row) for row in np.asarray(rows, float).tolist()]
+    return "\n".join(lines) + "\n"
