@@ -1,0 +1,39 @@
+"""`featherface widerface fetch`: the benchmark's pictures and ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "featherface widerface fetch --out data"
+
+
+def fetch(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Pictures go to DIR/widerface, the rest beside it.")
+    ],
+    pictures: Annotated[
+        bool, typer.Option(help="Pictures too: 3.4 GB, through torchvision and gdown.")
+    ] = True,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="ZIP", help="Take the ground truth from this eval_tools.zip."),
+    ] = None,
+) -> None:
+    """Download WIDER FACE: what `predict` and `evaluate` read. Nothing else ever does.
+
+    The ground truth is checked by sha256, the pictures' archives by the md5 that torchvision
+    knows. What is there already is not fetched again.
+    """
+    from analysis.widerface import fetch as fetching
+
+    truth = out / "ground_truth"
+    if archive is None:
+        fetching.fetch_ground_truth(truth)
+    else:
+        fetching.take_ground_truth(archive, truth)
+    print(f"--ground-truth {truth}")
+    if pictures:
+        print(f"--images {fetching.fetch_pictures(out)}")

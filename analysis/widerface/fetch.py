@@ -1,0 +1,140 @@
+"""WIDER FACE's pictures and ground truth, from where their authors keep them. Only on demand.
+
+The pictures come through `torchvision.datasets.WIDERFace`, which checks the md5 that it knows of
+each archive; there is no published sha256. The ground truth comes through pooch. Of its archive,
+too, no checksum is published, so that what counts is checked instead: the four `.mat` files in it,
+each by its sha256, before any of them is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+from analysis.files import write_bytes
+from featherface.errors import InputError
+
+GROUND_TRUTH_URL = "http://shuoyang1213.me/WIDERFACE/support/eval_script/eval_tools.zip"
+
+GROUND_TRUTH = {
+    "wider_easy_val.mat": "c2fb672d16f75653eb89fb8bc437a7d060896a71cd7a65c1a5a3e4479024099c",
+    "wider_face_val.mat": "1dfe6a9853950f9dde256b5e8bb75d8f272e6bc02a15ae1968f5a9b883f458cb",
+    "wider_hard_val.mat": "bb1af19dc5bc4dd9517dd8ae8096326c68175f2c3411763bdd4f23fa98638b78",
+    "wider_medium_val.mat": "4a031970bc132cef5cfacd05068aabcf4fe15d4a31a1e9f4f00eb134fdf449c1",
+}
+"""The files that the benchmark's evaluation reads, and their sha256."""
+
+PICTURES = 3226
+"""In the validation set."""
+
+_LARGEST = 10_000_000  # bytes: more than ten times the largest of them
+
+
+def fetch_ground_truth(folder: str | Path) -> Path:
+    """The four `.mat` files in a folder, downloaded unless they are there and sound.
+
+    Raises:
+        InputError: where they cannot be downloaded, or are not the published ones.
+    """
+    folder = Path(folder)
+    if all(_sha256(folder / name) == sha256 for name, sha256 in GROUND_TRUTH.items()):
+        return folder
+    with tempfile.TemporaryDirectory() as scratch:
+        return take_ground_truth(_downloaded(GROUND_TRUTH_URL, Path(scratch)), folder)
+
+
+def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
+    """The four `.mat` files out of `eval_tools.zip`, for whoever downloaded it otherwise.
+
+    Members are found by the end of their name and read in memory; where an archive says that they
+    belong is never used. All four are checked before the first is written.
+
+    Raises:
+        InputError: for a file that is no zip, or does not hold the published four.
+    """
+    archive, folder = Path(archive), Path(folder)
+    contents: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive.read_bytes())) as opened:
+            for member in opened.infolist():
+                name = member.filename.replace("\\", "/").rpartition("/")[2]
+                if name not in GROUND_TRUTH or member.file_size > _LARGEST:
+                    continue
+                content = opened.read(member)
+                # macOS puts a file of the same name, with other contents, beside each.
+                if hashlib.sha256(content).hexdigest() == GROUND_TRUTH[name]:
+                    contents[name] = content
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{archive}: cannot be read as a zip: {reason}") from error
+    missing = sorted(GROUND_TRUTH.keys() - contents.keys())
+    if missing:
+        raise InputError(
+            f"{archive}: does not hold the published {', '.join(missing)} (sha256 differs, or "
+            "no such file)"
+        )
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    return folder
+
+
+def fetch_pictures(folder: str | Path) -> Path:
+    """The folder of the validation pictures, 3,226 in 61 events, downloaded unless it is there.
+
+    `torchvision` fetches training and test pictures too, 3.4 GB in all, through `gdown`, which
+    must be installed.
+
+    Returns:
+        `folder`/widerface/WIDER_val/images.
+
+    Raises:
+        InputError: where they cannot be downloaded, or an archive is damaged.
+    """
+    from torchvision.datasets import WIDERFace
+
+    folder = Path(folder)
+    pictures = folder / "widerface" / "WIDER_val" / "images"
+    try:
+        if not pictures.is_dir():
+            WIDERFace(str(folder), split="val", download=True)
+    except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
+        raise InputError(
+            f"WIDER FACE's pictures cannot be downloaded to {folder}: {_reason(error)}"
+        ) from error
+    found = sum(1 for _ in pictures.glob("*/*.jpg"))
+    if found != PICTURES:  # an unpacking that was interrupted, which torchvision does not see
+        raise InputError(
+            f"{pictures}: holds {found:,} of {PICTURES:,} pictures; remove it and "
+            f"{folder / 'widerface'}/WIDER_* beside it, and fetch again"
+        )
+    return pictures
+
+
+def _downloaded(url: str, scratch: Path) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        # Without a hash of the archive, since none is published; `take_ground_truth` checks
+        # what is taken out of it.
+        return Path(pooch.retrieve(url, known_hash=None, fname="eval_tools.zip", path=scratch))
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        raise InputError(
+            f"the ground truth cannot be downloaded from {url}: {_reason(error)}"
+        ) from error
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:159]}…"

@@ -1,0 +1,164 @@
+"""The faces on one picture under a protocol: views, candidates, and one box a face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_iou, nms
+
+from analysis.widerface.protocol import Protocol
+from featherface.anchors import MEAN_BGR, decode_boxes, make_anchors
+from featherface.config import MIN_SIZE
+from featherface.detector import MAX_NETWORK_PIXELS, Detector, RawDetections, preprocess
+from featherface.errors import InputError
+from featherface.pictures import PictureError, RGBArray
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Found(NamedTuple):
+    """Faces by falling score, in pixels of the original picture."""
+
+    boxes: FloatArray  # (n, 4): x1, y1, x2, y2, unclipped
+    scores: FloatArray  # (n,)
+
+
+def find(detector: Detector, picture: RGBArray, protocol: Protocol, name: str = "picture") -> Found:
+    """The faces on a picture.
+
+    Args:
+        detector: its network and number of anchors are used, its own thresholds are not.
+        picture: (height, width, 3) uint8 RGB.
+        protocol: what to look at, and what to keep.
+        name: what an error message calls the picture.
+
+    Raises:
+        PictureError: for a picture too large for the network or the memory.
+        InputError: where the network's answer is not finite.
+    """
+    parts = [
+        _candidates(detector, view, protocol, name) for view in _views(picture, protocol, name)
+    ]
+    boxes = torch.cat([part[0] for part in parts])
+    scores = torch.cat([part[1] for part in parts])
+    # One pixel more at the right and below is exactly what "from pixel 3 to pixel 5 is three"
+    # adds to both intersections and areas.
+    extended = boxes + boxes.new_tensor([0, 0, 1, 1]) if protocol.inclusive_pixels else boxes
+    kept = nms(extended, scores, protocol.nms_threshold)  # sorted by falling score
+    if protocol.voting:
+        return Found(
+            vote(boxes, scores, kept, protocol.nms_threshold).numpy(), scores[kept].numpy()
+        )
+    return Found(boxes[kept].numpy(), scores[kept].numpy())
+
+
+class _View(NamedTuple):
+    pixels: FloatArray  # (1, 3, height, width), as a network takes it
+    extent: tuple[float, float]  # its width and height in pixels of the original
+    mirrored: float | None  # the original's width, where the view is mirrored
+
+
+def _views(picture: RGBArray, protocol: Protocol, name: str) -> Iterator[_View]:
+    height, width = picture.shape[:2]
+    for size in protocol.sizes(height, width):
+        pixels, extent = _resized(picture, size, name)
+        yield _View(pixels, extent, None)
+        if protocol.flip:
+            # Mirrored before it is padded, so that the padding stays at the right.
+            mirrored, extent = _resized(np.ascontiguousarray(picture[:, ::-1]), size, name)
+            yield _View(mirrored, extent, float(width))
+
+
+def _resized(
+    picture: RGBArray, size: tuple[int, int], name: str
+) -> tuple[FloatArray, tuple[float, float]]:
+    """The network's input at a size, and its extent in pixels of the original."""
+    height, width = picture.shape[:2]
+    if size == (height, width):
+        prepared = preprocess(picture, name=name)
+        rows, columns = prepared.pixels.shape[-2:]
+        return prepared.pixels, (columns * prepared.scale[0], rows * prepared.scale[1])
+    padded = tuple(max(side, MIN_SIZE) for side in size)
+    if padded[0] * padded[1] > MAX_NETWORK_PIXELS:
+        raise PictureError(
+            f"{name}: {padded[1]}×{padded[0]} pixels at the network are more than the "
+            f"{MAX_NETWORK_PIXELS:,} it takes at once"
+        )
+    bgr = torch.from_numpy(np.ascontiguousarray(picture[:, :, ::-1])).permute(2, 0, 1)[None]
+    pixels = F.interpolate(bgr.float(), size=size, mode="bilinear", align_corners=False)
+    pixels -= torch.tensor(MEAN_BGR).view(3, 1, 1)
+    pixels = F.pad(pixels, (0, padded[1] - size[1], 0, padded[0] - size[0]))
+    return pixels.numpy(), (padded[1] * width / size[1], padded[0] * height / size[0])
+
+
+def _candidates(
+    detector: Detector, view: _View, protocol: Protocol, name: str
+) -> tuple[Tensor, Tensor]:
+    """Boxes (n, 4) in pixels of the original, and scores (n,), of all above the threshold."""
+    height, width = view.pixels.shape[-2:]
+    try:
+        raw: RawDetections = detector.network(view.pixels)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from error
+    kept = np.flatnonzero(raw.scores > protocol.score_threshold)
+    anchors = _anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]
+    extent = torch.tensor(view.extent * 2, dtype=torch.float32)
+    boxes = decode_boxes(torch.from_numpy(raw.boxes[kept]), anchors) * extent
+    scores = torch.from_numpy(raw.scores[kept])
+    if not (np.isfinite(raw.scores).all() and boxes.isfinite().all()):
+        raise InputError(f"{name}: the network's answer is not finite; its weights are unusable")
+    if view.mirrored is not None:
+        boxes = torch.stack(
+            [
+                view.mirrored - boxes[:, 2],
+                boxes[:, 1],
+                view.mirrored - boxes[:, 0],
+                boxes[:, 3],
+            ],
+            dim=-1,
+        )
+    return boxes, scores
+
+
+@lru_cache(maxsize=8)
+def _anchors(height: int, width: int, anchors: int) -> Tensor:
+    return make_anchors(height, width, anchors)
+
+
+def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tensor:
+    """Boxes of the faces kept, each the average of itself and of those that it suppressed.
+
+    A box belongs to the best of the kept ones that it overlaps by more than the threshold; it
+    counts by its score. A face that nothing else overlaps keeps its box.
+
+    Args:
+        boxes: (n, 4).
+        scores: (n,).
+        kept: (k,) indices that non-maximum suppression left, by falling score.
+        threshold: the intersection over union that it suppressed above.
+
+    Returns:
+        (k, 4).
+    """
+    if len(kept) == 0:
+        return boxes[kept]
+    best = torch.full((len(boxes),), -1, dtype=torch.int64)
+    best[kept] = torch.arange(len(kept))
+    step = max(1, 2**22 // len(boxes))  # overlaps of some of the kept at a time: 16 MB
+    for start in range(0, len(kept), step):
+        over = box_iou(boxes[kept[start : start + step]], boxes) > threshold
+        first = torch.where(over.any(dim=0), over.int().argmax(dim=0) + start, -1)
+        best = torch.where(best < 0, first, best)
+    chosen = best >= 0  # all of them, but where rounding sees an overlap on one side only
+    weights = scores[chosen].double()
+    total = torch.zeros(len(kept), dtype=torch.float64).index_add(0, best[chosen], weights)
+    summed = torch.zeros(len(kept), 4, dtype=torch.float64)
+    summed = summed.index_add(0, best[chosen], boxes[chosen].double() * weights[:, None])
+    return (summed / total[:, None]).float()

@@ -1,0 +1,258 @@
+"""Predict a folder of pictures: whole files, resumable, over threads, processes and machines.
+
+The network takes one thread a picture, and as many pictures at once as there are threads. That is
+faster than all threads on one picture; and what a convolution sums up, and in which order, depends
+on its number of threads, so that this way alone the files are the same, byte for byte, however the
+work is divided.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from analysis.widerface.finding import find
+from analysis.widerface.picture_folder import Entry, list_pictures
+from analysis.widerface.protocol import PROTOCOLS, Protocol
+from analysis.widerface.results_folder import ResultsFolder
+from analysis.widerface.shards import Group, share_out
+from featherface.checkpoints import identify
+from featherface.detector import Detector
+from featherface.errors import InputError
+from featherface.pictures import PictureError, read_picture
+
+Track = Callable[[Iterable[Any], int], Iterable[Any]]
+"""Passes its items on while it shows how many of a total have come."""
+
+_MOST_THREADS = 16
+"""Unless asked for more: each holds the activations of a picture, 100 bytes a pixel."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the first process decides for all."""
+
+    identity: dict[str, Any]
+    entries: list[Entry]  # all pictures asked for
+    todo: list[Entry]
+    shares: list[list[int]]  # of todo, by rank
+
+
+def predict(
+    images: str | Path,
+    out: str | Path,
+    *,
+    weights: str | Path = "official",
+    protocol: Protocol = PROTOCOLS["original"],
+    runtime: str = "auto",
+    device: str | None = None,
+    threads: int | None = None,
+    subset: str | Path | None = None,
+    group: Group | None = None,
+    track: Track | None = None,
+) -> dict[str, Any]:
+    """Find the faces on all pictures of a folder, and write them in the benchmark's format.
+
+    Pictures whose results are in `out` already are passed over, so that the same call goes on
+    after an interruption of any kind. Those that cannot be read are left out and listed.
+
+    Args:
+        images: EVENT/PICTURE.jpg; see `picture_folder.list_pictures`.
+        out: see `results_folder`. Takes results of one protocol and one set of weights only.
+        weights: see `featherface.load`.
+        protocol: how to look.
+        runtime: of the network; see `featherface.Detector`.
+        device: `None` for CUDA where there is one, this process's own; else the CPU.
+        threads: pictures at once; `None` for one a core on a CPU (what OMP_NUM_THREADS says where
+            it is set, as torchrun does).
+        subset: a file that lists the pictures to do; `None` for all.
+        group: the processes that share the work; `None` for this one alone.
+        track: told of each picture this process has done.
+
+    Returns:
+        `pictures` asked for, `predicted` now, `done_before`, `unreadable` (a list of `picture` and
+        `reason`), `seconds`, `pictures_per_second`, `processes`, `threads`, and what
+        `protocol.json` says.
+
+    Raises:
+        InputError: for an argument or a folder that cannot be used; what is done is kept.
+    """
+    group = group or Group()
+    folder = ResultsFolder(out)
+    where = device or _own_device(group)
+    at_once = _threads(threads, where)
+    detectors: list[Detector] = []
+
+    def plan() -> _Plan:
+        entries = list_pictures(images, subset)
+        detectors.append(Detector(weights, runtime=runtime, device=where))
+        identity = _identity(weights, detectors[0], protocol, where)
+        folder.open_for(identity)
+        folder.remove_parts()
+        todo = [entry for entry in entries if entry.unusable is None and not folder.is_done(entry)]
+        costs = [_pixels(Path(images) / entry.picture) for entry in todo] if group.world > 1 else []
+        shares = share_out(costs, group.world) if costs else [list(range(len(todo)))] * group.world
+        return _Plan(identity, entries, todo, shares)
+
+    with ExitStack() as stack:
+        if group.first:
+            stack.enter_context(folder.alone())
+        stack.enter_context(_one_thread_a_picture())
+        decided = group.decided_by_first(plan)
+        if not detectors:
+            # What the first chose, since "auto" might choose otherwise on another machine.
+            chosen = decided.identity["runtime"]
+            detectors.append(Detector(weights, runtime=chosen, device=where))
+            _require_same_weights(weights, decided.identity)
+        own = [decided.todo[index] for index in decided.shares[group.rank]]
+        start = time.monotonic()
+        unreadable = _predict_all(
+            own, Path(images), folder, detectors[0], protocol, at_once, track or _untracked
+        )
+        everyone = group.gathered(unreadable)
+        seconds = time.monotonic() - start
+        unreadable = [
+            {"picture": entry.picture, "reason": entry.unusable}
+            for entry in decided.entries
+            if entry.unusable is not None
+        ]
+        unreadable += [item for part in everyone for item in part]
+        unreadable.sort(key=lambda item: item["picture"])
+        if group.first:
+            folder.write_unreadable(unreadable, {entry.picture for entry in decided.entries})
+    predicted = len(decided.todo) - sum(len(part) for part in everyone)
+    return {
+        "pictures": len(decided.entries),
+        "predicted": predicted,
+        "done_before": len(decided.entries) - predicted - len(unreadable),
+        "unreadable": unreadable,
+        "seconds": seconds,
+        "pictures_per_second": predicted / seconds if predicted else None,
+        "processes": group.world,
+        "threads": at_once,
+        **decided.identity,
+    }
+
+
+def _predict_all(
+    entries: list[Entry],
+    images: Path,
+    folder: ResultsFolder,
+    detector: Detector,
+    protocol: Protocol,
+    threads: int,
+    track: Track,
+) -> list[dict[str, str]]:
+    """Predict and write; returns what could not be read."""
+
+    def one(entry: Entry) -> dict[str, str] | None:
+        path = images / entry.picture
+        try:
+            found = find(detector, read_picture(path), protocol, str(path))
+        except PictureError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            return {"picture": entry.picture, "reason": reason}
+        folder.write(entry, found, whole_pixels=protocol.whole_pixels)
+        return None
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        futures: list[Future[dict[str, str] | None]] = [pool.submit(one, e) for e in entries]
+        done = (future.result() for future in as_completed(futures))
+        return [failure for failure in track(done, len(futures)) if failure is not None]
+    finally:  # also when interrupted: the pictures under way are finished, the others left
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _untracked(items: Iterable[Any], total: int) -> Iterable[Any]:
+    return items
+
+
+@contextmanager
+def _one_thread_a_picture() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _own_device(group: Group) -> str:
+    if torch.cuda.is_available():
+        return f"cuda:{group.local_rank % torch.cuda.device_count()}"
+    return "cpu"
+
+
+def _threads(asked: int | None, device: str) -> int:
+    if asked is not None:
+        if asked < 1:
+            raise InputError(f"threads (={asked}) must be at least 1")
+        return asked
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        cores = int(given)
+    elif hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    # A GPU runs one picture at a time: the others are read and written meanwhile.
+    return min(cores, _MOST_THREADS if device == "cpu" else 4)
+
+
+def _pixels(path: Path) -> float:
+    """What a picture costs: its pixels, from its first bytes; nothing if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return float(image.width * image.height)
+    except Exception:  # whatever is wrong with it is found, and said, when it is read
+        return 0.0
+
+
+def _identity(
+    weights: str | Path, detector: Detector, protocol: Protocol, device: str
+) -> dict[str, Any]:
+    checkpoint = identify(weights)
+    return {
+        "protocol": protocol.record(),
+        "weights": {
+            "name": checkpoint.published or Path(weights).name,
+            "sha256": checkpoint.sha256,
+            "variant": checkpoint.variant,
+            "parameters": checkpoint.parameters,
+        },
+        "runtime": detector.runtime,
+        "device": torch.device(device).type,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of what computes the boxes; None for what is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("featherface", "torch", "torchvision", "onnxruntime", "numpy", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _require_same_weights(weights: str | Path, identity: dict[str, Any]) -> None:
+    found, wanted = identify(weights).sha256, identity["weights"]["sha256"]
+    if found != wanted:
+        raise InputError(
+            f"{weights}: on {platform.node()}, sha256 {found[:12]}…; the first process has "
+            f"{wanted[:12]}…"
+        )

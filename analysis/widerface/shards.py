@@ -1,0 +1,126 @@
+"""One run over several processes and machines, as `torchrun` starts them.
+
+The processes exchange a few small objects: the plan at the beginning, what was done at the end.
+That is done over gloo also where the networks run on GPUs: nothing that is exchanged is on one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from featherface.errors import InputError
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(days=7)
+"""How long a process waits for the others at the end. That one has died shows at once."""
+
+
+class ToldByFirstError(InputError):
+    """What the first process raised, in another one: it is reported there."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a run, as seen from one of them."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that plans and reports."""
+        return self.rank == 0
+
+    def decided_by_first(self, decide: Callable[[], T]) -> T:
+        """What the first process decides, in all of them; its `InputError` too.
+
+        Raises:
+            InputError: of `decide` (in the others, `ToldByFirstError`), or where a process is gone.
+        """
+        if self.world == 1:
+            return decide()
+        import torch.distributed as dist
+
+        message: list[Any] = [None, None]
+        failure: InputError | None = None
+        if self.first:
+            try:
+                message[0] = decide()
+            except InputError as error:
+                failure, message[1] = error, str(error)
+        with _others_alive():
+            dist.broadcast_object_list(message, src=0)
+        if failure is not None:
+            raise failure
+        if message[1] is not None:
+            raise ToldByFirstError(message[1])
+        decided: T = message[0]
+        return decided
+
+    def gathered(self, own: T) -> list[T]:
+        """What each process has, by rank, in all of them; waits for the last.
+
+        Raises:
+            InputError: where a process is gone.
+        """
+        if self.world == 1:
+            return [own]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.world
+        with _others_alive():
+            dist.all_gather_object(found, own)
+        return found
+
+
+@contextmanager
+def process_group() -> Iterator[Group]:
+    """The group that `torchrun` started this process in, or it alone.
+
+    Raises:
+        InputError: where the others cannot be reached.
+    """
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield Group()
+        return
+    import torch.distributed as dist
+
+    with _others_alive():
+        dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _others_alive() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # DistError and its kind are RuntimeErrors
+        raise InputError(
+            "another process of this run is gone, or cannot be reached; what is done is kept, and "
+            f"the same command goes on with the rest ({str(error).splitlines()[0][:120]})"
+        ) from error
+
+
+def share_out(costs: Sequence[float], shares: int) -> list[list[int]]:
+    """Indices for each of several processes, so that all take about as long.
+
+    The dearest first, always to who has least; ties by index, so that the result depends on
+    nothing else.
+    """
+    loads = [0.0] * shares
+    shared: list[list[int]] = [[] for _ in range(shares)]
+    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        share = loads.index(min(loads))
+        shared[share].append(index)
+        loads[share] += costs[index]
+    return shared
