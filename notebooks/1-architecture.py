@@ -1,0 +1,142 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The architecture, block by block, and what was said about it
+#
+# FeatherFace is a face detector of seven blocks in a row. People quote one number for it, *0.49 M
+# parameters*, and draw one picture of it. This notebook builds the networks that go by the name,
+# counts them, and holds the count against what was written down.
+#
+# Everything below is computed while you read. Change a variant, run the cell again, and see.
+
+# %%
+from dataclasses import replace
+
+import pandas as pd
+from IPython.display import SVG, Markdown
+
+from analysis import compliance
+from analysis.blocks import measure_blocks, measure_layers
+from analysis.diagram import cost_bars
+from analysis.parameters import count_parameters
+from featherface import CONFIGS, FeatherFace
+
+pd.options.display.float_format = "{:,.3f}".format
+pd.options.display.max_colwidth = 90
+
+# %% [markdown]
+# ## Five networks, one name
+#
+# `v1` has the total that the card prints. `v1-deformable` is the network that the card *draws*.
+# `official` is the code that the paper's authors released, `no-attention` an earlier revision of
+# it, and `retinaface` the baseline they compare with. One configuration class describes all five.
+
+# %%
+records = {variant: measure_blocks(variant, 640, 640) for variant in CONFIGS}
+pd.DataFrame(
+    [
+        {
+            "variant": variant,
+            "parameters": record["params"],
+            "GMACs at 640×640": record["macs"] / 1e9,
+            "of these in deformable kernels": record["macs_by_kind"]["deformable_kernel"] / 1e9,
+            "channels": CONFIGS[variant].channels,
+            "context": CONFIGS[variant].context,
+            "attention": CONFIGS[variant].attention,
+        }
+        for variant, record in records.items()
+    ]
+).set_index("variant").style.format(thousands=",", precision=3)
+
+# %% [markdown]
+# None of them has 0.49 M parameters and deformable convolutions and attention, all three at once.
+# Only `no-attention` rounds to 0.49 M while keeping its deformable convolutions, and it has no
+# attention. That is the whole affair in one table.
+#
+# ## Where the parameters are
+#
+# The network's direct children *are* the seven blocks, so the table adds up by construction.
+
+# %%
+VARIANT = "official"
+
+model = FeatherFace(VARIANT)
+{name: sum(p.numel() for p in block.parameters()) for name, block in model.named_children()}
+
+# %%
+blocks = pd.DataFrame(records[VARIANT]["blocks"])
+columns = ["title", "params", "params_share", "macs", "macs_share"]
+blocks[columns].style.format(
+    {"params": "{:,}", "macs": "{:,}", "params_share": "{:.1%}", "macs_share": "{:.1%}"}
+).hide()
+
+# %% [markdown]
+# Parameters and work are not in the same place. In `official` the context module, where every
+# convolution is deformable, does more than half of the work with less than half of the parameters.
+# Attention, two of the seven blocks, costs next to nothing of either.
+
+# %%
+SVG(cost_bars(list(records.values())))
+
+# %% [markdown]
+# Every block opens into its layers. These are the heaviest ones:
+
+# %%
+layers = pd.DataFrame(measure_layers(VARIANT, 640, 640))
+layers.sort_values("macs", ascending=False).head(12)
+
+# %% [markdown]
+# ## The verdicts
+#
+# What the card, the paper and the published repositories say is kept as *ledgers*: a sentence, the
+# figure as printed, and an expression that measures it. A verdict is what comes out.
+#
+# - **confirmed**: the measurement gives the printed figure;
+# - **explained**: it does not, but another named reading does;
+# - **refuted**: neither does;
+# - **untested**: it cannot be measured here, and the reason says what is missing.
+
+# %%
+verdicts = pd.DataFrame([verdict.as_dict() for verdict in compliance.audit()])
+pd.crosstab(verdicts["source"], verdicts["verdict"], margins=True)
+
+# %% [markdown]
+# The card gets most of its small figures right, because they belong to the network that it counted.
+# What it gets wrong is what it *draws*. Its refuted lines, with what was measured instead:
+
+# %%
+refuted = verdicts.query("source == 'card' and verdict == 'refuted'")
+refuted[["statement", "printed", "explanation"]].head(12).style.hide()
+
+# %% [markdown]
+# The total itself is true, of a network that is not the one in the picture:
+
+# %%
+total = verdicts.query("source == 'card' and statement.str.contains('487,103')")
+Markdown(
+    "\n".join(
+        f"- {row.verdict}: *{row.statement}.* {row.explanation}" for row in total.itertuples()
+    )
+)
+
+# %% [markdown]
+# **To check one yourself**: `featherface audit --source card --verdict refuted` on the command
+# line, or the next cell with another configuration. `CONFIGS` are frozen dataclasses; `replace`
+# makes a new network.
+
+# %%
+as_printed = replace(CONFIGS["v1"], reduction=16)
+f"v1 with the printed reduction of 16 has {count_parameters(FeatherFace(as_printed)):,} parameters"
