@@ -1,0 +1,1 @@
+"""Ratios against what one would use otherwise, each measured in one run."""
