@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import operator
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,12 +19,19 @@ from torchvision.ops import nms
 
 from featherface import checkpoints
 from featherface.anchors import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
-from featherface.config import MIN_SIZE
+from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.model import FeatherFace
 from featherface.pictures import Picture, PictureError, RGBArray, describe, read_picture
-
-FloatArray = npt.NDArray[np.float32]
+from featherface.runtimes import (
+    FloatArray,
+    Network,
+    RawDetections,
+    Runtime,
+    checked_runtime,
+    make_network,
+    open_onnx,
+)
 
 MAX_NETWORK_PIXELS = 2**25
 """The largest input the network is given, in pixels (8192 × 4096, say).
@@ -79,43 +83,13 @@ class NetworkInput(NamedTuple):
     """Pixels of the original picture per pixel of this one, in x and in y."""
 
 
-class RawDetections(NamedTuple):
-    """What a network says of each of the N anchors of one picture, in their order."""
-
-    boxes: FloatArray  # (N, 4), encoded
-    scores: FloatArray  # (N,), after the softmax
-    landmarks: FloatArray  # (N, 10), encoded
-
-
-Network = Callable[[FloatArray], RawDetections]
-"""The step between `preprocess` and `postprocess`, the only one that depends on a runtime."""
-
-
-class TorchNetwork:
-    """A `Network`: the model as it is, in PyTorch.
-
-    Args:
-        model: is copied, so that neither its mode nor its device changes.
-    """
-
-    def __init__(self, model: FeatherFace, device: torch.device) -> None:
-        self.device = device
-        self.model = copy.deepcopy(model).eval().float().to(device)
-
-    def __call__(self, pixels: FloatArray) -> RawDetections:
-        with torch.inference_mode():
-            outputs = self.model(torch.from_numpy(pixels).to(self.device))
-            scores = outputs.logits.softmax(-1)[0, :, 1]
-            arrays = (x.cpu().numpy() for x in (outputs.boxes[0], scores, outputs.landmarks[0]))
-            return RawDetections(*arrays)
-
-
 class Detector:
     """Finds faces, as the official test protocol does: `detector(picture)` → list of `Face`.
 
     Args:
-        weights: the name of published weights, a checkpoint (see `featherface.load`), or a model,
-            of which the detector takes a copy.
+        weights: the name of published weights, a checkpoint (see `featherface.load`), a model,
+            of which the detector takes a copy, or an ONNX file that `featherface.export.export`
+            has written, by its ending `.onnx`.
         score_threshold: a face must score more than this; 0 ≤ … < 1.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
             lower score is dropped; from 0 to 1.
@@ -124,17 +98,25 @@ class Detector:
             or (height, width) exactly. At least 32. Whatever it is, faces are found in
             coordinates of the original.
         max_faces: keep only so many, the best.
-        device: where the network runs; `None` for CUDA where there is one, else the CPU.
+        device: where the network runs; `None` for CUDA where there is one and PyTorch is not
+            excluded by `weights` or `runtime`, else the CPU.
+        runtime: what computes the network. "torch": PyTorch. "compile": compiled PyTorch, which
+            takes its time at first. "onnx": ONNX Runtime, on the CPU. "auto": on the CPU ONNX
+            Runtime, where it is installed and computes what PyTorch does; PyTorch otherwise.
+        threads: of the CPU, for the network; `None` for what PyTorch is set to.
 
     Attributes:
         network: the `Network` that is called.
+        runtime: which runtime that is: "torch", "compile" or "onnx".
 
     Raises:
         InputError: for an argument outside of these, one clear line.
         CheckpointError: for weights that cannot be had or used (an `InputError` too).
     """
 
+    config: FeatherFaceConfig
     network: Network
+    runtime: Runtime
 
     def __init__(
         self,
@@ -145,6 +127,8 @@ class Detector:
         size: int | tuple[int, int] | None = None,
         max_faces: int | None = None,
         device: str | torch.device | None = None,
+        runtime: str = "auto",
+        threads: int | None = None,
     ) -> None:
         self.score_threshold = _fraction("score_threshold", score_threshold)
         if self.score_threshold == 1:
@@ -152,7 +136,21 @@ class Detector:
         self.nms_threshold = _fraction("nms_threshold", nms_threshold)
         self.size = _checked_size(size)
         self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
+        wanted = checked_runtime(runtime)
+        threads = None if threads is None else _integer("threads", threads, 1)
+        exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
+        if device is None and (exported or wanted == "onnx"):
+            device = "cpu"
         where = _checked_device(device)
+        if isinstance(weights, str | Path) and exported:
+            if wanted not in ("auto", "onnx") or where.type != "cpu":
+                raise InputError(
+                    f"{weights}: an ONNX file is for runtime 'onnx' on the CPU, not for "
+                    f"{runtime!r} on {str(where)!r}"
+                )
+            network = open_onnx(Path(weights), threads)
+            self.config, self.network, self.runtime = network.config, network, "onnx"
+            return
         if isinstance(weights, FeatherFace):
             model = weights
         elif isinstance(weights, str | Path):
@@ -162,7 +160,7 @@ class Detector:
                 f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
             )
         self.config = model.config
-        self.network = TorchNetwork(model, where)
+        self.network, self.runtime = make_network(model, wanted, where, threads)
 
     def __call__(self, picture: Picture, *, bgr: bool = False) -> list[Face]:
         """The faces on a picture, by falling score.

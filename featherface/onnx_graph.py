@@ -28,7 +28,8 @@ from featherface.attention import CBAM
 from featherface.backbone import Backbone, DepthwiseSeparable
 from featherface.config import LEVELS
 from featherface.context import SSH, ContextConv, ContextModules
-from featherface.deform import TAPS, DeformConv2d
+from featherface.deform import DeformConv2d
+from featherface.deform_kernel import TAPS
 from featherface.heads import BOX, LANDMARKS, Heads
 from featherface.model import FeatherFace
 from featherface.onnx_writer import Array, Order, Writer, array_of, reordered, tap_offsets

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from featherface.context import ContextConv
 from featherface.convolution import ConvNorm
-from featherface.deform import KERNEL, TAPS, DeformConv2d
+from featherface.deform import DeformConv2d
+from featherface.deform_kernel import KERNEL, TAPS
 
 Array = npt.NDArray[np.float64]
 Order = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from featherface import Detector, Face, FeatherFace, InputError
+from featherface import Detector, Face, FeatherFace, InputError, load
 from featherface import detector as module
 from featherface.anchors import MEAN_BGR, encode_boxes, encode_landmarks, make_anchors
 from featherface.detector import (
@@ -431,7 +431,7 @@ def test_answers_that_are_not_finite_are_not_passed_on(
 
 @pytest.fixture(scope="module")
 def official() -> FeatherFace:
-    return Detector(WEIGHTS).network.model
+    return load(WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -524,15 +524,18 @@ def test_the_face_after_a_rotation_that_exif_tells(
     assert Detector(official)(path) == faces
 
 
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
 @pytest.mark.parametrize("vector", ["official-160x160", "official-96x128"])
 @needs_weights
-def test_the_network_step_agrees_with_the_reference(official: FeatherFace, vector: str) -> None:
+def test_the_network_step_agrees_with_the_reference(
+    official: FeatherFace, vector: str, runtime: str
+) -> None:
     path = SHARED / "vectors" / f"{vector}.npz"
     if not path.is_file():
         pytest.skip(f"the reference's answer is not there ({vector}.npz, FEATHERFACE_SHARED)")
     with np.load(path) as reference:
         rgb = read_picture(reference["image_bgr"], bgr=True)
-        raw = Detector(official).network(preprocess(rgb).pixels)
+        raw = Detector(official, runtime=runtime).network(preprocess(rgb).pixels)
         np.testing.assert_allclose(raw.scores, reference["scores"][0, :, 1], rtol=0, atol=1e-5)
         np.testing.assert_allclose(raw.boxes, reference["boxes_raw"][0], rtol=0, atol=1e-4)
         np.testing.assert_allclose(raw.landmarks, reference["landmarks_raw"][0], rtol=0, atol=1e-4)
