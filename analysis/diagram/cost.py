@@ -1,7 +1,4 @@
-"""Diagrams as SVG of our own: the same records give the same bytes, whatever is installed.
-
-Takes records, imports nothing of ours.
-"""
+"""What networks cost, as bars of their blocks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,191 @@
+"""Colours and drawing rules of the architecture diagram, and the shapes it is put together from.
+
+Colours are CSS variables, so that one drawing serves light and dark pages. Text has a contrast of
+at least 4.5, lines and marks of at least 3 (WCAG 2.2, AA) on both grounds that they are drawn on.
+Nothing is told by colour alone: verdicts have signs, predicting layers hollow squares, deformable
+kernels a broken bar, and what a network lacks a dashed frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+PALETTE: Mapping[str, Mapping[str, str]] = {
+    "light": {
+        "ground": "#ffffff",
+        "panel": "#f4f5f8",
+        "active": "#e4ecf8",
+        "text": "#1b1f24",
+        "muted": "#545d68",
+        "frame": "#7b8592",
+        "flow": "#7b8592",
+        "params": "#0b4f93",
+        "macs": "#a84b08",
+        "confirmed": "#176a35",
+        "explained": "#7d5700",
+        "refuted": "#b3251c",
+        "untested": "#545d68",
+    },
+    "dark": {
+        "ground": "#0d1117",
+        "panel": "#242a35",
+        "active": "#2f3b52",
+        "text": "#e8ebf0",
+        "muted": "#aab4c2",
+        "frame": "#7f8b9c",
+        "flow": "#8592a5",
+        "params": "#86bdff",
+        "macs": "#f3a869",
+        "confirmed": "#6fd08c",
+        "explained": "#e3bd4f",
+        "refuted": "#ff9a90",
+        "untested": "#aab4c2",
+    },
+}
+
+_SITE = {  # the site's own colours, where a page has them
+    "ground": "paper",
+    "panel": "sunk",
+    "text": "ink",
+    "muted": "soft",
+    "confirmed": "confirmed",
+    "explained": "explained",
+    "refuted": "refuted",
+    "untested": "untested",
+}
+
+MARKS = {"confirmed": "✓", "explained": "≈", "refuted": "✗", "untested": "?"}
+"""A sign for each verdict."""
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
+
+_RULES = """
+.fa-svg{font-family:var(--md-text-font-family,var(--fa-font));font-variant-numeric:tabular-nums;fill:var(--fa-text)}
+.fa-svg text{font-size:12.5px}
+.fa-svg .s{font-size:12px}
+.fa-svg .t{font-size:14px;font-weight:700}
+.fa-svg .h{font-size:19px;font-weight:700}
+.fa-svg .m{fill:var(--fa-muted)}
+.fa-svg .p{fill:var(--fa-params)}
+.fa-svg .c{fill:var(--fa-macs)}
+.fa-svg .b{font-weight:700}
+.fa-svg .e{text-anchor:end}
+.fa-svg .i{text-anchor:middle}
+.fa-svg .panel{fill:var(--fa-panel)}
+.fa-svg .absent .panel{fill:none;stroke:var(--fa-frame);stroke-dasharray:3 4}
+.fa-svg .flow,.fa-svg .cross{fill:none;stroke:var(--fa-flow);stroke-width:1.4}
+.fa-svg .absent .flow{stroke-dasharray:3 4}
+.fa-svg .head{fill:var(--fa-flow)}
+.fa-svg .halo{fill:var(--fa-panel)}
+.fa-svg .gate{fill:var(--fa-panel);stroke:var(--fa-flow);stroke-width:1.4}
+.fa-svg .ink{fill:none;stroke:var(--fa-params);stroke-width:4;stroke-dasharray:4 1}
+.fa-svg .hollow{fill:none;stroke:var(--fa-panel);stroke-width:2;stroke-dasharray:2 3;
+stroke-dashoffset:-1}
+.fa-svg .bp{stroke:var(--fa-params);stroke-width:5}
+.fa-svg .bc{stroke:var(--fa-macs);stroke-width:5}
+.fa-svg .bd{stroke:var(--fa-macs);stroke-width:5;stroke-dasharray:2 1.5}
+.fa-svg a{cursor:pointer;text-decoration:none}
+.fa-svg a:focus{outline:none}
+.fa-svg a:hover .panel,.fa-svg a:focus .panel,.fa-svg a.on .panel{fill:var(--fa-active)}
+.fa-svg a:hover .halo,.fa-svg a:focus .halo,.fa-svg a.on .halo,
+.fa-svg a:hover .gate,.fa-svg a:focus .gate,.fa-svg a.on .gate{fill:var(--fa-active)}
+.fa-svg a:hover .hollow,.fa-svg a:focus .hollow,.fa-svg a.on .hollow{stroke:var(--fa-active)}
+.fa-svg a:focus-visible .panel{stroke:var(--fa-params);stroke-width:2;stroke-dasharray:none}
+"""
+
+
+def variables(scheme: str) -> str:
+    """The colours of a scheme as CSS declarations."""
+    return ";".join(f"--fa-{name}:{colour}" for name, colour in PALETTE[scheme].items())
+
+
+def _of_the_site(scheme: str) -> str:
+    colours = PALETTE[scheme]
+    return ";".join(
+        f"--fa-{name}:var(--ff-{_SITE[name]},{colour})"
+        if name in _SITE
+        else f"--fa-{name}:{colour}"
+        for name, colour in colours.items()
+    )
+
+
+def page_style() -> str:
+    """The style of drawings in a page of Material for MkDocs: the reader's scheme is the page's."""
+    marks = "".join(f".fa-{v}{{color:var(--fa-{v})}}" for v in MARKS)
+    return (
+        f".fa{{--fa-font:{FONT};{_of_the_site('light')}}}"
+        f"[data-md-color-scheme=slate] .fa{{{_of_the_site('dark')}}}{marks}{_RULES}"
+    )
+
+
+def file_style() -> str:
+    """The style of a drawing in a file of its own: the scheme is the reader's system's."""
+    return (
+        f"svg{{--fa-font:{FONT};{variables('light')}}}"
+        f"@media (prefers-color-scheme:dark){{svg{{{variables('dark')}}}}}{_RULES}"
+    )
+
+
+def text(x: float, y: float, words: str, kind: str = "") -> str:
+    """A line of text; `kind` are classes of the rules above."""
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{n(x)}" y="{n(y)}"{style}>{escape(words)}</text>'
+
+
+def path(data: str, kind: str, width: float | None = None) -> str:
+    """A stroked path."""
+    stroke = f' style="stroke-width:{n(width)}"' if width else ""
+    return f'<path class="{kind}" d="{data}"{stroke}/>' if data else ""
+
+
+def rect(x: float, y: float, width: float, height: float, kind: str, radius: float = 0) -> str:
+    """A rectangle, its corners rounded by `radius`."""
+    corner = f' rx="{n(radius)}"' if radius else ""
+    return (
+        f'<rect class="{kind}" x="{n(x)}" y="{n(y)}" width="{n(width)}" '
+        f'height="{n(height)}"{corner}/>'
+    )
+
+
+def group(children: Iterable[str], kind: str = "") -> str:
+    """A group without a place in the reading order: it repeats what a label says."""
+    style = f' class="{kind}"' if kind else ""
+    return f'<g aria-hidden="true"{style}>{"".join(_layered(children))}</g>'
+
+
+_PATH = re.compile(r'<path class="(\w+)" d="([^"]*)"( style="[^"]*")?/>')
+_ABOVE = ("flow", "head", "halo", "ink", "hollow", "gate", "cross")  # what covers what
+
+
+def _layered(children: Iterable[str]) -> Iterator[str]:
+    """The same marks, in the order in which they cover each other, paths alike as one."""
+    paths: dict[tuple[str, str], list[str]] = {}
+    rest: list[str] = []
+    for child in children:
+        for kind, data, width in _PATH.findall(child):
+            paths.setdefault((kind, width), []).append(data)
+        rest.append(_PATH.sub("", child))
+    yield from (child for child in rest if child.startswith("<rect"))
+    for kind, width in sorted(paths, key=lambda key: (_rank(key[0]), key[1])):
+        yield f'<path class="{kind}" d="{"".join(paths[kind, width])}"{width}/>'
+    yield from (child for child in rest if child and not child.startswith("<rect"))
+
+
+def _rank(kind: str) -> int:
+    return _ABOVE.index(kind) if kind in _ABOVE else len(_ABOVE)
+
+
+def link(href: str, label: str, data: str, children: Iterable[str], *, absent: bool) -> str:
+    """A block that one can point at, focus and follow."""
+    style = "fa-block absent" if absent else "fa-block"
+    return (
+        f'<a href={quoteattr(href)} class="{style}" data-block={quoteattr(data)} '
+        f"aria-label={quoteattr(label)}>{group(children)}</a>"
+    )
+
+
+def n(number: float) -> str:
+    """A coordinate, to a tenth."""
+    return f"{number:.1f}".removesuffix(".0")
