@@ -1,0 +1,69 @@
+"""Where a trained network looks for a cell: the centre of its effective receptive field.
+
+The squared gradient of a cell's features with respect to the picture says how much each pixel
+matters (Luo et al. 2016, "Understanding the effective receptive field"); its centre of mass,
+minus the centre that `analysis.maps.geometry.Grid` states, is how far the network leans.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.maps.observation import Prepared
+from analysis.maps.summaries import rounded
+from featherface.model import FeatherFace
+
+Record = dict[str, Any]
+
+_PLACES = ((0.4, 0.4), (0.4, 0.6), (0.5, 0.5), (0.6, 0.4), (0.6, 0.6))
+
+
+def alignment_records(
+    model: FeatherFace, prepared: Prepared, blocks: tuple[str, ...] = ("backbone", "pyramid")
+) -> list[Record]:
+    """How far the effective receptive field lies off the stated centre, by block and level.
+
+    Returns:
+        records with `block`, `level`, and `down` and `right`, in cells of the level: the mean over
+        five cells in the middle of the picture, and a standard deviation between them; for
+        comparison `anchor`, where the centre of the cell's anchors lies, in cells.
+    """
+    height, width = prepared.input_size
+    rows = torch.arange(height) + 0.5
+    columns = torch.arange(width) + 0.5
+    pixels = prepared.pixels.clone().requires_grad_()
+    with torch.enable_grad():
+        _, named = model.intermediates(pixels)
+    records = []
+    for block in blocks:
+        for grid in prepared.grids:
+            features = named[f"{block}.{grid.level}"][0]
+            shifts = []
+            for down, right in _PLACES:
+                i, j = int(down * grid.rows), int(right * grid.columns)
+                (gradient,) = torch.autograd.grad(
+                    (features[:, i, j] ** 2).sum(), pixels, retain_graph=True
+                )
+                weight = (gradient[0].double() ** 2).sum(0)
+                y = (weight.sum(1) * rows).sum() / weight.sum()
+                x = (weight.sum(0) * columns).sum() / weight.sum()
+                centre = (grid.stride * i + 0.5, grid.stride * j + 0.5)
+                shifts.append(
+                    ((y.item() - centre[0]) / grid.stride, (x.item() - centre[1]) / grid.stride)
+                )
+            mean, deviation = np.mean(shifts, axis=0), np.std(shifts, axis=0)
+            records.append(
+                {
+                    "block": block,
+                    "level": grid.level,
+                    "down": rounded(mean[0]),
+                    "right": rounded(mean[1]),
+                    "down_deviation": rounded(deviation[0]),
+                    "right_deviation": rounded(deviation[1]),
+                    "anchor": rounded((grid.stride - 1) / 2 / grid.stride),
+                }
+            )
+    return records

@@ -1,0 +1,82 @@
+"""What CBAM's gates are on a picture, and what they changed.
+
+FeatherFace puts a CBAM into a residual: its output is ReLU(x + x·gate), where the gate, channel
+times place, is between 0 and 1. So it can at most double a feature and never take one away;
+what the ReLU takes away, it takes whatever the gates say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analysis.maps.geometry import Mask
+from analysis.maps.observation import STAGES, Observation
+from analysis.maps.summaries import inside_and_outside, rounded
+
+Record = dict[str, Any]
+
+
+def gate_records(seen: Observation) -> list[Record]:
+    """A record for each attention and level of the network; none where it has no attention.
+
+    Each holds, rounded to four significant digits:
+
+    - `stage`, `level`, `rows`, `columns`, `channels`, and `cells_inside`: how many cells have
+      their centre in a face;
+    - `spatial`: summary of the spatial gate over all cells, and means inside and outside faces;
+    - `channel`: the channel gates by falling value, and which channel each belongs to;
+    - `activation`: mean absolute value `before` the attention, of the `gated` features, and
+      `after` the residual and the ReLU, everywhere, inside and outside faces; `relu_alone` is
+      what the ReLU would leave with the gates at 0;
+    - `gain`: how much of the input the gates add, mean |gated| / mean |before|, likewise.
+    """
+    records = []
+    for stage, source in STAGES.items():
+        for grid in seen.grids:
+            if f"{stage}.{grid.level}.spatial_gate" not in seen.arrays:
+                continue
+            inside = grid.inside(seen.boxes)
+            before = seen.arrays[f"{source}.{grid.level}"]
+            name = f"{stage}.{grid.level}"
+            spatial = seen.arrays[f"{name}.spatial_gate"]
+            channel = seen.arrays[f"{name}.channel_gate"]
+            order = np.argsort(-channel, kind="stable")
+            activation = {
+                "before": _mean_absolute(before, inside),
+                "gated": _mean_absolute(seen.arrays[f"{name}.gated"], inside),
+                "relu_alone": _mean_absolute(np.maximum(before, 0), inside),
+                "after": _mean_absolute(seen.arrays[name], inside),
+            }
+            records.append(
+                {
+                    "stage": stage,
+                    "level": grid.level,
+                    "rows": grid.rows,
+                    "columns": grid.columns,
+                    "channels": len(channel),
+                    "cells_inside": int(inside.sum()),
+                    "spatial": inside_and_outside(spatial, inside),
+                    "channel": {
+                        "sorted": rounded(channel[order]),
+                        "order": order.tolist(),
+                        "mean": rounded(channel.mean(dtype=np.float64)),
+                    },
+                    "activation": activation,
+                    "gain": {
+                        where: None if not value else rounded(activation["gated"][where] / value)
+                        for where, value in activation["before"].items()
+                    },
+                }
+            )
+    return records
+
+
+def _mean_absolute(features: np.ndarray, inside: Mask) -> dict[str, float | None]:
+    size = np.abs(features).mean(axis=0, dtype=np.float64)
+    return {
+        "all": rounded(size.mean()),
+        "inside": rounded(size[inside].mean()) if inside.any() else None,
+        "outside": rounded(size[~inside].mean()) if not inside.all() else None,
+    }

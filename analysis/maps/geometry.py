@@ -1,0 +1,98 @@
+"""Where a cell of a level lies on the picture.
+
+A 3×3 convolution of stride 2 with one pixel of padding looks, for its output i, at the inputs
+2i − 1, 2i, 2i + 1. So cell (i, j) of a level with stride s has its receptive field centred on the
+pixel (s·i, s·j), whatever the size of the picture: on (s·j + ½, s·i + ½), where the upper left
+pixel reaches from 0 to 1. That is what the figures are aligned by, and it is exact behind the
+backbone and the first attention. Two things blur it:
+
+- The anchors of the cell are centred on ((j + ½)·s, (i + ½)·s), which is (s − 1) / 2 pixels further
+  to the right and down: 3.5, 7.5 and 15.5 pixels. A trained network leans that way within its
+  receptive field, by less than half a cell (`analysis.maps.alignment` measures it).
+- The pyramid's nearest-neighbour upsampling and its max-pooling move what they pass on, by up to
+  a cell of the coarser level.
+
+The picture may have been resized for the network, which scales all this; padding is on the right
+and at the bottom, which moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from featherface.config import LEVELS, STRIDES
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of one level on the original picture.
+
+    x and y are in pixels of the original picture, from its upper left corner.
+    """
+
+    level: str
+    stride: int
+    rows: int
+    columns: int
+    scale: tuple[float, float]  # pixels of the original per pixel of the network's input, x and y
+
+    @property
+    def cell(self) -> tuple[float, float]:
+        """Width and height of a cell in pixels of the original picture."""
+        return self.stride * self.scale[0], self.stride * self.scale[1]
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom, top of all cells, as matplotlib's `imshow` takes it.
+
+        The first cell starts half a cell before the picture's first pixel.
+        """
+        (left, top), (right, bottom) = (
+            self.place(-0.5, -0.5),
+            self.place(self.rows - 0.5, self.columns - 0.5),
+        )
+        return left, right, bottom, top
+
+    def place(self, row: float, column: float) -> tuple[float, float]:
+        """(x, y) of the centre of a cell, or between cells where the numbers are fractions."""
+        return (
+            (self.stride * column + 0.5) * self.scale[0],
+            (self.stride * row + 0.5) * self.scale[1],
+        )
+
+    def nearest(self, x: float, y: float) -> tuple[int, int]:
+        """(row, column) of the cell whose centre is nearest to a point."""
+        column = (x / self.scale[0] - 0.5) / self.stride
+        row = (y / self.scale[1] - 0.5) / self.stride
+        return (
+            int(np.clip(np.floor(row + 0.5), 0, self.rows - 1)),
+            int(np.clip(np.floor(column + 0.5), 0, self.columns - 1)),
+        )
+
+    def inside(self, boxes: Iterable[Iterable[float]]) -> Mask:
+        """(rows, columns): which cells have their centre in one of the boxes (x1, y1, x2, y2)."""
+        x, y = self.place(np.arange(self.rows)[:, None], np.arange(self.columns)[None])  # type: ignore[arg-type]
+        found = np.zeros((self.rows, self.columns), dtype=bool)
+        for x1, y1, x2, y2 in boxes:
+            found |= (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+        return found
+
+
+def make_grids(height: int, width: int, scale: tuple[float, float] = (1.0, 1.0)) -> list[Grid]:
+    """The grids of P3, P4 and P5.
+
+    Args:
+        height, width: of the network's input, in pixels.
+        scale: see `Grid`; `featherface.detector.NetworkInput` has it.
+    """
+    return [
+        Grid(level, stride, -(-height // stride), -(-width // stride), scale)
+        for level, stride in zip(LEVELS, STRIDES, strict=True)
+    ]

@@ -1,0 +1,209 @@
+"""Everything about attention and offsets on one picture, as one record and its arrays."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.maps.effects import SAME_FACE, effect_records
+from analysis.maps.gates import gate_records
+from analysis.maps.interventions import Intervention, interventions
+from analysis.maps.observation import FaceRecord, Observation, observe, prepare
+from analysis.maps.offsets import array_name, branches, offset_records, point_records
+from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.pictures import Picture, RGBArray
+from featherface.published import PUBLISHED
+
+Record = dict[str, Any]
+
+POSITIONS = 3
+"""At so many faces, the best, sampling points are shown where no positions are given."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What `measure_maps` returns."""
+
+    record: Record
+    arrays: dict[str, npt.NDArray[Any]]  # gates, offsets and masks, see `maps_arrays`
+    picture: RGBArray
+
+
+def measure_maps(
+    model: FeatherFace,
+    picture: Picture,
+    *,
+    weights: str,
+    size: int | tuple[int, int] | None = None,
+    score_threshold: float = 0.5,
+    at: Sequence[tuple[float, float]] = (),
+    track: Callable[[Iterable[Intervention]], Iterable[Intervention]] = lambda items: items,
+) -> Maps:
+    """Gates, offsets and masks of a network on a picture, and what each does to its faces.
+
+    Args:
+        model: in evaluation mode, on the CPU, as `featherface.load` returns it.
+        picture: see `featherface.pictures.read_picture`.
+        weights: what the record calls the weights.
+        size: see `featherface.Detector`.
+        score_threshold: what scores more is a face.
+        at: positions (x, y) in pixels of the original picture, whose sampling points are
+            recorded; the centres of the best `POSITIONS` faces where there are none, or, where
+            there is no face either, the centre of the best anchor's box.
+        track: wraps the interventions, to show progress.
+
+    Returns:
+        the record holds `picture`, `weights`, `variant`, `structure` (see `structure_record`),
+        `levels` (the grids), `faces`, `positions` and `positions_from` ("given", "faces" or
+        "strongest anchor"), `attention` (`analysis.maps.gates.gate_records`), `context` and
+        `points` (`analysis.maps.offsets`), and `effects` (`analysis.maps.effects`).
+
+    Raises:
+        InputError: for a picture or positions that cannot be used, or a network that has neither
+            attention nor deformable convolutions.
+    """
+    require_maps(model.config, weights)
+    prepared = prepare(model, picture, size)
+    height, width = prepared.picture.shape[:2]
+    for x, y in at:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise InputError(
+                f"--at (={x:g} {y:g}) is not on {prepared.name}, which is {width}×{height} pixels"
+            )
+    seen = observe(model, prepared, score_threshold)
+    positions, source = choose_positions(seen, at)
+    record = {
+        "picture": {
+            "name": prepared.name,
+            "height": height,
+            "width": width,
+            "input": list(prepared.input_size),
+        },
+        "weights": weights,
+        "variant": model.config.variant,
+        "structure": structure_record(model.config),
+        "score_threshold": score_threshold,
+        "levels": [
+            asdict(grid) | {"cell": grid.cell, "extent": grid.extent} for grid in seen.grids
+        ],
+        "faces": [_rounded_face(face) for face in seen.faces],
+        "strongest": _rounded_face(seen.strongest),
+        "positions": [[round(x, 2), round(y, 2)] for x, y in positions],
+        "positions_from": source,
+        "attention": gate_records(seen),
+        "context": offset_records(seen),
+        "points": point_records(seen, positions),
+        "same_face_iou": SAME_FACE,
+        "effects": effect_records(
+            model, prepared, interventions(model), seen.faces, score_threshold, track
+        ),
+    }
+    return Maps(record, maps_arrays(seen), prepared.picture)
+
+
+def require_maps(config: FeatherFaceConfig, weights: str) -> None:
+    """Raise an `InputError` for a network that has nothing to show."""
+    if config.attention == "none" and not branches(config):
+        raise InputError(
+            f"{weights}: a network with neither attention nor deformable convolutions "
+            f"({config.variant or 'of no name'}) has no gates and no offsets to show"
+        )
+
+
+def structure_record(config: FeatherFaceConfig) -> Record:
+    """What there is to show of a network, known without weights.
+
+    `attention`: for each stage the channels that P3, P4 and P5 gate and the width that the channel
+    gate reduces them to; `deformable`: version, branches, and taps a cell of all branches.
+    """
+    names = branches(config)
+    return {
+        "attention": {
+            stage: [
+                {"level": level, "channels": count, "reduced": count // config.reduction}
+                for level, count in zip(LEVELS, channels, strict=True)
+            ]
+            for stage, channels in (
+                ("first_attention", config.first_attention_channels),
+                ("second_attention", config.second_attention_channels),
+            )
+            if channels
+        },
+        "deformable": {
+            "version": int(config.context[-1]),
+            "branches": list(names),
+            "taps": 9 * len(names),
+            "masks": config.context.endswith("dcnv2"),
+        }
+        if names
+        else None,
+        "weights": [p.name for p in PUBLISHED.values() if CONFIGS[p.variant] == config],
+    }
+
+
+def choose_positions(
+    seen: Observation, at: Sequence[tuple[float, float]] = ()
+) -> tuple[list[tuple[float, float]], str]:
+    """Where to show sampling points, and where that choice came from; see `measure_maps`."""
+    if at:
+        return [(float(x), float(y)) for x, y in at], "given"
+    if seen.faces:
+        return [_centre(face, seen) for face in seen.faces[:POSITIONS]], "faces"
+    return [_centre(seen.strongest, seen)], "strongest anchor"
+
+
+def maps_arrays(seen: Observation) -> dict[str, npt.NDArray[Any]]:
+    """Gates, offsets and masks by name (see `Observation`), and what places them.
+
+    `LEVEL.x` and `LEVEL.y` are the centres of columns and rows in pixels of the original
+    picture; `boxes` (n, 4) and `scores` (n,) the faces. All float32.
+    """
+    arrays = {
+        name: array
+        for name, array in seen.arrays.items()
+        if name.endswith(("_gate", ".offset", ".mask"))
+    }
+    for grid in seen.grids:
+        arrays[f"{grid.level}.x"] = np.array([grid.place(0, j)[0] for j in range(grid.columns)])
+        arrays[f"{grid.level}.y"] = np.array([grid.place(i, 0)[1] for i in range(grid.rows)])
+    arrays["boxes"] = np.array(seen.boxes).reshape(-1, 4)
+    arrays["scores"] = np.array([face["score"] for face in seen.faces])
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    """The arrays as the content of an `.npz` file, the same bytes for the same arrays."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # dates its parts 1980
+    return content.getvalue()
+
+
+def offset_and_mask(
+    arrays: dict[str, npt.NDArray[Any]], level: str, branch: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """Those of one branch: (18, rows, columns), and (9, rows, columns) or none."""
+    return arrays[array_name(level, branch, "offset")], arrays.get(
+        array_name(level, branch, "mask")
+    )
+
+
+def _rounded_face(face: FaceRecord) -> FaceRecord:
+    return {
+        "box": [round(value, 2) for value in face["box"]],
+        "score": round(face["score"], 4),
+        "landmarks": [[round(x, 2), round(y, 2)] for x, y in face["landmarks"]],
+    }
+
+
+def _centre(face: FaceRecord, seen: Observation) -> tuple[float, float]:
+    """Of a face's box, brought onto the picture where the box leaves it."""
+    height, width = seen.prepared.picture.shape[:2]
+    x1, y1, x2, y2 = face["box"]
+    return min(max((x1 + x2) / 2, 0.0), float(width)), min(max((y1 + y2) / 2, 0.0), float(height))
