@@ -62,9 +62,9 @@ def detect(
     """
     marks = [time.perf_counter()]
     with Image.open(picture) as image:
-        pixels = np.float32(np.asarray(image.convert("RGB"))[:, :, ::-1])
+        pixels = np.asarray(image.convert("RGB"))[:, :, ::-1].astype(np.float32)
     height, width, _ = pixels.shape
-    pixels -= (104, 117, 123)
+    pixels -= np.array((104, 117, 123), dtype=np.float32)
     network_input = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     marks.append(time.perf_counter())
     with torch.no_grad():

@@ -16,9 +16,10 @@ from torchvision.ops import box_iou, nms
 from analysis.widerface.protocol import Protocol
 from featherface.anchors import MEAN_BGR, decode_boxes, make_anchors
 from featherface.config import MIN_SIZE
-from featherface.detector import MAX_NETWORK_PIXELS, Detector, RawDetections, preprocess
+from featherface.detector import MAX_NETWORK_PIXELS, Detector, preprocess
 from featherface.errors import InputError
 from featherface.pictures import PictureError, RGBArray
+from featherface.runtimes import RawDetections
 
 FloatArray = npt.NDArray[np.float32]
 

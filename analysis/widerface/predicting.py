@@ -90,8 +90,9 @@ def predict(
     """
     group = group or Group()
     folder = ResultsFolder(out)
-    where = device or _own_device(group)
-    at_once = _threads(threads, where)
+    where = device or ("cpu" if runtime == "onnx" else _own_device(group))
+    # What compiles itself when it first sees a size is called from one thread.
+    at_once = 1 if runtime == "compile" else _threads(threads, where)
     detectors: list[Detector] = []
 
     def plan() -> _Plan:
@@ -130,7 +131,8 @@ def predict(
         unreadable += [item for part in everyone for item in part]
         unreadable.sort(key=lambda item: item["picture"])
         if group.first:
-            folder.write_unreadable(unreadable, {entry.picture for entry in decided.entries})
+            tried = {entry.picture for entry in decided.entries} if subset is not None else None
+            folder.write_unreadable(unreadable, tried)
     predicted = len(decided.todo) - sum(len(part) for part in everyone)
     return {
         "pictures": len(decided.entries),

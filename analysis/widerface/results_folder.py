@@ -140,18 +140,19 @@ class ResultsFolder:
         text = to_text(entry.stem, found, whole_pixels=whole_pixels)
         write_bytes(self._place(entry), text)
 
-    def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str]) -> None:
+    def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str] | None) -> None:
         """Say which pictures have no results: `{"unreadable": [{"picture", "reason"}, …]}`.
 
         Without any there is no such file.
 
         Args:
             unreadable: of this run.
-            tried: all pictures of this run. What earlier ones say of others stays.
+            tried: the pictures of a run over a subset: what earlier ones say of others stays.
         """
         path = self.path / UNREADABLE_FILE
-        before = _read(path).get("unreadable", []) if path.exists() else []
-        unreadable = [*(u for u in before if u["picture"] not in tried), *unreadable]
+        if tried is not None and path.exists():
+            before = _read(path).get("unreadable", [])
+            unreadable = [*(u for u in before if u["picture"] not in tried), *unreadable]
         if unreadable:
             write_json(path, {"unreadable": sorted(unreadable, key=lambda u: u["picture"])})
         else:
