@@ -100,7 +100,7 @@ class Row(BaseModel):
         """The mean of the three subsets, as given or, where it is not, computed."""
         if self.mean is not None:
             return self.mean
-        return sum(getattr(self, name) for name in SUBSETS) / len(SUBSETS)
+        return float(sum(getattr(self, name) for name in SUBSETS)) / len(SUBSETS)
 
     @property
     def comparable(self) -> tuple[str, str | None]:

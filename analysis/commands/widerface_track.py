@@ -1,0 +1,118 @@
+"""`featherface widerface track`: average precision of checkpoints, added to the history."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands.options import Json, emit, is_stdout, show
+
+EXAMPLE = "featherface widerface track official epoch_*.pth --images DIR --ground-truth DIR"
+
+
+def track(
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(metavar="CHECKPOINT...", help="Files, or names of published weights."),
+    ],
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="EVENT/PICTURE.jpg, as in WIDER_val/images.")
+    ],
+    ground_truth: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Predictions and figures; done ones are reused.")
+    ] = Path("tracked"),
+    subset: Annotated[
+        Path | None,
+        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="original, authors, 1600 or multi-scale; see widerface predict.")
+    ] = "original",
+    runtime: Annotated[str, typer.Option(help="auto, torch, compile or onnx.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Add rows to this file, not docs/results/widerface.jsonl."
+        ),
+    ] = None,
+    record: Annotated[bool, typer.Option(help="Add what is new to the history.")] = True,
+    json: Json = None,
+) -> None:
+    """Predict and evaluate several checkpoints, and draw their AP over the training.
+
+    Interrupt it whenever you like: the same command goes on where it was. Writes training.svg,
+    precision-recall.svg, by-height.svg, by-event.svg and the rows as track.json below --out.
+    """
+    from analysis import tables_tracking as tables
+    from analysis.commands.widerface_predict import bar
+    from analysis.files import write_bytes
+    from analysis.plots import widerface as plots
+    from analysis.plots.style import render
+    from analysis.widerface import tracking
+    from analysis.widerface.breakdown import by_event, by_height
+    from analysis.widerface.history import HISTORY
+    from analysis.widerface.protocol import named
+
+    chosen = named(protocol)
+    path = history or HISTORY
+    if record and history is None and not path.parent.is_dir():
+        record = False
+        print(
+            "no docs/results here: nothing is added to a history (see --history)", file=sys.stderr
+        )
+    tracked = []
+    with bar(shown=True, processes=1) as progress:
+        for one in tracking.track(
+            checkpoints,
+            images,
+            ground_truth,
+            out,
+            protocol=chosen,
+            runtime=runtime,
+            subset=subset,
+            device=device,
+            progress=lambda name: progress,
+        ):
+            tracked.append(one)
+            if record:
+                for row in tracking.add_new([one.row], path):
+                    print(f"{path}: added {row.detector}", file=sys.stderr)
+    rows = [one.row.model_dump(mode="json") for one in tracked]
+    emit(rows, out / "track.json")
+    emit(rows, json)
+    first = tracked[0].row
+    which = f"{'all' if first.images_sha256 is None else 'a subset of'} {first.images:,} pictures"
+    title = f"WIDER FACE val, {which}, protocol {first.protocol.name}"
+    names = {one.row.detector: one for one in tracked}
+    figures = {
+        "training": plots.training(rows, title),
+        "precision-recall": plots.precision_recall(
+            {
+                name: {
+                    **one.evaluation.curves_as_dict(),
+                    "ap": {key: getattr(one.row, key) for key in ("easy", "medium", "hard")},
+                }
+                for name, one in names.items()
+            },
+            title,
+        ),
+        "by-height": plots.by_height(
+            {name: by_height(one.evaluation.matches) for name, one in names.items()}, title
+        ),
+        "by-event": plots.by_event(
+            {name: by_event(one.evaluation.matches) for name, one in names.items()}, title
+        ),
+    }
+    for name, figure in figures.items():
+        write_bytes(out / f"{name}.svg", render(figure, "svg"))
+    if not is_stdout(json):
+        show(tables.rows(rows))
+        for name in figures:
+            print(out / f"{name}.svg")

@@ -1,0 +1,184 @@
+"""Average precision of several checkpoints, as rows of the history."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis.device import stamp
+from analysis.widerface import history
+from analysis.widerface.average_precision import Evaluation, evaluate_files
+from analysis.widerface.ground_truth import SUBSETS
+from analysis.widerface.predicting import predict
+from analysis.widerface.protocol import PROTOCOLS, Protocol
+from analysis.widerface.results_folder import PROTOCOL_FILE
+from featherface.errors import InputError
+
+Track = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One checkpoint: its row of the history, and the evaluation behind it."""
+
+    row: history.Row
+    evaluation: Evaluation
+    predictions: Path
+
+
+def track(
+    checkpoints: Sequence[str | Path],
+    images: str | Path,
+    ground_truth: str | Path,
+    out: str | Path,
+    *,
+    protocol: Protocol = PROTOCOLS["original"],
+    runtime: str = "auto",
+    subset: str | Path | None = None,
+    device: str | None = None,
+    progress: Callable[[str], Track] | None = None,
+) -> Iterable[Tracked]:
+    """Predict and evaluate checkpoints, one after the other.
+
+    Args:
+        checkpoints: files, or names of published weights.
+        images: see `predicting.predict`.
+        ground_truth: the folder of the four .mat files.
+        out: predictions go to a folder in it for each checkpoint, protocol and runtime, and are
+            taken from there when they are complete already.
+        subset: a file that lists the pictures; `None` for all of the validation set.
+        progress: called with a checkpoint's name, gives what tracks its pictures.
+
+    Yields:
+        What was tracked, as soon as it is; nothing is added to the history.
+
+    Raises:
+        InputError: for anything that cannot be used, and where pictures could not be read: an AP
+            without them would be another quantity.
+    """
+    for checkpoint in checkpoints:
+        name = _name(checkpoint)
+        where = Path(out) / "-".join((name, _slug(protocol.name), runtime))
+        record = predict(
+            images,
+            where,
+            weights=checkpoint,
+            protocol=protocol,
+            runtime=runtime,
+            device=device,
+            subset=subset,
+            track=progress(name) if progress else None,
+        )
+        if record["unreadable"]:
+            first = record["unreadable"][0]
+            raise InputError(
+                f"{name}: {len(record['unreadable'])} pictures could not be read, the first "
+                f"{first['picture']}: {first['reason']}"
+            )
+        evaluation = evaluate_files(where, ground_truth, subset)
+        yield Tracked(row_of(evaluation, record, name), evaluation, where)
+
+
+def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
+    """The row of the history for an evaluation of predictions that were made here.
+
+    Args:
+        made: what `protocol.json` beside the predictions says: protocol, weights, runtime, device
+            and versions.
+
+    Raises:
+        InputError: where AP is undefined, as no subset has a face, or pictures are missing.
+    """
+    record = evaluation.as_dict()
+    undefined = [name for name in SUBSETS if record[name] is None]
+    if undefined:
+        raise InputError(f"{detector}: no faces in {', '.join(undefined)}, so that AP is undefined")
+    if record["missing"]:
+        raise InputError(
+            f"{detector}: {record['missing']} of {record['images']} pictures have no predictions; "
+            "a row of the history has them all (name a subset, or predict the rest)"
+        )
+    weights, versions = made["weights"], made["versions"]
+    versions = versions[-1] if isinstance(versions, list) else versions
+    everything = record["subset"] is None
+    if everything and record["images"] != history.VALIDATION_PICTURES:
+        raise InputError(
+            f"{detector}: the ground truth has {record['images']} pictures, not the validation "
+            f"set's {history.VALIDATION_PICTURES}; name the subset"
+        )
+    return history.Row(
+        date=datetime.date.today().isoformat(),
+        source="measured",
+        by="featherface",
+        detector=detector,
+        variant=weights["variant"],
+        checkpoint=weights["name"],
+        checkpoint_sha256=weights["sha256"],
+        params=weights["parameters"],
+        protocol=history.Protocol(**made["protocol"]),
+        runtime=made["runtime"],
+        images=record["images"],
+        images_sha256=None if everything else record["subset"]["sha256"],
+        **{name: record[name] for name in (*SUBSETS, "mean")},
+        boxes=record["boxes"],
+        epoch=_epoch(weights["name"]),
+        versions={name: version for name, version in versions.items() if version},
+        device=stamp(torch.device(made["device"]), "float32", "contiguous")["device_name"],
+        remarks=tuple(remark["message"] for remark in record["remarks"]),
+    )
+
+
+def made_by(predictions: str | Path) -> dict[str, Any] | None:
+    """What `protocol.json` beside predictions says, `None` for predictions from elsewhere.
+
+    Raises:
+        InputError: where it is there and cannot be used.
+    """
+    path = Path(predictions) / PROTOCOL_FILE
+    if not path.is_file():
+        return None
+    try:
+        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        history.Protocol(**made["protocol"])
+        for field in ("name", "sha256", "variant", "parameters"):
+            made["weights"][field]
+        made["runtime"], made["device"], made["versions"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: not what made these predictions: {error!r}") from error
+    return made
+
+
+def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> list[history.Row]:
+    """Append rows that say something the history does not say yet; returns those.
+
+    A row that differs from the latest one about the same in nothing but its date is not news.
+    """
+    known = {_but_date(row) for row in history.latest(history.read(path))}
+    new = [row for row in rows if _but_date(row) not in known]
+    for row in new:
+        history.append(row, path)
+    return new
+
+
+def _but_date(row: history.Row) -> str:
+    return row.model_dump_json(exclude={"date"})
+
+
+def _name(checkpoint: str | Path) -> str:
+    return _slug(Path(checkpoint).stem if Path(checkpoint).suffix else str(checkpoint))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "checkpoint"
+
+
+def _epoch(name: str) -> int | None:
+    number = re.search(r"epoch[-_ ]?(\d+)", name)
+    return int(number[1]) if number else None
