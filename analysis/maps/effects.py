@@ -36,9 +36,9 @@ def effect_record(
     Returns:
         `id`, `part`, `title`, `where` of the intervention; `faces`: for each face of before, in
         that order, its `score` after and the `iou` of its boxes, both none where no box is left
-        that overlaps it by `SAME_FACE` and scores more than 0.02; `after`: all that is found now, with
-        `box` and `score`; `found`: how many of them still
-        score above the threshold, `new`: how many faces are found now that were not; and over the
+        that overlaps it by `SAME_FACE` and scores more than 0.02; `after`: all faces that are found
+        now, with `box` and `score`; `found`: how many of those of before still
+        score above the threshold, `new`: how many faces are found that were not; and over the
         faces, `mean_score_before`, `mean_score` (0 for a face without a box) and `mean_iou` (of
         those that have one). `best_score` is that of the best anchor.
     """

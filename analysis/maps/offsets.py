@@ -130,6 +130,7 @@ def point_records(seen: Observation, positions: Sequence[tuple[float, float]]) -
                 offset = seen.arrays[array_name(grid.level, branch, "offset")]
                 mask = seen.arrays.get(array_name(grid.level, branch, "mask"))
                 points = sampling_points(offset, row, column)
+                cell = np.array((row, column))
                 records.append(
                     {
                         "position": index,
@@ -138,7 +139,7 @@ def point_records(seen: Observation, positions: Sequence[tuple[float, float]]) -
                         "branch": branch,
                         "cell": [row, column],
                         "centre": _pixels(grid, row, column),
-                        "regular": [_pixels(grid, *p) for p in REGULAR + [row, column]],
+                        "regular": [_pixels(grid, *p) for p in REGULAR + cell],
                         "points": [_pixels(grid, *p) for p in points],
                         "mask": None if mask is None else rounded(mask[:, row, column]),
                     }
