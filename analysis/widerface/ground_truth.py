@@ -214,16 +214,15 @@ def _kept(
     boxes: list[NDArray[np.float64]],
 ) -> NDArray[np.bool_]:
     """(F,): which faces the subset of this file keeps. Its numbers count from 1."""
-    lists = _load(path, "event_list", "file_list", "gt_list")
+    lists = _load(path, "event_list", "gt_list")
     kept = [np.zeros(len(box), dtype=bool) for box in boxes]
     try:
         if tuple(_text(cell) for cell in lists["event_list"][:, 0]) != events:
             raise ValueError(f"its events are not those of {ALL_FACES}")
-        if [[_text(c) for c in _cells(e)] for e in _cells(lists["file_list"])] != names:
-            raise ValueError(f"its pictures are not those of {ALL_FACES}")
-        numbers = [np.asarray(c) for event in _cells(lists["gt_list"]) for c in _cells(event)]
-        if len(numbers) != len(kept):
-            raise ValueError(f"{len(numbers)} lists of faces for {len(kept)} pictures")
+        by_event = [[np.asarray(c) for c in _cells(event)] for event in _cells(lists["gt_list"])]
+        if [len(event) for event in by_event] != [len(event) for event in names]:
+            raise ValueError(f"its events have not as many pictures as those of {ALL_FACES}")
+        numbers = [number for event in by_event for number in event]
         flat_names = [name for event in names for name in event]
         for mask, number, name in zip(kept, numbers, flat_names, strict=True):
             chosen = number.ravel().astype(np.int64)

@@ -110,16 +110,16 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
     that "1-2" is no number. So tokens are counted per line first, and numbers against tokens.
     """
     ends = np.cumsum([len(body) + 1 for body in bodies])
-    text = b"\n".join(bodies) + b"\n"
+    text = b"\n".join((*bodies, b"")) + b"\n"
     characters = np.frombuffer(text, dtype=np.uint8)
     kind = _KIND[characters]
-    if (kind == _OTHER).any():
+    if kind.max() == _OTHER:
         return None
-    # As uint8, a step up from space to plain is 1, a step down is 255.
-    steps = np.flatnonzero(np.diff(kind, prepend=_SPACE) == 1)
+    # Where a token ends, as the text ends in white space; that is also where a line may end.
+    token_ends = np.flatnonzero(kind[:-1] > kind[1:])
     line_ends = np.flatnonzero(characters == ord("\n"))
-    per_line = np.diff(np.searchsorted(steps, line_ends), prepend=0)
-    if not np.isin(per_line, (0, 5)).all():
+    per_line = np.diff(np.searchsorted(token_ends, line_ends), prepend=0)
+    if ((per_line != 0) & (per_line != 5)).any():
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -127,10 +127,10 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
             values = np.fromstring(text, dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError):
             return None
-    if len(values) != len(steps) or not np.isfinite(values).all():
+    if len(values) != len(token_ends) or not np.isfinite(values).all():
         return None
     rows = values.reshape(-1, 5)
-    return np.split(rows, np.searchsorted(steps, ends[:-1]) // 5)
+    return np.split(rows, np.searchsorted(token_ends, ends[:-1]) // 5)
 
 
 def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:
