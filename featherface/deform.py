@@ -6,10 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
-KERNEL = 3
-TAPS = KERNEL * KERNEL
+from featherface.deform_kernel import KERNEL, TAPS, deform_conv2d
 
 
 class DeformConv2d(nn.Module):
@@ -44,7 +42,4 @@ class DeformConv2d(nn.Module):
         named = {"offset": self.offset(x)}
         if self.mask is not None:
             named["mask"] = 2 * torch.sigmoid(self.mask(x))
-        y: Tensor = deform_conv2d(
-            x, named["offset"], self.weight, padding=KERNEL // 2, mask=named.get("mask")
-        )
-        return y, named
+        return deform_conv2d(x, named["offset"], self.weight, named.get("mask")), named

@@ -1,0 +1,180 @@
+"""Two kernels for one 3×3 deformable convolution, and which of them runs.
+
+torchvision's CPU kernel interpolates every input channel at every tap, one channel after another,
+and multiplies afterwards. Ours, "gather", multiplies first: as one offset group moves all channels
+of a tap together, interpolation (over positions) and product (over channels) commute. One matrix
+product gives what each cell would contribute to each tap, nine rows of `outputs` numbers a cell;
+an output is the weighted sum of 36 of these rows, four corners for each of nine taps, which is
+what `embedding_bag` computes, vectorised and on all threads. In a network that narrows, fewer
+numbers are interpolated, too. Plain PyTorch operators; nothing to compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, get_args
+
+import torch
+import torchvision.ops
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+KERNEL = 3
+TAPS = KERNEL * KERNEL
+
+WORTHWHILE = 2048
+"""From how many numbers of input "gather" is the faster one. Below, its thirty small operators,
+some 0.2 ms, outweigh what they save; measured with 16 and with 64 channels."""
+
+DeformKernel = Literal["auto", "gather", "torchvision"]
+
+_wanted: ContextVar[DeformKernel] = ContextVar("deform_kernel", default="auto")
+
+
+@contextmanager
+def deform_kernel(name: DeformKernel) -> Iterator[None]:
+    """Within it, deformable convolutions run with this kernel, in this thread alone.
+
+    Args:
+        name: "torchvision", "gather", or "auto", the default: see `runs_gather`.
+
+    Raises:
+        ValueError: there is no kernel of this name.
+    """
+    if name not in get_args(DeformKernel):
+        known = ", ".join(get_args(DeformKernel))
+        raise ValueError(f"deform_kernel: {name!r} is none of {known}")
+    token = _wanted.set(name)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def runs_gather(x: Tensor) -> bool:
+    """Whether `deform_conv2d` runs "gather" on this input, and not torchvision's kernel.
+
+    Compilers, tracers and exporters always get torchvision's operator: they have their own
+    kernel for it, or write it down by its name. So does, unless "gather" is asked for, whoever
+    watches operators with a `TorchDispatchMode`, as counters of operations do: what they should
+    see is a deformable convolution, not how it is computed. Otherwise "auto" is "gather" for
+    float32 on a CPU from `WORTHWHILE` numbers up.
+    """
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return False
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.is_meta:
+        return False
+    wanted = _wanted.get()
+    if wanted != "auto":
+        return wanted == "gather"
+    fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= WORTHWHILE
+    return fits and _get_current_dispatch_mode() is None
+
+
+def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`torchvision.ops.deform_conv2d` for a 3×3 kernel, padding 1, stride 1, one offset group.
+
+    Args:
+        x: (batch, inputs, H, W).
+        offset: (batch, 18, H, W), (dy, dx) of each tap in cells.
+        weight: (outputs, inputs, 3, 3).
+        mask: (batch, 9, H, W), what each tap is multiplied by; `None` for version 1.
+
+    Returns:
+        (batch, outputs, H, W).
+    """
+    if runs_gather(x):
+        return gather_deform_conv2d(x, offset, weight, mask)
+    y: Tensor = torchvision.ops.deform_conv2d(x, offset, weight, padding=KERNEL // 2, mask=mask)
+    return y
+
+
+def gather_deform_conv2d(
+    x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """The kernel "gather", for the arguments of `deform_conv2d`.
+
+    Zero outside the input, as torchvision has it: a point less than a cell away from it is
+    interpolated with zeros. An infinite offset is such a point outside; one that is not a number
+    makes its outputs not a number. (There torchvision's kernel reads beyond its memory.) Half
+    precisions are computed in float32.
+
+    Differentiable once in every floating argument. Where an offset puts a tap exactly on a cell,
+    the derivative is torchvision's: the one towards the next cell down or right.
+
+    Shape: see `deform_conv2d`; the result lies in memory as (batch, H, W, outputs).
+    """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        wide = (None if t is None else t.float() for t in (x, offset, weight, mask))
+        return gather_deform_conv2d(*wide).to(x.dtype)  # type: ignore[arg-type]
+    batch, inputs, height, width = x.shape
+    outputs = weight.shape[0]
+    # Cells are numbered over a frame of zeros, so that a point outside needs no test: a row above
+    # and one below, and one column, which is to the right of a row and to the left of the next.
+    stride = width + 1
+    frame = (height + 2) * stride
+    index, weights = _corners(offset, mask, height, width, frame, stride)
+    cells = x.new_zeros(batch * frame + 1, inputs)  # the last row's column to the right is one more
+    inner = cells[:-1].view(batch, height + 2, stride, inputs)[:, 1:-1, 1:]
+    inner.copy_(x.permute(0, 2, 3, 1))
+    contributions = cells @ weight.permute(1, 2, 3, 0).reshape(inputs, TAPS * outputs)
+    y = F.embedding_bag(
+        index, contributions.view(-1, outputs), per_sample_weights=weights, mode="sum"
+    )
+    return y.view(batch, height, width, outputs).permute(0, 3, 1, 2)
+
+
+def _corners(
+    offset: Tensor, mask: Tensor | None, height: int, width: int, frame: int, stride: int
+) -> tuple[Tensor, Tensor]:
+    """Of every position, which 36 rows it sums and with which weights, both (positions, 36)."""
+    dtype, device = offset.dtype, offset.device
+    tap = torch.arange(KERNEL, dtype=dtype, device=device) - KERNEL // 2
+    moved = offset.permute(0, 2, 3, 1).contiguous().view(-1, height, width, TAPS, 2)
+    rows = torch.arange(height, dtype=dtype, device=device)[:, None, None] + tap.repeat_interleave(
+        KERNEL
+    )
+    columns = torch.arange(width, dtype=dtype, device=device)[:, None] + tap.repeat(KERNEL)
+    y, top = _along(moved[..., 0] + rows, height)
+    x, left = _along(moved[..., 1] + columns, width)
+    with torch.no_grad():
+        cell = top.to(torch.int64 if _is_large(offset, frame) else torch.int32)
+        cell = cell.mul_(stride).add_(left.to(cell.dtype)).mul_(TAPS)
+        first = torch.arange(len(offset), dtype=cell.dtype, device=cell.device) * frame
+        first = (first[:, None] + stride + 1) * TAPS + torch.arange(TAPS, device=cell.device)
+        cell = cell.add_(first[:, None, None]).view(-1, TAPS)
+        corners = (0, TAPS, stride * TAPS, (stride + 1) * TAPS)
+        index = torch.cat([cell + corner for corner in corners], dim=1)
+    if mask is None:
+        high, low = y, 1 - y
+    else:
+        scale = mask.permute(0, 2, 3, 1).contiguous()
+        high = y * scale
+        low = scale - high
+    high_right, low_right = high * x, low * x
+    weights = torch.cat(
+        [
+            part.view(-1, TAPS)
+            for part in (low - low_right, low_right, high - high_right, high_right)
+        ],
+        dim=1,
+    )
+    return index, weights
+
+
+def _along(at: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Positions along one axis as a fraction and the cell before, −1 ≤ cell < size."""
+    if at.requires_grad:  # as `clamp`, but its derivative is 1 at −1 and 0 at `size`
+        at = torch.where(at >= size, size, torch.where(at < -1, -1, at))
+    else:
+        at = at.clamp_(-1, size)
+    before = at.detach().floor().clamp_(max=size - 1).nan_to_num_(nan=0.0)
+    return at - before, before
+
+
+def _is_large(offset: Tensor, frame: int) -> bool:
+    """Whether int32 cannot number the rows."""
+    return len(offset) * frame * TAPS >= 2**31 - 1
