@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import compliance, diagram
-from analysis.blocks import measure_blocks
+from analysis.blocks import measure_blocks, measure_layers
 from analysis.claims import ledger
 from analysis.counters import out_of_the_box, reconcile
 from analysis.design_space.facts import load_facts
@@ -62,7 +62,20 @@ def _blocks(docs: Path) -> Written:
     records = [measure_blocks(variant, HEIGHT, WIDTH) for variant in CONFIGS]
     yield "results/blocks.json", to_json(records)
     yield "results/blocks.md", _page("Costs by block", map(_blocks_table, records))
+    layers = {variant: measure_layers(variant, HEIGHT, WIDTH) for variant in CONFIGS}
+    yield "results/layers.json", _line_by_line(layers)
     yield "figures/cost.svg", diagram.cost_bars(records)
+
+
+def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
+    """Lists by name as JSON, one line an entry: long records that still diff well."""
+    parts = [
+        f"{json.dumps(name)}: [\n"
+        + ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries)
+        + "\n]"
+        for name, entries in lists.items()
+    ]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _counters(docs: Path) -> Written:
