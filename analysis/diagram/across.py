@@ -22,7 +22,7 @@ _WIDTHS = {
     "second_attention": 122.0,
     "context": 146.0,
     "shuffle": 122.0,
-    "heads": 128.0,
+    "heads": 134.0,
 }
 _OUTPUT = 112.0
 _TOP, _BOTTOM = 40.0, 506.0
@@ -132,7 +132,7 @@ class Across(Sheet):
             yield self.wiring.bend(width, (start, s), (bar, y + height / 2))
             yield path(f"M{bar + 5:.1f} {y:.1f}v{height:.1f}", "flow", 9)
             y += height + 3
-        right = self.size[0]
+        right = self.size[0] - 2
         yield text(right, 64, "Output", "t e")
         yield text(right, 82, f"N = {sum(anchors):,}", "e m")
         yield text(bar + 20, 250, "N", "b")

@@ -16,12 +16,15 @@ Address = Callable[[Record], str]
 _URGENT = ("refuted", "explained", "untested", "confirmed")
 
 
-def claims_list(claims: Sequence[Record], address: Address, fold: bool = False) -> str:
+def claims_list(
+    claims: Sequence[Record], address: Address, *, fold: bool = False, source: bool = True
+) -> str:
     """Claims with their verdicts, what contradicts the source first.
 
     Args:
         address: of a claim's own place on the page of verdicts.
         fold: whether those that hold are folded away.
+        source: whether to say whose claim it is.
     """
     by_verdict = {verdict: [c for c in claims if c["verdict"] == verdict] for verdict in _URGENT}
     parts = []
@@ -30,9 +33,11 @@ def claims_list(claims: Sequence[Record], address: Address, fold: bool = False) 
     if not fold or len(confirmed) <= 2:
         open_ones, confirmed = open_ones + confirmed, []
     if open_ones:
-        parts.append(f'<ul class="fa-claims">{"".join(_claim(c, address) for c in open_ones)}</ul>')
+        parts.append(
+            f'<ul class="fa-claims">{"".join(_claim(c, address, source) for c in open_ones)}</ul>'
+        )
     if confirmed:
-        items = "".join(_claim(c, address) for c in confirmed)
+        items = "".join(_claim(c, address, source) for c in confirmed)
         parts.append(
             f'<details><summary class="fa-confirmed">{MARKS["confirmed"]} {len(confirmed)} '
             f'confirmed</summary><ul class="fa-claims">{items}</ul></details>'
@@ -40,15 +45,30 @@ def claims_list(claims: Sequence[Record], address: Address, fold: bool = False) 
     return "".join(parts) or '<p class="fa-none">No claims about it.</p>'
 
 
-def _claim(claim: Record, address: Address) -> str:
+def _claim(claim: Record, address: Address, source: bool) -> str:
     verdict = claim["verdict"]
     figures = escape(shortened(claim["printed"]))
-    if verdict != "confirmed" and claim["measured"] is not None:
-        figures += f" → {escape(shortened(value(claim['measured'])))}"
+    if verdict != "confirmed" and claim["measured"] not in (None, True, False):
+        figures += f", is {escape(shortened(_measured(claim)))}"
+    whose = f" · {claim['source']}" if source else ""
     return (
         f'<li>{sign(verdict)} <a href="{escape(address(claim))}">{code(claim["statement"])}</a> '
-        f"<small>{figures} · {claim['source']}</small></li>"
+        f"<small>{figures}{whose}</small></li>"
     )
+
+
+def _measured(claim: Record) -> str:
+    """What was measured, put as the source puts it: as a shape, or from inputs to outputs."""
+    measured = claim["measured"]
+    pairs = measured if isinstance(measured, list) else []
+    if pairs and all(isinstance(item, list) and item == pairs[0] for item in pairs):
+        pairs = pairs[0]
+    if pairs and all(isinstance(item, int) for item in pairs):
+        if claim["kind"] == "shape" and len(set(pairs)) > 1:
+            return "×".join(map(str, pairs))
+        if re.fullmatch(r"\d+→\d+", claim["printed"]):
+            return "→".join(map(str, pairs))
+    return value(measured)
 
 
 def sign(verdict: str) -> str:

@@ -64,7 +64,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-ser
 _RULES = """
 .fa-svg{font-family:var(--md-text-font-family,var(--fa-font));font-variant-numeric:tabular-nums;fill:var(--fa-text)}
 .fa-svg text{font-size:12.5px}
-.fa-svg .s{font-size:12px}
+.fa-svg .s{font-size:12.2px}
 .fa-svg .t{font-size:14px;font-weight:700}
 .fa-svg .h{font-size:19px;font-weight:700}
 .fa-svg .m{fill:var(--fa-muted)}
