@@ -27,8 +27,9 @@ def predict(
     protocol: Annotated[
         str,
         typer.Option(
-            help="original (size), authors (the same to the letter of their script), "
-            "1600 (shorter side, longer at most 2150) or multi-scale (5 sizes, mirrored too)."
+            help="original (size, as the authors' script does it), exact (the same without "
+            "rounding boxes), 1600 (shorter side, longer at most 2150), or multi-scale (5 sizes, "
+            "mirrored too)."
         ),
     ] = "original",
     runtime: Annotated[
@@ -74,7 +75,7 @@ def predict(
 
         with process_group() as group:
             first = group.first
-            with _bar(shown=first, processes=group.world) as track:
+            with bar(shown=first, processes=group.world) as track:
                 record = predicting.predict(
                     images,
                     out,
@@ -119,7 +120,7 @@ def _summary(record: dict[str, Any], out: Path) -> str:
 
 
 @contextmanager
-def _bar(*, shown: bool, processes: int) -> Iterator[Callable[[Iterable[Any], int], Iterable[Any]]]:
+def bar(*, shown: bool, processes: int) -> Iterator[Callable[[Iterable[Any], int], Iterable[Any]]]:
     """A bar with the rate and the time left, on standard error where somebody looks."""
     from rich import progress as bars
     from rich.console import Console

@@ -120,16 +120,16 @@ def test_the_authors_suppress_with_one_pixel_more() -> None:
     # Shifted by 5: 6·11 / (2·121 − 66) = 0.375; with a pixel more 7·12 / (2·144 − 84) = 0.41.
     drawn = picture(64, 64, (10, 10, 21, 21))
     looking = cast(Detector, Two(5))
-    assert len(find(looking, drawn, PROTOCOLS["original"]).scores) == 2
-    found = find(looking, drawn, PROTOCOLS["authors"])
+    assert len(find(looking, drawn, PROTOCOLS["exact"]).scores) == 2
+    found = find(looking, drawn, PROTOCOLS["original"])
     np.testing.assert_allclose(found.boxes, [[10, 10, 21, 21]], atol=1e-4)
 
 
 def test_thresholds_are_the_protocols_own() -> None:
     drawn = picture(64, 64, (10, 10, 21, 21))
-    strict = replace(PROTOCOLS["original"], score_threshold=0.85)
+    strict = replace(PROTOCOLS["exact"], score_threshold=0.85)
     assert len(find(cast(Detector, Two(8)), drawn, strict).scores) == 1
-    loose = replace(PROTOCOLS["original"], nms_threshold=0.3)
+    loose = replace(PROTOCOLS["exact"], nms_threshold=0.3)
     assert len(find(cast(Detector, Two(5)), drawn, loose).scores) == 1
 
 
@@ -147,7 +147,7 @@ def test_an_answer_that_is_not_finite_is_an_error() -> None:
             return raw._replace(boxes=raw.boxes * np.nan)
 
     with pytest.raises(InputError, match="not finite"):
-        find(cast(Detector, Broken()), picture(64, 64, (8, 8, 32, 32)), PROTOCOLS["original"])
+        find(cast(Detector, Broken()), picture(64, 64, (8, 8, 32, 32)), PROTOCOLS["exact"])
 
 
 def test_a_view_larger_than_the_network_takes_is_an_error_of_the_picture() -> None:

@@ -71,7 +71,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_each_picture_has_a_file_with_what_was_found(
     images: Path, tmp_path: Path, checkpoint: Path
 ) -> None:
-    record = run(images, tmp_path, checkpoint)
+    record = run(images, tmp_path, checkpoint, protocol=PROTOCOLS["exact"])
     assert (record["pictures"], record["predicted"], record["unreadable"]) == (5, 5, [])
     files = contents(tmp_path)
     assert set(files) == {"protocol.json", *(f"{name}.txt" for name in SIZES)}
@@ -104,8 +104,8 @@ def test_results_of_another_run_are_not_mixed_in(
 ) -> None:
     run(images, tmp_path, checkpoint)
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"holds results of protocol original, not authors"):
-        run(images, tmp_path, checkpoint, protocol=PROTOCOLS["authors"])
+    with pytest.raises(InputError, match=r"holds results of protocol original, not exact"):
+        run(images, tmp_path, checkpoint, protocol=PROTOCOLS["exact"])
     torch.manual_seed(1)
     other = tmp_path.parent / "other.safetensors"
     save(FeatherFace(CONFIGS["retinaface"]), other)

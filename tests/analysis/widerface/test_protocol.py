@@ -14,7 +14,7 @@ def test_the_official_thresholds_are_those_of_all() -> None:
     assert {(p.score_threshold, p.nms_threshold) for p in PROTOCOLS.values()} == {(0.02, 0.4)}
 
 
-@pytest.mark.parametrize("name", ["original", "authors"])
+@pytest.mark.parametrize("name", ["original", "exact"])
 def test_the_original_size_is_one_view(name: str) -> None:
     assert PROTOCOLS[name].sizes(683, 1024) == [(683, 1024)]
 
@@ -56,7 +56,7 @@ def test_other_thresholds_show_in_the_name() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("single",), "protocol (='single') must be one of original, authors, 1600, multi-scale"),
+        (("single",), "protocol (='single') must be one of original, exact, 1600, multi-scale"),
         (("original", 1), "score (=1)"),
         (("original", -0.1), "score (=-0.1)"),
         (("original", float("nan")), "score (=nan)"),
