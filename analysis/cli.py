@@ -15,9 +15,13 @@ import typer
 from analysis.commands.audit import audit
 from analysis.commands.blocks import blocks
 from analysis.commands.detect import detect
+from analysis.commands.export import export
 from analysis.commands.identify import identify
+from analysis.commands.latency import latency
+from analysis.commands.maps import maps
 from analysis.commands.report import report
 from analysis.commands.search import search
+from analysis.commands.widerface import app as widerface
 from featherface.errors import InputError
 
 app = typer.Typer(
@@ -48,12 +52,16 @@ def _options(
 for command, example in (
     (audit, "audit --json verdicts.json"),
     (blocks, "blocks --variant v1 --size 480 640"),
+    (latency, "latency --variant v1 --threads 2"),
     (search, "search --params 487103 --facts card"),
     (identify, "identify weights.pth"),
     (detect, "detect --weights official picture.jpg --out found"),
+    (export, "export --weights official --out official.onnx"),
+    (maps, "maps --weights official picture.jpg --out maps"),
     (report, "report --out docs"),
 ):
     app.command(epilog=f"Example: featherface {example}")(command)
+app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.
 _UsageError = typer.BadParameter.__bases__[0]

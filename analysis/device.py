@@ -121,26 +121,6 @@ def stamp(device: torch.device, dtype: str, memory_format: str) -> dict[str, Any
     }
 
 
-STAMP_FIELDS = {
-    "utc": str,
-    "device": str,
-    "device_name": str,
-    "threads": int,
-    "dtype": str,
-    "memory_format": str,
-    "driver": str | None,
-    "cuda": str | None,
-    "torch": str,
-    "commit": str | None,
-}
-"""What a record that carries a stamp must have in it, for `analysis.records`."""
-
-
-def is_gpu(record_stamp: dict[str, Any]) -> bool:
-    """Whether a stamp is of a GPU."""
-    return not str(record_stamp["device"]).startswith("cpu")
-
-
 def memory_free(device: torch.device) -> int | None:
     """Bytes that a process may still take on the device; `None` where the system does not say."""
     if device.type == "cuda":

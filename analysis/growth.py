@@ -1,9 +1,11 @@
 """How latency and peak memory grow with the size of a picture and with the batch.
 
 Every point is measured in a process of its own, so that none finds memory that another left
-behind. On a CPU the peak is the process's largest resident set; `peak_bytes` is by how much a
-pass at this size raises it above what it was after a pass over the smallest picture, when the
-libraries are loaded. On a GPU it is what PyTorch's allocator had handed out at most, less what it
+behind. On a CPU the peak is the process's largest resident set; `peak_bytes` is by how much the
+first pass at this size exceeds what was resident before it, when a pass over the smallest picture
+has loaded the libraries. Where a system cannot forget an earlier peak (all but Linux), that peak
+stands for what was resident, and `peak_bytes` may be too low by what making the input took.
+On a GPU it is what PyTorch's allocator had handed out at most, less what it
 had handed out before the pass.
 """
 
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,7 @@ def measure_growth(
         "variant": setting.variant,
         "weights": DESCRIPTION,
         "flush_l2": setting.flush_l2,
+        "kernel": setting.kernel,
         "environment": environment,
         "rule": rule.as_dict(),
         **found,
@@ -176,6 +180,7 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
             torch.cuda.reset_peak_memory_stats(subject.pictures.device)
             before = torch.cuda.memory_allocated(subject.pictures.device)
         else:
+            forget_peak()
             before = peak_resident_bytes()
         first = subject.first_run()
         if gpu:
@@ -189,6 +194,19 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
         warm_up(run, obey)
         times = collect(run, obey)["whole"]
     return {**summarise(times, obey), "first_run_ms": first, "peak_bytes": peak}
+
+
+def forget_peak() -> None:
+    """Give unused memory back and, where the system can, start the peak anew from what remains."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it; musl keeps less anyway
+    if trim:
+        trim(0)
+    with suppress(OSError):  # forbidden in some containers: then as on other systems
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_resident_bytes() -> int:

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from analysis.device import MEMORY_FORMATS, device_of, dtype_of, stamp, using_threads
 from analysis.flops import check_size
@@ -25,10 +24,13 @@ from analysis.specimen import DESCRIPTION, make_pictures, make_specimen
 from analysis.timing import CacheFlush, Clock, Rule, clock_of, collect, summarise
 from featherface.config import config_of
 from featherface.deform import DeformConv2d
+from featherface.deform_kernel import DeformKernel, deform_kernel, runs_gather
 from featherface.errors import InputError
+from featherface.model import FeatherFace
 
-Runtime = Literal["eager", "compile"]
-RUNTIMES: tuple[Runtime, ...] = ("eager", "compile")
+RUNTIMES = ("torch", "compile", "onnx")
+
+KERNELS: tuple[str, ...] = get_args(DeformKernel)
 
 WARM_UP_RUNS = 5
 """Passes after the first that are run and not counted: caches fill, libraries choose kernels.
@@ -63,6 +65,8 @@ class Setting:
     memory_format: str = "contiguous"
     threads: int | None = None
     flush_l2: bool = False
+    kernel: str = "auto"
+    """Of deformable convolutions, see `featherface.deform_kernel`."""
 
     @contextmanager
     def enter(self) -> Iterator[Subject]:
@@ -92,7 +96,16 @@ class Setting:
     def on_device(self) -> Iterator[torch.device]:
         """The device with the setting's threads, and no gradients, as long as the context lasts."""
         device = device_of(self.device)
-        with using_threads(self.threads), _on(device), torch.inference_mode():
+        if self.kernel not in KERNELS:
+            raise InputError(
+                f"deform_kernel (={self.kernel!r}) must be one of {', '.join(KERNELS)}"
+            )
+        with (
+            using_threads(self.threads),
+            deform_kernel(self.kernel),  # type: ignore[arg-type]
+            _on(device),
+            torch.inference_mode(),
+        ):
             yield device
 
     def at(self, **changes: Any) -> Setting:
@@ -131,7 +144,7 @@ class Subject:
     """A network with its pictures, ready to run on its device."""
 
     setting: Setting
-    model: nn.Module
+    model: FeatherFace
     pictures: Tensor
     clock: Clock
     flush: CacheFlush | None
@@ -170,23 +183,27 @@ class Subject:
 
 
 def measure_latency(
-    setting: Setting, rule: Rule | None = None, runtime: Runtime = "eager"
+    setting: Setting, rule: Rule | None = None, runtime: str = "torch"
 ) -> dict[str, Any]:
     """Time forward passes of a network.
 
     Args:
         rule: when to stop; it has to be met by the whole pass and by each block that takes a
             twentieth of it or more.
-        runtime: "eager" is PyTorch as the network is written; "compile" is `torch.compile`, which
-            dissolves the blocks, so that only the whole is timed.
+        runtime: "torch" is PyTorch as the network is written. "compile" is `torch.compile` and
+            "onnx" is ONNX Runtime on the CPU; both dissolve the blocks, so that only the whole is
+            timed.
 
     Returns:
         A JSON document. `whole` is the pass without marks, `marked` the one with, and `overhead`
         the ratio of their medians minus 1. `sum_of_blocks` is taken pass by pass, and
         `outside_blocks` is the part of the marked pass's median that it does not reach. Each of
         `blocks` has, besides its times, `share`: its median over the sum of the blocks' medians.
-        Times are described by `analysis.timing.summarise`. `first_run_ms` includes what happens
-        only once, with "compile" the compilation.
+        Times are described by `analysis.timing.summarise`. `deform_kernel` is the one that ran,
+        `None` for a network without deformable convolutions and with other runtimes.
+        `prepare_ms` is what a runtime takes before the first run, to export and open the network
+        or fetch it from the cache; `first_run_ms` includes what happens only once, with "compile"
+        the compilation.
 
     Raises:
         InputError: for a setting that cannot be measured here.
@@ -195,9 +212,11 @@ def measure_latency(
     if runtime not in RUNTIMES:
         raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(RUNTIMES)}")
     with setting.enter() as subject:
-        forward = torch.compile(subject.model) if runtime == "compile" else subject.model
+        start = time.perf_counter()
+        forward = _forward(subject, runtime)
+        prepare = None if runtime == "torch" else (time.perf_counter() - start) * 1e3
         first = subject.first_run(forward)
-        with_blocks = runtime == "eager"
+        with_blocks = runtime == "torch"
 
         turn = 0
 
@@ -218,13 +237,40 @@ def measure_latency(
             "runtime": runtime,
             **setting.record(),
             "rule": rule.as_dict(),
+            "prepare_ms": prepare,
             "first_run_ms": first,
             "warm_up_runs": warm_up_runs,
-            "deform_kernel": deform_kernel(subject),
+            "deform_kernel": kernel_that_runs(subject) if with_blocks else None,
             "whole": summarise(times["whole"], rule),
         }
         names = [name for name, _ in subject.model.named_children()]
     return record | (_by_block(times, names, rule) if with_blocks else {"blocks": None})
+
+
+def _forward(subject: Subject, runtime: str) -> Callable[[Tensor], Any]:
+    """The network in that runtime.
+
+    Raises:
+        InputError: for settings that ONNX Runtime cannot have here.
+    """
+    if runtime == "compile":
+        return torch.compile(subject.model)
+    if runtime != "onnx":
+        return subject.model
+    setting = subject.setting
+    for name, value, only in (
+        ("device", setting.device, "cpu"),
+        ("dtype", setting.dtype, "float32"),
+        ("memory_format", setting.memory_format, "contiguous"),
+    ):
+        if value != only:
+            raise InputError(f"{name} (={value!r}): the runtime onnx has {only} alone")
+    from featherface import onnx_cache
+    from featherface.onnx_session import open_session, run
+
+    name = f"the exported {setting.variant}"
+    session = open_session(onnx_cache.content(subject.model), name, torch.get_num_threads())
+    return lambda pictures: run(session, pictures.numpy(), name)
 
 
 def warm_up(run: Callable[[], Any], rule: Rule) -> int:
@@ -237,28 +283,21 @@ def warm_up(run: Callable[[], Any], rule: Rule) -> int:
     return runs
 
 
-def deform_kernel(subject: Subject) -> str | None:
-    """Which code computes the network's deformable convolutions here; `None` if it has none."""
-    if not any(isinstance(module, DeformConv2d) for module in subject.model.modules()):
-        return None
-    with _Names() as seen:
+def kernel_that_runs(subject: Subject) -> str | None:
+    """Which kernel computes the network's deformable convolutions; `None` if it has none."""
+    seen: set[str] = set()
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.add("gather" if runs_gather(inputs[0]) else "torchvision")
+
+    deforming = [m for m in subject.model.modules() if isinstance(m, DeformConv2d)]
+    hooks = [module.register_forward_pre_hook(look) for module in deforming]
+    try:
         subject.model(subject.pictures)
-    deforming = sorted(name for name in seen.names if "deform" in name)
-    return ", ".join(deforming) or "featherface: gather and matrix product"
-
-
-class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Collects the names of the operators that are dispatched."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.names.add(func._schema.name)
-        return func(*args, **(kwargs or {}))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return " and ".join(sorted(seen)) or None
 
 
 def _worth_watching(times: Mapping[str, Sequence[float]]) -> list[str]:

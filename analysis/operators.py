@@ -10,6 +10,7 @@ longer a profiled pass took than one that was not.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from analysis.latency import Setting, Subject, deform_kernel, warm_up
+from analysis.latency import Setting, Subject, kernel_that_runs, warm_up
 from analysis.timing import Rule, summarise
 from featherface.deform import DeformConv2d
 
@@ -81,7 +82,7 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
         return {
             "record": "operators",
             **setting.record(),
-            "deform_kernel": deform_kernel(subject),
+            "deform_kernel": kernel_that_runs(subject),
             "passes": passes,
             "ms_profiled": summarise(profiled, rule)["ms_p50"],
             "ms_p50": usual,
@@ -109,6 +110,8 @@ Found = dict[tuple[str, str, str], tuple[float, int]]
 
 def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
     """By block, part and operator: milliseconds and calls; and how long each pass took."""
+    # The profiler's library writes its progress to standard error unless told not to, once.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     gpu = subject.pictures.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with _labelling(subject.model), profile(activities=activities) as profiler:
