@@ -85,6 +85,8 @@ class GroundTruth:
             what = f"{unknown[0]!r} is no picture of the ground truth" if unknown else "it is empty"
             raise InputError(f"the list of pictures: {what}; a line is EVENT/PICTURE.jpg")
         chosen = np.array([self.key(p) in keys for p in range(len(self.pictures))])
+        if chosen.all():  # nothing is left out, so this is the whole
+            return self
         faces = np.repeat(chosen, np.diff(self.offsets))
         lines = "\n".join(sorted("/".join(key) for key in keys))
         return GroundTruth(
@@ -144,15 +146,18 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
         for event, listed, boxed in zip(events, names, boxes, strict=True):
             if len(listed) != len(boxed):
                 raise ValueError(f"{event}: {len(listed)} pictures, boxes of {len(boxed)}")
+        flat = [box for event in boxes for box in event]
+        together = np.concatenate([np.empty((0, 4)), *flat]).astype(np.float64)
+        if not np.isfinite(together).all():
+            raise ValueError("a box is not finite")
     except _MISSHAPEN as error:
         raise InputError(f"{path}: not the benchmark's faces: {error}") from error
-    flat = [box for event in boxes for box in event]
     sizes = [len(event) for event in names]
     truth = GroundTruth(
         events=events,
         event=np.repeat(np.arange(len(events), dtype=np.int32), sizes),
         pictures=tuple(name for event in names for name in event),
-        boxes=np.concatenate([np.empty((0, 4)), *flat]),
+        boxes=together,
         offsets=np.concatenate([[0], np.cumsum([len(box) for box in flat], dtype=np.int64)]),
         kept=np.stack([_kept(folder / FILES[name], events, names, flat) for name in SUBSETS]),
     )
@@ -198,39 +203,38 @@ def _text(cell: NDArray[Any]) -> str:
     return text
 
 
-def _boxes(cell: NDArray[Any]) -> NDArray[np.float64]:
-    boxes = np.asarray(cell, dtype=np.float64)
-    if not boxes.size:
+def _boxes(cell: NDArray[Any]) -> NDArray[Any]:
+    if not cell.size:
         return np.empty((0, 4))
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-        raise ValueError(f"{boxes.shape} where boxes of x, y, width and height should be")
-    return boxes
+    if cell.ndim != 2 or cell.shape[1] != 4 or cell.dtype.kind not in "iuf":
+        raise ValueError(f"{cell.dtype}, {cell.shape} where x, y, width and height should be")
+    return cell
 
 
 def _kept(
     path: Path,
     events: tuple[str, ...],
     names: list[list[str]],
-    boxes: list[NDArray[np.float64]],
+    boxes: list[NDArray[Any]],
 ) -> NDArray[np.bool_]:
     """(F,): which faces the subset of this file keeps. Its numbers count from 1."""
     lists = _load(path, "event_list", "gt_list")
-    kept = [np.zeros(len(box), dtype=bool) for box in boxes]
     try:
         if tuple(_text(cell) for cell in lists["event_list"][:, 0]) != events:
             raise ValueError(f"its events are not those of {ALL_FACES}")
         by_event = [[np.asarray(c) for c in _cells(event)] for event in _cells(lists["gt_list"])]
         if [len(event) for event in by_event] != [len(event) for event in names]:
             raise ValueError(f"its events have not as many pictures as those of {ALL_FACES}")
-        numbers = [number for event in by_event for number in event]
-        flat_names = [name for event in names for name in event]
-        for mask, number, name in zip(kept, numbers, flat_names, strict=True):
-            chosen = number.ravel().astype(np.int64)
-            if chosen.size and not 1 <= chosen.min() <= chosen.max() <= len(mask):
-                raise ValueError(f"{name}: keeps a face that is not there, of {len(mask)}")
-            mask[chosen - 1] = True
-            if mask.sum() != chosen.size:
-                raise ValueError(f"{name}: keeps a face twice")
+        numbers = [number.ravel() for event in by_event for number in event]
+        counts = [len(number) for number in numbers]
+        sizes = np.array([len(box) for box in boxes], dtype=np.int64)
+        chosen = np.concatenate([np.empty(0, dtype=np.int64), *numbers]).astype(np.int64) - 1
+        if (chosen < 0).any() or (chosen >= np.repeat(sizes, counts)).any():
+            raise ValueError("it keeps a face that is not there")
+        kept = np.zeros(sizes.sum(), dtype=bool)
+        kept[chosen + np.repeat(np.cumsum(sizes) - sizes, counts)] = True
+        if kept.sum() != len(chosen):
+            raise ValueError("it keeps a face twice")
     except _MISSHAPEN as error:
         raise InputError(f"{path}: not a subset of the benchmark's faces: {error}") from error
-    return np.concatenate([np.zeros(0, dtype=bool), *kept])
+    return kept

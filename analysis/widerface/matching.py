@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,27 +72,22 @@ def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:
     serves all three. Overlaps are float64, operation by operation as the benchmark's Python
     evaluation has them; of equal overlaps the first face's counts.
     """
-    rows, offsets = predictions.rows, predictions.offsets
+    rows, truth = predictions.rows, ground_truth.boxes
     face = np.full(len(rows), -1, dtype=np.int32)
     usable = np.zeros(len(rows), dtype=bool)
-    near = _Near(ground_truth.boxes)
-    face_offsets = ground_truth.offsets.tolist()
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    waiting = 0
+    near = _Near(truth)
+    offsets, face_offsets = predictions.offsets.tolist(), ground_truth.offsets.tolist()
     for m, picture in enumerate(predictions.picture.tolist()):
         start, stop = face_offsets[picture], face_offsets[picture + 1]
+        low, high = offsets[m], offsets[m + 1]
         # As the benchmark: a picture without faces has no false detections.
-        if picture < 0 or start == stop:
+        if picture < 0 or start == stop or low == high:
             continue
-        low, high = int(offsets[m]), int(offsets[m + 1])
         usable[low:high] = True
-        for of_rows, of_faces in near.pairs(rows[low:high], start, stop):
-            pairs.append((of_rows + low, of_faces))
-            waiting += len(of_rows)
-        if waiting > PAIRS:
-            _decide(rows, ground_truth.boxes, pairs, face)
-            pairs, waiting = [], 0
-    _decide(rows, ground_truth.boxes, pairs, face)
+        near.add(rows, low, high, start, stop)
+        if near.waiting > PAIRS:
+            _decide(rows, truth, *near.take(), face)
+    _decide(rows, truth, *near.take(), face)
     on = np.flatnonzero(face >= 0)[::-1]
     earliest = np.empty(len(ground_truth.boxes), dtype=np.int64)
     earliest[face[on]] = on  # the last one assigned stays: the earliest row
@@ -126,75 +120,87 @@ class _Near:
     """
 
     SHARE = 0.3
+    AHEAD = 1 << 16
+    """The columns of so many rows are computed at once, as most pictures have few."""
 
     def __init__(self, faces: NDArray[np.float64]) -> None:
         exact = len(faces) and np.abs(faces).max() >= 1 << 15
         self.dtype = np.float64 if exact else np.float32
-        self.left, self.top, self.right, self.bottom, self.share = (
-            column[:, None] for column in self._columns(faces)
-        )
+        lows, highs, share = self._columns(faces)
+        self.faces = lows[:, :, None], highs[:, :, None], share[:, None]
+        self.rows = self._columns(np.empty((0, 4)))
+        self.first = self.last = 0
         self._reserve(BLOCK)
+        self._found: list[NDArray[np.int64]] = []
+        self._blocks: list[tuple[int, int, int]] = []
+        self.waiting = 0
 
     def _reserve(self, size: int) -> None:
-        self.memory = np.empty((3, size), dtype=self.dtype)
+        self.memory = np.empty((2, 2 * size), dtype=self.dtype)
         self.flags = np.empty(size, dtype=bool)
 
-    def _columns(self, boxes: NDArray[np.float64]) -> NDArray[Any]:
-        """(5, N): left - 1, top - 1, right, bottom, and the share of the area."""
-        corners = _Corners(boxes)
-        columns = (
-            corners.left - 1,
-            corners.top - 1,
-            corners.right,
-            corners.bottom,
-            corners.area * self.SHARE,
-        )
+    def _columns(self, boxes: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+        """(2, N) left - 1 and top - 1; (2, N) right and bottom; (N,) the share of the area."""
+        box = _Corners(boxes)
+        lows = np.stack([box.left - 1, box.top - 1])
+        highs = np.stack([box.right, box.bottom])
         with np.errstate(over="ignore"):
-            return np.stack(columns).astype(self.dtype)
+            return tuple(each.astype(self.dtype) for each in (lows, highs, box.area * self.SHARE))
 
-    def pairs(
-        self, rows: NDArray[np.float64], start: int, stop: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Pairs of N rows and the faces start:stop, as (K,) indices of each."""
+    def add(self, rows: NDArray[np.float64], low: int, high: int, start: int, stop: int) -> None:
+        """Note the pairs of the rows low:high and the faces start:stop that may overlap."""
+        if low < self.first or high > self.last:
+            self.first, self.last = low, max(high, min(low + self.AHEAD, len(rows)))
+            self.rows = self._columns(rows[self.first : self.last])
         count = stop - start
-        part = slice(start, stop)
-        columns = self._columns(rows)
         step = max(1, BLOCK // count)
         if count > len(self.flags):  # more faces in a picture than a block has pairs
             self._reserve(count)
-        for low in range(0, len(rows), step):
-            left, top, right, bottom, share = columns[:, low : low + step]
-            shape = count, len(left)
-            wide, high, other = (each[: count * len(left)].reshape(shape) for each in self.memory)
-            flags = self.flags[: count * len(left)].reshape(shape)
-            np.minimum(self.right[part], right, out=wide)
-            np.maximum(self.left[part], left, out=other)
-            np.subtract(wide, other, out=wide)
-            np.minimum(self.bottom[part], bottom, out=high)
-            np.maximum(self.top[part], top, out=other)
-            np.subtract(high, other, out=high)
-            np.maximum(wide, 0, out=wide)
-            np.multiply(wide, high, out=wide)
-            np.add(self.share[part], share, out=other)
-            hits = np.flatnonzero(np.greater(wide, other, out=flags))
-            if len(hits):
-                of_faces, of_rows = np.divmod(hits, len(left))
-                yield of_rows + low, of_faces + start
+        lows, highs, share = (each[..., start:stop, :] for each in self.faces)
+        for begin in range(low, high, step):
+            length = min(step, high - begin)
+            part = slice(begin - self.first, begin - self.first + length)
+            size = count * length
+            sides, other = (each[: 2 * size].reshape(2, count, length) for each in self.memory)
+            flags = self.flags[:size].reshape(count, length)
+            np.minimum(highs, self.rows[1][:, None, part], out=sides)
+            np.maximum(lows, self.rows[0][:, None, part], out=other)
+            np.subtract(sides, other, out=sides)
+            np.maximum(sides, 0, out=sides)
+            wide, tall = sides
+            np.multiply(wide, tall, out=wide)
+            np.add(share, self.rows[2][part], out=other[0])
+            found = np.greater(wide, other[0], out=flags).ravel().nonzero()[0]
+            if len(found):
+                self._found.append(found)
+                self._blocks.append((length, begin, start))
+                self.waiting += len(found)
+
+    def take(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(K,) rows and (K,) faces: the pairs noted since they were last taken."""
+        if not self._found:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        found = np.concatenate(self._found)
+        blocks = np.repeat(self._blocks, [len(each) for each in self._found], axis=0)
+        self._found, self._blocks, self.waiting = [], [], 0
+        face, row = np.divmod(found, blocks[:, 0])
+        return row + blocks[:, 1], face + blocks[:, 2]
 
 
 def _decide(
     rows: NDArray[np.float64],
     faces: NDArray[np.float64],
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    b: NDArray[np.int64],
+    f: NDArray[np.int64],
     face: NDArray[np.int32],
 ) -> None:
     """Write into `face` (B,) which face each row of the pairs overlaps most, at 0.5 or more.
 
     All pairs of a row must be there together. The order of operations is the benchmark's.
+
+    Args:
+        b: (K,) rows; `f`, (K,) as well, the faces.
     """
-    if not pairs:
-        return
-    b, f = (np.concatenate(each) for each in zip(*pairs, strict=True))
     box, other = _Corners(rows[b]), _Corners(faces[f])
     wide = np.minimum(box.right, other.right) - np.maximum(box.left, other.left) + 1
     high = np.minimum(box.bottom, other.bottom) - np.maximum(box.top, other.top) + 1

@@ -25,6 +25,8 @@ COUNT_LIMIT = 1_000_000
 
 Wanted = Callable[[str, str], bool]
 """Whether to read the file of (event, picture)."""
+Members = Iterator[tuple[str, tuple[str, str], bytes]]
+"""Of each member that is wanted: its name, event and picture, content."""
 
 
 def read_folder(folder: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
@@ -37,9 +39,8 @@ def read_folder(folder: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pict
         InputError: where one cannot be read or is too large.
     """
     for path in _files(folder, set()):
-        event, picture = os.path.basename(os.path.dirname(path)), _picture(path)
-        if picture is None or not wanted(event, picture):
-            extra.append(path)
+        name = _wanted_name(path.replace(os.sep, "/"), wanted, extra)
+        if name is None:
             continue
         try:
             # As this happens thousands of times, the quickest way: one open, stat, read.
@@ -50,7 +51,7 @@ def read_folder(folder: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pict
                 content = file.readall()
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        yield PictureText(path, event, picture, content)
+        yield PictureText(path, *name, content)
 
 
 def _files(folder: Path | str, seen: set[tuple[int, int]]) -> Iterator[str]:
@@ -84,9 +85,8 @@ def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pictu
     """
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     try:
-        for name, content in members(path, wanted, extra):
-            parts = _parts(name)
-            yield PictureText(f"{path}:{name}", parts[-2], _picture(parts[-1]) or "", content)
+        for label, name, content in members(path, wanted, extra):
+            yield PictureText(f"{path}:{label}", *name, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read as an archive: {reason}") from error
@@ -105,18 +105,17 @@ def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pictu
         raise InputError(f"{path}: a damaged archive, or none: {error}") from error
 
 
-def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[tuple[str, bytes]]:
+def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
     total = count = 0
     with tarfile.open(path, "r:*") as archive:
         for member in archive:
             total, count = _check_total(path, total + member.size, count + 1)
-            if not member.isfile():
-                continue
-            if _is_wanted(member.name, wanted, extra):
+            name = _wanted_name(member.name, wanted, extra) if member.isfile() else None
+            if name is not None:
                 _check_size(f"{path}:{member.name}", member.size)
                 file = archive.extractfile(member)
                 assert file is not None  # it is, for anything but a file or link
-                yield member.name, file.read()
+                yield member.name, name, file.read()
         # tarfile takes a broken header, or none, for the end, which really is a block of zeros.
         assert archive.fileobj is not None
         archive.fileobj.seek(archive.offset)
@@ -124,35 +123,35 @@ def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[tuple
             raise tarfile.ReadError(f"it breaks off after {count} members")
 
 
-def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[tuple[str, bytes]]:
+def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
     total = count = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             total, count = _check_total(path, total + member.file_size, count + 1)
-            if not member.is_dir() and _is_wanted(member.filename, wanted, extra):
+            name = None if member.is_dir() else _wanted_name(member.filename, wanted, extra)
+            if name is not None:
                 _check_size(f"{path}:{member.filename}", member.file_size)
-                yield member.filename, archive.read(member)  # never more than it states
+                content = archive.read(member)  # never more than it states
+                yield member.filename, name, content
 
 
-def _parts(name: str) -> list[str]:
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    return ["", *parts]
+def _wanted_name(path: str, wanted: Wanted, extra: list[str]) -> tuple[str, str] | None:
+    """Event and picture of a file's path; None where it is not wanted, and then noted as extra.
 
-
-def _is_wanted(name: str, wanted: Wanted, extra: list[str]) -> bool:
-    parts = _parts(name)
-    if any(part.startswith(".") and part != ".." for part in parts) or "__MACOSX" in parts:
-        return False
-    picture = _picture(parts[-1])
-    if picture is not None and wanted(parts[-2], picture):
-        return True
-    extra.append(name)
-    return False
-
-
-def _picture(path: str) -> str | None:
-    name = os.path.basename(path)
-    return bare(name[:-4]) if name.endswith(".txt") else None
+    Hidden files and what macOS adds to archives are nobody's predictions, and so is the record
+    that predicting leaves beside its results.
+    """
+    parts = path.replace("\\", "/").split("/")
+    name, folders = parts[-1], parts[:-1]
+    if name.startswith(".") or name.endswith(".json") or "__MACOSX" in folders:
+        return None
+    event = next((each for each in reversed(folders) if each not in ("", ".")), "")
+    if name.endswith(".txt"):
+        picture = bare(name.removesuffix(".txt"))
+        if wanted(event, picture):
+            return event, picture
+    extra.append(path)
+    return None
 
 
 def _check_size(label: str, size: int) -> None:

@@ -160,14 +160,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def format_picture(event: str, picture: str, rows: NDArray[np.float64]) -> str:
-    """A picture's boxes in the benchmark's format; every number reads back as it was.
-
-    Args:
-        rows: (N, 5): x, y, width, height, score.
-    """
-    lines = [f"{event}/{bare(picture)}.jpg", str(len(rows))]
-    lines += [" ".join(repr(value) for value in row) for row in np.asarray(rows, float).tolist()]
-    return "\n".join(lines) + "\n"
