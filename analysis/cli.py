@@ -18,7 +18,7 @@ from analysis.commands.detect import detect
 from analysis.commands.export import export
 from analysis.commands.identify import identify
 from analysis.commands.latency import latency
-from analysis.commands.maps import maps
+from analysis.commands.maps import MapsCommand, maps
 from analysis.commands.report import report
 from analysis.commands.search import search
 from analysis.commands.widerface import app as widerface
@@ -57,10 +57,12 @@ for command, example in (
     (identify, "identify weights.pth"),
     (detect, "detect --weights official picture.jpg --out found"),
     (export, "export --weights official --out official.onnx"),
-    (maps, "maps --weights official picture.jpg --out maps"),
     (report, "report --out docs"),
 ):
     app.command(epilog=f"Example: featherface {example}")(command)
+app.command(
+    cls=MapsCommand, epilog="Example: featherface maps --weights official picture.jpg --out maps"
+)(maps)
 app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.maps.measure import Maps, measure_maps
+from analysis.maps.measure import Maps, load_for_maps, measure_maps, npz, structure_record
 
-__all__ = ["Maps", "measure_maps"]
+__all__ = ["Maps", "load_for_maps", "measure_maps", "npz", "structure_record"]

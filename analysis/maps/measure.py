@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from analysis.maps.gates import gate_records
 from analysis.maps.interventions import Intervention, interventions
 from analysis.maps.observation import FaceRecord, Observation, observe, prepare
 from analysis.maps.offsets import array_name, branches, offset_records, point_records
+from featherface.checkpoints import load
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.model import FeatherFace
@@ -108,9 +110,34 @@ def measure_maps(
     return Maps(record, maps_arrays(seen), prepared.picture)
 
 
+def load_for_maps(weights: str | Path) -> FeatherFace:
+    """`featherface.load`, with a word on what there is to show where it cannot be.
+
+    Raises:
+        InputError: for weights that cannot be had or used, or a network without gates and offsets;
+            where that is known from the name, nothing is downloaded first.
+    """
+    name = str(weights)
+    if name in PUBLISHED:
+        require_maps(CONFIGS[PUBLISHED[name].variant], name)
+    elif name in CONFIGS and not Path(name).exists():
+        named = [p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant])]
+        raise InputError(
+            f"{name}: no trained weights of this network are known, and gates and offsets are "
+            f"learned; give a checkpoint file of yours, or one of {', '.join(named)}"
+        )
+    model = load(weights)
+    require_maps(model.config, name)
+    return model
+
+
+def _has_maps(config: FeatherFaceConfig) -> bool:
+    return config.attention != "none" or bool(branches(config))
+
+
 def require_maps(config: FeatherFaceConfig, weights: str) -> None:
     """Raise an `InputError` for a network that has nothing to show."""
-    if config.attention == "none" and not branches(config):
+    if not _has_maps(config):
         raise InputError(
             f"{weights}: a network with neither attention nor deformable convolutions "
             f"({config.variant or 'of no name'}) has no gates and no offsets to show"

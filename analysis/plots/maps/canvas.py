@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke, withStroke
 from PIL import Image
@@ -53,7 +54,7 @@ PART_COLOURS = {
 }
 
 _SHARE = 0.7  # of the colour; the rest is the photograph
-_QUALITY = 82  # of photographs inside an SVG, as JPEG
+_QUALITY = 70  # of photographs inside an SVG, as JPEG
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def _as_jpeg(found: re.Match[bytes]) -> bytes:
     if min(image.size) < 32 or (alpha is not None and alpha.getextrema()[0] < 255):
         return found[0]  # a colour bar, or what is seen through
     content = io.BytesIO()
-    image.convert("RGB").save(content, "JPEG", quality=_QUALITY, optimize=True)
+    colours = np.asarray(image.convert("RGB"))
+    grey = bool((colours == colours[..., :1]).all())
+    image.convert("L" if grey else "RGB").save(content, "JPEG", quality=_QUALITY, optimize=True)
     return b"data:image/jpeg;base64," + base64.b64encode(content.getvalue())
 
 
@@ -179,7 +182,7 @@ def overlay(
     places: Places,
     norm: Normalize,
     name: str,
-    longest: int = 320,
+    longest: int = 260,
 ) -> npt.NDArray[np.float64]:
     """A map (rows, columns) in colour over the photograph in grey.
 
@@ -242,6 +245,14 @@ def height_of(picture: Picture, columns: float, rows: int, extra: float) -> floa
     """Height in inches of a figure with photographs in so many columns and rows."""
     aspect = picture.shape[0] / picture.shape[1]
     return rows * min(max(WIDTH / columns * aspect, 0.5), 4.0) + extra
+
+
+def headline(figure: Any, text: str) -> None:
+    """What a figure shows, at its upper left."""
+    figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=0.06)
 
 
 def source_of(record: Record) -> str:

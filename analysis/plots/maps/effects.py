@@ -15,6 +15,7 @@ from analysis.plots.maps.canvas import (
     Picture,
     Record,
     Theme,
+    headline,
     height_of,
     outline_faces,
     panel,
@@ -40,7 +41,7 @@ def effects(record: Record, picture: Picture, theme: Theme) -> Figure:
     rows = record["effects"]
     shown = [r for key in _SHOWN for r in rows if r["id"] == key]
     with matplotlib.rc_context(style(theme)):
-        top = height_of(picture, len(shown) + 1.2, 1, 0.45)
+        top = height_of(picture, len(shown) + 1.2, 1, 0.6)
         bottom = 1.25 + _ROW * len(rows)
         figure = Figure(figsize=(WIDTH, top + bottom), layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=(top, bottom))
@@ -55,7 +56,7 @@ def effects(record: Record, picture: Picture, theme: Theme) -> Figure:
         ]
         below.legend(handles=handles, ncols=len(handles), loc="outside lower center")
         count = f"{len(faces)} face" + ("s" if len(faces) != 1 else "")
-        above.suptitle(f"Held still: {source_of(record)}, {count}", weight="bold")
+        headline(above, f"Held still: {source_of(record)}, {count}")
     return figure
 
 
@@ -64,10 +65,10 @@ def _pictures(figure: Any, record: Record, shown: list[Record], picture: Picture
     axes = figure.subplots(1, len(shown) + 1, squeeze=False)[0]
     panels = [("as it is", record["faces"]), *((_SHORT[r["id"]], r["after"]) for r in shown)]
     for ax, (title, faces) in zip(axes, panels, strict=True):
-        show(ax, photograph(picture, places, 220), places)
+        show(ax, photograph(picture, places, 190), places)
         outline_faces(ax, faces, "#f0e442")
-        ax.title.set_fontsize(8)
         panel(ax, title, _best(faces))
+        ax.title.set(fontsize=8, fontweight="normal")
 
 
 def _best(faces: list[Record]) -> str:
@@ -91,11 +92,17 @@ def _scores(ax: Axes, record: Record, theme: Theme) -> None:
         colour = PART_COLOURS[row["part"]]
         ax.plot([before, after], [place, place], color=colour, linewidth=1.4)
         ax.plot(after, place, marker="o", color=colour, markersize=5)
-        side = 1 if after < 0.5 else -1
-        if after >= 0.5:
-            ax.text(after - 0.025, place, f"{after:.3f}", ha="right", va="center", size=8)
-        else:
-            ax.text(after + 0.025 * side, place, f"{after:.3f}", ha="left", va="center", size=8)
+        side, aligned = (-1, "right") if after >= 0.5 else (1, "left")
+        ax.text(
+            after + 0.025 * side,
+            place,
+            f"{after:.3f}",
+            ha=aligned,
+            va="center",
+            size=8,
+            # Over the line, where a low score stands on it.
+            bbox={"facecolor": theme.background, "edgecolor": "none", "pad": 0.8},
+        )
     ax.set_yticks(range(len(rows)), [row["title"] for row in rows])
     ax.tick_params(axis="y", length=0, labelcolor=theme.text)
     ax.set_ylim(len(rows) - 0.4, -0.6)

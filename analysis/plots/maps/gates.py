@@ -19,6 +19,7 @@ from analysis.plots.maps.canvas import (
     Record,
     Theme,
     absent,
+    headline,
     height_of,
     outline_faces,
     overlay,
@@ -42,7 +43,7 @@ def spatial_gates(record: Record, arrays: Arrays, picture: Picture, theme: Theme
     with matplotlib.rc_context(style(theme)):
         if not stages:
             return without(NO_ATTENTION, theme)
-        size = (WIDTH, height_of(picture, 3.45, len(stages), 0.45 + 0.5 * len(stages)))
+        size = (WIDTH, height_of(picture, 3.5, len(stages), 0.35 + 0.42 * len(stages)))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(stages), 3, squeeze=False)
         for row, stage in zip(axes, stages, strict=True):
@@ -53,7 +54,7 @@ def spatial_gates(record: Record, arrays: Arrays, picture: Picture, theme: Theme
         scale_bar(
             figure, axes.ravel(), GATE_NORM, GATE_COLOURS, "spatial gate", shrink=0.6, aspect=35
         )
-        figure.suptitle(f"Spatial gates: {source_of(record)}", weight="bold")
+        headline(figure, f"Spatial gates: {source_of(record)}")
     return figure
 
 
@@ -92,7 +93,7 @@ def channel_gates(record: Record, theme: Theme) -> Figure:
         for found in record["attention"]:
             ax = axes[stages.index(found["stage"])][LEVELS.index(found["level"])]
             gates = found["channel"]["sorted"]
-            ax.bar(np.arange(len(gates)), gates, width=1.0, color=BLUE, linewidth=0)
+            ax.stairs(gates, np.arange(len(gates) + 1) - 0.5, fill=True, color=BLUE)
             mean = found["channel"]["mean"]
             ax.axhline(mean, color=theme.text, linewidth=1, linestyle="--")
             ax.text(
@@ -104,7 +105,7 @@ def channel_gates(record: Record, theme: Theme) -> Figure:
             ax.set_xlabel(f"{len(gates)} channels, by gate")
         for row in axes:
             row[0].set_ylabel("channel gate")
-        figure.suptitle(f"Channel gates: {source_of(record)}", weight="bold")
+        headline(figure, f"Channel gates: {source_of(record)}")
     return figure
 
 

@@ -21,6 +21,7 @@ from analysis.plots.maps.canvas import (
     Places,
     Record,
     Theme,
+    headline,
     height_of,
     outline_faces,
     overlay,
@@ -56,7 +57,7 @@ def sampling(record: Record, picture: Picture, position: int, theme: Theme) -> F
             for ax in row[len(branches) :]:
                 ax.set_axis_off()
             for ax, point in zip(row, here, strict=False):
-                show(ax, photograph(picture, places, 200) * 0.75, places)
+                show(ax, photograph(picture, places, 180) * 0.75, places)
                 draw_points(ax, point, BRANCH_COLOURS[point["branch"]], grid=True)
                 title = f"{level.upper()} {point['branch']}"
                 panel(ax, title if len(branches) > 1 else level.upper())
@@ -71,9 +72,7 @@ def sampling(record: Record, picture: Picture, position: int, theme: Theme) -> F
             loc="outside lower center",
         )
         x, y = points[0]["at"]
-        figure.suptitle(
-            f"Where one cell looks, at ({x:.0f}, {y:.0f}): {source_of(record)}", weight="bold"
-        )
+        headline(figure, f"Where one cell looks, at ({x:.0f}, {y:.0f}): {source_of(record)}")
     return figure
 
 
@@ -118,14 +117,14 @@ def fields(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Fi
     """How far the taps of each branch and level move, over the picture, and where to on average.
 
     Colour: mean displacement of the nine taps, in cells of the level. Arrows: their mean direction
-    (drift), one a neighbourhood, all on one scale.
+    (drift), one a neighbourhood, longer than it is by the factor written beside the level.
     """
     branches = list(dict.fromkeys(r["branch"] for r in record["context"]))
     with matplotlib.rc_context(style(theme)):
         if not branches:
             return without(NO_OFFSETS, theme)
         columns = max(len(branches), 3)
-        size = (WIDTH, height_of(picture, columns + 0.7, 3, 1.65))
+        size = (WIDTH, height_of(picture, columns + 0.5, 3, 1.75))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(3, columns, squeeze=False)
         norm = field_norm(arrays, branches)
@@ -137,6 +136,8 @@ def fields(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Fi
                 draw_field(ax, record, arrays, picture, moved, level, norm, theme)
                 title = f"{level.upper()} {branch}" if len(branches) > 1 else level.upper()
                 panel(ax, title, f"mean {np.hypot(moved[:, 0], moved[:, 1]).mean():.2f} cells")
+            factor = arrow_factor(arrow_step(*moved.shape[2:]))
+            row[0].set_ylabel(f"arrows ×{factor:g}", size=8)
         scale_bar(
             figure,
             axes.ravel(),
@@ -148,7 +149,7 @@ def fields(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Fi
             aspect=45,
             extend="max",
         )
-        figure.suptitle(f"Offsets: {source_of(record)}", weight="bold")
+        headline(figure, f"Offsets: {source_of(record)}")
     return figure
 
 
@@ -184,30 +185,42 @@ def draw_field(
     places = whole(picture)
     x, y = arrays[f"{level}.x"], arrays[f"{level}.y"]
     size = np.hypot(moved[:, 0], moved[:, 1]).mean(axis=0)
-    show(ax, overlay(size, x, y, picture, places, norm, FIELD_COLOURS, 240), places)
+    show(ax, overlay(size, x, y, picture, places, norm, FIELD_COLOURS, 180), places)
     outline_faces(ax, record["faces"])
-    step = max(1, -(-max(len(x), len(y)) // _MOST_ARROWS))
+    step = arrow_step(len(y), len(x))
     drift = moved.mean(axis=0)
     rows, columns = (_blocks(n, step) for n in drift.shape[1:])
     cell = next(item["cell"] for item in record["levels"] if item["level"] == level)
-    for r in rows:
-        for c in columns:
-            down, right = (drift[axis, r, c].mean() for axis in (0, 1))
-            # In cells of the level, drawn as long as it is, but as if cells were one block.
-            dx, dy = right * cell[0] * step / 2, down * cell[1] * step / 2
-            ax.annotate(
-                "",
-                (x[c].mean() + dx, y[r].mean() + dy),
-                (x[c].mean(), y[r].mean()),
-                arrowprops={
-                    "arrowstyle": "-|>,head_length=0.25,head_width=0.14",
-                    "color": "white",
-                    "linewidth": 0.7,
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                },
-                annotation_clip=True,
-            )
+    cell = next(item["cell"] for item in record["levels"] if item["level"] == level)
+    means = np.array([[drift[:, r, c].mean(axis=(1, 2)) for c in columns] for r in rows])
+    ax.quiver(
+        [x[c].mean() for c in columns],
+        [y[r].mean() for r in rows],
+        means[..., 1] * cell[0] * arrow_factor(step),
+        means[..., 0] * cell[1] * arrow_factor(step),
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        color="white",
+        edgecolor="black",
+        linewidth=0.4,
+        width=0.013,
+        headwidth=3.2,
+        headlength=3.2,
+        headaxislength=2.9,
+        minlength=0.8,
+        pivot="tail",
+    )
+
+
+def arrow_step(rows: int, columns: int) -> int:
+    """Cells along the side of a block that shares an arrow."""
+    return max(1, -(-max(rows, columns) // _MOST_ARROWS))
+
+
+def arrow_factor(step: int) -> float:
+    """How many times longer than the drift its arrow is: fine levels have many short ones."""
+    return max(1.0, step / 2)
 
 
 def _blocks(count: int, step: int) -> list[slice]:
@@ -242,7 +255,7 @@ def reach(record: Record, theme: Theme) -> Figure:
             ncols=3,
             loc="outside lower center",
         )
-        figure.suptitle(f"Reach of the sampling points: {source_of(record)}", weight="bold")
+        headline(figure, f"Reach of the sampling points: {source_of(record)}")
     return figure
 
 

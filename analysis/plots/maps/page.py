@@ -18,6 +18,7 @@ from analysis.plots.maps.canvas import (
     Picture,
     Record,
     Theme,
+    headline,
     height_of,
     outline_faces,
     overlay,
@@ -57,7 +58,7 @@ def composite(record: Record, arrays: Arrays, picture: Picture, theme: Theme) ->
         if branches:
             _points(parts[-2], record, picture)
             _fields(parts[-1], record, arrays, picture, branches)
-        figure.suptitle(source_of(record), weight="bold")
+        headline(figure, source_of(record))
     return figure
 
 
@@ -84,7 +85,7 @@ def _faces(part, record: Record, picture: Picture, theme: Theme) -> None:  # typ
             )
     panel(left, "", "faces found, and windows below")
     right.set_axis_off()
-    right.text(0, 1, _words(record), va="top", linespacing=1.5, transform=right.transAxes)
+    right.text(0, 0.98, _words(record), va="top", linespacing=1.5, transform=right.transAxes)
     handles = []
     branches = list(dict.fromkeys(p["branch"] for p in record["points"]))
     if branches:
@@ -126,6 +127,11 @@ def _words(record: Record) -> str:
             lines.append(text)
     if record["context"]:
         lines.append("(on the regular grid 1.07)")
+    for key in ("offsets-zero", "masks-one", "cbam-bypass", "gates-zero") if faces else ():
+        for effect in (e for e in record["effects"] if e["id"] == key):
+            kept = f"{effect['found']} of {len(faces)} found"
+            new = f", {effect['new']} new" if effect["new"] else ""
+            lines.append(f"{effect['title']}: {kept}{new}, mean score {effect['mean_score']:.3f}")
     return "\n".join(lines)
 
 
@@ -134,7 +140,7 @@ def _points(part, record: Record, picture: Picture) -> None:  # type: ignore[no-
     for ax, level in zip(axes, LEVELS, strict=True):
         here = [p for p in record["points"] if p["position"] == 0 and p["level"] == level]
         places = window(here, record["levels"])
-        show(ax, photograph(picture, places, 260) * 0.75, places)
+        show(ax, photograph(picture, places, 240) * 0.75, places)
         for point in here:
             draw_points(ax, point, BRANCH_COLOURS[point["branch"]], grid=point is here[-1])
         note = f"{places[2] - places[0]:.0f} pixels wide"
