@@ -13,15 +13,20 @@ from analysis.site.records import Record, Records
 ALL_PICTURES = 3226
 """Pictures of the validation set."""
 
+SUBSETS = ("easy", "medium", "hard")
+
 PROTOCOLS = {
-    "original": "Original size, once, score > 0.02, NMS 0.4",
-    "authors": "The authors’ test script to the letter: original size, whole pixels",
-    "1600": "Shorter side 1600 pixels, longer at most 2150",
-    "multi-scale": "Several sizes, each also mirrored",
-    "vga": "Resized into 640×480",
-    "not stated": "Protocol not stated",
+    "original": ("Original size", "Each picture once, at its size; score > 0.02, NMS 0.4."),
+    "authors": ("As the authors’ script", "Original size, boxes cut to whole pixels."),
+    "1600": ("Resized to 1600", "The shorter side 1600 pixels, the longer at most 2150."),
+    "multi-scale": ("Several scales", "Several sizes, each also mirrored, and box voting."),
+    "vga": ("VGA", "Resized into 640×480."),
+    "not stated": (
+        "Protocol not stated",
+        "How the pictures went through the detector is not said.",
+    ),
 }
-"""The protocols by name, in the order of the page."""
+"""The protocols by name, in the order of the page: a title, and what is done."""
 
 FIGURES = {
     "widerface-curves": "Precision against recall on Easy, Medium and Hard",
@@ -50,14 +55,16 @@ def results(records: Records) -> str:
         groups.items(), key=lambda item: (not item[0][1], _rank(order, item[0][0]), item[0][0])
     ):
         pictures = f"all {ALL_PICTURES:,} validation pictures" if whole else "a subset of pictures"
-        title = PROTOCOLS.get(name, name[:1].upper() + name[1:])
+        title, words = PROTOCOLS.get(name, (name[:1].upper() + name[1:], ""))
         warning = (
             ""
             if whole
             else '<p class="ff-note"><strong>A subset.</strong> Comparable with rows of the same '
             "pictures only, and never evidence for a published figure.</p>\n\n"
         )
-        parts.append(f"### {title}, {pictures}\n\n{warning}{_table(title, group, whole)}")
+        heading = title if whole else f"{title}, a subset"
+        words = f"{words} On {pictures}.".strip()
+        parts.append(f"## {heading}\n\n{words}\n\n{warning}{_table(title, group, whole)}")
     return "\n\n".join(parts)
 
 
@@ -77,7 +84,8 @@ def _table(title: str, rows: Sequence[Record], whole: bool) -> str:
         (
             Html(_who(row)),
             _params(row),
-            *(_percent(row.get(key)) for key in ("easy", "medium", "hard", "mean")),
+            *(_percent(row.get(key)) for key in SUBSETS),
+            _percent(_mean(row)),
             *(() if whole else (row.get("images"),)),
             Html(_source(row)),
         )
@@ -91,13 +99,22 @@ def _table(title: str, rows: Sequence[Record], whole: bool) -> str:
         Column("Hard", "%"),
         Column("Mean", "%"),
         *(() if whole else (Column("Pictures"),)),
-        Column("Source", number=False),
+        Column("Source", prose=True),
     )
-    return table(f"Average precision. {title}", columns, lines)
+    caption = f"Average precision. {title}. The mean is of the three, where all are known"
+    return table(caption, columns, lines)
+
+
+def _mean(row: Record) -> float | None:
+    """As recorded; calculated where it was not."""
+    if row.get("mean") is not None:
+        return float(row["mean"])
+    known = [row.get(key) for key in SUBSETS]
+    return None if None in known else sum(map(float, known)) / len(known)  # type: ignore[arg-type]
 
 
 def _best(row: Record) -> float:
-    return float(row.get("mean") or row.get("easy") or 0)
+    return _mean(row) or 0
 
 
 def _who(row: Record) -> str:
@@ -136,6 +153,6 @@ def curves(records: Records) -> str:
     ]
     return "\n".join(found) or missing(
         "The curves are drawn from predictions, which need the weights and WIDER FACE’s pictures.",
-        "featherface widerface predict --weights official --images WIDER_val/images --out predictions\n"
-        "featherface widerface evaluate --predictions predictions --ground-truth ground_truth",
+        "featherface widerface predict --weights official --images WIDER_val/images --out found\n"
+        "featherface widerface evaluate --predictions found --ground-truth ground_truth",
     )

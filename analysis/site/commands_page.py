@@ -49,7 +49,7 @@ def _command(command: Any, path: str) -> str:
     if rows:
         columns = (
             Column("Option", number=False),
-            Column("What it does", number=False),
+            Column("What it does", prose=True),
             Column("Default", number=False),
         )
         parts.append(table(f"Arguments and options of {path}", columns, rows).rstrip("\n"))

@@ -94,7 +94,7 @@ def _blocks(record: Record) -> str:
     )
     height, width = record["input"][-2:]
     columns = (
-        Column("Block", number=False),
+        Column("Block", prose=True),
         Column("Parameters"),
         Column("share"),
         Column("MACs"),
@@ -133,7 +133,7 @@ def counters(records: Records) -> str:
             Column("Counter", number=False),
             Column("says"),
             Column("off by", "MACs"),
-            Column("because of", number=False),
+            Column("because of", prose=True),
             Column("Parameters"),
             Column("off by", number=False),
         )

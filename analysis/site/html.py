@@ -27,6 +27,8 @@ class Column:
     title: str
     unit: str = ""
     number: bool = True
+    prose: bool = False
+    """Whether it holds sentences, and needs room."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,14 @@ def table(
         body.append(f"<tr{css}>{first}{cells}</tr>")
     return (
         f'<div class="ff-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f'<table class="ff"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>\n"
     )
 
 
 def _number(column: Column) -> str:
+    if column.prose:
+        return ' class="ff-prose"'
     return ' class="ff-n"' if column.number else ""
 
 
@@ -144,7 +148,8 @@ def bars(
         )
         lines.append(
             f'<div class="ff-bar-row"><span class="ff-bar-name">{escape(name)}</span>'
-            f'<span class="ff-bar">{drawn}</span><span class="ff-bar-end">{escape(end)}</span></div>'
+            f'<span class="ff-bar">{drawn}</span>'
+            f'<span class="ff-bar-end">{escape(end)}</span></div>'
         )
     return f'<div class="ff-bars" role="img" aria-label="{escape(label)}">{"".join(lines)}</div>\n'
 

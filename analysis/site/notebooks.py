@@ -244,7 +244,8 @@ def _filters(name: str) -> dict[str, Callable[..., str]]:
     def framed(html: str) -> str:
         body = "\n".join(line for line in html.splitlines() if line.strip())
         body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
-        return f'<div class="ff-table nb-html" role="region" tabindex="0" aria-label="Output">{body}</div>'
+        region = 'role="region" tabindex="0" aria-label="Output"'
+        return f'<div class="ff-table nb-html" {region}>{body}</div>'
 
     def pictured(path: str, cell: Any, output: Any) -> str:
         alt = next(_alternatives(cell, output))

@@ -13,6 +13,8 @@ from analysis.site.docstrings import render
 
 _LINKED = re.compile(r"<code>([A-Za-z_][\w.]*)(\(\))?</code>")
 _WIDTH = 88
+_VALUE = 64
+"""So much of a constant's value is shown."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _after(body: Sequence[ast.stmt], at: int) -> str:
 def _assignment(node: ast.Assign | ast.AnnAssign, name: str) -> str:
     kind = f": {ast.unparse(node.annotation)}" if isinstance(node, ast.AnnAssign) else ""
     value = ast.unparse(node.value) if node.value is not None else ""
-    return f"{name}{kind}" + (f" = {value}" if value and len(value) <= 48 else "")
+    shown = value if len(value) <= _VALUE else f"{value[:_VALUE].rstrip()} …"
+    return f"{name}{kind}" + (f" = {shown}" if value else "")
 
 
 def _class_signature(node: ast.ClassDef) -> str:

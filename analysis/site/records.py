@@ -33,6 +33,8 @@ class Records:
     docs: Path
     blocks: Mapping[str, Record]
     """By variant, from `analysis.blocks.measure_blocks`."""
+    layers: Mapping[str, Sequence[Record]]
+    """By variant, from `analysis.blocks.measure_layers`."""
     counters: Mapping[str, Record]
     """By variant: what counters say, and the reconciliation with thop."""
     verdicts: Sequence[Record]
@@ -79,6 +81,7 @@ def load_records(docs: Path) -> Records:
     return Records(
         docs=docs,
         blocks={record["variant"]: record for record in _json(results / "blocks.json")},
+        layers=_json(results / "layers.json"),
         counters=_json(results / "counters.json"),
         verdicts=verdicts,
         totals={record["asked"]["params"]: record for record in space["totals"]},

@@ -79,7 +79,7 @@ def facts(records: Records) -> str:
         )
     columns = (
         Column("Setting", number=False),
-        Column("The card says", number=False),
+        Column("The card says", prose=True),
         Column("lines"),
         Column("that is", number=False),
         Column("the network with its total has", number=False),
