@@ -31,6 +31,12 @@ def detect(
         int | None,
         typer.Option(help="Longer side at the network, in pixels; the original size by default."),
     ] = None,
+    runtime: Annotated[
+        str, typer.Option(help="auto, torch, compile or onnx; auto takes the fastest proven equal.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Of the CPU, for the network; all by default.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Find faces: boxes, scores and five landmarks, in pixels of the original picture.
@@ -40,7 +46,14 @@ def detect(
     from analysis import tables
     from featherface import Detector
 
-    detector = Detector(weights, score_threshold=score, nms_threshold=nms, size=size)
+    detector = Detector(
+        weights,
+        score_threshold=score,
+        nms_threshold=nms,
+        size=size,
+        runtime=runtime,
+        threads=threads,
+    )
     records: list[dict[str, Any]] = []
     unusable: list[str] = []
     with progress("finding faces") as track:
