@@ -1,0 +1,210 @@
+"""How much faster than the authors' code, measured side by side in one run.
+
+Everything compared takes turns, run by run, so that whatever else the machine does meets all of it
+alike; what is reported are ratios of medians. The authors' code is eager PyTorch with torchvision's
+deformable convolution (`authors_way`).
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.cbook
+import numpy as np
+import torch
+from PIL import Image
+
+from analysis.benchmarks import authors_way, peers
+from analysis.device import stamp
+from analysis.flops import check_size, count_macs
+from analysis.latency import Setting
+from analysis.roofline import measure_ceilings
+from analysis.specimen import make_specimen
+from analysis.timing import CpuClock, Rule, collect, summarise
+from featherface.checkpoints import load
+from featherface.config import config_of
+from featherface.deform_kernel import DeformKernel, deform_kernel
+from featherface.detector import Detector
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.published import CheckpointError
+from featherface.runtimes import TorchNetwork, make_network
+
+VARIANTS = ("official", "v1", "retinaface")
+AUTHORS, OURS, ONNX = "authors", "ours", "onnx"
+"""Eager PyTorch as the authors have it, with our deformable kernel, and ONNX Runtime."""
+
+CROWD = 48
+"""Faces on the picture that is made where none is given."""
+
+
+def measure(
+    variants: Sequence[str] = VARIANTS,
+    size: tuple[int, int] = (640, 640),
+    picture: Path | None = None,
+    rule: Rule | None = None,
+    track: Callable[[Sequence[Any]], Any] = lambda steps: steps,
+) -> dict[str, Any]:
+    """Time networks of one size, and pictures to faces, each in all of its ways.
+
+    Args:
+        variants: networks; published weights are used where they are at hand, fresh ones else.
+        size: height and width, in pixels, from 32.
+        picture: a crowd; by default one made of matplotlib's portrait, forty-eight times.
+        rule: when a median is settled.
+        track: wraps the steps, to show progress.
+
+    Returns:
+        `networks` (per variant: each way's times, ratios to the authors' way, MACs, GMAC/s, share
+        of the ceiling), `pictures` (the same from file to faces, or why not), `ceiling` (the best
+        matrix product here), `peers`, `environment` and `rule`.
+
+    Raises:
+        InputError: for a size, a variant or a picture that cannot be used.
+    """
+    rule = rule or Rule(seconds=30.0)
+    check_size(*size, 1)
+    steps = [*variants, "picture", "ceiling"]
+    networks, found, ceilings = [], {}, {}
+    for step in track(steps):
+        if step == "picture":
+            found = _pictures(picture, rule)
+        elif step == "ceiling":
+            ceilings = measure_ceilings(Setting(), rule)
+        else:
+            networks.append(_network(step, size, rule))
+    ceiling = ceilings["gmacs_per_second"]
+    for network in networks:
+        for way in network["ways"].values():
+            if "ms_p50" in way:
+                way["gmacs_per_second"] = network["macs"] / way["ms_p50"] / 1e6
+                way["share_of_ceiling"] = way["gmacs_per_second"] / ceiling
+    return {
+        "benchmark": "detector speed",
+        "input": [1, 3, *size],
+        "networks": networks,
+        "pictures": found,
+        "ceiling": {"gmacs_per_second": ceiling, "of": "the best square matrix product, float32"},
+        "rule": rule.as_dict(),
+        "environment": stamp(torch.device("cpu"), "float32", "contiguous"),
+    }
+
+
+@dataclass(frozen=True)
+class _Way:
+    kernel: DeformKernel
+    run: Callable[[], Any]
+
+
+def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
+    config = config_of(variant)
+    model, weights = _model(variant)
+    eager = TorchNetwork(model, torch.device("cpu"))
+    pixels = (np.random.default_rng(0).random((1, 3, *size), dtype=np.float32) - 0.5) * 255
+    ways = {
+        AUTHORS: _Way("torchvision", lambda: eager(pixels)),
+        OURS: _Way("auto", lambda: eager(pixels)),
+    }
+    skipped = {}
+    try:
+        network, _ = make_network(model, "onnx", torch.device("cpu"))
+        ways[ONNX] = _Way("auto", lambda: network(pixels))
+    except InputError as error:
+        skipped[ONNX] = {"not_measured": str(error)}
+    with torch.device("meta"):
+        macs = count_macs(FeatherFace(config), *size, 1)
+    return {
+        "variant": variant,
+        "weights": weights,
+        "macs": macs.total,
+        "ways": {**_times(ways, rule), **skipped},
+    }
+
+
+def _pictures(picture: Path | None, rule: Rule) -> dict[str, Any]:
+    try:
+        model = load("official")
+    except CheckpointError as error:
+        return {"not_measured": str(error)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = picture
+        if path is None:
+            path = Path(folder) / "crowd.png"
+            path.write_bytes(make_crowd())
+        ours = Detector(model)
+        eager = Detector(model, runtime="torch")
+        ways = {
+            AUTHORS: _Way("torchvision", lambda: authors_way.detect(model, path)),
+            OURS: _Way("auto", lambda: eager.detect_arrays(path)),
+        }
+        if ours.runtime != "torch":
+            ways[ours.runtime] = _Way("auto", lambda: ours.detect_arrays(path))
+        faces = {
+            AUTHORS: len(authors_way.detect(model, path).faces),
+            OURS: len(ours.detect_arrays(path).scores),
+        }
+        with Image.open(path) as opened:
+            width, height = opened.size
+        with authors_way.torchvision_kernel():
+            stages = authors_way.detect(model, path).seconds
+        return {
+            "picture": "made of matplotlib's portrait" if picture is None else picture.name,
+            "height": height,
+            "width": width,
+            "faces": faces,
+            "ways": _times(ways, rule),
+            "authors_stages_ms": {name: 1e3 * seconds for name, seconds in stages.items()},
+            "peers": peers.measure(path, rule),
+        }
+
+
+def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
+    """A PNG with `CROWD` faces: matplotlib's portrait, smaller and larger, mirrored every second
+    time."""
+    source = str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    with Image.open(source) as opened:
+        portrait = opened.convert("RGB").crop((110, 20, 410, 320))
+    canvas = Image.new("RGB", (columns * tile, CROWD // columns * tile), (90, 100, 110))
+    for i in range(CROWD):
+        side = tile - 8 * (i % 7)
+        one = portrait.resize((side, side), Image.Resampling.BILINEAR)
+        if i % 2:
+            one = one.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        canvas.paste(one, (i % columns * tile, i // columns * tile))
+    content = io.BytesIO()
+    canvas.save(content, "PNG")
+    return content.getvalue()
+
+
+def _times(ways: Mapping[str, _Way], rule: Rule) -> dict[str, dict[str, Any]]:
+    """All ways in turns; times, and how many times faster than the authors' each is."""
+    clock = CpuClock()
+
+    def run() -> dict[str, float]:
+        times = {}
+        for name, way in ways.items():
+            with deform_kernel(way.kernel):
+                start = clock.mark()
+                way.run()
+                times[name] = clock.ms_between(start, clock.mark())
+        return times
+
+    for _ in range(3):
+        run()
+    times = collect(run, rule)
+    records = {name: summarise(ms, rule) for name, ms in times.items()}
+    for record in records.values():
+        record["times_faster"] = records[AUTHORS]["ms_p50"] / record["ms_p50"]
+    return records
+
+
+def _model(variant: str) -> tuple[FeatherFace, str]:
+    try:
+        return load(variant), "published"
+    except CheckpointError:
+        return make_specimen(config_of(variant)), "fresh"
