@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from analysis.commands.audit import audit
+from analysis.commands.bench import bench
 from analysis.commands.blocks import blocks
 from analysis.commands.detect import detect
 from analysis.commands.export import export
@@ -53,6 +54,7 @@ for command, example in (
     (audit, "audit --json verdicts.json"),
     (blocks, "blocks --variant v1 --size 480 640"),
     (latency, "latency --variant v1 --threads 2"),
+    (bench, "bench --picture crowd.jpg"),
     (search, "search --params 487103 --facts card"),
     (identify, "identify weights.pth"),
     (detect, "detect --weights official picture.jpg --out found"),
