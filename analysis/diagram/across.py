@@ -25,7 +25,8 @@ _WIDTHS = {
     "heads": 134.0,
 }
 _OUTPUT = 112.0
-_TOP, _BOTTOM = 40.0, 506.0
+_TOP, _BOTTOM, _BELOW = 40.0, 474.0, 42.0
+_VERDICTS = 32.0  # height of their row
 _PARAMS, _MACS, _CLAIMS = 426.0, 456.0, 489.0  # baselines of the figures
 _SCALE = 190.0  # length of a bar for all there is
 _INSET = 11.0
@@ -36,10 +37,12 @@ class Across(Sheet):
 
     name, upright = "across", False
     lanes = (150.0, 252.0, 354.0)
-    size = (sum(_WIDTHS.values()) + _OUTPUT, 548.0)
 
-    def __init__(self, record: Record, layers: Sequence[Record]) -> None:
+    def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool = True) -> None:
         super().__init__(record, layers)
+        self._judged = judged
+        self._bottom = _BOTTOM + _VERDICTS * judged
+        self.size = (sum(_WIDTHS.values()) + _OUTPUT, self._bottom + _BELOW)
         self._columns: dict[str, tuple[float, float]] = {}
         x = 0.0
         for name, width in _WIDTHS.items():
@@ -62,7 +65,7 @@ class Across(Sheet):
         for y, words, style in (
             (_PARAMS, "Parameters", "p"),
             (_MACS, "MACs", "c"),
-            (_CLAIMS, "Claims", "m"),
+            (_CLAIMS, "Claims" if self._judged else "", "m"),
         ):
             yield text(right, y, words, f"b e {style}")
 
@@ -70,7 +73,7 @@ class Across(Sheet):
         """One column."""
         start, stop = self._columns[name]
         present = kind(self.record, name)
-        yield rect(start, _TOP, stop - start, _BOTTOM - _TOP, "panel", 7)
+        yield rect(start, _TOP, stop - start, self._bottom - _TOP, "panel", 7)
         yield text(start + _INSET, 64, NAMES[name], "t")
         yield text(start + _INSET, 82, present or "none", "m")
         yield from self._wires(name, start, stop, present is not None)
@@ -119,7 +122,8 @@ class Across(Sheet):
         else:
             yield text(left, _PARAMS, "passes on", "m")
             yield text(left, _PARAMS + 17, "what it gets", "m")
-        yield f'<text x="{left}" y="{_CLAIMS}">{self.marks(claims) or "–"}</text>'
+        if self._judged:
+            yield f'<text x="{left}" y="{_CLAIMS}">{self.marks(claims) or "–"}</text>'
 
     def foreground(self) -> Iterator[str]:
         """The outputs, joined over the levels, and the legend."""
@@ -138,7 +142,7 @@ class Across(Sheet):
         yield text(bar + 20, 250, "N", "b")
         for row, (words, values) in enumerate(self.outputs()):
             yield text(right, _PARAMS + 16 * row, f"{words} N×{values}", "e m")
-        yield from self._legend(_BOTTOM + 30)
+        yield from self._legend(self._bottom + 30)
 
     def _legend(self, y: float) -> Iterator[str]:
         x, h = self._columns["backbone"][0], y - 4

@@ -37,13 +37,14 @@ def architecture_svg(
         upright: from top to bottom, for a narrow page, rather than from left to right.
         href: what a block links to, with the block's name after it (its underscores as hyphens).
     """
-    frame: Frame = Down(record, layers) if upright else Across(record, layers)
+    judged = claims is not None
+    frame: Frame = Down(record, layers) if upright else Across(record, layers, judged=judged)
     return _drawing(frame, claims or {}, href, style="", role="group")
 
 
 def static_svg(record: Record, layers: Sequence[Record]) -> str:
     """One network, as a file of its own, for light and dark pages."""
-    svg = _drawing(Across(record, layers), {}, None, style=file_style(), role="img")
+    svg = _drawing(Across(record, layers, judged=False), {}, None, style=file_style(), role="img")
     return svg + "\n"
 
 

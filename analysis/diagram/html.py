@@ -48,7 +48,8 @@ def claims_list(
 def _claim(claim: Record, address: Address, source: bool) -> str:
     verdict = claim["verdict"]
     figures = escape(shortened(claim["printed"]))
-    if verdict != "confirmed" and claim["measured"] not in (None, True, False):
+    said = claim["measured"] is not None and not isinstance(claim["measured"], bool)
+    if said and verdict != "confirmed":
         figures += f", is {escape(shortened(_measured(claim)))}"
     whose = f" · {claim['source']}" if source else ""
     return (

@@ -74,7 +74,8 @@ def _costs(records: Sequence[Record], name: str) -> str:
         )
     outs = "boxes · classes · landmarks" if name == "heads" else "out: P3 · P4 · P5"
     return (
-        '<div class="fa-scroll"><table class="fa-layers fa-costs-table"><caption>In the five '
+        '<div class="fa-scroll" tabindex="0" role="region" aria-label="Costs">'
+        '<table class="fa-layers fa-costs-table"><caption>In the five '
         'networks</caption><thead><tr><th scope="col">network</th><th scope="col">kind</th>'
         '<th scope="col">parameters</th><th scope="col">share</th><th scope="col">MACs</th>'
         f'<th scope="col">share</th><th scope="col">{outs}</th></tr></thead>'

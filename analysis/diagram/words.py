@@ -62,4 +62,4 @@ def count(number: int) -> str:
 def percent(share: float) -> str:
     """A share: 39.3 %, and 0.07 % where one decimal would hide it."""
     digits = 1 if share >= 0.001 or not share else 2
-    return f"{100 * share:.{digits}f} %" if share else "0 %"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if share else "0\N{NO-BREAK SPACE}%"
