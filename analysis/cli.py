@@ -22,6 +22,7 @@ from analysis.commands.latency import latency
 from analysis.commands.maps import MapsCommand, maps
 from analysis.commands.report import report
 from analysis.commands.search import search
+from analysis.commands.site import site
 from analysis.commands.widerface import app as widerface
 from featherface.errors import InputError
 
@@ -44,7 +45,7 @@ def _version(asked: bool) -> None:
 def _options(
     _: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show it, and stop."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and stop."),
     ] = False,
 ) -> None:
     """FeatherFace: what its networks cost and do, and whether what was published holds."""
@@ -60,6 +61,7 @@ for command, example in (
     (detect, "detect --weights official picture.jpg --out found"),
     (export, "export --weights official --out official.onnx"),
     (report, "report --out docs"),
+    (site, "site"),
 ):
     app.command(epilog=f"Example: featherface {example}")(command)
 app.command(
