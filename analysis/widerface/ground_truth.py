@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.widerface.mat_file import unpack
 from featherface.errors import InputError
 
 SUBSETS = ("easy", "medium", "hard")
@@ -173,20 +175,19 @@ _MISSHAPEN = (ValueError, TypeError, IndexError, KeyError, AttributeError)
 def _load(path: Path, *names: str) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; it is part of WIDER FACE's ground truth")
+    content = unpack(path)
     try:
-        content = loadmat(path, variable_names=names)
+        variables = loadmat(io.BytesIO(content), variable_names=names)
     except Exception as error:  # scipy raises nearly anything for bytes that are no .mat file
         raise InputError(f"{path}: cannot be read as a .mat file: {error}") from error
-    absent = [name for name in names if name not in content]
+    absent = [name for name in names if name not in variables]
     if absent:
         raise InputError(f"{path}: holds no {absent[0]}; is it WIDER FACE's ground truth?")
     for name in names:
-        value = content[name]
+        value = variables[name]
         if value.dtype != object or value.ndim != 2 or value.shape[1] != 1:
             raise InputError(f"{path}: {name} is no column of cells ({value.dtype}, {value.shape})")
-    return content
+    return variables
 
 
 def _cells(column: NDArray[Any]) -> Iterator[Any]:

@@ -1,0 +1,374 @@
+"""Reading predictions from each source, what is tolerated, and what is an error."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.widerface import prediction_files
+from analysis.widerface.ground_truth import GroundTruth, read_ground_truth
+from analysis.widerface.prediction_records import write_json_lines, write_parquet
+from analysis.widerface.prediction_text import PictureText, parse
+from analysis.widerface.predictions import Predictions, read_predictions
+from featherface.errors import InputError
+
+FILES = {
+    "0--Parade/0_Parade_1.txt": "0_Parade_1\n2\n10 10 40 40 0.9\n100 10 20 30 0.25\n",
+    "0--Parade/0_Parade_2.txt": "0--Parade/0_Parade_2.jpg\n1\n50.5 60 3e1 30 1e-3\n",
+    "1--Handshaking/1_Handshaking_1.txt": "1_Handshaking_1\n0\n",
+}
+ROWS = [[10, 10, 40, 40, 0.9], [100, 10, 20, 30, 0.25], [50.5, 60, 30, 30, 0.001]]
+
+
+@pytest.fixture
+def truth(truth_folder: Path) -> GroundTruth:
+    return read_ground_truth(truth_folder)
+
+
+def write(folder: Path, files: dict[str, str | bytes] | dict[str, str]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def tar(path: Path, files: list[tuple[str, str]], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content.encode()))
+    return path
+
+
+def same(read: Predictions) -> None:
+    assert read.picture.tolist() == [0, 1, 2]
+    assert read.offsets.tolist() == [0, 2, 3, 3]
+    assert read.rows.tolist() == ROWS
+    assert (read.extra, read.retitled, read.miscounted) == ((), (), ())
+
+
+def test_a_folder_at_any_depth(truth: GroundTruth, tmp_path: Path) -> None:
+    same(read_predictions(write(tmp_path / "a", FILES), truth))
+    deeper = {f"run/txt/{name}": text for name, text in FILES.items()}
+    hidden = {".cache/0--Parade/0_Parade_1.txt": "x", "0--Parade/._0_Parade_1.txt": "\0"}
+    made = {"protocol.json": "{}"}
+    same(read_predictions(write(tmp_path / "b", {**deeper, **hidden, **made}), truth))
+
+
+def test_a_folder_that_contains_itself(truth: GroundTruth, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", FILES)
+    (folder / "1--Handshaking/again").symlink_to(folder, target_is_directory=True)
+    same(read_predictions(folder, truth))
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "a/b/", "../../etc/", "/"])
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tgz", "tar.xz", "tar.bz2", "zip"])
+def test_archives(truth: GroundTruth, tmp_path: Path, ending: str, prefix: str) -> None:
+    path = tmp_path / f"found.{ending}"
+    files = [(prefix + name, text) for name, text in FILES.items()]
+    if ending == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in files:
+                archive.writestr(name, text)
+    else:
+        kind = {"tar": "", "tgz": ":gz"}.get(ending, f":{ending[4:]}")
+        tar(path, files, "w" + kind)
+    before = sorted(tmp_path.rglob("*"))
+    same(read_predictions(path, truth))
+    assert sorted(tmp_path.rglob("*")) == before  # nothing was unpacked
+
+
+def test_what_was_added_to_a_tar_last_counts(truth: GroundTruth, tmp_path: Path) -> None:
+    name = "0--Parade/0_Parade_1.txt"
+    first = [(name, "0_Parade_1\n1\n1 1 1 1 1\n")]
+    same(read_predictions(tar(tmp_path / "a.tar", first + list(FILES.items())), truth))
+
+
+def test_json_lines_and_parquet_read_back(truth: GroundTruth, tmp_path: Path) -> None:
+    read = read_predictions(write(tmp_path / "a", FILES), truth)
+    write_json_lines(tmp_path / "found.jsonl", read, truth)
+    same(read_predictions(tmp_path / "found.jsonl", truth))
+    pytest.importorskip("pyarrow")
+    write_parquet(tmp_path / "found.parquet", read, truth)
+    same(read_predictions(tmp_path / "found.parquet", truth))
+
+
+def test_parquet_rows_in_any_order_and_precision(truth: GroundTruth, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {
+        "event": ["0--Parade"] * 4,
+        "picture": ["0_Parade_2.jpg", "0_Parade_1", "nobody", "0_Parade_2.jpg"],
+        "x": pyarrow.array([1, 2, 3, 4], pyarrow.int16()),
+        "y": pyarrow.array([0.5] * 4, pyarrow.float32()),
+        **{name: [1.0] * 4 for name in ("w", "h", "score")},
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    read = read_predictions(tmp_path / "a.parquet", truth)
+    rows = {
+        int(p): read.rows[a:b, 0].tolist()
+        for p, a, b in zip(read.picture, read.offsets, read.offsets[1:], strict=False)
+    }
+    assert rows == {0: [2.0], 1: [1.0, 4.0], -1: [3.0]}
+
+
+def text(content: str | bytes) -> list[list[float]]:
+    data = content.encode() if isinstance(content, str) else content
+    (boxes,) = parse([PictureText("file", "e", "p", data)])
+    return boxes.rows.tolist()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "1 2 3 4 0.5\n5 6 7 8 0.25\n",
+        "1 2 3 4 0.5\n5 6 7 8 0.25",
+        "1 2 3 4 0.5 \n5 6 7 8 0.25 \n\n",
+        "\n1 2 3 4 0.5\n\n  \n5 6 7 8 0.25\n",
+        "1.0\t2.\t3e0  +4 .5\n 05 6E0 7 8 2.5e-1\n",
+        "1 2 3 4 0.5\r\n5 6 7 8 0.25\r\n",
+    ],
+)
+@pytest.mark.parametrize("title", ["p", "e/p.jpg", "\ufeffp", "p "])
+def test_what_is_tolerated(title: str, body: str) -> None:
+    assert text(f"{title}\n2\n{body}") == [[1, 2, 3, 4, 0.5], [5, 6, 7, 8, 0.25]]
+
+
+def test_old_mac_line_ends() -> None:
+    assert text("p\r1\r1 2 3 4 0.5\r") == [[1, 2, 3, 4, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "words"),
+    [
+        ("", 1, "the picture's name"),
+        ("1 2 3 4 0.5\n1 2 3 4 0.5\n", 1, "the picture's name"),
+        ("p\n", 2, "number of boxes"),
+        ("p\nmany\n", 2, "number of boxes"),
+        ("p\n-1\n", 2, "number of boxes"),
+        ("p\n1 2 3 4 0.5\n", 2, "number of boxes"),
+        ("p\n2\n1 2 3 4 0.5\n1 2 3 4\n", 4, "4 values"),
+        ("p\n1\n1 2 3 4 0.5 6\n", 3, "6 values"),
+        # Ten numbers in two lines, but not five in each.
+        ("p\n2\n1 2 3 4\n0.5 1 2 3 4 0.5\n", 3, "4 values"),
+        ("p\n1\n1 2 3 x 0.5\n", 3, "not five numbers"),
+        ("p\n1\n\n1 2 3 4-5 6\n", 4, "not five numbers"),
+        ("p\n1\n1 2 3 1.2.3 4\n", 3, "not five numbers"),
+        ("p\n1\n1 2 3 1e 4\n", 3, "not five numbers"),
+        ("p\n1\n1 2 3 4 - \n", 3, "not five numbers"),
+        ("p\n1\n1,2,3,4,0.5\n", 3, "1 values"),
+        ("p\n1\n1 2 3 4 nan\n", 3, "not finite"),
+        ("p\n1\n1 2 3 -inf 0.5\n", 3, "not finite"),
+        ("p\n1\n1 2 3 1e999 0.5\n", 3, "not finite"),
+        (b"p\n1\n1 2 3 \x00 0.5\n", 3, "not five numbers"),
+    ],
+)
+def test_malformed_files_say_file_line_and_reason(
+    content: str | bytes, where: int, words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as raised:
+        text(content)
+    assert str(raised.value).startswith(f"file:{where}: ")
+
+
+def test_the_malformed_one_of_many_is_named() -> None:
+    good = PictureText("good", "e", "p", b"p\n1\n1 2 3 4 0.5\n")
+    bad = PictureText("bad", "e", "q", b"q\n1\n1 2 3 4\n")
+    with pytest.raises(InputError, match=r"^bad:3: "):
+        list(parse([good, bad, good]))
+
+
+token = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**20), 10**20).map(str),
+    st.builds(
+        "{}{}.{}e{}".format,
+        st.sampled_from(["", "+", "-"]),
+        st.integers(0, 10**25),
+        st.integers(0, 10**25),
+        st.integers(-99, 99),
+    ),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.tuples(*[token] * 5), max_size=4), min_size=1, max_size=4))
+def test_numbers_are_what_float_makes_of_them(files: list[list[tuple[str, ...]]]) -> None:
+    texts = [
+        PictureText("f", "e", "p", "\n".join(["p", "0", *map(" ".join, rows)]).encode())
+        for rows in files
+    ]
+    for boxes, rows in zip(parse(texts), files, strict=True):
+        expected = np.array([[float(t) for t in row] for row in rows]).reshape(-1, 5)
+        assert np.array_equal(boxes.rows, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text("0123456789.eE+- \n\t", max_size=60))
+def test_any_body_is_read_as_line_by_line(body: str) -> None:
+    lines = [line.split() for line in body.split("\n")]
+    try:
+        expected = [[float(token) for token in line] for line in lines if line]
+        fits = all(len(row) == 5 and np.isfinite(row).all() for row in expected)
+    except ValueError:
+        fits = False
+    if fits:
+        assert text(f"p\n0\n{body}") == expected
+    else:
+        with pytest.raises(InputError):
+            text(f"p\n0\n{body}")
+
+
+def test_a_title_that_names_another_picture_counts(truth: GroundTruth, tmp_path: Path) -> None:
+    files = {
+        "0--Parade/a.txt": FILES["0--Parade/0_Parade_1.txt"],
+        "0--Parade/0_Parade_2.txt": "whatever\n3\n1 2 3 4 0.5\n",
+    }
+    read = read_predictions(write(tmp_path / "a", files), truth)
+    assert sorted(read.picture.tolist()) == [0, 1]
+    assert len(read.retitled) == 2
+    assert read.miscounted[0].endswith("0_Parade_2.txt: says 3, has 1")
+
+
+def test_one_picture_from_two_files_is_an_error(truth: GroundTruth, tmp_path: Path) -> None:
+    twice = {f"{run}/{name}": text for run in "ab" for name, text in FILES.items()}
+    with pytest.raises(InputError, match="0--Parade/0_Parade_1 is there twice"):
+        read_predictions(write(tmp_path / "a", twice), truth)
+
+
+def test_extra_files_are_listed(truth: GroundTruth, tmp_path: Path) -> None:
+    extra = {
+        "readme.txt": "not read",
+        "9--Elsewhere/x.txt": "not read",
+        "0--Parade/picture.jpg": "not read",
+        "0--Parade/0_Parade_9.txt": "0_Parade_9\n1\n1 2 3 4 7.5\n",
+    }
+    read = read_predictions(write(tmp_path / "a", {**FILES, **extra}), truth)
+    assert {Path(name).name for name in read.extra} == {Path(name).name for name in extra}
+    assert read.rows[:, 4].max() == 7.5  # enters the scaling of all scores
+    assert (read.picture == -1).sum() == 1
+
+
+def test_a_subset_leaves_out_what_it_does_not_list(truth: GroundTruth, tmp_path: Path) -> None:
+    part = truth.only(["0--Parade/0_Parade_2.jpg"])
+    others = {**FILES, "0--Parade/0_Parade_1.txt": "broken, and not looked at"}
+    folder = write(tmp_path / "a", others)
+    write_json_lines(
+        tmp_path / "a.jsonl", read_predictions(write(tmp_path / "b", FILES), truth), truth
+    )
+    for source in (folder, tmp_path / "a.jsonl"):
+        read = read_predictions(source, part)
+        assert (read.rows.tolist(), read.extra) == ([ROWS[2]], ())
+
+
+@pytest.mark.parametrize("name", ["nothing", "a.exe", "empty"])
+def test_what_holds_no_predictions(truth: GroundTruth, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.exe").write_bytes(b"MZ")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=name):
+        read_predictions(tmp_path / name, truth)
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.xz", "tar.bz2"])
+def test_a_damaged_archive_is_one_line(truth: GroundTruth, tmp_path: Path, ending: str) -> None:
+    kind = ending[4:]
+    path = tar(tmp_path / f"a.{ending}", list(FILES.items()), f"w:{kind}")
+    whole = path.read_bytes()
+    cuts = [0, 1, 300, 512, 1024, 1400, 2048] if ending == "tar" else [0, 1, 20, len(whole) // 2]
+    for cut in cuts:
+        path.write_bytes(whole[:cut])
+        with pytest.raises(InputError, match=f"a.{ending}"):
+            read_predictions(path, truth)
+    for at in range(10, len(whole) - 10, max(1, len(whole) // 40)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(InputError):  # any other exception is a failure
+            read_predictions(path, truth)
+
+
+def test_a_tar_whose_header_broke_in_the_middle(truth: GroundTruth, tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", list(FILES.items()))
+    content = bytearray(path.read_bytes())
+    content[1024 + 150] ^= 0xFF  # in the second member's checksum
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="breaks off after 1 members"):
+        read_predictions(path, truth)
+
+
+def test_archives_that_unpack_to_too_much(
+    truth: GroundTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = tmp_path / "a.tar.gz"
+    member = tarfile.TarInfo("0--Parade/0_Parade_1.txt")
+    member.size = 1 << 40
+    bomb.write_bytes(gzip.compress(member.tobuf()))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        read_predictions(bomb, truth)
+    path = tar(tmp_path / "b.tar", list(FILES.items()))
+    monkeypatch.setattr(prediction_files, "FILE_LIMIT", 20)
+    with pytest.raises(InputError, match=r"0_Parade_1\.txt: 47 bytes"):
+        read_predictions(path, truth)
+    monkeypatch.setattr(prediction_files, "COUNT_LIMIT", 0)
+    with pytest.raises(InputError, match="more than 0 members"):
+        read_predictions(path, truth)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "event, picture and boxes"),
+        ('{"event": "0--Parade", "picture": "x"}', "event, picture and boxes"),
+        ('{"event": 1, "picture": "x", "boxes": []}', "are text"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4]]}', "x, y, width"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, true]]}', "x, y, width"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, NaN]]}', "not finite"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, 1' + "0" * 400 + "]]}", "finite"),
+    ],
+)
+def test_malformed_json_lines(truth: GroundTruth, tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "a.jsonl"
+    good = json.dumps({"event": "0--Parade", "picture": "0_Parade_1", "boxes": []})
+    path.write_text(f"{good}\n\n{line}\n")
+    with pytest.raises(InputError, match=words) as raised:
+        read_predictions(path, truth)
+    assert str(raised.value).startswith(f"{path}:3: ")
+
+
+def test_malformed_parquet(truth: GroundTruth, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    good = {
+        "event": ["0--Parade"],
+        "picture": ["0_Parade_1"],
+        **{name: [1.0] for name in ("x", "y", "w", "h", "score")},
+    }
+    for change, words in (
+        ({"x": None}, "no column x"),
+        ({"x": ["one"]}, "column x holds no numbers"),
+        ({"x": [np.inf]}, "row 1: not finite"),
+        ({"x": [np.nan]}, "row 1: not finite"),
+        ({"event": [None]}, "column event holds no texts"),
+    ):
+        columns = {k: v for k, v in {**good, **change}.items() if v is not None}
+        parquet.write_table(pyarrow.table(columns), path)
+        with pytest.raises(InputError, match=words):
+            read_predictions(path, truth)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_predictions(path, truth)
