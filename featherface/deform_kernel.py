@@ -29,6 +29,10 @@ WORTHWHILE = 2048
 """From how many numbers of input "gather" is the faster one. Below, its thirty small operators,
 some 0.2 ms, outweigh what they save; measured with 16 and with 64 channels."""
 
+POSITIONS_AT_ONCE = 8192
+"""How many positions "gather" interpolates at a time without gradients; all of level P3 at
+640×640 are 6400."""
+
 DeformKernel = Literal["auto", "gather", "torchvision"]
 
 _wanted: ContextVar[DeformKernel] = ContextVar("deform_kernel", default="auto")
@@ -112,31 +116,52 @@ def gather_deform_conv2d(
         return gather_deform_conv2d(*wide).to(x.dtype)  # type: ignore[arg-type]
     batch, inputs, height, width = x.shape
     outputs = weight.shape[0]
-    # Cells are numbered over a frame of zeros, so that a point outside needs no test: a row above
-    # and one below, and one column, which is to the right of a row and to the left of the next.
-    stride = width + 1
-    frame = (height + 2) * stride
-    index, weights = _corners(offset, mask, height, width, frame, stride)
+    stride, frame = _frame(height, width)
     cells = x.new_zeros(batch * frame + 1, inputs)  # the last row's column to the right is one more
     inner = cells[:-1].view(batch, height + 2, stride, inputs)[:, 1:-1, 1:]
     inner.copy_(x.permute(0, 2, 3, 1))
     contributions = cells @ weight.permute(1, 2, 3, 0).reshape(inputs, TAPS * outputs)
-    y = F.embedding_bag(
-        index, contributions.view(-1, outputs), per_sample_weights=weights, mode="sum"
+    del cells, inner
+    # Some rows of positions after others, as indices and weights take more memory than outputs.
+    # Not with gradients: of the contributions, each call of embedding_bag would keep its own.
+    learns = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (x, offset, weight, mask)
     )
-    return y.view(batch, height, width, outputs).permute(0, 3, 1, 2)
+    step = height if learns else max(1, POSITIONS_AT_ONCE // max(1, batch * width))
+    parts = []
+    for top in range(0, height, step):
+        here = slice(top, top + step)
+        index, weights = _corners(
+            offset[:, :, here], None if mask is None else mask[:, :, here], (height, width), top
+        )
+        y = F.embedding_bag(
+            index, contributions.view(-1, outputs), per_sample_weights=weights, mode="sum"
+        )
+        parts.append(y.view(batch, min(step, height - top), width, outputs))
+    rows = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return rows.permute(0, 3, 1, 2)
 
 
 def _corners(
-    offset: Tensor, mask: Tensor | None, height: int, width: int, frame: int, stride: int
+    offset: Tensor, mask: Tensor | None, size: tuple[int, int], start: int
 ) -> tuple[Tensor, Tensor]:
-    """Of every position, which 36 rows it sums and with which weights, both (positions, 36)."""
+    """Which 36 rows every position sums, and with which weights; both (positions, 36).
+
+    Args:
+        offset: that of some rows of positions, (batch, 18, some, W).
+        mask: of the same.
+        size: height and width of the whole level.
+        start: the first of these rows.
+    """
+    height, width = size
+    stride, frame = _frame(height, width)
     dtype, device = offset.dtype, offset.device
     tap = torch.arange(KERNEL, dtype=dtype, device=device) - KERNEL // 2
-    moved = offset.permute(0, 2, 3, 1).contiguous().view(-1, height, width, TAPS, 2)
-    rows = torch.arange(height, dtype=dtype, device=device)[:, None, None] + tap.repeat_interleave(
-        KERNEL
-    )
+    moved = offset.permute(0, 2, 3, 1).contiguous()
+    moved = moved.view(*moved.shape[:-1], TAPS, 2)
+    rows = torch.arange(start, start + offset.shape[2], dtype=dtype, device=device)[
+        :, None, None
+    ] + tap.repeat_interleave(KERNEL)
     columns = torch.arange(width, dtype=dtype, device=device)[:, None] + tap.repeat(KERNEL)
     y, top = _along(moved[..., 0] + rows, height)
     x, left = _along(moved[..., 1] + columns, width)
@@ -163,6 +188,15 @@ def _corners(
         dim=1,
     )
     return index, weights
+
+
+def _frame(height: int, width: int) -> tuple[int, int]:
+    """Cells in a row and in a level, numbered over a frame of zeros.
+
+    With it a point outside needs no test. It is a row above and one below, and one column, which
+    is to the right of a row and to the left of the next.
+    """
+    return width + 1, (height + 2) * (width + 1)
 
 
 def _along(at: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -85,6 +85,13 @@ def test_any_memory_layout_will_do() -> None:
     )
 
 
+@pytest.mark.parametrize("at_once", [1, 13, 24])
+def test_positions_may_be_taken_in_parts(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    args = arguments((2, 6, 7, 4), 5, spread=3.0)
+    monkeypatch.setattr("featherface.deform_kernel.POSITIONS_AT_ONCE", at_once)
+    torch.testing.assert_close(gather_deform_conv2d(*args), reference(*args), rtol=0, atol=1e-5)
+
+
 def test_an_empty_batch_stays_empty() -> None:
     assert gather_deform_conv2d(*arguments((0, 4, 5, 5), 3)).shape == (0, 3, 5, 5)
 
