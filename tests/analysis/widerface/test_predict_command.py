@@ -1,0 +1,110 @@
+"""`featherface widerface predict` and `fetch`: exit codes, one line for bad input, records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+
+from analysis import cli
+from analysis.widerface import fetch, predicting
+from featherface import CONFIGS, FeatherFace
+from featherface.checkpoints import save
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    event = tmp_path / "images" / "a"
+    event.mkdir(parents=True)
+    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
+        portrait.resize((64, 64)).save(event / "1.jpg")
+    torch.manual_seed(0)
+    save(FeatherFace(CONFIGS["retinaface"]), tmp_path / "random.safetensors")
+    return [
+        *("widerface", "predict", "--weights", str(tmp_path / "random.safetensors")),
+        *("--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")),
+        *("--runtime", "torch", "--device", "cpu"),
+    ]
+
+
+def call(capsys: pytest.CaptureFixture[str], *given: str) -> tuple[object, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(given))
+    return caught.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", ["predict", "fetch"])
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    code, out, _ = call(capsys, "widerface", command, "--help")
+    assert code == 0
+    assert f"Example: featherface widerface {command}" in out
+
+
+def test_records_are_printed_as_json(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    code, out, err = call(capsys, *arguments, "--json", "-")
+    record = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (record["pictures"], record["predicted"]) == (1, 1)
+    assert record["protocol"]["name"] == "original"
+    code, out, _ = call(capsys, *arguments)
+    assert code == 0
+    assert "0 of 1 pictures predicted, 1 were done before" in out
+
+
+def test_an_unreadable_picture_is_told_and_fails(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "images" / "a" / "2.jpg").write_bytes(b"no picture")
+    code, out, err = call(capsys, *arguments)
+    assert code == 2
+    assert "1 of 2 pictures predicted, 1 cannot be read" in out
+    assert err == "featherface: a/2.jpg: not a picture in a format that can be read\n"
+
+
+def test_an_interruption_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predicting, "find", interrupted)
+    code, out, err = call(capsys, *arguments)
+    assert (code, out) == (130, "")
+    assert err.endswith("keeps what is done, and the same command goes on with the rest\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--protocol", "single"],
+        ["--score", "2"],
+        ["--nms", "-1"],
+        ["--threads", "0"],
+        ["--subset", "none.txt"],
+        ["--images", "none"],
+        ["--weights", "v1"],
+        ["--runtime", "abacus"],
+    ],
+)
+def test_bad_input_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], more: list[str]
+) -> None:
+    code, out, err = call(capsys, *arguments, *more)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("featherface: ")
+
+
+def test_fetching_without_a_network_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "GROUND_TRUTH_URL", "http://127.0.0.1:9/eval_tools.zip")
+    code, out, err = call(capsys, "widerface", "fetch", "--out", str(tmp_path / "data"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the ground truth cannot be downloaded" in err
