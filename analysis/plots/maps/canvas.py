@@ -105,10 +105,19 @@ def render(figure: Figure, kind: Literal["svg", "png"], theme: Theme) -> bytes:
         figure.savefig(content, format=kind, dpi=150, metadata=metadata)
     if kind == "png":
         return content.getvalue()
-    return _PNG.sub(_as_jpeg, content.getvalue())
+    return _PATH.sub(_shortened, _PNG.sub(_as_jpeg, content.getvalue()))
 
 
 _PNG = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+
+
+_PATH = re.compile(rb' d="[^"]+"')
+_LONG = re.compile(rb"-?\d+\.\d{3,}")
+
+
+def _shortened(path: re.Match[bytes]) -> bytes:
+    """A path to the hundredth of a point, which nobody sees; matplotlib writes millionths."""
+    return _LONG.sub(lambda number: f"{float(number[0]):.2f}".encode(), path[0])
 
 
 def _as_jpeg(found: re.Match[bytes]) -> bytes:

@@ -37,7 +37,7 @@ from analysis.plots.maps.gates import without
 
 FIELD_COLOURS = "viridis"
 NO_OFFSETS = "This network has no deformable convolution: there are no offsets to show."
-_MOST_ARROWS = 9  # along the longer side
+_MOST_ARROWS = 8  # along the longer side
 
 
 def sampling(record: Record, picture: Picture, position: int, theme: Theme) -> Figure:
