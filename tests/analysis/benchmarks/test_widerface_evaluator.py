@@ -1,0 +1,64 @@
+"""The evaluator's benchmark: both sides agree, and what it prints can be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from analysis.benchmarks import widerface_evaluator as benchmark
+from analysis.widerface.ground_truth import ALL_FACES, FILES, SUBSETS, read_ground_truth
+
+
+def cells(*values: object) -> np.ndarray:
+    column = np.empty((len(values), 1), dtype=object)
+    column[:, 0] = values
+    return column
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """Two events of two pictures with up to nine faces; the subsets keep 1, 2 and all in 3."""
+    random = np.random.default_rng(0)
+    names = {
+        "event_list": cells("a", "b"),
+        "file_list": cells(cells("p", "q"), cells("r", "s")),
+    }
+    counts = ((9, 5), (1, 7))
+    boxes = cells(*(cells(*(random.integers(5, 400, (n, 4)) for n in row)) for row in counts))
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    savemat(folder / ALL_FACES, {**names, "face_bbx_list": boxes}, do_compression=True)
+    for step, subset in zip((3, 2, 1), SUBSETS, strict=True):
+        numbers = [[np.arange(1, n + 1, step).reshape(-1, 1) for n in row] for row in counts]
+        kept = cells(*(cells(*row) for row in numbers))
+        savemat(folder / FILES[subset], {**names, "gt_list": kept}, do_compression=True)
+    return folder
+
+
+def test_both_ways_give_the_same_ap(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found"
+    benchmark.write_random(found, read_ground_truth(truth), 200)
+    benchmark.main(["--predictions", str(found), "--ground-truth", str(truth), "--runs", "1"])
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (record["images"], record["boxes"]) == (4, 200)
+    assert record["largest_difference"] <= 1e-12
+    assert 0.2 < record["ours"]["hard"] < 1
+    assert record["ratio"] == record["public_way"]["seconds"] / record["ours"]["seconds"]
+
+
+def test_memory_is_measured_alone(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--boxes", "101", "--ground-truth", str(truth)])
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["boxes"] == 101
+    assert record["peak_bytes"] is None or record["peak_bytes"] > 1e7
+
+
+def test_bad_input_is_one_line(truth: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no such file or folder|cannot be read"):
+        benchmark.main(["--predictions", str(tmp_path / "x.tar"), "--ground-truth", str(truth)])
