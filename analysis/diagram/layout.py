@@ -79,8 +79,7 @@ class Sheet:
         for verdict in MARKS:
             number = sum(claim["verdict"] == verdict for claim in claims)
             if number:
-                style = f"fill:var(--fa-{verdict})"
-                spans.append(f'<tspan style="{style}">{MARKS[verdict]} {number}</tspan>')
+                spans.append(f'<tspan class="{verdict[0]}v">{MARKS[verdict]} {number}</tspan>')
         return "&#160; ".join(spans)
 
     def totals(self) -> str:

@@ -60,6 +60,7 @@ def architecture_html(
             for upright in (False, True)
         )
         views.append(f'<div class="fa-view" data-variant="{variant}">{drawings}</div>')
+        about.append(_whole(record, claims[variant][""], claim_href))
         about += [
             _about(record, block, claims[variant][block["name"]], claim_href, href)
             for block in record["blocks"]
@@ -88,6 +89,21 @@ def _switch(records: Sequence[Record]) -> str:
     return f'<fieldset class="fa-switch">{legend}{choices}</fieldset>'
 
 
+def _whole(record: Record, claims: Sequence[Record], address: Callable[[Record], str]) -> str:
+    """What stands in the panel while no block is chosen."""
+    variant = record["variant"]
+    listed = claims_list(claims, address, fold=True) if claims else ""
+    return (
+        f'<div class="fa-about" data-variant="{variant}" data-block="" data-live="{variant}: '
+        f'{record["params"]:,} parameters." hidden><p class="fa-caption">Claims about {variant} as '
+        f"a whole: {_said(claims) or 'none'}</p>{listed}</div>"
+    )
+
+
+def _said(claims: Sequence[Record]) -> str:
+    return ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items())
+
+
 def _about(
     record: Record,
     block: Record,
@@ -97,7 +113,7 @@ def _about(
 ) -> str:
     name, variant = block["name"], record["variant"]
     what = kind(record, name)
-    said = ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items())
+    said = _said(claims)
     title = f"{NAMES[name]} of {variant}"
     parts = [
         f'<p class="fa-title"><b>{NAMES[name]}</b> {escape(what or "none")}'

@@ -73,6 +73,10 @@ _RULES = """
 .fa-svg .b{font-weight:700}
 .fa-svg .e{text-anchor:end}
 .fa-svg .i{text-anchor:middle}
+.fa-svg .cv{fill:var(--fa-confirmed)}
+.fa-svg .ev{fill:var(--fa-explained)}
+.fa-svg .rv{fill:var(--fa-refuted)}
+.fa-svg .uv{fill:var(--fa-untested)}
 .fa-svg .panel{fill:var(--fa-panel)}
 .fa-svg .absent .panel{fill:none;stroke:var(--fa-frame);stroke-dasharray:3 4}
 .fa-svg .flow,.fa-svg .cross{fill:none;stroke:var(--fa-flow);stroke-width:1.4}

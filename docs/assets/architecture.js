@@ -12,7 +12,7 @@
     const close = root.querySelector(".fa-close");
     const entries = Array.from(root.querySelectorAll(".fa-about"));
     const blocks = Array.from(root.querySelectorAll(".fa-block"));
-    let chosen = null;
+    let chosen = ""; // the network as a whole
     let touched = false;
 
     const network = () => root.querySelector(".fa-switch input:checked").value;
@@ -27,8 +27,8 @@
         if (!each.hidden && each.dataset.live) entry = each;
       }
       for (const each of blocks) each.classList.toggle("on", each.dataset.block === block);
-      panel.classList.toggle("chosen", entry !== null);
-      close.hidden = entry === null;
+      panel.classList.toggle("chosen", block !== "");
+      close.hidden = block === "";
       panel.scrollTop = 0;
       if (aloud) live.textContent = entry ? entry.dataset.live : "";
     }
@@ -56,14 +56,14 @@
       show(chosen, true);
     });
     function dismiss() {
-      show(null, true);
+      show("", true);
     }
     close.addEventListener("click", dismiss);
     root.addEventListener("keydown", function (event) {
-      if (event.key === "Escape" && chosen !== null) dismiss();
+      if (event.key === "Escape" && chosen !== "") dismiss();
     });
     panel.hidden = false;
-    show(null, false);
+    show("", false);
   }
 
   const startAll = () => document.querySelectorAll("[data-fa]").forEach(start);

@@ -180,10 +180,31 @@ def test_contrast_is_what_it_is() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
+def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
+    """The drawing's colours; on the site, its own take the place of some."""
+    if not on_the_site:
+        return dict(style.PALETTE[scheme])
+    name = {"light": "default", "dark": "slate"}[scheme]
+    css = (ROOT / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
+    rules = re.findall(rf'\[data-md-color-scheme="{name}"\] {{([^}}]*)}}', css)
+    site = dict(re.findall(r"--(ff-[\w-]+): *(#[0-9a-f]{6})", " ".join(rules)))
+    rule = r"\.fa{([^}]*)}" if scheme == "light" else r"slate\] \.fa{([^}]*)}"
+    found = re.search(rule, style.page_style())
+    assert found
+    return {
+        name: site.get(own, colour)
+        for name, own, colour in re.findall(
+            r"--fa-(\w+):(?:var\(--([\w-]+),)?(#[0-9a-f]{6})", found[1]
+        )
+    }
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("ground", ["ground", "panel", "active"])
-def test_contrast_is_enough(scheme: str, ground: str) -> None:
-    colours = style.PALETTE[scheme]
+@pytest.mark.parametrize("on_the_site", [False, True])
+def test_contrast_is_enough(scheme: str, ground: str, on_the_site: bool) -> None:
+    colours = colours_of(scheme, on_the_site)
+    assert colours.keys() == style.PALETTE[scheme].keys()
     for name in ("text", "muted", "params", "macs", *style.MARKS):
         assert contrast(colours[name], colours[ground]) >= 4.5, name
     for name in ("flow", "frame"):
@@ -259,7 +280,7 @@ def test_the_page() -> None:
     assert len(headings) == 7
 
     blocks = {(e["data-variant"], e["data-block"]) for e in page.all("div") if "data-live" in e}
-    assert len(blocks) == 5 * 7  # a panel for every block of every network
+    assert len(blocks) == 5 * 8  # every block of every network, and the network as a whole
     Page(card)
     Page(re.sub(r"^## .*$", "", sections, flags=re.MULTILINE))
 
@@ -270,9 +291,9 @@ def test_every_claim_about_a_block_is_beside_it_and_every_one_of_the_card_is_com
     by_block = diagram.claims_by_block(recorded("verdicts.json"), recorded("blocks.json"))
     for blocks in by_block.values():
         for block, claims in blocks.items():
-            for claim in claims if block else ():
+            for claim in claims:
                 assert f'"{address(claim)}"' in drawing
-                assert f'"{address(claim)}"' in sections
+                assert not block or f'"{address(claim)}"' in sections
     of_card = [claim for claim in recorded("verdicts.json") if claim["source"] == "card"]
     missing = [claim["id"] for claim in of_card if f'"{address(claim)}"' not in card]
     confirmed = {c["id"] for c in of_card if c["verdict"] == "confirmed"}
