@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.widerface.decimals import convert
 from analysis.widerface.ground_truth import bare
 from featherface.errors import InputError
 
-BATCH_BYTES = 1 << 23
+BATCH_BYTES = 1 << 20
 """Files are parsed together until they have so many bytes: few calls, little memory."""
 
 
@@ -110,27 +111,37 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
     that "1-2" is no number. So tokens are counted per line first, and numbers against tokens.
     """
     ends = np.cumsum([len(body) + 1 for body in bodies])
-    text = b"\n".join((*bodies, b"")) + b"\n"
+    text = b"\n".join((b"", *bodies, b""))
     characters = np.frombuffer(text, dtype=np.uint8)
     kind = _KIND[characters]
     if kind.max() == _OTHER:
         return None
-    # Where a token ends, as the text ends in white space; that is also where a line may end.
-    token_ends = np.flatnonzero(kind[:-1] > kind[1:])
+    # The text starts and ends in white space. A token may end where a line does.
+    token_ends = np.flatnonzero(kind[:-1] > kind[1:]) + 1
     line_ends = np.flatnonzero(characters == ord("\n"))
-    per_line = np.diff(np.searchsorted(token_ends, line_ends), prepend=0)
+    per_line = np.diff(np.searchsorted(token_ends, line_ends, side="right"), prepend=0)
     if ((per_line != 0) & (per_line != 5)).any():
         return None
+    values = None
+    if not any(character in text for character in (b"e", b"E", b"+")):
+        token_starts = np.flatnonzero(kind[:-1] < kind[1:]) + 1
+        values = convert(characters, token_starts, token_ends)
+    if values is None:
+        values = _any_numbers(text)
+    if values is None or len(values) != len(token_ends) or not np.isfinite(values).all():
+        return None
+    rows = values.reshape(-1, 5)
+    return np.split(rows, np.searchsorted(token_ends, ends[:-1], side="right") // 5)
+
+
+def _any_numbers(text: bytes) -> NDArray[np.float64] | None:
+    """Numbers with exponents or many digits; None where something stops the conversion."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            values = np.fromstring(text, dtype=np.float64, sep=" ")
+            return np.fromstring(text, dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError):
             return None
-    if len(values) != len(token_ends) or not np.isfinite(values).all():
-        return None
-    rows = values.reshape(-1, 5)
-    return np.split(rows, np.searchsorted(token_ends, ends[:-1]) // 5)
 
 
 def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:
