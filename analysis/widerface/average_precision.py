@@ -26,7 +26,7 @@ The AP of a subset without faces is undefined: NaN in Python, null in records.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ class Evaluation:
             "missing": len(truth.pictures) - int(known.sum()),
             "without_boxes": int((boxes[known] == 0).sum()),
             "extra": len(predictions.extra),
-            "subset": None if subset is None else vars(subset),
+            "subset": None if subset is None else asdict(subset),
             "protocol": dict(PROTOCOL),
             "remarks": [remark.as_dict() for remark in self.remarks],
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
             f"{len(events)} events, as {ground_truth.events[0]}"
         )
     unknown = (*(each for each in extra if not known(each)), *found.extra)
-    return Predictions(**{**vars(found), "extra": unknown})
+    return replace(found, extra=unknown)
 
 
 def _gather(
