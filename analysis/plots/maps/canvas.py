@@ -265,7 +265,13 @@ def headline(figure: Any, text: str) -> None:
 
 
 def source_of(record: Record) -> str:
-    """Picture and weights, for a title."""
-    return (
-        f"{record['weights']} on {record['picture']['name'].replace(chr(92), '/').split('/')[-1]}"
+    """Weights and picture, for a title; the middle of a long name is left out."""
+    weights, name = (
+        _shorter(re.split(r"[/\\]", path)[-1])
+        for path in (record["weights"], record["picture"]["name"])
     )
+    return f"{weights} on {name}"
+
+
+def _shorter(name: str, most: int = 30) -> str:
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

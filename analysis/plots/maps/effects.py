@@ -121,7 +121,7 @@ def _overlaps(ax: Axes, record: Record, theme: Theme) -> None:
             ax.plot(row["mean_iou"], place, marker="o", color=colour, markersize=5)
         words = f"{row['found']} of {total}" + (f", {row['new']} new" if row["new"] else "")
         ax.text(1.04, place, words, va="center", size=8)
-    ax.set_xlim(0.45, 1.38)
+    ax.set_xlim(0.45, 1.46)
     ax.set_xticks([0.5, 0.75, 1])
     ax.set_xlabel("overlap (IoU), and faces found", loc="left")
     ax.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -104,12 +105,16 @@ def draw_points(ax: Axes, point: Record, colour: str, *, grid: bool) -> None:
 
     The area of a point is its mask, 0 to 2; without masks all are 1.
     """
-    masks = point["mask"] or [1.0] * len(point["points"])
-    for (x0, y0), (x, y), mask in zip(point["regular"], point["points"], masks, strict=True):
-        ax.plot([x0, x], [y0, y], color=colour, linewidth=0.8, alpha=0.9)
-        if grid:
-            ax.plot(x0, y0, **_GRID | {"color": "white"}, markersize=5, markeredgewidth=0.8)
-        ax.plot(x, y, **_dot(colour), markersize=0.5 + 5.6 * (mask / 2) ** 0.5)
+    regular, points = np.array(point["regular"]), np.array(point["points"])
+    masks = np.array(point["mask"] or [1.0] * len(points))
+    ax.add_collection(
+        LineCollection(np.stack([regular, points], axis=1), colors=colour, linewidths=0.8),
+        autolim=False,
+    )
+    if grid:
+        ax.scatter(*regular.T, marker="+", color="white", s=25, linewidths=0.8, zorder=3)
+    edged = {"edgecolors": "black", "linewidths": 0.6, "zorder": 4}
+    ax.scatter(*points.T, s=(0.5 + 5.6 * (masks / 2) ** 0.5) ** 2, color=colour, **edged)
     ax.plot(*point["centre"], marker="x", color="white", markersize=5, markeredgewidth=1.4)
 
 

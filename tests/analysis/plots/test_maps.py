@@ -18,7 +18,7 @@ from analysis.plots.maps.canvas import overlay, photograph
 from featherface import CONFIGS, FeatherFace
 
 
-def measured(variant: str, shape: tuple[int, int] = (70, 96), score: float = 0.3) -> Maps:
+def measured(variant: str, shape: tuple[int, int] = (40, 48), score: float = 0.3) -> Maps:
     torch.manual_seed(0)
     model = FeatherFace(CONFIGS[variant]).eval()
     for name, parameter in model.context.named_parameters():
@@ -44,17 +44,26 @@ def texts(figure: Figure) -> str:
     return "\n".join(artist.get_text() for artist in found)  # type: ignore[attr-defined]
 
 
+@pytest.fixture(scope="module")
+def found(official: Maps) -> dict[str, Figure]:
+    return drawn(official)
+
+
 EVERY = ["page", "gates", "channels", "gains", "offsets", "reach", "effects"]
 
 
-def test_a_figure_for_everything_there_is(official: Maps) -> None:
-    assert set(drawn(official)) == {*EVERY, "points-1", "points-2", "points-3"}
+def test_a_figure_for_everything_there_is(found: dict[str, Figure]) -> None:
+    assert set(found) == {*EVERY, "points-1", "points-2", "points-3"}
+
+
+@pytest.mark.slow
+def test_what_is_not_there_is_said() -> None:
     for variant, missing in (("v1", {"offsets", "reach"}), ("no-attention", {"gates", "channels"})):
         maps = measured(variant, (40, 40))
-        found = drawn(maps)
-        assert not missing & set(found)
+        others = drawn(maps)
+        assert not missing & set(others)
         absent = {"v1": "deformable convolution", "no-attention": "attention"}[variant]
-        assert f"This network has no {absent}." in texts(found["page"])
+        assert f"This network has no {absent}." in texts(others["page"])
 
 
 @pytest.mark.slow
@@ -94,19 +103,24 @@ def test_a_photograph_is_grey_beyond_its_edge() -> None:
     assert np.allclose(image[10:, 10:], 0)
 
 
-def test_points_are_drawn_where_the_record_has_them(official: Maps) -> None:
-    figure = drawn(official)["points-1"]
+def test_points_are_drawn_where_the_record_has_them(
+    official: Maps, found: dict[str, Figure]
+) -> None:
+    figure = found["points-1"]
     first = [p for p in official.record["points"] if p["position"] == 0]
     assert len(figure.axes) == len(first) == 15
     for ax, point in zip(figure.axes, first, strict=True):
-        places = {tuple(np.ravel(line.get_xydata())) for line in ax.lines}
-        assert {tuple(p) for p in point["points"]} <= places
+        lines, grid, dots = ax.collections
+        assert dots.get_offsets().tolist() == point["points"]
+        assert grid.get_offsets().tolist() == point["regular"]
+        ends = [[start, end] for start, end in zip(point["regular"], point["points"], strict=True)]
+        assert [segment.tolist() for segment in lines.get_segments()] == ends
+        assert np.argmax(dots.get_sizes()) == np.argmax(point["mask"])
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         assert all(left <= x <= right and top <= y <= bottom for x, y in point["points"])
 
 
-def test_bars_and_dots_are_the_record(official: Maps) -> None:
-    found = drawn(official)
+def test_bars_and_dots_are_the_record(official: Maps, found: dict[str, Figure]) -> None:
     gates = [r["channel"]["sorted"] for r in official.record["attention"]]
     stairs = [patch.get_data().values for ax in found["channels"].axes for patch in ax.patches]
     assert all(np.allclose(a, b) for a, b in zip(stairs, gates, strict=True))
@@ -132,9 +146,9 @@ def test_pictures_of_any_shape(variant: str, shape: tuple[int, int], score: floa
         assert render(figure, "png", THEMES["light"]).startswith(b"\x89PNG"), name
 
 
-def test_the_page_says_what_is_found(official: Maps) -> None:
+def test_the_page_says_what_is_found(official: Maps, found: dict[str, Figure]) -> None:
     record: dict[str, Any] = official.record
-    words = texts(drawn(official)["page"])
+    words = texts(found["page"])
     assert f"{len(record['faces'])} faces scoring above 0.3" in words
     zero = next(e for e in record["effects"] if e["id"] == "offsets-zero")
     assert f"all offsets 0: {zero['found']} of {len(record['faces'])} found" in words
