@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,14 @@ def truth(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("packed", [False, True])
 def test_both_ways_give_the_same_ap(
-    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packed: bool, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = tmp_path / "found"
     benchmark.write_random(found, read_ground_truth(truth), 200)
+    if packed:
+        found = Path(shutil.make_archive(str(found), "tar", found))
     benchmark.main(["--predictions", str(found), "--ground-truth", str(truth), "--runs", "1"])
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (record["images"], record["boxes"]) == (4, 200)
