@@ -129,7 +129,7 @@ def fields(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Fi
         if not branches:
             return without(NO_OFFSETS, theme)
         columns = max(len(branches), 3)
-        size = (WIDTH, height_of(picture, columns + 0.5, 3, 1.75))
+        size = (WIDTH, height_of(picture, columns + 0.25, 3, 1.8))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(3, columns, squeeze=False)
         norm = field_norm(arrays, branches)

@@ -42,7 +42,9 @@ def composite(record: Record, arrays: Arrays, picture: Picture, theme: Theme) ->
     stages = [stage for stage in STAGES if f"{stage}.p3.spatial_gate" in arrays]
     branches = list(dict.fromkeys(r["branch"] for r in record["context"]))
     photo = height_of(picture, 3.45, 1, 0.42)
-    heights = [photo + 0.1, *[photo] * len(stages)]
+    # The words beside the first picture may need more room than it.
+    words = 0.19 * (1 + _words(record).count("\n")) + 0.85
+    heights = [max(photo + 0.1, words), *[photo] * len(stages)]
     if branches:
         heights += [WIDTH / 3.45 + 0.35, photo]
     with matplotlib.rc_context(style(theme)):

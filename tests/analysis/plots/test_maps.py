@@ -152,3 +152,13 @@ def test_the_page_says_what_is_found(official: Maps, found: dict[str, Figure]) -
     assert f"{len(record['faces'])} faces scoring above 0.3" in words
     zero = next(e for e in record["effects"] if e["id"] == "offsets-zero")
     assert f"all offsets 0: {zero['found']} of {len(record['faces'])} found" in words
+
+
+@pytest.mark.slow
+def test_words_and_legend_of_the_page_do_not_overlap() -> None:
+    """A wide picture leaves them the least room."""
+    page = drawn(measured("official", (32, 160)))["page"]
+    render(page, "png", THEMES["light"])  # lays it out
+    (ax,) = [ax for ax in page.axes if ax.get_legend() is not None]
+    (words,) = ax.texts
+    assert not words.get_window_extent().overlaps(ax.get_legend().get_window_extent())
