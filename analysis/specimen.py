@@ -25,7 +25,7 @@ DESCRIPTION = (
 )
 """What a record says of the weights."""
 
-_CALIBRATION_SIZE = 128  # 4×4 positions at the coarsest level, enough for a variance
+_CALIBRATION_SIZE = 320  # 10×10 positions at the coarsest level, enough for a variance
 
 
 def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
@@ -46,13 +46,15 @@ def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 1.0
-        hooks = [conv.register_forward_hook(_scale_to_one) for conv in steering]
-        model.train()(make_pictures(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE))
-        for hook in hooks:
-            hook.remove()
+        pictures = make_pictures(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
+        model.train()(pictures)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-    return model.eval()
+        hooks = [conv.register_forward_hook(_scale_to_one) for conv in steering]
+        model.eval()(pictures)
+        for hook in hooks:
+            hook.remove()
+    return model
 
 
 def make_pictures(batch: int, height: int, width: int) -> Tensor:

@@ -99,16 +99,24 @@ class _Meter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if self._block and not _is_view(func):
+        if self._block and not _is_view(func, (args, kwargs), output):
             self.bytes[self._block] += _size((args, kwargs)) + _size(output)
             self.operators[self._block] += 1
         return output
 
 
-def _is_view(func: Any) -> bool:
-    """Whether an operator's results are its input's memory, seen otherwise."""
-    results = [result.alias_info for result in func._schema.returns]
-    return bool(results) and all(alias and not alias.is_write for alias in results)
+def _is_view(func: Any, inputs: Any, output: Any) -> bool:
+    """Whether an operator's results are its inputs' memory, seen otherwise.
+
+    Told by the memory: not every operator that makes a view says so (`_unsafe_view`).
+    """
+    if func._schema.is_mutable:
+        return False
+    return _storages(output) <= _storages(inputs)
+
+
+def _storages(tree: Any) -> set[int]:
+    return {x.untyped_storage()._cdata for x in tree_leaves(tree) if isinstance(x, Tensor)}
 
 
 def _size(tree: Any) -> int:
