@@ -8,7 +8,7 @@ backbone and the first attention. Two things blur it:
 
 - The anchors of the cell are centred on ((j + ½)·s, (i + ½)·s), which is (s − 1) / 2 pixels further
   to the right and down: 3.5, 7.5 and 15.5 pixels. A trained network leans that way within its
-  receptive field, by less than half a cell (`analysis.maps.alignment` measures it).
+  receptive field; `analysis.maps.alignment` measures how far.
 - The pyramid's nearest-neighbour upsampling and its max-pooling move what they pass on, by up to
   a cell of the coarser level.
 
