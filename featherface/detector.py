@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import nms
 
 from featherface import checkpoints
 from featherface.anchors import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
@@ -32,6 +31,7 @@ from featherface.runtimes import (
     make_network,
     open_onnx,
 )
+from featherface.suppression import nms
 
 MAX_NETWORK_PIXELS = 2**25
 """The largest input the network is given, in pixels (8192 × 4096, say).
