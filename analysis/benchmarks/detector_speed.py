@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.cbook
 import numpy as np
 import torch
 from PIL import Image
@@ -26,6 +25,7 @@ from analysis.latency import Setting
 from analysis.roofline import measure_ceilings
 from analysis.specimen import make_specimen
 from analysis.timing import CpuClock, Rule, collect, summarise
+from featherface.agreement import default_picture
 from featherface.checkpoints import load
 from featherface.config import config_of
 from featherface.deform_kernel import DeformKernel, deform_kernel
@@ -166,9 +166,7 @@ def _pictures(picture: Path | None, rule: Rule) -> dict[str, Any]:
 def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
     """A PNG with `CROWD` faces: matplotlib's portrait, smaller and larger, mirrored every second
     time."""
-    source = str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    with Image.open(source) as opened:
-        portrait = opened.convert("RGB").crop((110, 20, 410, 320))
+    portrait = Image.fromarray(default_picture()).crop((110, 20, 410, 320))
     canvas = Image.new("RGB", (columns * tile, CROWD // columns * tile), (90, 100, 110))
     for i in range(CROWD):
         side = tile - 8 * (i % 7)

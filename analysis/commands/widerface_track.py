@@ -32,7 +32,7 @@ def track(
         typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="original, authors, 1600 or multi-scale; see widerface predict.")
+        str, typer.Option(help="original, exact, 1600 or multi-scale; see widerface predict.")
     ] = "original",
     runtime: Annotated[str, typer.Option(help="auto, torch, compile or onnx.")] = "auto",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,

@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What it costs: parameters, MACs, milliseconds
+#
+# "Lightweight" is a claim about cost, and cost has several meanings that do not follow from each
+# other. This notebook measures them side by side on the machine you are sitting at: what the
+# network stores, how often it multiplies, how long it takes, and what it is waiting for.
+
+# %%
+import pandas as pd
+from IPython.display import SVG, Markdown
+
+from analysis.counters import out_of_the_box
+from analysis.flops import count_macs
+from analysis.latency import Setting, measure_latency
+from analysis.operators import measure_operators
+from analysis.plots import latency as plots
+from analysis.plots.style import render
+from analysis.roofline import measure_roofline
+from analysis.timing import Rule
+from featherface import CONFIGS, FeatherFace
+
+QUICK = Rule(seconds=2.5, within=0.05)  # how long each measurement may take, how sure it should be
+
+# %% [markdown]
+# ## Multiply and accumulate
+#
+# A MAC is one multiplication and one addition. Some papers count these as one "FLOP", some as two;
+# here they are MACs, always. Counted are convolutions, linear layers and the kernels of deformable
+# convolutions.
+
+# %%
+counts = {variant: count_macs(FeatherFace(variant), 640, 640) for variant in CONFIGS}
+pd.DataFrame(
+    {variant: {"MACs at 640×640": count.total} for variant, count in counts.items()}
+).T.sort_values("MACs at 640×640").style.format(thousands=",")
+
+# %% [markdown]
+# `official` is the most expensive of them, the baseline `retinaface` included. Published tables
+# have it the other way round, and the next cell shows how that happens.
+#
+# ## How counters go wrong
+#
+# Four popular counters, used as their documentation says, on the same network. None of them
+# complains. The difference is what each of them did not see.
+
+# %%
+counters = [record.as_dict() for record in out_of_the_box("official", 640, 640)]
+pd.DataFrame(counters)[["counter", "quantity", "value", "macs_difference", "params"]].style.format(
+    {"value": "{:,.0f}", "params": "{:,.0f}"}, na_rep="–"
+).hide()
+
+# %% [markdown]
+# A deformable convolution is a custom operator. A counter that knows operators by name does not
+# know this one, and counts it as nothing: no warning, and the network is suddenly *cheaper* than
+# one without deformable convolutions.
+#
+# ## Milliseconds
+#
+# Each block is timed inside the real forward pass, again and again until the median has settled or
+# the time is spent. The whole is timed separately, without looking into the blocks, so that the
+# price of looking is known.
+
+# %%
+times = {
+    variant: measure_latency(Setting(variant=variant), QUICK)
+    for variant in ("official", "v1", "retinaface")
+}
+pd.DataFrame(
+    [
+        {
+            "variant": variant,
+            "ms p50": record["whole"]["ms_p50"],
+            "± %": 100 * (record["whole"]["p50_within"] or float("nan")),
+            "runs": record["whole"]["n"],
+            "GMACs": counts[variant].total / 1e9,
+        }
+        for variant, record in times.items()
+    ]
+).set_index("variant").style.format(precision=2)
+
+# %%
+SVG(render(plots.by_block(list(times.values())), "svg"))
+
+# %%
+machine = times["official"]["environment"]
+Markdown(
+    f"Measured on **{machine['device_name']}**, {machine['threads']} threads, "
+    f"PyTorch {machine['torch']}. On another machine the bars are others; the counts are not."
+)
+
+# %% [markdown]
+# ## Where the time goes inside a block
+#
+# The profiler says which operators the blocks spend their time in.
+
+# %%
+operators = measure_operators(Setting(variant="official"), QUICK)
+SVG(render(plots.operators(operators), "svg"))
+
+# %% [markdown]
+# ## What it waits for
+#
+# A processor can multiply only as fast as numbers reach it. The roofline puts every block by how
+# many MACs it does for each byte it moves, and by how many it achieves in a second. The roof is
+# measured here too: the best matrix product, and the best copy.
+
+# %%
+roofline = measure_roofline(Setting(variant="official"), QUICK, latency=times["official"])
+SVG(render(plots.roofline(roofline), "svg"))
+
+# %% [markdown]
+# **Your machine, on record**: `featherface latency --variant official` prints the same tables.
+# `featherface bench` times the detector against the authors' code, taking turns, and reports
+# ratios.
