@@ -61,6 +61,8 @@ def _command(command: Any, path: str) -> str:
 
 def _argument(argument: Any) -> str:
     name = argument.metavar or argument.name.upper()
+    if name.startswith("["):  # says by itself that it may be left out
+        return name
     if argument.nargs == -1 and not name.endswith("..."):
         name += "..."
     return name if argument.required else f"[{name}]"

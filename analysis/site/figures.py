@@ -13,7 +13,7 @@ GROUND = "#171d24"
 
 # A colour stands after a colon, a quotation mark or a space; what follows `href=` or `url(` is a
 # name within the file.
-_COLOUR = re.compile(r"(?<!href=)(?<=[:\s\"';])#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})(?=[\s\"';])")
+_COLOUR = re.compile(r"(?<!href=[\"'])(?<=[:\s\"';])#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})(?=[\s\"';])")
 
 
 def darken(svg: str) -> str:

@@ -128,12 +128,23 @@ def _page_files(folder: Path, name: str) -> dict[str, bytes]:
     return files
 
 
+_PICTURES = ("analysis.maps", "analysis.plots", "analysis.diagram", "analysis.annotate")
+_ELSEWHERE = ("analysis.cli", "analysis.commands", "analysis.site", "analysis.benchmarks")
+
+
 def _python(root: Path) -> dict[str, str]:
-    """The reference of the two packages, which link to each other."""
-    skip = ("analysis.cli", "analysis.commands", "analysis.site", "analysis.benchmarks")
+    """The reference of the packages, on pages that link to each other."""
+    analysis = python_page.read_package(root / "analysis", _ELSEWHERE)
+
+    def below(*names: str) -> list[python_page.Module]:
+        return [m for m in analysis if f"{m.name}.".startswith(tuple(f"{n}." for n in names))]
+
+    apart = [*below("analysis.widerface"), *below(*_PICTURES)]
     pages = {
         "python-featherface": python_page.read_package(root / "featherface"),
-        "python-analysis": python_page.read_package(root / "analysis", skip),
+        "python-analysis": [module for module in analysis if module not in apart],
+        "python-widerface": below("analysis.widerface"),
+        "python-pictures": below(*_PICTURES),
     }
     return {
         f"{page}.md": python_page.reference(modules, python_page.addresses(pages, page))

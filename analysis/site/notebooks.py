@@ -71,6 +71,9 @@ _TEMPLATE = """\
 """
 
 
+_NUMBER_CELL = re.compile(r"<td(?=[^>]*>\s*[+−-]?[\d,.]+(?:e[+-]?\d+)?\s?%?\s*</td>)([^>]*>)")
+
+
 @dataclass(frozen=True)
 class Page:
     """A notebook as a page."""
@@ -244,6 +247,7 @@ def _filters(name: str) -> dict[str, Callable[..., str]]:
     def framed(html: str) -> str:
         body = "\n".join(line for line in html.splitlines() if line.strip())
         body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+        body = _NUMBER_CELL.sub(r"<td data-n\1", body)
         region = 'role="region" tabindex="0" aria-label="Output"'
         return f'<div class="ff-table nb-html" {region}>{body}</div>'
 

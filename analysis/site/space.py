@@ -22,17 +22,24 @@ _TITLES = {
 
 def totals(records: Records) -> str:
     """A section for each total that somebody published."""
-    return "\n\n".join(_section(params, record) for params, record in records.totals.items())
+    counted = {
+        found["reconciliation"]["thop_params"]: name for name, found in records.counters.items()
+    }
+    return "\n\n".join(
+        _section(params, record, counted.get(params)) for params, record in records.totals.items()
+    )
 
 
-def _section(params: int, record: Any) -> str:
+def _section(params: int, record: Any, counted: str | None) -> str:
     facts = record["facts"]
     words = (
         f"**{record['found']}** of {record['looked_at']:,} architectures "
         f"{'has' if record['found'] == 1 else 'have'} that many."
     )
+    if counted:
+        words += f" It is what the counter thop says of `{counted}`."
     if not record["matches"]:
-        return f"### {params:,} parameters\n\n{words} It is nobody’s total but a counter’s.\n"
+        return f"### {params:,} parameters\n\n{words}\n"
     rows = []
     for match in record["matches"]:
         config = match["config"]

@@ -68,7 +68,7 @@ def _choices(name: str, title: str, options: dict[str, tuple[str, int]]) -> str:
 def claims(records: Records) -> str:
     """Every claim, in the order of its source."""
     return (
-        '<ol class="ff-claims" id="claims">'
+        '<ol class="ff-claims" id="claims" data-search-exclude>'
         + "\n".join(_claim(record, records, at) for at, record in enumerate(records.verdicts))
         + "</ol>\n"
     )

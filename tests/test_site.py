@@ -1,0 +1,417 @@
+"""The site in a browser: built strictly, served here, with every other host out of reach."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+
+pytestmark = [pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHT = 1_000_000
+"""Bytes that a page may take: its HTML and everything that it loads."""
+
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => top.slice(0, 3)
+    .map((part, i) => part * top[3] + below[i] * (1 - top[3])).concat(1);
+  const luminance = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      layers.push(rgba(getComputedStyle(at).backgroundColor));
+    }
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  };
+  const poor = new Map();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim();
+    const element = walker.currentNode.parentElement;
+    if (!text || element.closest("script, style, svg, noscript, option")) continue;
+    if (!element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})) continue;
+    const style = getComputedStyle(element);
+    let opacity = 1;
+    for (let at = element; at; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
+    if (opacity < 1) continue;  // on its way in or out
+    const below = ground(element);
+    const [light, dark] = [luminance(over(rgba(style.color), below)), luminance(below)]
+      .sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5) - 0.005) {
+      const kind = `${element.tagName.toLowerCase()}.${element.className}`;
+      poor.set(kind, `${kind} ${ratio.toFixed(2)} ${style.color} on ${below.map(Math.round)}: `
+        + text.slice(0, 40));
+    }
+  }
+  return [...poor.values()];
+}"""
+
+
+def _build(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `mkdocs build --strict` makes it."""
+    pytest.importorskip("material", reason="the site is built with mkdocs-material")
+    pytest.importorskip("nbconvert", reason="notebooks become pages with nbconvert")
+    folder = tmp_path_factory.mktemp("site")
+    done = _build(folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served, without a slash at the end."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by Playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"no browser is here: {', '.join(names)}")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page as a reader sees it, and everything that went wrong on the way."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(**{"reduced_motion": "reduce"} | options)
+        self.page = self.context.new_page()
+        self.problems: list[str] = []
+        self.address = address
+        self.page.route("**/*", self._answer)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        self.page.on("requestfailed", lambda r: self.problems.append(f"failed: {r.url}"))
+        self.page.on("response", self._response)
+
+    def _answer(self, route: Any) -> None:
+        url = route.request.url
+        if url.startswith((f"{self.address}/", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.problems.append(f"another host: {url}")
+            route.abort()
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"console: {message.text}")
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.status}: {response.url}")
+
+    def go(self, path: str) -> Any:
+        """Open a page and wait until it is quiet."""
+        self.page.goto(f"{self.address}/{path}")
+        self.page.wait_for_load_state("networkidle")
+        return self.page
+
+    def load_pictures(self) -> None:
+        """Those that would wait until somebody scrolls to them, too."""
+        self.page.evaluate(
+            "document.querySelectorAll('img').forEach((i) => { i.loading = 'eager' })"
+        )
+        self.page.wait_for_function(
+            "[...document.images].every((i) => i.complete || !i.checkVisibility())"
+        )
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def make(**options: Any) -> Visit:
+        visits.append(Visit(browser, address, **options))
+        return visits[-1]
+
+    yield make
+    for one in visits:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def paths(site: Path) -> list[str]:
+    """The address of each page below the root."""
+    found = sorted(path.parent.relative_to(site).as_posix() for path in site.rglob("index.html"))
+    return ["" if path == "." else f"{path}/" for path in found]
+
+
+class _Page(HTMLParser):
+    """What a page links to, what can be linked to, and the outline."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.levels: list[int] = []
+        self.without_alternative: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if values.get("id"):
+            self.ids.append(str(values["id"]))
+        for name in ("href", "src", "xlink:href"):
+            if values.get(name):
+                self.links.append(str(values[name]))
+        if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
+            self.levels.append(int(tag[1]))
+        if tag == "img" and "md-logo" not in str(values) and not values.get("alt"):
+            self.without_alternative.append(str(values.get("src")))
+
+
+@pytest.fixture(scope="module")
+def parsed(site: Path, paths: list[str]) -> dict[str, _Page]:
+    return {p: _Page((site / p / "index.html").read_text(encoding="utf-8")) for p in paths}
+
+
+def test_a_second_build_runs_nothing(site: Path, tmp_path: Path) -> None:
+    done = _build(tmp_path / "again")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "0 files generated; notebooks: 0 ran" in done.stderr
+    names = sorted(p.relative_to(site) for p in site.rglob("*.html"))
+    assert names == sorted(p.relative_to(tmp_path / "again") for p in tmp_path.rglob("*.html"))
+    for name in names:
+        assert (site / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_links_lead_somewhere(site: Path, parsed: dict[str, _Page]) -> None:
+    broken = []
+    for path, page in parsed.items():
+        for link in set(page.links):
+            url = urlsplit(urljoin(f"http://here/{path}", link))
+            if url.netloc != "here" or url.scheme not in ("http", "https"):
+                continue
+            to = unquote(url.path).lstrip("/")
+            target = site / to
+            if target.is_dir():
+                target = target / "index.html"
+            there = parsed.get(to)
+            anchor = unquote(url.fragment)
+            if not target.is_file() or (anchor and there and anchor not in there.ids):
+                broken.append(f"{path}: {link}")
+    assert broken == []
+
+
+def test_outlines_names_and_alternatives(parsed: dict[str, _Page]) -> None:
+    for path, page in parsed.items():
+        assert page.levels.count(1) == 1, path
+        assert page.levels[0] == 1, path
+        steps = zip(page.levels, page.levels[1:], strict=False)
+        assert [step for step in steps if step[1] > step[0] + 1] == [], path
+        assert page.without_alternative == [], path
+        assert len(page.ids) == len(set(page.ids)), path
+
+
+def test_every_page_loads_whole_and_from_here_alone(
+    visit: Callable[..., Visit], paths: list[str]
+) -> None:
+    reader = visit(viewport={"width": 1280, "height": 900})
+    for path in ["", *paths, "404.html"]:
+        page = reader.go(path)
+        reader.load_pictures()
+        broken = page.evaluate(
+            "[...document.images].filter((i) => i.checkVisibility() && !i.naturalWidth)"
+            ".map((i) => i.src)"
+        )
+        assert broken == [], path
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('main :is(input, select, button, textarea)')]"
+            ".filter((e) => !(e.labels?.length || e.ariaLabel || e.title || e.textContent.trim()))"
+            ".map((e) => e.outerHTML)"
+        )
+        assert unnamed == [], path
+    assert reader.problems == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_screen(
+    visit: Callable[..., Visit], paths: list[str], width: int
+) -> None:
+    reader = visit(viewport={"width": width, "height": 844})
+    wide = [
+        path
+        for path in paths
+        if reader.go(path).evaluate("document.documentElement.scrollWidth") > width
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(visit: Callable[..., Visit], paths: list[str], scheme: str) -> None:
+    reader = visit(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    poor = {path: reader.go(path).evaluate(CONTRAST) for path in paths}
+    assert {path: found for path, found in poor.items() if found} == {}
+    expected = "slate" if scheme == "dark" else "default"
+    assert reader.page.get_attribute("body", "data-md-color-scheme") == expected
+
+
+def test_a_page_is_light(visit: Callable[..., Visit], site: Path, paths: list[str]) -> None:
+    """With all that it loads: theme, styles, scripts and pictures, before any cache."""
+    heavy = {}
+    for path in paths:
+        if path.startswith("notebooks/") and path != "notebooks/":
+            continue
+        reader = visit(viewport={"width": 1280, "height": 900})
+        loaded: set[str] = set()
+        reader.page.on("response", lambda r, seen=loaded: seen.add(urlsplit(r.url).path))
+        reader.go(path)
+        reader.load_pictures()
+        files = [site / unquote(name).lstrip("/") for name in loaded]
+        files = [file / "index.html" if file.is_dir() else file for file in files]
+        total = sum(file.stat().st_size for file in files if file.is_file())
+        if total >= WEIGHT:
+            heavy[path] = total
+        reader.close()
+    assert heavy == {}
+
+
+def _shown(page: Any) -> int:
+    return int(page.locator("#claims > li:not([hidden])").count())
+
+
+def test_claims_are_filtered_with_the_keyboard(visit: Callable[..., Visit]) -> None:
+    reader = visit(viewport={"width": 1280, "height": 900})
+    page = reader.go("verdicts/")
+    every = _shown(page)
+    refuted = page.locator('#claims > li[data-verdict="refuted"]').count()
+    assert 0 < refuted < every
+
+    page.focus("#claim-search")
+    page.keyboard.press("Tab")  # to the order
+    page.keyboard.press("Tab")  # to the first verdict, "confirmed"
+    assert page.evaluate("document.activeElement.value") == "confirmed"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert _shown(page) == refuted
+    assert page.url.endswith("?verdict=refuted")
+    assert f"{refuted} of {every} claims" in page.inner_text("#claim-count")
+
+    page.focus("#claim-search")
+    page.keyboard.type("22,080")
+    found = _shown(page)
+    assert 0 < found < refuted
+    rows = page.locator("#claims > li:not([hidden])").all_text_contents()
+    assert all("22,080" in row for row in rows)
+
+    # The address alone brings the view back.
+    page.goto(page.url)
+    assert _shown(page) == found
+    page.select_option("#claim-sort", "statement")
+    shown = page.locator("#claims > li:visible .ff-statement").all_inner_texts()
+    assert shown == sorted(shown, key=str.casefold)
+    page.click("text=Show all")
+    assert _shown(page) == every
+    assert urlsplit(page.url).query == ""
+    assert reader.problems == []
+
+
+def test_counts_say_what_a_choice_would_show(visit: Callable[..., Visit]) -> None:
+    page = visit().go("verdicts/?source=paper")
+    for verdict in ("confirmed", "explained", "refuted", "untested"):
+        rows = f'#claims > li[data-source="paper"][data-verdict="{verdict}"]'
+        said = page.inner_text(f'[data-count="verdict:{verdict}"]')
+        assert int(said) == page.locator(rows).count()
+
+
+def test_a_claim_has_an_address(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 1280, "height": 900}).go("verdicts/#card-total-as-drawn")
+    claim = page.locator("#card-total-as-drawn")
+    assert claim.get_attribute("open") is not None
+    assert "is-target" in str(claim.get_attribute("class"))
+    box = claim.bounding_box()
+    assert box is not None
+    assert 0 <= box["y"] < 900
+
+    # A filter that hides it gives way.
+    page.goto(f"{page.url.split('#')[0]}?verdict=confirmed#paper-params")
+    page.reload()
+    assert page.locator("#paper-params").is_visible()
+    page.evaluate("location.hash = '#card-total'")
+    page.wait_for_selector("#card-total.is-target[open]")
+    assert "is-target" not in str(page.locator("#paper-params").get_attribute("class"))
+
+
+def test_claims_are_a_list_without_scripts(visit: Callable[..., Visit]) -> None:
+    page = visit(java_script_enabled=False).go("verdicts/")
+    assert page.locator("#claim-filter").is_hidden()
+    rows = page.locator("#claims > li")
+    assert rows.count() > 200
+    first = rows.first
+    assert first.locator(".ff-facts").is_hidden()
+    first.locator("summary").click()
+    assert first.locator(".ff-facts").is_visible()
+
+
+def test_the_scheme_can_be_chosen(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 1280, "height": 900}, color_scheme="light").go("design-space/")
+    assert page.get_attribute("body", "data-md-color-scheme") == "default"
+    assert page.locator("img.ff-only-light:visible").count() > 0
+    assert page.locator("img.ff-only-dark:visible").count() == 0
+    page.click("label[title='Dark scheme']")
+    assert page.get_attribute("body", "data-md-color-scheme") == "slate"
+    assert page.locator("img.ff-only-light:visible").count() == 0
+    assert page.locator("img.ff-only-dark:visible").count() > 0
+
+
+def test_search_finds_without_another_host(visit: Callable[..., Visit]) -> None:
+    reader = visit(viewport={"width": 1280, "height": 900})
+    page = reader.go("")
+    page.fill("input[name='query']", "multiply-accumulate")
+    page.wait_for_selector(".md-search-result__item")
+    assert reader.problems == []
