@@ -253,7 +253,7 @@ def absent(figure: Figure, text: str, theme: Theme) -> None:
 def height_of(picture: Picture, columns: float, rows: int, extra: float) -> float:
     """Height in inches of a figure with photographs in so many columns and rows."""
     aspect = picture.shape[0] / picture.shape[1]
-    return rows * min(max(WIDTH / columns * aspect, 0.5), 4.0) + extra
+    return rows * min(max(WIDTH / columns * aspect, 0.8), 4.0) + extra
 
 
 def headline(figure: Any, text: str) -> None:
