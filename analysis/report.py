@@ -64,6 +64,8 @@ def _blocks(docs: Path) -> Written:
     yield "results/blocks.md", _page("Costs by block", map(_blocks_table, records))
     layers = {variant: measure_layers(variant, HEIGHT, WIDTH) for variant in CONFIGS}
     yield "results/layers.json", _line_by_line(layers)
+    (shown,) = (record for record in records if record["variant"] == "official")
+    yield "figures/architecture.svg", diagram.static_svg(shown, layers["official"])
     yield "figures/cost.svg", diagram.cost_bars(records)
 
 
