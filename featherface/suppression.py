@@ -78,9 +78,9 @@ def _overlapping(boxes: npt.NDArray[np.float32], threshold: float) -> tuple[Indi
             # Once: a pair of the same level is met from both sides.
             once = np.flatnonzero((level[second] != lower) | (first < second))
             first, second = first[once], second[once]
-            near = _iou(boxes[first], boxes[second]) > threshold
-            firsts.append(first[near])
-            seconds.append(second[near])
+            enough = _iou(boxes[first], boxes[second]) > threshold
+            firsts.append(first[enough])
+            seconds.append(second[enough])
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     return np.minimum(first, second), np.maximum(first, second)
 
