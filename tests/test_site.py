@@ -160,7 +160,8 @@ class Visit:
     def load_pictures(self) -> None:
         """Those that would wait until somebody scrolls to them, too."""
         self.page.evaluate(
-            "document.querySelectorAll('img').forEach((i) => { i.loading = 'eager' })"
+            "[...document.images].filter((i) => i.checkVisibility())"
+            ".forEach((i) => { i.loading = 'eager' })"
         )
         self.page.wait_for_function(
             "[...document.images].every((i) => i.complete || !i.checkVisibility())"
@@ -270,7 +271,7 @@ def test_every_page_loads_whole_and_from_here_alone(
         )
         assert broken == [], path
         unnamed = page.evaluate(
-            "[...document.querySelectorAll('main :is(input, select, button, textarea)')]"
+            "[...document.querySelectorAll('article :is(input, select, button, textarea)')]"
             ".filter((e) => !(e.labels?.length || e.ariaLabel || e.title || e.textContent.trim()))"
             ".map((e) => e.outerHTML)"
         )

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
 from analysis.diagram import architecture_html, block_sections, card_comparison
 from analysis.site.records import VARIANTS, Records
+
+_OUTERMOST = re.compile(r'<div (class="fa[" ])')
 
 
 def diagram(records: Records) -> str:
     """The networks as drawings that one switches between."""
     blocks = [records.blocks[name] for name in VARIANTS]
-    return architecture_html(blocks, records.layers, records.verdicts)
+    return _unsearched(architecture_html(blocks, records.layers, records.verdicts))
 
 
 def card(records: Records) -> str:
     """What the card says of each block, beside what is."""
-    return card_comparison([records.blocks[name] for name in VARIANTS], records.verdicts)
+    blocks = [records.blocks[name] for name in VARIANTS]
+    return _unsearched(card_comparison(blocks, records.verdicts))
 
 
 def sections(records: Records) -> str:
     """A section for each block: its layers, and what was claimed of it."""
     blocks = [records.blocks[name] for name in VARIANTS]
-    return block_sections(blocks, records.layers, records.verdicts)
+    return _unsearched(block_sections(blocks, records.layers, records.verdicts))
+
+
+def _unsearched(html: str) -> str:
+    """Leaves tables of layers and claims out of the index that every page loads."""
+    return _OUTERMOST.sub(r"<div data-search-exclude \1", html)

@@ -40,7 +40,7 @@ def controls(records: Records) -> str:
         '<form class="ff-filter" id="claim-filter" role="search" aria-label="Filter the claims" '
         "hidden>"
         '<div class="ff-search"><label for="claim-search">Search</label>'
-        '<input id="claim-search" name="q" type="search" autocomplete="off" spellcheck="false" '
+        '<input id="claim-search" name="find" type="search" autocomplete="off" spellcheck="false" '
         'placeholder="offset, 22,080, shuffle …"></div>'
         '<div class="ff-sort"><label for="claim-sort">Sort by</label>'
         '<select id="claim-sort" name="sort"><option value="">source and line</option>'

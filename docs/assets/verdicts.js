@@ -25,7 +25,7 @@
     statement: (a, b) => a.statement.localeCompare(b.statement) || a.at - b.at,
   };
   const groups = ["verdict", "source"];
-  const search = form.elements.q;
+  const search = form.elements.find;
   const sort = form.elements.sort;
   const boxes = (name) => [...form.querySelectorAll(`input[name="${name}"]`)];
   const chosen = (name) => new Set(boxes(name).filter((box) => box.checked).map((box) => box.value));
@@ -33,7 +33,7 @@
   // The filters are in the address, so that a view can be sent to someone.
   function read() {
     const query = new URLSearchParams(location.search);
-    search.value = query.get("q") ?? "";
+    search.value = query.get("find") ?? "";
     sort.value = query.get("sort") ?? "";
     if (sort.selectedIndex < 0) sort.value = "";
     for (const name of groups) {
@@ -44,7 +44,7 @@
 
   function write() {
     const query = new URLSearchParams();
-    if (search.value.trim()) query.set("q", search.value.trim());
+    if (search.value.trim()) query.set("find", search.value.trim());
     for (const name of groups) for (const value of chosen(name)) query.append(name, value);
     if (sort.value) query.set("sort", sort.value);
     const text = query.toString();
