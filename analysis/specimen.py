@@ -21,7 +21,7 @@ SEED = 0
 
 DESCRIPTION = (
     f"random, seed {SEED}; normalisations set to what they see; "
-    "offsets have a standard deviation of one cell"
+    "offsets deviate by about a cell, as trained ones do"
 )
 """What a record says of the weights."""
 
