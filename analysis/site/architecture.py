@@ -7,7 +7,7 @@ import re
 from analysis.diagram import architecture_html, block_sections, card_comparison
 from analysis.site.records import VARIANTS, Records
 
-_OUTERMOST = re.compile(r'<div (class="fa[" ])')
+_ELEMENT = re.compile(r'^<div class="fa[" ].*?</div>$', re.MULTILINE | re.DOTALL)
 
 
 def diagram(records: Records) -> str:
@@ -29,5 +29,9 @@ def sections(records: Records) -> str:
 
 
 def _unsearched(html: str) -> str:
-    """Leaves tables of layers and claims out of the index that every page loads."""
-    return _OUTERMOST.sub(r"<div data-search-exclude \1", html)
+    """Leaves drawings, layers and claims out of the index that every page loads.
+
+    The element is one that they do not contain: the search forgets what it skips at the first
+    end tag of that name.
+    """
+    return _ELEMENT.sub(lambda match: f"<section data-search-exclude>{match[0]}</section>", html)

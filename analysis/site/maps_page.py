@@ -5,27 +5,67 @@ from __future__ import annotations
 from html import escape
 
 from analysis.site.figures import themed
-from analysis.site.html import missing
-from analysis.site.records import Records
+from analysis.site.html import Column, missing, number, table
+from analysis.site.records import Record, Records
+
+OPEN = "maps-page"
+"""The figure that is shown at once; the others are a click away, as each takes its time to load."""
 
 
 def maps(records: Records) -> str:
-    """Every `docs/figures/maps-*.svg`, with what the record says of it."""
-    folder = records.docs / "figures"
-    names = [
-        path.stem.removesuffix("-light")
-        for path in sorted(folder.glob("maps-*.svg"))
-        if not path.stem.endswith("-dark")
-    ]
-    if not names:
+    """What taking a part away does, as a table for each network, and then the figures."""
+    recorded = records.maps
+    if recorded is None:
         return missing(
             "The maps are computed with published weights, which are not part of the project.",
             "featherface maps --weights official picture.jpg --out maps",
         )
-    return "\n".join(
-        themed(records.docs, name, _alt(name), escape(_alt(name))) for name in dict.fromkeys(names)
+    parts = ["## Seen { #seen }"]
+    parts += [_figure(records, figure) for figure in recorded["figures"]]
+    parts.append("## Taken away { #effects }")
+    parts.append(
+        "The same picture with one part neutralised at a time: what becomes of the face. IoU is "
+        "the overlap with the box that the untouched network draws."
     )
+    parts += [_effects(name, record) for name, record in recorded["maps"].items()]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _alt(name: str) -> str:
-    return name.removeprefix("maps-").replace("-", " ").capitalize()
+def _figure(records: Records, figure: Record) -> str:
+    name, title = str(figure["name"]), str(figure["title"])
+    if not (records.docs / "figures" / f"{name}.svg").exists():
+        return ""
+    picture = themed(records.docs, name, figure["alt"], escape(title)).strip()
+    if name == OPEN:
+        return picture
+    summary = f"<summary>{escape(title)}</summary>"
+    words = f'<p class="ff-note">{escape(figure["alt"])}</p>'
+    return f'<details class="ff-fold">{summary}{picture}{words}</details>'
+
+
+def _effects(name: str, record: Record) -> str:
+    faces = len(record["faces"])
+    rows = [
+        (
+            effect["title"],
+            effect["where"],
+            f"{effect['found']} of {faces}",
+            effect["new"],
+            number(effect["mean_score_before"], 4),
+            number(effect["mean_score"], 4),
+            number(effect["mean_iou"], 3),
+        )
+        for effect in record["effects"]
+    ]
+    columns = (
+        Column("Without it", prose=True),
+        Column("where", number=False),
+        Column("Faces kept"),
+        Column("new"),
+        Column("Score before"),
+        Column("after"),
+        Column("IoU"),
+    )
+    picture = record["picture"]["name"]
+    body = table(f"{name} on {picture}, one part neutralised at a time", columns, rows)
+    return f"### `{name}`\n\n{body}"

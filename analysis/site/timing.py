@@ -87,7 +87,7 @@ def roofline(records: Records) -> str:
     rows = _rows(records, "roofline")
     if not rows:
         words = "The ceilings of a machine, and how near each block comes to them."
-        return missing(words, "featherface roofline --variant official")
+        return missing(words, "featherface latency --variant official --roofline")
     parts = [_figures(records, "roofline")]
     for where, group in _groups(rows):
         newest = _newest(group, ("variant",))
@@ -129,7 +129,7 @@ def growth(records: Records) -> str:
     rows = _rows(records, "growth")
     if not rows:
         words = "Time and memory against the picture’s size and the batch."
-        return missing(words, "featherface growth --variant official")
+        return missing(words, "featherface latency --variant official --growth")
     parts = [_figures(records, "growth")]
     for where, group in _groups(rows):
         newest = _newest(group, ("variant",))
