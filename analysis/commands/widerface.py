@@ -8,6 +8,7 @@ from analysis.commands import (
     widerface_compare,
     widerface_evaluate,
     widerface_fetch,
+    widerface_gallery,
     widerface_predict,
     widerface_track,
 )
@@ -22,3 +23,4 @@ app.command(epilog=f"Example: {widerface_predict.EXAMPLE}")(widerface_predict.pr
 app.command(epilog=f"Example: {widerface_evaluate.EXAMPLE}")(widerface_evaluate.evaluate)
 app.command(epilog=f"Example: {widerface_track.EXAMPLE}")(widerface_track.track)
 app.command(epilog=f"Example: {widerface_compare.EXAMPLE}")(widerface_compare.compare)
+app.command(epilog=f"Example: {widerface_gallery.EXAMPLE}")(widerface_gallery.gallery)

@@ -1,0 +1,144 @@
+"""The worst a detector does at one score: the tallest faces it misses, its surest false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.widerface.ground_truth import SUBSETS, GroundTruth
+from analysis.widerface.matching import Matches
+from featherface.errors import InputError
+
+Boxes = NDArray[np.float64]
+
+
+def missed(matches: Matches, score: float, subset: str = "hard") -> NDArray[np.int64]:
+    """The faces of a subset that no detection of this score lies on, the tallest first.
+
+    Args:
+        score: as the predictions give it, not scaled.
+        subset: easy, medium or hard.
+
+    Returns:
+        (K,) positions among the faces of the ground truth; those of one height in its order.
+
+    Raises:
+        InputError: for a score that is no number.
+    """
+    _require_number(score)
+    truth = matches.ground_truth
+    faces = np.flatnonzero(truth.kept[SUBSETS.index(subset)] & ~matches.found(score))
+    return faces[np.argsort(-truth.boxes[faces, 3], kind="stable")]
+
+
+def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
+    """The detections of this score that lie on no annotated face at all, the surest first.
+
+    A second detection on a face is false as well, by the protocol, but lies on a face: it is not
+    among these. Nor is one on a picture without annotated faces, which the protocol leaves out.
+    Many of the surest lie on faces that nobody annotated.
+
+    Returns:
+        (K,) positions among the rows of the predictions; those of one score in their order.
+
+    Raises:
+        InputError: for a score that is no number.
+    """
+    _require_number(score)
+    predictions = matches.predictions
+    has_faces = np.diff(matches.ground_truth.offsets) > 0
+    # Rows on unknown pictures are -1 and so find the entry that is added.
+    counted = np.append(has_faces, False)[predictions.picture_of_row]
+    counted &= (matches.face < 0) & (predictions.rows[:, 4] >= score)
+    rows = np.flatnonzero(counted)
+    return rows[np.argsort(-predictions.rows[rows, 4], kind="stable")]
+
+
+def describe_missed(
+    matches: Matches, faces: NDArray[np.int64], score: float
+) -> Iterator[dict[str, Any]]:
+    """A record a face, in the order given, made as it is asked for.
+
+    Yields:
+        `rank` from 1; `event`; `picture`, its name without ending; `box` as annotated (x, y,
+        width, height in pixels) and `height`; `score`, the best of the detections on the face, all
+        below `score`, null where there are none; `iou` and `nearest`, overlap and box of the
+        detection of at least `score` that overlaps it most, 0 and null where none does.
+    """
+    truth, predictions = matches.ground_truth, matches.predictions
+    part_of = {int(p): m for m, p in enumerate(predictions.picture) if p >= 0}
+    for rank, face in enumerate(faces, 1):
+        picture = int(truth.picture_of_face[face])
+        part = part_of.get(picture)
+        rows = np.empty((0, 5))
+        if part is not None:
+            rows = predictions.rows[predictions.offsets[part] : predictions.offsets[part + 1]]
+        best = float(matches.best_score[face])
+        yield {
+            **_place(truth, rank, picture, truth.boxes[face]),
+            "score": best if np.isfinite(best) else None,
+            **_nearest(truth.boxes[face], rows[rows[:, 4] >= score, :4]),
+        }
+
+
+def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """A record a detection, in the order given, made as it is asked for.
+
+    Yields:
+        as `describe_missed`: `box` and `score` are the detection's; `iou` and `nearest` are those
+        of the annotated face, of whatever subset, that it overlaps most.
+    """
+    truth, predictions = matches.ground_truth, matches.predictions
+    for rank, row in enumerate(rows, 1):
+        picture = int(predictions.picture_of_row[row])
+        faces = truth.boxes[truth.offsets[picture] : truth.offsets[picture + 1]]
+        box = predictions.rows[row, :4]
+        yield {
+            **_place(truth, rank, picture, box),
+            "score": float(predictions.rows[row, 4]),
+            **_nearest(box, faces),
+        }
+
+
+def _require_number(score: float) -> None:
+    if not np.isfinite(score):
+        raise InputError(f"score (={score}) must be a number")
+
+
+def _place(truth: GroundTruth, rank: int, picture: int, box: Boxes) -> dict[str, Any]:
+    event, name = truth.key(picture)
+    return {
+        "rank": rank,
+        "event": event,
+        "picture": name,
+        "box": box.tolist(),
+        "height": float(box[3]),
+    }
+
+
+def _nearest(box: Boxes, others: Boxes) -> dict[str, Any]:
+    """Overlap with, and box of, whichever of (N, 4) `others` overlaps (4,) `box` most."""
+    overlaps = _overlaps(box, others)
+    best = int(overlaps.argmax()) if len(overlaps) else None
+    if best is None or overlaps[best] <= 0:
+        return {"iou": 0.0, "nearest": None}
+    return {"iou": float(overlaps[best]), "nearest": others[best].tolist()}
+
+
+def _overlaps(box: Boxes, others: Boxes) -> Boxes:
+    """(N,): IoU of (4,) `box` with (N, 4) `others`, the last pixel counted, as in `matching`."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a box of absurd size overlaps nothing
+        ends, other_ends = box[:2] + box[2:], others[:, :2] + others[:, 2:]
+        shared = np.minimum(ends, other_ends) - np.maximum(box[:2], others[:, :2]) + 1
+        both = np.maximum(shared, 0).prod(axis=1)
+        overlaps: Boxes = both / (_area(box[None]) + _area(others) - both)
+    return np.nan_to_num(overlaps)
+
+
+def _area(boxes: Boxes) -> Boxes:
+    sides = boxes[:, :2] + boxes[:, 2:] - boxes[:, :2] + 1
+    # A box turned inside out overlaps nothing; its area shall not cancel another's.
+    return np.where((sides > 0).all(axis=1), sides.prod(axis=1), 1.0)
