@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os.path
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +21,10 @@ EXAMPLE = (
     "--images WIDER_val/images --out gallery"
 )
 NOTE = "For local use: these pictures show people. Do not publish them."
+_LEGENDS = {
+    "misses": "Yellow: the face as annotated. Blue: the detection that overlaps it most.",
+    "false_alarms": "Yellow: the detection. Blue: the annotated face that overlaps it most.",
+}
 _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -63,7 +69,8 @@ def gallery(
 
     if not images.is_dir():
         raise InputError(f"{images}: no such folder; it should hold EVENT/PICTURE.jpg")
-    matches = evaluate_files(predictions, ground_truth, subset).matches
+    evaluation = evaluate_files(predictions, ground_truth, subset)
+    matches = evaluation.matches
     faces, alarms = worst.missed(matches, score), worst.false_alarms(matches, score)
     skipped: dict[str, str] = {}
     with progress("cropping") as track:
@@ -100,21 +107,24 @@ def gallery(
     for (part, (what, total)), tiles in zip(parts.items(), shown, strict=True):
         path = out / f"{part.replace('_', '-')}.png"
         title = f"{part.replace('_', ' ').capitalize()}: {len(tiles)} {what}"
-        _write(path, tiles, f"{title}, {predictions.name}", missed=part == "misses")
+        _write(path, part, tiles, f"{title}, {predictions.name}")
         record[part] = {"total": total, "shown": [tile for tile, _ in tiles]}
         lines.append(f"{path}: {len(tiles)} {what}")
     record["skipped"] = {
         "count": len(skipped),
         "pictures": [{"picture": name, "reason": reason} for name, reason in skipped.items()],
     }
+    record["remarks"] = [remark.as_dict() for remark in evaluation.remarks]
     emit(record, out / "gallery.json")
     emit(record, json)
     if not is_stdout(json):
         print("\n".join([*lines, *_said(skipped), NOTE]))
+    for remark in evaluation.remarks:
+        print(f"featherface: {remark}", file=sys.stderr)
 
 
 def _tiles(
-    track: Callable[..., Iterable[dict[str, Any]]],
+    track: Callable[..., Iterable[Any]],
     records: Iterator[dict[str, Any]],
     images: Path,
     number: int,
@@ -142,7 +152,7 @@ def _tiles(
 
     found: list[tuple[dict[str, Any], Image.Image]] = []
     for pair in track(usable(), total=number):
-        found.append(pair)  # type: ignore[arg-type]
+        found.append(pair)
         if len(found) == number:
             break
     return found
@@ -157,22 +167,23 @@ def picture_path(images: Path, event: str, picture: str) -> Path | None:
     for name in (event, picture):
         # As either system reads it, so that a name refused here is refused everywhere.
         plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
-        if not plain or name in (".", "..") or not name.isprintable():
+        if not plain or name in ("", ".", "..") or not name.isprintable():
             raise InputError(f"ground truth: {event!r}, {picture!r}: no names of folder and file")
     candidates = (images / event / f"{picture}{ending}" for ending in _ENDINGS)
-    return next((path for path in candidates if path.is_file()), None)
+    # That of os.path is also False, and no error, for a name that no file can have.
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def _write(
-    path: Path, tiles: list[tuple[dict[str, Any], Image.Image]], title: str, *, missed: bool
+    path: Path, part: str, tiles: list[tuple[dict[str, Any], Image.Image]], title: str
 ) -> None:
     import io
 
     from analysis.files import write_bytes
     from analysis.plots.gallery import caption, grid
 
-    captions = [caption(record, missed=missed) for record, _ in tiles]
-    sheet = grid([tile for _, tile in tiles], captions, title, NOTE)
+    captions = [caption(record, missed=part == "misses") for record, _ in tiles]
+    sheet = grid([tile for _, tile in tiles], captions, title, f"{_LEGENDS[part]} {NOTE}")
     content = io.BytesIO()
     sheet.save(content, format="PNG")
     write_bytes(path, content.getvalue())

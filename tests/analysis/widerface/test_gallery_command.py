@@ -1,0 +1,187 @@
+"""`featherface widerface gallery`, on a benchmark made of one portrait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from analysis import cli
+from analysis.commands.widerface_gallery import NOTE, picture_path
+from featherface.errors import InputError
+
+KEPT = {"easy": [1], "medium": [1], "hard": [1, 2]}
+EVENTS = {
+    "0--Parade": {
+        "0_Parade_1": ([[50, 40, 100, 120], [200, 200, 30, 40]], KEPT),
+        "0_Parade_2": ([[10, 10, 300, 500], [400, 500, 300, 300]], KEPT),
+    },
+    "1--Handshaking": {"1_Handshaking_1": ([[60, 60, 80, 80], [5, 5, 0, 0]], KEPT)},
+}
+
+
+@pytest.fixture
+def setting(tmp_path: Path, write_ground_truth: Callable[[Path, Any], Path]) -> dict[str, Path]:
+    """Ground truth, predictions with two false alarms, and the pictures."""
+    from matplotlib import cbook
+
+    with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
+        portrait = image.convert("RGB")
+    for event, pictures in EVENTS.items():
+        (tmp_path / "images" / event).mkdir(parents=True)
+        (tmp_path / "found" / event).mkdir(parents=True)
+        for name in pictures:
+            portrait.save(tmp_path / "images" / event / f"{name}.jpg")
+    rows = {
+        "0--Parade/0_Parade_1": ["50 40 100 120 0.95", "300 300 50 50 0.7"],
+        "0--Parade/0_Parade_2": ["10 10 300 500 0.2", "480 -20 900 90 0.8"],
+        "1--Handshaking/1_Handshaking_1": ["60 60 80 80 0.9"],
+    }
+    for name, lines in rows.items():
+        content = "\n".join([name.partition("/")[2], str(len(lines)), *lines]) + "\n"
+        (tmp_path / "found" / f"{name}.txt").write_text(content)
+    return {
+        "predictions": tmp_path / "found",
+        "ground-truth": write_ground_truth(tmp_path / "truth", EVENTS),
+        "images": tmp_path / "images",
+        "out": tmp_path / "gallery",
+    }
+
+
+def run(setting: dict[str, Path], *more: object) -> int:
+    options = [str(part) for name, path in setting.items() for part in (f"--{name}", path)]
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["widerface", "gallery", *options, *map(str, more)])
+    return int(raised.value.code or 0)
+
+
+def read(setting: dict[str, Path]) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((setting["out"] / "gallery.json").read_text())
+    return record
+
+
+def test_sheets_record_and_note(
+    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(setting) == 0
+    out, err = capsys.readouterr()
+    assert NOTE in out.splitlines()
+    assert NOTE not in err
+    record = read(setting)
+    assert record["note"] == NOTE
+    shown = record["misses"]["shown"]
+    # One on the first picture, both of the second, and the one without area on the third.
+    assert [miss["height"] for miss in shown] == [500, 300, 40, 0]
+    assert [miss["score"] for miss in shown] == [0.2, None, None, None]
+    assert [alarm["score"] for alarm in record["false_alarms"]["shown"]] == [0.8, 0.7]
+    assert (record["misses"]["total"], record["false_alarms"]["total"]) == (4, 2)
+    assert record["skipped"] == {"count": 0, "pictures": []}
+    for name in ("misses", "false-alarms"):
+        with Image.open(setting["out"] / f"{name}.png") as sheet:
+            assert sheet.width > sheet.height
+
+
+def test_score_number_and_subset(setting: dict[str, Path], tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("0--Parade/0_Parade_2.jpg\n1--Handshaking/1_Handshaking_1.jpg\n")
+    assert run(setting, "--score", 0.1, "--number", 1, "--subset", listed) == 0
+    record = read(setting)
+    assert record["subset"]["pictures"] == 2
+    assert record["misses"]["total"] == 2  # at this score the tallest is found
+    assert [miss["height"] for miss in record["misses"]["shown"]] == [300]
+    assert len(record["false_alarms"]["shown"]) == 1
+
+
+def test_json_is_all_there_is_on_standard_output(
+    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(setting, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out) == read(setting)
+
+
+def test_pictures_that_cannot_be_used_make_room_for_the_next(
+    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (setting["images"] / "0--Parade" / "0_Parade_2.jpg").unlink()
+    (setting["images"] / "1--Handshaking" / "1_Handshaking_1.jpg").write_bytes(b"no picture")
+    assert run(setting, "--number", 1) == 0
+    record = read(setting)
+    assert [miss["rank"] for miss in record["misses"]["shown"]] == [3]
+    assert record["misses"]["total"] == 4
+    assert record["skipped"]["count"] == 1
+    assert run(setting) == 0
+    reasons = {each["picture"]: each["reason"] for each in read(setting)["skipped"]["pictures"]}
+    assert reasons["0--Parade/0_Parade_2"] == "not there"
+    assert "not a picture" in reasons["1--Handshaking/1_Handshaking_1"]
+    out = capsys.readouterr().out
+    assert "passed over, as their pictures cannot be used: 2" in out
+    assert "0--Parade/0_Parade_2: not there" in out
+
+
+def test_a_folder_without_the_pictures_is_refused(
+    setting: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run({**setting, "images": tmp_path / "empty"}) == 2
+    assert "none of the 3 pictures" in capsys.readouterr().err
+    assert run({**setting, "images": tmp_path / "nowhere"}) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert not setting["out"].exists()
+
+
+def test_nothing_to_show_is_no_error(setting: dict[str, Path], tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("1--Handshaking/1_Handshaking_1.jpg\n")
+    path = setting["predictions"] / "1--Handshaking" / "1_Handshaking_1.txt"
+    path.write_text("1_Handshaking_1\n2\n60 60 80 80 0.9\n5 5 0 0 0.8\n")
+    assert run(setting, "--subset", listed) == 0
+    record = read(setting)
+    assert record["misses"] == record["false_alarms"] == {"total": 0, "shown": []}
+
+
+NAMES_ELSEWHERE = ("..", ".", "../secret", "/etc/passwd", "a/b", "a\\b", "C:x", "..\\x", "a\0", "")
+
+
+@pytest.mark.parametrize("name", NAMES_ELSEWHERE)
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    images = tmp_path / "images"
+    (images / "a").mkdir(parents=True)
+    for event, picture in ((name, "secret"), ("a", name)):
+        with pytest.raises(InputError, match="ground truth"):
+            picture_path(images, event, picture)
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert picture_path(tmp_path, "a", "x" * 5000) is None
+    (tmp_path / "a" / "b.jpg").mkdir()
+    assert picture_path(tmp_path, "a", "b") is None
+    (tmp_path / "a" / "b.png").write_bytes(b"x")
+    assert picture_path(tmp_path, "a", "b") == tmp_path / "a" / "b.png"
+
+
+def test_names_in_the_ground_truth_are_checked_before_anything_is_read(
+    setting: dict[str, Path],
+    tmp_path: Path,
+    write_ground_truth: Callable[[Path, Any], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("RGB", (600, 600)).save(tmp_path / "secret.jpg")
+    events = {**EVENTS, "..": {"secret": ([[0, 0, 500, 550], [0, 0, 9, 9]], KEPT)}}
+    truth = write_ground_truth(tmp_path / "evil", events)
+    assert run({**setting, "ground-truth": truth}) == 2
+    assert "ground truth: '..', 'secret'" in capsys.readouterr().err
+    assert not setting["out"].exists()
+
+
+def test_help_says_that_it_is_for_local_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["widerface", "gallery", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "For local use: the pictures show people." in out
+    assert "Example: featherface widerface gallery" in out
