@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import stat
@@ -9,7 +11,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 from analysis.widerface.ground_truth import bare
 from analysis.widerface.prediction_text import PictureText
@@ -22,6 +26,9 @@ TOTAL_LIMIT = 1 << 31
 """An archive holds at most so many bytes when unpacked (2 GiB, fifty million boxes and more)."""
 COUNT_LIMIT = 1_000_000
 """An archive has at most so many members."""
+
+OF_OURS = ("protocol.json", "unreadable.json")
+"""What predicting leaves beside its results; see `results_folder`."""
 
 Wanted = Callable[[str, str], bool]
 """Whether to read the file of (event, picture)."""
@@ -70,8 +77,10 @@ def _files(folder: Path | str, seen: set[tuple[int, int]]) -> Iterator[str]:
             continue
         if entry.is_dir():
             yield from _files(entry.path, seen)
-        else:
+        elif entry.is_file() or entry.is_symlink():
             yield entry.path
+        else:  # to open a pipe is to wait for whoever writes to it
+            raise InputError(f"{entry.path}: neither a file nor a folder")
 
 
 def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
@@ -107,20 +116,58 @@ def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pictu
 
 def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
     total = count = 0
-    with tarfile.open(path, "r:*") as archive:
+    with _unpacked(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             total, count = _check_total(path, total + member.size, count + 1)
             name = _wanted_name(member.name, wanted, extra) if member.isfile() else None
             if name is not None:
                 _check_size(f"{path}:{member.name}", member.size)
-                file = archive.extractfile(member)
-                assert file is not None  # it is, for anything but a file or link
-                yield member.name, name, file.read()
+                content = archive.extractfile(member)
+                assert content is not None  # it is, for anything but a file or link
+                yield member.name, name, content.read()
         # tarfile takes a broken header, or none, for the end, which really is a block of zeros.
-        assert archive.fileobj is not None
-        archive.fileobj.seek(archive.offset)
-        if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"it breaks off after {count} members")
+
+
+class _Bounded:
+    """A tar's bytes, a limited number at once.
+
+    A header may say that a long name follows, of as many bytes as it likes, and tarfile then reads
+    them into memory: a few kilobytes of xz can be gigabytes of those.
+    """
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._file, self._path = file, path
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > FILE_LIMIT + tarfile.BLOCKSIZE:
+            raise InputError(f"{self._path}: a member's header has {size:,} bytes")
+        return self._file.read(size)
+
+
+_COMPRESSED: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ", lzma.open),
+    (b"\x5d\x00\x00", lzma.open),
+)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """A tar without its compression, whichever that is by its first bytes."""
+    with path.open("rb") as packed:
+        start = packed.read(6)
+        packed.seek(0)
+        file: Any = packed
+        for magic, opened in _COMPRESSED:
+            if start.startswith(magic):
+                file = opened(packed)
+        with file:
+            yield cast("IO[bytes]", _Bounded(file, path))
 
 
 def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
@@ -138,12 +185,12 @@ def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
 def _wanted_name(path: str, wanted: Wanted, extra: list[str]) -> tuple[str, str] | None:
     """Event and picture of a file's path; None where it is not wanted, and then noted as extra.
 
-    Hidden files and what macOS adds to archives are nobody's predictions, and so is the record
+    Hidden files and what macOS adds to archives are nobody's predictions, and so are the records
     that predicting leaves beside its results.
     """
     parts = path.replace("\\", "/").split("/")
     name, folders = parts[-1], parts[:-1]
-    if name.startswith(".") or name.endswith(".json") or "__MACOSX" in folders:
+    if name.startswith(".") or name in OF_OURS or "__MACOSX" in folders:
         return None
     event = next((each for each in reversed(folders) if each not in ("", ".")), "")
     if name.endswith(".txt"):

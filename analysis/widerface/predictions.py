@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.widerface import prediction_files as files
 from analysis.widerface import prediction_records as records
-from analysis.widerface.ground_truth import GroundTruth
+from analysis.widerface.ground_truth import GroundTruth, bare
 from analysis.widerface.prediction_text import PictureBoxes, parse
 from featherface.errors import InputError
 
@@ -36,6 +37,8 @@ class Predictions:
     """What is wrong with the first line of files: it names another picture, or none."""
     miscounted: tuple[str, ...] = ()
     """Files whose second line promises another number of boxes than follow."""
+    unreadable: tuple[str, ...] = ()
+    """Pictures that predicting could not read, as `unreadable.json` says: EVENT/PICTURE.jpg."""
 
     @cached_property
     def picture_of_row(self) -> NDArray[np.int32]:
@@ -92,7 +95,26 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
             f"{len(events)} events, as {ground_truth.events[0]}"
         )
     unknown = (*(each for each in extra if not known(each)), *found.extra)
-    return replace(found, extra=unknown)
+    return replace(found, extra=unknown, unreadable=_unreadable(path, ground_truth))
+
+
+def _unreadable(folder: Path, ground_truth: GroundTruth) -> tuple[str, ...]:
+    """What `predict` noted beside its results, without what a subset leaves out."""
+    path = folder / "unreadable.json"
+    if not folder.is_dir() or not path.is_file():
+        return ()
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))["unreadable"]
+        names = [str(each["picture"]) for each in noted]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not what `featherface widerface predict` writes") from error
+    return tuple(
+        name
+        for name in names
+        if (name.rpartition("/")[0], bare(name.rpartition("/")[2])) not in ground_truth.outside
+    )
 
 
 def _gather(

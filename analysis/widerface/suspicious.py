@@ -81,6 +81,7 @@ def _pictures(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
 def _files(predictions: Predictions) -> Iterator[Remark]:
     for kind, what, names in (
         ("extra", "files or records are of no picture in the ground truth", predictions.extra),
+        ("unreadable", "pictures could not be read by predict", predictions.unreadable),
         ("retitled", "files are not titled as they are named", predictions.retitled),
         ("miscounted", "files have another number of boxes than they say", predictions.miscounted),
     ):

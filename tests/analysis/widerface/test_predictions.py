@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -274,6 +275,38 @@ def test_a_subset_leaves_out_what_it_does_not_list(truth: GroundTruth, tmp_path:
         assert (read.rows.tolist(), read.extra) == ([ROWS[2]], ())
 
 
+def test_a_pipe_is_refused_and_not_waited_for(truth: GroundTruth, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", FILES)
+    os.mkfifo(folder / "1--Handshaking/pipe.txt")
+    with pytest.raises(InputError, match=r"pipe\.txt: neither a file nor a folder"):
+        read_predictions(folder, truth)
+
+
+def test_what_predict_could_not_read_is_known(truth: GroundTruth, tmp_path: Path) -> None:
+    noted = {"unreadable": [{"picture": "0--Parade/0_Parade_2.jpg", "reason": "cut off"}]}
+    files = {
+        **{name: text for name, text in FILES.items() if "0_Parade_2" not in name},
+        "protocol.json": "{}",
+        "unreadable.json": json.dumps(noted),
+        "0--Parade/notes.json": "{}",
+    }
+    folder = write(tmp_path / "a", files)
+    read = read_predictions(folder, truth)
+    assert read.unreadable == ("0--Parade/0_Parade_2.jpg",)
+    assert read.extra == (str(folder / "0--Parade/notes.json"),)
+    without = truth.only(["0--Parade/0_Parade_1.jpg"])
+    assert read_predictions(folder, without).unreadable == ()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"unreadable": [1]}', "[" * 100_000, b"\xff"])
+def test_a_damaged_list_of_unreadable_pictures(
+    truth: GroundTruth, tmp_path: Path, content: str | bytes
+) -> None:
+    folder = write(tmp_path / "a", {**FILES, "unreadable.json": content})
+    with pytest.raises(InputError, match=r"unreadable\.json: not what"):
+        read_predictions(folder, truth)
+
+
 @pytest.mark.parametrize("name", ["nothing", "a.exe", "empty"])
 def test_what_holds_no_predictions(truth: GroundTruth, tmp_path: Path, name: str) -> None:
     (tmp_path / "a.exe").write_bytes(b"MZ")
@@ -317,6 +350,11 @@ def test_archives_that_unpack_to_too_much(
     with pytest.raises(InputError, match="unpacks to more than"):
         read_predictions(bomb, truth)
     path = tar(tmp_path / "b.tar", list(FILES.items()))
+    header = tarfile.TarInfo("name")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 32
+    bomb.write_bytes(gzip.compress(header.tobuf()))
+    with pytest.raises(InputError, match="a member's header has"):
+        read_predictions(bomb, truth)
     monkeypatch.setattr(prediction_files, "FILE_LIMIT", 20)
     with pytest.raises(InputError, match=r"0_Parade_1\.txt: 47 bytes"):
         read_predictions(path, truth)

@@ -121,11 +121,13 @@ def test_files_that_are_odd(truth: GroundTruth) -> None:
         [*right(truth), [[1, 2, 3, 4, 0.2]]],
         picture=np.array([*range(PICTURES), -1], dtype=np.int32),
         extra=("e/x",),
+        unreadable=("e/1.jpg",),
         retitled=("a", "b"),
         miscounted=("a: says 3, has 2",),
     )
     assert {kind: remark.count for kind, remark in found.items()} == {
         "extra": 1,
+        "unreadable": 1,
         "retitled": 2,
         "miscounted": 1,
     }
