@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.widerface.ground_truth import read_subset
 from featherface.errors import InputError
 
 SUFFIXES = frozenset(
@@ -112,14 +113,12 @@ def _require_distinct(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def _chosen(entries: list[Entry], subset: Path, folder: Path) -> list[Entry]:
-    try:
-        text = subset.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{subset}: cannot be read: {reason}") from error
     # Looked up among the listed names: a line like ../../x names nothing.
     known = {entry.picture: entry for entry in entries}
-    wanted = dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())
+    # As evaluating has it: a name may lack its ending.
+    known = {entry.result.removesuffix(".txt"): entry for entry in entries} | known
+    lines = [line.strip().replace("\\", "/") for line in read_subset(subset)]
+    wanted = dict.fromkeys(lines)
     if not wanted:
         raise InputError(f"{subset}: names no pictures")
     missing = [name for name in wanted if name not in known]
@@ -128,4 +127,4 @@ def _chosen(entries: list[Entry], subset: Path, folder: Path) -> list[Entry]:
             f"{subset}: {len(missing)} of its {len(wanted)} pictures are not in {folder}, "
             f"the first {missing[0]!r}"
         )
-    return [known[name] for name in wanted]
+    return list(dict.fromkeys(known[name] for name in wanted))

@@ -40,6 +40,9 @@ def test_a_subset_is_looked_up_among_the_names(tmp_path: Path) -> None:
         listed.write_text(f"a/1.jpg\n{line}\n")
         with pytest.raises(InputError, match="1 of its 2 pictures are not in"):
             names(tmp_path / "images", listed)
+    # As for evaluating: a byte order mark, the other slash, no ending.
+    listed.write_bytes(b"\xef\xbb\xbfb\\1.jpg\na/2\r\na/2.jpg\n")
+    assert names(tmp_path / "images", listed) == ["a/2.jpg", "b/1.jpg"]
     listed.write_text("\n")
     with pytest.raises(InputError, match="names no pictures"):
         names(tmp_path / "images", listed)
