@@ -108,7 +108,7 @@ def _made(predictions: Path) -> dict[str, Any] | None:
         return None
     try:
         made = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not isinstance(made, dict) or not isinstance(made.get("protocol"), dict):
         raise InputError(f"{path}: not what `featherface widerface predict` writes")

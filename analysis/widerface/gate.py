@@ -96,7 +96,7 @@ def _from_record(path: Path, evaluated: dict[str, Any]) -> Expectation:
         images = record["images"], record["subset"]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
     if images != (evaluated["images"], evaluated["subset"]):
         raise InputError(f"{path}: an evaluation of other pictures")

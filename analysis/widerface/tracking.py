@@ -150,7 +150,7 @@ def made_by(predictions: str | Path) -> dict[str, Any] | None:
         for field in ("name", "sha256", "variant", "parameters"):
             made["weights"][field]
         made["runtime"], made["device"], made["versions"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not what made these predictions: {error!r}") from error
     return made
 
