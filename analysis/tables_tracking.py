@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 SUBSETS = ("easy", "medium", "hard")
@@ -21,9 +22,9 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         partial = "" if record["images_sha256"] is None else " (subset)"
         table.add_row(
-            record["detector"],
-            record["protocol"]["name"],
-            record["runtime"] or "",
+            escape(record["detector"]),
+            escape(record["protocol"]["name"]),
+            escape(record["runtime"] or ""),
             f"{record['images']:,}{partial}",
             *(_ap(record[name]) for name in (*SUBSETS, "mean")),
             "" if record["boxes"] is None else f"{record['boxes']:,}",
@@ -38,8 +39,8 @@ def comparison(record: Mapping[str, Any], limit: int) -> Iterator[Table | str]:
         limit: show so many faces and pictures of each list.
     """
     scores = record["scores"]
-    yield f"A: {record['a']}, read at score {scores['a']:g}"
-    yield f"B: {record['b']}, read at score {scores['b']:g}"
+    yield f"A: {escape(record['a'])}, read at score {scores['a']:g}"
+    yield f"B: {escape(record['b'])}, read at score {scores['b']:g}"
     yield _subsets(record["subsets"])
     heights = [
         {
@@ -51,8 +52,9 @@ def comparison(record: Mapping[str, Any], limit: int) -> Iterator[Table | str]:
         for one in record["heights"]
     ]
     yield _side_by_side("AP by height of the face in pixels (Hard)", "height", heights)
-    events = [{**one, "name": one["event"]} for one in record["events"]]
-    moved = sorted(events, key=lambda one: -abs(one["difference"] or 0))[:limit]
+    known = [one for one in record["events"] if one["difference"] is not None]
+    events = [{**one, "name": one["event"]} for one in known]
+    moved = sorted(events, key=lambda one: -abs(one["difference"]))[:limit]
     yield _side_by_side(f"The {len(moved)} events that moved most (AP on Hard)", "event", moved)
     yield _pictures(record["pictures"], limit)
     for key, who in (("gained", "B found, A did not"), ("lost", "A found, B did not")):
@@ -85,7 +87,7 @@ def _side_by_side(title: str, name: str, records: Sequence[Mapping[str, Any]]) -
         table.add_column(column, justify="right")
     for one in records:
         table.add_row(
-            one["name"],
+            escape(one["name"]),
             f"{one['faces']:,}",
             _ap(one["a"]),
             _ap(one["b"]),
@@ -100,7 +102,7 @@ def _pictures(records: Sequence[Mapping[str, Any]], limit: int) -> Table:
     for column in ("faces", "found by A", "found by B"):
         table.add_column(column, justify="right")
     for one in records[:limit]:
-        table.add_row(one["picture"], *(f"{one[key]:,}" for key in ("faces", "a", "b")))
+        table.add_row(escape(one["picture"]), *(f"{one[key]:,}" for key in ("faces", "a", "b")))
     return table
 
 
@@ -110,7 +112,7 @@ def _faces(records: Sequence[Mapping[str, Any]], title: str, limit: int) -> Tabl
         table.add_column(column)
     for one in records[:limit]:
         box = ", ".join(f"{value:g}" for value in one["box"])
-        table.add_row(one["picture"], box, ", ".join(one["subsets"]) or "none")
+        table.add_row(escape(one["picture"]), box, ", ".join(one["subsets"]) or "none")
     return table
 
 

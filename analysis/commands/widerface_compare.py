@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,9 @@ def compare(
             "--equal-false-alarms", help="Read B at the score that gives it A's false alarms."
         ),
     ] = False,
-    limit: Annotated[int, typer.Option(help="Show so many faces and pictures; JSON has all.")] = 10,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Show so many faces and pictures; JSON has all.")
+    ] = 10,
     json: Json = None,
 ) -> None:
     """What B finds that A does not, and the other way round.
@@ -43,14 +46,16 @@ def compare(
     from analysis.widerface import comparison
     from analysis.widerface.average_precision import evaluate_files
 
+    both = {"a": evaluate_files(a, ground_truth, subset)}
+    both["b"] = evaluate_files(b, ground_truth, subset)
     record = comparison.compare(
-        evaluate_files(a, ground_truth, subset),
-        evaluate_files(b, ground_truth, subset),
-        score=score,
-        equal_false_alarms=equal_false_alarms,
+        both["a"], both["b"], score=score, equal_false_alarms=equal_false_alarms
     )
     record = {"a": str(a), "b": str(b), **record}
     emit(record, json)
     if not is_stdout(json):
         for table in tables.comparison(record, limit):
             show(table)
+    for name, evaluation in both.items():
+        for remark in evaluation.remarks:
+            print(f"featherface: {name.upper()}: {remark}", file=sys.stderr)

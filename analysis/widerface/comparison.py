@@ -41,7 +41,8 @@ def compare(
         found by `both`, `only_a`, `only_b`, `neither`, and each one's `false_alarms`), `heights`
         and `events` (AP of each on Hard), `pictures` (where the number of found faces differs),
         `gained` and `lost` (faces that B alone, or A alone, found, all of the ground truth's:
-        picture, box as x, y, width, height in pixels, the subsets it is in).
+        picture, box as x, y, width, height in pixels, the subsets it is in), `remarks` (what is
+        odd about the predictions of each).
 
     Raises:
         InputError: where the two are of different pictures, or for a score that is no number.
@@ -67,6 +68,10 @@ def compare(
         "pictures": _pictures(a.matches, found_a, found_b),
         "gained": _faces(a.matches, found_b & ~found_a, limit),
         "lost": _faces(a.matches, found_a & ~found_b, limit),
+        "remarks": {
+            name: [remark.as_dict() for remark in each.remarks]
+            for name, each in (("a", a), ("b", b))
+        },
     }
 
 
