@@ -30,7 +30,10 @@ from analysis.widerface.shards import Group, share_out
 from featherface.checkpoints import identify
 from featherface.detector import Detector
 from featherface.errors import InputError
+from featherface.model import FeatherFace
 from featherface.pictures import PictureError, read_picture
+from featherface.published import sha256_of
+from featherface.runtimes import open_onnx
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""
@@ -70,7 +73,7 @@ def predict(
     Args:
         images: EVENT/PICTURE.jpg; see `picture_folder.list_pictures`.
         out: see `results_folder`. Takes results of one protocol and one set of weights only.
-        weights: see `featherface.load`.
+        weights: see `featherface.Detector`.
         protocol: how to look.
         runtime: of the network; see `featherface.Detector`.
         device: `None` for CUDA where there is one, this process's own; else the CPU.
@@ -90,7 +93,8 @@ def predict(
     """
     group = group or Group()
     folder = ResultsFolder(out)
-    where = device or ("cpu" if runtime == "onnx" else _own_device(group))
+    on_cpu = runtime == "onnx" or is_exported(weights)
+    where = device or ("cpu" if on_cpu else _own_device(group))
     # What compiles itself when it first sees a size is called from one thread.
     at_once = 1 if runtime == "compile" else _threads(threads, where)
     detectors: list[Detector] = []
@@ -225,19 +229,46 @@ def _pixels(path: Path) -> float:
 def _identity(
     weights: str | Path, detector: Detector, protocol: Protocol, device: str
 ) -> dict[str, Any]:
-    checkpoint = identify(weights)
     return {
         "protocol": protocol.record(),
-        "weights": {
-            "name": checkpoint.published or Path(weights).name,
-            "sha256": checkpoint.sha256,
-            "variant": checkpoint.variant,
-            "parameters": checkpoint.parameters,
-        },
+        "weights": _weights(weights),
         "runtime": detector.runtime,
         "device": torch.device(device).type,
         "versions": versions(),
     }
+
+
+def _weights(weights: str | Path) -> dict[str, Any]:
+    """Name, sha256 of the file, variant, parameters; of an exported network also what it is of."""
+    if is_exported(weights):
+        path = Path(weights)
+        network = open_onnx(path)
+        with torch.device("meta"):
+            parameters = sum(each.numel() for each in FeatherFace(network.config).parameters())
+        # The file says what it was exported from, which nothing proves: its own bytes identify it.
+        stated = {key: network.stated.get(f"weights{end}") or None for key, end in _STATED.items()}
+        return {
+            "name": path.name,
+            "sha256": sha256_of(path),
+            "variant": network.config.variant,
+            "parameters": parameters,
+            "exported_from": stated,
+        }
+    checkpoint = identify(weights)
+    return {
+        "name": checkpoint.published or Path(weights).name,
+        "sha256": checkpoint.sha256,
+        "variant": checkpoint.variant,
+        "parameters": checkpoint.parameters,
+    }
+
+
+_STATED = {"name": "", "sha256": "_sha256"}
+
+
+def is_exported(weights: str | Path) -> bool:
+    """Whether this is an ONNX file, as `featherface.Detector` sees it."""
+    return Path(weights).suffix.lower() == ".onnx"
 
 
 def versions() -> dict[str, str | None]:
@@ -252,7 +283,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _require_same_weights(weights: str | Path, identity: dict[str, Any]) -> None:
-    found, wanted = identify(weights).sha256, identity["weights"]["sha256"]
+    found, wanted = _weights(weights)["sha256"], identity["weights"]["sha256"]
     if found != wanted:
         raise InputError(
             f"{weights}: on {platform.node()}, sha256 {found[:12]}…; the first process has "
