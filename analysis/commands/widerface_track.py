@@ -43,12 +43,19 @@ def track(
         ),
     ] = None,
     record: Annotated[bool, typer.Option(help="Add what is new to the history.")] = True,
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep what curves, heights and events are drawn from below this folder of pages.",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Predict and evaluate several checkpoints, and draw their AP over the training.
 
     Interrupt it whenever you like: the same command goes on where it was. Writes training.svg,
-    precision-recall.svg, by-height.svg, by-event.svg and the rows as track.json below --out.
+    curves.svg, height.svg, events.svg and the rows as track.json below --out.
     """
     from analysis import tables_tracking as tables
     from analysis.commands.widerface_predict import bar
@@ -56,8 +63,9 @@ def track(
     from analysis.plots import widerface as plots
     from analysis.plots.style import render
     from analysis.widerface import tracking
-    from analysis.widerface.breakdown import by_event, by_height
-    from analysis.widerface.history import HISTORY
+    from analysis.widerface.breakdown import summary
+    from analysis.widerface.history import BREAKDOWN, HISTORY, read
+    from analysis.widerface.history import title as title_of
     from analysis.widerface.protocol import named
 
     chosen = named(protocol)
@@ -67,6 +75,8 @@ def track(
         print(
             "no docs/results here: nothing is added to a history (see --history)", file=sys.stderr
         )
+    if record:
+        read(path)  # a damaged one should show before the predicting
     tracked = []
     with bar(shown=True, processes=1) as progress:
         for one in tracking.track(
@@ -81,6 +91,8 @@ def track(
             progress=lambda name: progress,
         ):
             tracked.append(one)
+            for remark in one.evaluation.remarks:
+                print(f"featherface: {one.row.detector}: {remark}", file=sys.stderr)
             if record:
                 for row in tracking.add_new([one.row], path):
                     print(f"{path}: added {row.detector}", file=sys.stderr)
@@ -88,30 +100,21 @@ def track(
     emit(rows, out / "track.json")
     emit(rows, json)
     first = tracked[0].row
-    which = f"{'all' if first.images_sha256 is None else 'a subset of'} {first.images:,} pictures"
-    title = f"WIDER FACE val, {which}, protocol {first.protocol.name}"
-    names = {one.row.detector: one for one in tracked}
-    figures = {
-        "training": plots.training(rows, title),
-        "precision-recall": plots.precision_recall(
-            {
-                name: {
-                    **one.evaluation.curves_as_dict(),
-                    "ap": {key: getattr(one.row, key) for key in ("easy", "medium", "hard")},
-                }
-                for name, one in names.items()
-            },
-            title,
-        ),
-        "by-height": plots.by_height(
-            {name: by_height(one.evaluation.matches) for name, one in names.items()}, title
-        ),
-        "by-event": plots.by_event(
-            {name: by_event(one.evaluation.matches) for name, one in names.items()}, title
-        ),
+    detectors = {one.row.detector: summary(one.evaluation) for one in tracked}
+    record_of_all = {
+        "protocol": first.protocol.name,
+        "runtime": first.runtime,
+        "images": first.images,
+        "images_sha256": first.images_sha256,
+        "detectors": detectors,
     }
+    title = title_of(first.protocol.name, first.images)
+    figures = plots.figures(record_of_all, title)
+    figures["training"] = plots.training(rows, title)
     for name, figure in figures.items():
         write_bytes(out / f"{name}.svg", render(figure, "svg"))
+    if docs is not None:
+        emit(record_of_all, docs / "results" / BREAKDOWN)
     if not is_stdout(json):
         show(tables.rows(rows))
         for name in figures:

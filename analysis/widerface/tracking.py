@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ import torch
 
 from analysis.device import stamp
 from analysis.widerface import history
-from analysis.widerface.average_precision import Evaluation, evaluate_files
-from analysis.widerface.ground_truth import SUBSETS
-from analysis.widerface.predicting import predict
+from analysis.widerface.average_precision import Evaluation, evaluate
+from analysis.widerface.ground_truth import SUBSETS, read_ground_truth, read_subset
+from analysis.widerface.predicting import is_exported, predict
+from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from analysis.widerface.results_folder import PROTOCOL_FILE
+from featherface.checkpoints import load
 from featherface.errors import InputError
+from featherface.runtimes import open_onnx
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -63,8 +67,16 @@ def track(
         InputError: for anything that cannot be used, and where pictures could not be read: an AP
             without them would be another quantity.
     """
-    for checkpoint in checkpoints:
-        name = _name(checkpoint)
+    # What is wrong with any of it should show before hours of predicting, not after.
+    truth = read_ground_truth(ground_truth)
+    truth = truth if subset is None else truth.only(read_subset(subset))
+    named = names(checkpoints)
+    for checkpoint in named.values():
+        if is_exported(checkpoint):
+            open_onnx(Path(checkpoint))
+        else:
+            load(checkpoint)
+    for name, checkpoint in named.items():
         where = Path(out) / "-".join((name, _slug(protocol.name), runtime))
         record = predict(
             images,
@@ -82,7 +94,7 @@ def track(
                 f"{name}: {len(record['unreadable'])} pictures could not be read, the first "
                 f"{first['picture']}: {first['reason']}"
             )
-        evaluation = evaluate_files(where, ground_truth, subset)
+        evaluation = evaluate(read_predictions(where, truth), truth)
         yield Tracked(row_of(evaluation, record, name), evaluation, where)
 
 
@@ -169,6 +181,25 @@ def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> 
 
 def _but_date(row: history.Row) -> str:
     return row.model_dump_json(exclude={"date"})
+
+
+def names(checkpoints: Iterable[str | Path]) -> dict[str, str | Path]:
+    """What each checkpoint is called: its file's name, with its folder's where two share that.
+
+    Raises:
+        InputError: where that is not enough to tell two apart.
+    """
+    different = list(dict.fromkeys(checkpoints))
+    short = Counter(map(_name, different))
+    named: dict[str, str | Path] = {}
+    for checkpoint in different:
+        name = _name(checkpoint)
+        if short[name] > 1:
+            name = _slug(f"{Path(checkpoint).parent.name}-{name}")
+        if name in named:
+            raise InputError(f"{named[name]} and {checkpoint} would both be called {name}")
+        named[name] = checkpoint
+    return named
 
 
 def _name(checkpoint: str | Path) -> str:
