@@ -23,7 +23,9 @@ from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.files import to_json, write_bytes
 from analysis.plots import design_space as plots
+from analysis.plots import widerface
 from analysis.plots.style import render
+from analysis.widerface import history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 
@@ -163,6 +165,41 @@ def _design_space(docs: Path) -> Written:
     yield "figures/design-space.svg", render(plots.landscape(landscape()), "svg")
 
 
+def _widerface(docs: Path) -> Written:
+    """Figures of the AP on record; nothing is measured, which would take the pictures."""
+    path = docs / "results" / history.BREAKDOWN
+    if path.exists():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            title = history.title(record["protocol"], record["images"])
+            drawn = widerface.figures(record, title)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
+            ) from error
+        for name, figure in drawn.items():
+            partial = "-subset" if name == "curves" and record["images_sha256"] else ""
+            yield f"figures/widerface-{name}{partial}.svg", render(figure, "svg")
+    training = _training(history.read(docs / "results" / history.HISTORY.name))
+    if training:
+        first = training[0]
+        figure = widerface.training(
+            [row.model_dump(mode="json") for row in training],
+            history.title(first.protocol.name, first.images),
+        )
+        yield "figures/widerface-training.svg", render(figure, "svg")
+
+
+def _training(rows: Sequence[history.Row]) -> list[history.Row]:
+    """The longest series of checkpoints of one training, and its published end."""
+    series: dict[tuple[Any, ...], list[history.Row]] = {}
+    for row in history.latest(rows):
+        if row.source == "measured":
+            series.setdefault((row.variant, row.runtime, *row.comparable), []).append(row)
+    longest = max(series.values(), key=len, default=[])
+    return longest if any(row.epoch is not None for row in longest) else []
+
+
 def _environment(docs: Path) -> Written:
     yield (
         "results/environment.json",
@@ -182,6 +219,7 @@ STEPS: Sequence[Callable[[Path], Written]] = (
     _counters,
     _design_space,
     _verdicts,
+    _widerface,
     _environment,
 )
 

@@ -19,11 +19,27 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = {"easy": "o", "medium": "s", "hard": "D"}
 
 
+def figures(record: Record, title: str) -> dict[str, Figure]:
+    """Curves, AP by height and AP by event of several detectors, by name.
+
+    Args:
+        record: `detectors`, by name, each as `analysis.widerface.breakdown.summary` returns it.
+    """
+    detectors = record["detectors"]
+    curves = {name: {**one["curves"], "ap": one["ap"]} for name, one in detectors.items()}
+    return {
+        "curves": precision_recall(curves, title),
+        "height": by_height({name: one["heights"] for name, one in detectors.items()}, title),
+        "events": by_event({name: one["events"] for name, one in detectors.items()}, title),
+    }
+
+
 def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
     """Precision against recall, a panel a subset, a line a detector.
 
     Args:
-        curves: by detector, from `Evaluation.curves_as_dict`, and under "ap" the three AP.
+        curves: by detector, `recall` and `precision` of each subset, as in
+            `Evaluation.curves_as_dict` and `breakdown.summary`, and under "ap" the three AP.
         title: which pictures they are of.
     """
     with matplotlib.rc_context(STYLE):

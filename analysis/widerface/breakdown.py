@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.widerface.average_precision import curve, null
+from analysis.widerface.average_precision import Evaluation, curve, null
 from analysis.widerface.ground_truth import SUBSETS
 from analysis.widerface.matching import Matches
 
@@ -78,3 +78,33 @@ def by_event(matches: Matches) -> list[dict[str, Any]]:
             }
         )
     return records
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """What figures of one detector are drawn from, small enough to be kept in a repository.
+
+    Returns:
+        `ap` by subset; `curves`: by subset `recall` and `precision`, rounded to five places, where
+        they change; `heights` and `events`, as `by_height` and `by_event` return them, AP rounded.
+    """
+    return {
+        "ap": {name: null(part.average_precision) for name, part in evaluation.curves.items()},
+        "curves": {
+            name: _corners(part.recall, part.precision) for name, part in evaluation.curves.items()
+        },
+        "heights": [_rounded(record, ("ap",)) for record in by_height(evaluation.matches)],
+        "events": [_rounded(record, SUBSETS) for record in by_event(evaluation.matches)],
+    }
+
+
+def _corners(recall: np.ndarray, precision: np.ndarray) -> dict[str, list[float]]:
+    """A curve without the points that repeat the one before, or where precision is undefined."""
+    points = np.stack([recall, precision]).round(5)
+    points = points[:, np.isfinite(points).all(axis=0)]
+    moved = np.ones(points.shape[1], dtype=bool)
+    moved[1:] = (points[:, 1:] != points[:, :-1]).any(axis=0)
+    return {"recall": points[0, moved].tolist(), "precision": points[1, moved].tolist()}
+
+
+def _rounded(record: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return record | {key: None if record[key] is None else round(record[key], 5) for key in keys}

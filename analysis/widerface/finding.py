@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import box_iou, nms
+from torchvision.ops import box_iou
 
 from analysis.widerface.protocol import Protocol
 from featherface.anchors import MEAN_BGR, decode_boxes, make_anchors
@@ -20,6 +20,7 @@ from featherface.detector import MAX_NETWORK_PIXELS, Detector, preprocess
 from featherface.errors import InputError
 from featherface.pictures import PictureError, RGBArray
 from featherface.runtimes import RawDetections
+from featherface.suppression import nms
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -19,6 +19,9 @@ from featherface.errors import InputError
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
 """The project's own history."""
 
+BREAKDOWN = "widerface-breakdown.json"
+"""Beside the history: what curves and AP by height and by event are drawn from."""
+
 VALIDATION_PICTURES = 3226
 """Pictures in the validation set; AP on fewer is another quantity."""
 
@@ -106,6 +109,12 @@ class Row(BaseModel):
     def comparable(self) -> tuple[str, str | None]:
         """Rows with the same of this may stand in one table: protocol and pictures."""
         return self.protocol.name, self.images_sha256
+
+
+def title(protocol: str, images: int) -> str:
+    """What a figure of AP is headed with."""
+    partial = "" if images == VALIDATION_PICTURES else "a subset of "
+    return f"WIDER FACE val, {partial}{images:,} pictures, protocol {protocol}"
 
 
 def append(row: Row, path: str | Path = HISTORY) -> None:

@@ -85,3 +85,18 @@ def test_a_checkpoint_without_an_epoch_stands_at_the_end() -> None:
 
 def test_a_single_checkpoint_can_be_drawn() -> None:
     assert render(widerface.training([row("official", None, 0.7)], "title"), "png")
+
+
+def test_all_figures_of_a_breakdown_are_drawn() -> None:
+    one = {
+        "ap": dict.fromkeys(("easy", "medium", "hard"), 0.5),
+        "curves": {
+            name: {"recall": [0.1, 0.2], "precision": [1.0, 0.9]}
+            for name in ("easy", "medium", "hard")
+        },
+        "heights": HEIGHTS,
+        "events": EVENTS,
+    }
+    drawn = widerface.figures({"detectors": {"a": one, "b": one}}, "title")
+    assert list(drawn) == ["curves", "height", "events"]
+    assert {"a, AP 0.5000", "b, AP 0.5000"} <= texts(drawn["curves"])
