@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -103,7 +104,8 @@ class Detector:
         runtime: what computes the network. "torch": PyTorch. "compile": compiled PyTorch, which
             takes its time at first. "onnx": ONNX Runtime, on the CPU. "auto": on the CPU ONNX
             Runtime, where it is installed and computes what PyTorch does; PyTorch otherwise.
-        threads: of the CPU, for the network; `None` for what PyTorch is set to.
+        threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
+            `None` for what PyTorch is set to.
 
     Attributes:
         network: the `Network` that is called.
@@ -137,7 +139,7 @@ class Detector:
         self.size = _checked_size(size)
         self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
         wanted = checked_runtime(runtime)
-        threads = None if threads is None else _integer("threads", threads, 1)
+        threads = None if threads is None else _checked_threads(threads)
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or wanted == "onnx"):
             device = "cpu"
@@ -301,6 +303,15 @@ def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] |
             f"{MAX_NETWORK_PIXELS:,} the network takes at once"
         )
     return height, width
+
+
+def _checked_threads(threads: int) -> int:
+    # More than the processors is slow, but scripts move between machines; a hundred thousand
+    # threads end the process.
+    number, most = _integer("threads", threads, 1), max(64, os.cpu_count() or 1)
+    if number > most:
+        raise InputError(f"threads (={number}) must be at most {most}")
+    return number
 
 
 def _integer(name: str, value: object, least: int) -> int:

@@ -16,9 +16,11 @@ import torch
 
 from featherface import export, onnx_cache
 from featherface.agreement import DisagreementError
+from featherface.anchors import make_anchors
 from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.export import ExportError
+from featherface.heads import BOX, LANDMARKS
 from featherface.model import FeatherFace
 from featherface.onnx_session import RuntimeUnavailableError, open_session, run
 
@@ -131,14 +133,27 @@ class OnnxNetwork:
 def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
     """A network from a file that `featherface.export.export` has written.
 
+    It is run once, on the smallest picture: a file may state one architecture and hold another.
+
     Raises:
-        InputError: for a file that cannot be read, is of another kind, or of another format.
+        InputError: for a file that cannot be read, is of another kind or of another format, or
+            does not compute what it states.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return OnnxNetwork(content, str(path), threads)
+    network = OnnxNetwork(content, str(path), threads)
+    smallest = np.zeros((1, 3, MIN_SIZE, MIN_SIZE), np.float32)
+    found = [array.shape for array in run(network.session, smallest, network.name)]
+    anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors))
+    stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
+    if found != stated:
+        raise InputError(
+            f"{path}: outputs of shapes {found} instead of {stated}, which the architecture that "
+            "it states has"
+        )
+    return network
 
 
 def make_network(

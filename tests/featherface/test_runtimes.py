@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from featherface import Detector, FeatherFace, InputError, onnx_cache, onnx_session, runtimes
 from featherface.agreement import DisagreementError, default_picture
+from featherface.config import FeatherFaceConfig
 from featherface.detector import preprocess
 from featherface.export import export
 from featherface.onnx_session import RuntimeUnavailableError
@@ -193,10 +195,21 @@ def test_files_that_are_no_exported_networks(model: FeatherFace, tmp_path: Path)
     with_properties({"featherface.format": "0"})
     with pytest.raises(InputError, match="exported in format 0, not 1"):
         Detector(path)
+    other = json.dumps(asdict(FeatherFaceConfig(anchors=3)))
+    with_properties({"featherface.config": other})  # of another network than the graph's
+    with pytest.raises(InputError, match=r"x\.onnx: outputs of shapes .* instead of"):
+        Detector(path)
     for config in ("", "[]", '{"channels": 0}', '{"strange": 1}', "{"):
         with_properties({"featherface.config": config})
         with pytest.raises(InputError, match="states no usable configuration"):
             Detector(path)
+    with_properties({})
+    proto = onnx.load(path)
+    node = next(node for node in proto.graph.node if "scores" in node.output)
+    node.output[0] = proto.graph.output[1].name = "probabilities"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match=r"x\.onnx: .*scores"):
+        Detector(path)
     proto = onnx.load_from_string(whole)
     del proto.metadata_props[:]
     path.write_bytes(proto.SerializeToString())
@@ -233,7 +246,7 @@ def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
     assert torch.get_num_threads() == before
     session = onnx_session.open_session(onnx_cache.content(model), "x", 3)
     assert session.get_session_options().intra_op_num_threads == 3
-    for threads in (0, -1, 1.5, True):
+    for threads in (0, -1, 1.5, True, 100_000):
         with pytest.raises(InputError, match="threads"):
             Detector(model, threads=threads)
 
