@@ -27,7 +27,7 @@ def export(
         str | None,
         typer.Option(help="Instead of weights: this variant with random ones, to measure speed."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random weights.", min=0, max=2**64 - 1)] = 0,
     json: Json = None,
 ) -> None:
     """Write a network as ONNX with its deformable convolutions, for any batch and picture size.
