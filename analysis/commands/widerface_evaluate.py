@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +51,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="By which the predictions were made, for --expect NAME; what protocol.json "
-            "beside them says, else original."
+            help="By which the predictions were made, for --expect; what protocol.json beside "
+            "them says, else original."
         ),
     ] = None,
     json: Json = None,
@@ -75,6 +76,7 @@ def evaluate(
         name = protocol or ((made or {}).get("protocol") or {}).get("name") or "original"
         expected = gate.expect(expect, record, name)
         fallen = gate.falls(record, expected, tolerance)
+        record["expected"] = {**asdict(expected), "tolerance": tolerance, "fallen": fallen}
     heights = breakdown.by_height(evaluation.matches) if by_height else None
     events = breakdown.by_event(evaluation.matches) if by_event else None
     record |= {"by_height": heights} if by_height else {}

@@ -32,7 +32,8 @@ def expect(
         what: a detector of the history (`official`, say), a file that `featherface widerface
             evaluate --json` wrote, or three fractions with commas.
         evaluated: the record of the evaluation; what is expected must be of the same pictures.
-        protocol: by which its predictions were made. A row of another one is no expectation.
+        protocol: by which its predictions were made. A row, or a record, of another one is no
+            expectation.
         path: the history. Of several rows the last measured one counts, else a published one.
 
     Raises:
@@ -41,7 +42,7 @@ def expect(
     if "," in what:
         return _from_numbers(what)
     if Path(what).suffix == ".json":
-        return _from_record(Path(what), evaluated)
+        return _from_record(Path(what), evaluated, protocol)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
     rows = [
         row
@@ -89,17 +90,23 @@ def _from_numbers(what: str) -> Expectation:
     return _checked(Expectation(easy, medium, hard, "as given"), f"expect (={what!r})")
 
 
-def _from_record(path: Path, evaluated: dict[str, Any]) -> Expectation:
+def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> Expectation:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         easy, medium, hard = (float(record[name]) for name in SUBSETS)
         images = record["images"], record["subset"]
+        made = record.get("predicted_by") or {"protocol": {"name": protocol}}
+        stated = made["protocol"]["name"]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
     if images != (evaluated["images"], evaluated["subset"]):
         raise InputError(f"{path}: an evaluation of other pictures")
+    if stated != protocol:
+        raise InputError(
+            f"{path}: of predictions under the protocol {stated!r}, not {protocol!r} as these"
+        )
     return _checked(Expectation(easy, medium, hard, str(path)), str(path))
 
 

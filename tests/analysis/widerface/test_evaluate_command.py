@@ -76,6 +76,11 @@ def test_a_gate(found: Path, truth_folder: Path, capsys: pytest.CaptureFixture[s
     assert run(*given, "--expect", "0.9,0.8,0.6") == 1
     assert "easy: AP is 0.833333" in capsys.readouterr().err
     assert run(*given, "--expect", "0.9,0.8,0.6", "--tolerance", "0.1") == 0
+    capsys.readouterr()
+    assert run(*given, "--expect", "0.9,0.8,0.6", "--json", "-") == 1
+    gate = json.loads(capsys.readouterr().out)["expected"]
+    assert (gate["easy"], gate["source"], gate["tolerance"]) == (0.9, "as given", 0.001)
+    assert [line.partition(":")[0] for line in gate["fallen"]] == ["easy"]
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(

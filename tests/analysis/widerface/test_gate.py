@@ -96,6 +96,11 @@ def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: 
     assert expect(str(record), evaluated(), "original").easy == 0.93
     with pytest.raises(InputError, match="other pictures"):
         expect(str(record), evaluated(subset=SHA), "original")
+    made = {"predicted_by": {"protocol": {"name": "multi-scale"}}}
+    record.write_text(json.dumps(evaluated(0.93) | made), encoding="utf-8")
+    assert expect(str(record), evaluated(), "multi-scale").easy == 0.93
+    with pytest.raises(InputError, match="under the protocol 'multi-scale', not 'original'"):
+        expect(str(record), evaluated(), "original")
     record.write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="not the record of an evaluation"):
         expect(str(record), evaluated(), "original")
