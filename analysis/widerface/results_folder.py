@@ -107,7 +107,10 @@ class ResultsFolder:
                         f"{self.path}: holds results of {_difference(key, before, identity)}; "
                         "give another folder"
                     )
-            versions = [v for v in before.get("versions", []) if v not in versions] + versions
+            noted = before.get("versions", [])
+            if not isinstance(noted, list):
+                raise InputError(f"{path}: versions (={str(noted)[:60]}) must be a list")
+            versions = [v for v in noted if v not in versions] + versions
         elif any(self.path.glob("*/*.txt")):
             raise InputError(
                 f"{self.path}: holds results, but no {PROTOCOL_FILE} that says what made them; "
@@ -152,6 +155,8 @@ class ResultsFolder:
         path = self.path / UNREADABLE_FILE
         if tried is not None and path.exists():
             before = _read(path).get("unreadable", [])
+            if not isinstance(before, list) or not all(_is_unreadable(u) for u in before):
+                raise InputError(f"{path}: not a list of pictures and reasons")
             unreadable = [*(u for u in before if u["picture"] not in tried), *unreadable]
         if unreadable:
             write_json(path, {"unreadable": sorted(unreadable, key=lambda u: u["picture"])})
@@ -176,6 +181,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path}: not an object that says what made the results")
     return document
+
+
+def _is_unreadable(noted: object) -> bool:
+    return isinstance(noted, dict) and isinstance(noted.get("picture"), str)
 
 
 def _difference(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -385,3 +385,15 @@ def test_where_one_process_dies_the_other_ends_and_the_rest_can_be_done(
     assert together.returncode != 0
     assert run(many, out, checkpoint)["done_before"] >= 10
     assert len(list(out.glob("a/*.txt"))) == 300
+
+
+def test_damaged_notes_beside_results_are_one_line(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path)
+    identity = {"protocol": {}, "weights": {}, "runtime": "torch", "device": "cpu", "versions": {}}
+    (tmp_path / "protocol.json").write_text(json.dumps({**identity, "versions": 5}))
+    with pytest.raises(InputError, match=r"protocol\.json: versions \(=5\) must be a list"):
+        folder.open_for(identity)
+    for noted in (7, [1], [{"reason": "cut off"}]):
+        (tmp_path / "unreadable.json").write_text(json.dumps({"unreadable": noted}))
+        with pytest.raises(InputError, match=r"unreadable\.json: not a list of pictures"):
+            folder.write_unreadable([], {"a/1.jpg"})
