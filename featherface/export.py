@@ -62,7 +62,8 @@ def export(
 
     Raises:
         DisagreementError: where ONNX Runtime's answer is not PyTorch's.
-        ExportError: where ONNX or ONNX Runtime is not installed, or the file cannot be written.
+        ExportError: where ONNX is not installed, or the file cannot be written.
+        RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
         CheckpointError: for weights that cannot be had or used.
         PictureError: for a picture that cannot be used.
     """
@@ -99,7 +100,7 @@ def exported(
         source: `weights` and `weights_sha256` for the metadata.
 
     Raises:
-        DisagreementError, ExportError: as `export`.
+        DisagreementError, ExportError, RuntimeUnavailableError: as `export`.
     """
     onnx = _onnx()
     from featherface.onnx_graph import OPSET, build_graph

@@ -1,9 +1,9 @@
 """Exported networks that are kept: one file for each network and set of versions.
 
-Beside `KEY.onnx` lies `KEY.json` with the sha256 of its bytes and with the record of the
-comparison that it passed. A file that is truncated, altered, or without that record is exported
-and compared again, silently. Each file is written beside its place and renamed; as the same key
-gives the same bytes, two processes may write at once.
+Beside `KEY.onnx` lies `KEY.json` with the sha256 of its bytes, that of the network's state, and
+the record of the comparison that it passed. A file that is truncated, altered, another network's,
+or without that record is exported and compared again, silently. Each file is written beside its
+place and renamed; as the same key gives the same bytes, two processes or threads may write at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def content(model: FeatherFace) -> bytes:
         RuntimeUnavailableError: where ONNX Runtime is not installed or cannot run it.
     """
     path = folder() / f"{key(model)}.onnx"
-    kept = _read(path)
+    kept = _read(path, export.state_sha256(model))
     if kept is not None:
         return kept
     source = {"weights": "a model in memory", "weights_sha256": ""}
@@ -71,18 +72,19 @@ def key(model: FeatherFace) -> str:
     return f"{model.config.variant or 'network'}-{digest[:32]}"
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, state: str) -> bytes | None:
     try:
         record = json.loads(path.with_suffix(".json").read_bytes())
         kept = path.read_bytes()
         intact = hashlib.sha256(kept).hexdigest() == record["sha256"] and record["check"]
-    except (OSError, ValueError, KeyError, TypeError):
+        ours = record["state_sha256"] == state
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return kept if intact else None
+    return kept if intact and ours else None
 
 
 def _write(path: Path, made: bytes) -> None:
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    part = path.with_name(f".{path.name}.part-{os.getpid()}-{threading.get_ident()}")
     try:
         part.write_bytes(made)
         part.replace(path)

@@ -82,7 +82,18 @@ def test_the_second_detector_takes_the_first_ones_file(
     assert len(list(cache.glob("*.onnx"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "no record", "bad record"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        "flipped",
+        "foreign",
+        "another network's",
+        "no record",
+        "bad record",
+        "deep record",
+    ],
+)
 def test_a_damaged_cache_mends_itself(
     model: FeatherFace, cache: Path, exports: list[str], damage: str
 ) -> None:
@@ -98,8 +109,15 @@ def test_a_damaged_cache_mends_itself(
             path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
         case "foreign":
             path.write_bytes(b"\x89PNG")
+        case "another network's":  # whole, and with its own record
+            content, said = onnx_cache.export.exported(FeatherFace("retinaface"), {})
+            path.write_bytes(content)
+            record.write_text(json.dumps(said))
+            exports.pop()
         case "no record":
             record.unlink()
+        case "deep record":
+            record.write_text("[" * 100_000)
         case "bad record":
             record.write_text('["sha256"]')
     assert Detector(model).runtime == "onnx"
