@@ -14,6 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,8 @@ KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
 the product with the weights, and the mask's sigmoid."""
 
 _BLOCK, _PART = "block: ", "part: "
+
+_FLUSH = "flush of the L2 cache"
 
 FIELDS = {
     "record": str,
@@ -115,11 +118,13 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
     gpu = subject.pictures.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with _labelling(subject.model), profile(activities=activities) as profiler:
-        times = [subject.time() for _ in range(passes)]
+        times = [_flush_labelled(subject).time() for _ in range(passes)]
     found: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
     for event in profiler.events() or []:
-        if event.name.startswith((_BLOCK, _PART)) or event.device_type.name != "CPU":
+        if event.name.startswith((_BLOCK, _PART, _FLUSH)) or event.device_type.name != "CPU":
             continue
+        if any(outer.name == _FLUSH for outer in _around(event)):
+            continue  # is no part of a pass
         ms = (event.self_device_time_total if gpu else event.self_cpu_time_total) / 1e3
         entry = found[(*_place(event), event.name)]
         entry[0] += ms
@@ -130,14 +135,33 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
 def _place(event: Any) -> tuple[str, str]:
     """The block and the part that an event runs in, from the labels around it."""
     block = part = ""
-    outer = event.cpu_parent
-    while outer is not None:
+    for outer in _around(event):
         if not part and outer.name.startswith(_PART):
             part = outer.name.removeprefix(_PART)
         if outer.name.startswith(_BLOCK):
             block = outer.name.removeprefix(_BLOCK)
-        outer = outer.cpu_parent
     return block, part
+
+
+def _around(event: Any) -> Iterator[Any]:
+    """The events that an event runs in, from the innermost."""
+    outer = event.cpu_parent
+    while outer is not None:
+        yield outer
+        outer = outer.cpu_parent
+
+
+def _flush_labelled(subject: Subject) -> Subject:
+    """The same, whose flushing of a cache can be told from the pass."""
+    if subject.flush is None:
+        return subject
+    flush = subject.flush
+
+    def labelled() -> None:
+        with record_function(_FLUSH):
+            flush()
+
+    return replace(subject, flush=labelled)
 
 
 @contextmanager

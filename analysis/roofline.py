@@ -4,14 +4,16 @@ After Williams, Waterman and Patterson (2009), "Roofline: an insightful visual p
 for multicore architectures", Communications of the ACM 52(4): a block that does I MACs for every
 byte it moves cannot do more of them in a second than the processor can at best, nor more than I
 times the bytes that the memory delivers in a second. Both ceilings are measured, on the same
-device with the same threads and dtype: the best of several square matrix products, and copying
-between two arrays that no cache holds. Bytes are counted as `analysis.traffic` says. Caches can
-deliver faster than memory, so that a block whose tensors fit in them may reach above the sloping
-part of its roof.
+device with the same threads, dtype and use of TF32: the best of several square matrix products,
+and copying between two arrays that no cache holds. Bytes are counted as `analysis.traffic` says.
+Caches can deliver faster than memory, so that a block whose tensors fit in them may reach above
+the sloping part of its roof.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -156,7 +158,7 @@ def measure_ceilings(setting: Setting, rule: Rule | None = None) -> dict[str, An
     rule = rule or Rule()
     dtype = dtype_of(setting.dtype)
     products, copies = [], []
-    with setting.on_device() as device:
+    with setting.on_device() as device, _products_as_convolutions():
         for side in GPU_SIZES if device.type == "cuda" else SIZES:
             a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
             c = torch.empty_like(a)
@@ -182,6 +184,20 @@ def measure_ceilings(setting: Setting, rule: Rule | None = None) -> dict[str, An
         "matrix_products": products,
         "copies": copies,
     }
+
+
+@contextmanager
+def _products_as_convolutions() -> Iterator[None]:
+    """Let a GPU's products of float32 matrices round to TF32 where convolutions may.
+
+    PyTorch lets convolutions alone do so, by default; they would reach above the ceiling.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _time(act: Any, device: torch.device, rule: Rule) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from analysis.latency import Setting
-from analysis.operators import KERNEL, STEERING, measure_operators
+from analysis.operators import KERNEL, STEERING, _profile, measure_operators
 from analysis.timing import Rule
 
 RULE = Rule(seconds=1.0)
@@ -58,3 +60,12 @@ def test_a_network_without_deformable_convolutions_has_no_such_part() -> None:
     found = measure_operators(Setting("retinaface", 64, 64), RULE, runs=1)
     assert (found["deformable_share"], found["deform_kernel"]) == (0, None)
     assert {row["part"] for row in found["operators"]} == {""}
+
+
+def test_flushing_a_cache_is_no_part_of_a_pass() -> None:
+    buffer = torch.empty(1000)
+    with Setting("retinaface", 32, 32).enter() as subject:
+        flushing = replace(subject, flush=buffer.zero_)
+        found, without = (_profile(one, 1)[0] for one in (flushing, subject))
+    assert found.keys() == without.keys()
+    assert [calls for _, calls in found.values()] == [calls for _, calls in without.values()]
