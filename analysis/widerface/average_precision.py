@@ -134,6 +134,7 @@ class Evaluation:
         """The record: AP as fractions (null where undefined), counts, the protocol, remarks."""
         truth, predictions = self.matches.ground_truth, self.matches.predictions
         known = predictions.picture >= 0
+        missing = ["/".join(truth.key(int(p))) for p in predictions.missing(truth)]
         boxes = np.diff(predictions.offsets)
         values = {name: self.curves[name].average_precision for name in SUBSETS}
         subset = truth.subset
@@ -143,7 +144,8 @@ class Evaluation:
             "images": len(truth.pictures),
             "boxes": int(boxes[known].sum()),
             "faces": truth.faces,
-            "missing": len(truth.pictures) - int(known.sum()),
+            "missing": len(missing),
+            "missing_pictures": missing,
             "without_boxes": int((boxes[known] == 0).sum()),
             "extra": len(predictions.extra),
             "subset": None if subset is None else asdict(subset),

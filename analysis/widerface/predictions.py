@@ -45,6 +45,10 @@ class Predictions:
         """(B,): the picture of the ground truth that each row is on, or -1."""
         return np.repeat(self.picture, np.diff(self.offsets))
 
+    def missing(self, ground_truth: GroundTruth) -> NDArray[np.intp]:
+        """The pictures of the ground truth that nothing was predicted for, not even no boxes."""
+        return np.setdiff1d(np.arange(len(ground_truth.pictures)), self.picture)
+
 
 def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions:
     """Read predictions for the pictures of the ground truth.

@@ -65,9 +65,7 @@ def _remark(kind: str, message: str, all_examples: Sequence[str]) -> Remark:
 
 def _pictures(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
     total = len(truth.pictures)
-    predicted = np.zeros(total, dtype=bool)
-    predicted[predictions.picture[predictions.picture >= 0]] = True
-    missing = ["/".join(truth.key(p)) for p in np.flatnonzero(~predicted)]
+    missing = ["/".join(truth.key(int(p))) for p in predictions.missing(truth)]
     if missing:
         hint = "" if truth.subset else "; if that is meant, list the others as a subset"
         what = f"{len(missing):,} of {total:,} pictures have no predictions, their faces are missed"
@@ -126,7 +124,7 @@ def _reading(matches: Matches) -> Iterator[Remark]:
         ("centres", "centre x, centre y, width, height", _from_centres),
     ):
         count = _on_faces(predictions, truth, best, change)
-        if count >= 3 and count > 2 * as_given:
+        if count >= min(3, len(best)) and count > 2 * as_given:
             what = (
                 f"rows look like {name}, not x y width height: of {len(best):,} pictures' best "
                 f"boxes {count:,} would lie on a face, as they are {as_given:,} do"

@@ -46,6 +46,7 @@ def test_records_tables_and_remarks(
     assert written["hard"] == pytest.approx(2 / 4 + 1 / 4 * 3 / 4, abs=1e-12)
     assert written["mean"] == pytest.approx(sum(written[k] for k in ("easy", "medium", "hard")) / 3)
     assert (written["images"], written["boxes"], written["missing"]) == (3, 4, 1)
+    assert written["missing_pictures"] == ["1--Handshaking/1_Handshaking_1"]
     assert written["subset"] is None
     assert [remark["kind"] for remark in written["remarks"]] == ["missing", "faceless"]
     assert "1 of 3 pictures have no predictions" in err

@@ -75,6 +75,8 @@ def test_corners_and_centres(truth: GroundTruth) -> None:
         rows[..., :2] += rows[..., 2:4] / 2
 
     assert "x1 y1 x2 y2" in str(kinds(truth, change(truth, corners))["corners"])
+    alone = truth.only(["e/p0"])
+    assert "corners" in kinds(alone, change(truth, corners)[:1])
     found = kinds(truth, change(truth, centres))
     assert "centres" in found
     assert "near-zero" in found
