@@ -147,7 +147,7 @@ class Subject:
     model: FeatherFace
     pictures: Tensor
     clock: Clock
-    flush: CacheFlush | None
+    flush: Callable[[], None] | None
 
     def first_run(self, forward: Callable[[Tensor], Any] | None = None) -> float:
         """Milliseconds of the first pass, which is when one learns whether it works at all.
@@ -201,9 +201,9 @@ def measure_latency(
         `blocks` has, besides its times, `share`: its median over the sum of the blocks' medians.
         Times are described by `analysis.timing.summarise`. `deform_kernel` is the one that ran,
         `None` for a network without deformable convolutions and with other runtimes.
-        `prepare_ms` is what a runtime takes before the first run, to export and open the network
-        or fetch it from the cache; `first_run_ms` includes what happens only once, with "compile"
-        the compilation.
+        `prepare_ms` is what a runtime takes before the first run, with "onnx" to write the graph
+        and to open it; `first_run_ms` includes what happens only once, with "compile" the
+        compilation.
 
     Raises:
         InputError: for a setting that cannot be measured here.
@@ -265,11 +265,29 @@ def _forward(subject: Subject, runtime: str) -> Callable[[Tensor], Any]:
     ):
         if value != only:
             raise InputError(f"{name} (={value!r}): the runtime onnx has {only} alone")
-    from featherface import onnx_cache
+    return in_onnx_runtime(subject.model, f"the exported {setting.variant}")
+
+
+def in_onnx_runtime(model: FeatherFace, name: str) -> Callable[[Tensor], Any]:
+    """A network to time in ONNX Runtime, with PyTorch's threads, not compared with PyTorch.
+
+    Random offsets amplify rounding until two right answers differ. What graphs compute is compared
+    where one is exported to be used, see `featherface.agreement`.
+
+    Args:
+        name: what an error message calls it.
+
+    Raises:
+        InputError: where ONNX or ONNX Runtime is not installed.
+    """
+    try:
+        from featherface.onnx_graph import build_graph
+    except ImportError as error:
+        raise InputError(f"onnx is not installed: {error}") from error
     from featherface.onnx_session import open_session, run
 
-    name = f"the exported {setting.variant}"
-    session = open_session(onnx_cache.content(subject.model), name, torch.get_num_threads())
+    content = build_graph(model).SerializeToString()
+    session = open_session(content, name, torch.get_num_threads())
     return lambda pictures: run(session, pictures.numpy(), name)
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from analysis.benchmarks import authors_way, peers
 from analysis.device import stamp
 from analysis.flops import check_size, count_macs
-from analysis.latency import Setting
+from analysis.latency import Setting, in_onnx_runtime
 from analysis.roofline import measure_ceilings
 from analysis.specimen import make_specimen
 from analysis.timing import CpuClock, Rule, collect, summarise
@@ -32,12 +32,16 @@ from featherface.deform_kernel import DeformKernel, deform_kernel
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.model import FeatherFace
+from featherface.pictures import read_picture
 from featherface.published import CheckpointError
-from featherface.runtimes import TorchNetwork, make_network
+from featherface.runtimes import FloatArray, TorchNetwork, make_network
 
 VARIANTS = ("official", "v1", "retinaface")
 AUTHORS, OURS, ONNX = "authors", "ours", "onnx"
 """Eager PyTorch as the authors have it, with our deformable kernel, and ONNX Runtime."""
+
+FRESH = "fresh"
+"""Of weights: those of a specimen, where none are published or at hand."""
 
 CROWD = 48
 """Faces on the picture that is made where none is given."""
@@ -69,6 +73,10 @@ def measure(
     """
     rule = rule or Rule(seconds=30.0)
     check_size(*size, 1)
+    for variant in variants:
+        config_of(variant)
+    if picture is not None:
+        read_picture(picture)  # before taking minutes for the networks
     steps = [*variants, "picture", "ceiling"]
     networks, found, ceilings = [], {}, {}
     for step in track(steps):
@@ -112,8 +120,7 @@ def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
     }
     skipped = {}
     try:
-        network, _ = make_network(model, "onnx", torch.device("cpu"))
-        ways[ONNX] = _Way("auto", lambda: network(pixels))
+        ways[ONNX] = _Way("auto", _onnx(model, weights, pixels))
     except InputError as error:
         skipped[ONNX] = {"not_measured": str(error)}
     with torch.device("meta"):
@@ -124,6 +131,14 @@ def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
         "macs": macs.total,
         "ways": {**_times(ways, rule), **skipped},
     }
+
+
+def _onnx(model: FeatherFace, weights: str, pixels: FloatArray) -> Callable[[], Any]:
+    if weights == FRESH:
+        forward = in_onnx_runtime(model, "the exported network")
+        return lambda: forward(torch.from_numpy(pixels))
+    network, _ = make_network(model, "onnx", torch.device("cpu"))
+    return lambda: network(pixels)
 
 
 def _pictures(picture: Path | None, rule: Rule) -> dict[str, Any]:
@@ -208,4 +223,4 @@ def _model(variant: str) -> tuple[FeatherFace, str]:
     try:
         return load(variant), "published"
     except CheckpointError:
-        return make_specimen(config_of(variant)), "fresh"
+        return make_specimen(config_of(variant)), FRESH

@@ -1,0 +1,38 @@
+"""The benchmark of the detector: what it refuses, and that fresh weights do in every way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.benchmarks import detector_speed
+from analysis.benchmarks.detector_speed import AUTHORS, FRESH, ONNX, OURS
+from analysis.specimen import make_specimen
+from analysis.timing import Rule
+from featherface import CONFIGS, InputError
+
+SHORT = Rule(seconds=0.0, least=3)
+
+
+def test_bad_input_is_found_before_anything_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector_speed, "_network", lambda *_: pytest.fail("timed"))
+    with pytest.raises(InputError, match=r"missing\.jpg"):
+        detector_speed.measure(picture=tmp_path / "missing.jpg", rule=SHORT)
+    with pytest.raises(InputError, match="'v2'"):
+        detector_speed.measure(["official", "v2"], rule=SHORT)
+    with pytest.raises(InputError, match="31"):
+        detector_speed.measure(size=(31, 640), rule=SHORT)
+
+
+@pytest.mark.parametrize("variant", ["official", "v1"])
+def test_fresh_weights_are_timed_in_every_way(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = make_specimen(CONFIGS[variant]), FRESH
+    monkeypatch.setattr(detector_speed, "_model", lambda _: fresh)
+    ways = detector_speed._network(variant, (64, 64), SHORT)["ways"]
+    assert set(ways) == {AUTHORS, OURS, ONNX}
+    assert all(way["n"] >= 3 for way in ways.values())
