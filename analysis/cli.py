@@ -45,7 +45,9 @@ def _version(asked: bool) -> None:
 def _options(
     _: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and stop."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version, and stop."
+        ),
     ] = False,
 ) -> None:
     """FeatherFace: what its networks cost and do, and whether what was published holds."""
