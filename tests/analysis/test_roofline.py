@@ -9,7 +9,12 @@ import torch
 
 from analysis.flops import count_macs
 from analysis.latency import Setting
-from analysis.roofline import measure_ceilings, measure_roofline, place
+from analysis.roofline import (
+    _products_as_convolutions,
+    measure_ceilings,
+    measure_roofline,
+    place,
+)
 from analysis.timing import Rule
 from analysis.traffic import block_traffic
 from featherface import CONFIGS, FeatherFace
@@ -118,3 +123,12 @@ def test_ceilings_are_of_the_settings_dtype(dtype: str, monkeypatch: pytest.Monk
     found = measure_ceilings(Setting(dtype=dtype), SHORT)
     assert found["copies"][0]["bytes"] == 2 * 2**20
     assert found["matrix_products"][0]["gmacs_per_second"] > 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_products_round_as_convolutions_may(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    before = torch.backends.cuda.matmul.allow_tf32
+    with _products_as_convolutions():
+        assert torch.backends.cuda.matmul.allow_tf32 == allowed
+    assert torch.backends.cuda.matmul.allow_tf32 == before
