@@ -50,13 +50,13 @@ pd.DataFrame(
 ).T.sort_values("MACs at 640×640").style.format(thousands=",")
 
 # %% [markdown]
-# `official` is the most expensive of them, the baseline `retinaface` included. Published tables
-# have it the other way round, and the next cell shows how that happens.
+# `official` is the most expensive of them, its baseline `retinaface` included. A counter that does
+# not know deformable convolutions has it the other way round, as the next cell shows.
 #
 # ## How counters go wrong
 #
-# Four popular counters, used as their documentation says, on the same network. None of them
-# complains. The difference is what each of them did not see.
+# Four popular counters, used as their documentation says, on the same network. The differences are
+# what each of them did not see, or saw besides.
 
 # %%
 counters = [record.as_dict() for record in out_of_the_box("official", 640, 640)]
@@ -66,8 +66,8 @@ pd.DataFrame(counters)[["counter", "quantity", "value", "macs_difference", "para
 
 # %% [markdown]
 # A deformable convolution is a custom operator. A counter that knows operators by name does not
-# know this one, and counts it as nothing: no warning, and the network is suddenly *cheaper* than
-# one without deformable convolutions.
+# know this one, and counts it as nothing; fvcore lists it as unsupported, the others are silent. So
+# the network is suddenly *cheaper* than one without deformable convolutions.
 #
 # ## Milliseconds
 #
