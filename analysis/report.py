@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from analysis import compliance, diagram
+from analysis import compliance, diagram, latest
 from analysis.blocks import measure_blocks, measure_layers
 from analysis.claims import ledger
 from analysis.counters import out_of_the_box, reconcile
@@ -23,8 +23,10 @@ from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.files import to_json, write_bytes
 from analysis.plots import design_space as plots
+from analysis.plots import latency as times
 from analysis.plots import widerface
 from analysis.plots.style import render
+from analysis.records import read as read_records
 from analysis.widerface import history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
@@ -165,6 +167,33 @@ def _design_space(docs: Path) -> Written:
     yield "figures/design-space.svg", render(plots.landscape(landscape()), "svg")
 
 
+def _times(docs: Path) -> Written:
+    """Figures of the times on record, of the machine that was measured last."""
+
+    def newest(kind: str) -> list[Mapping[str, Any]]:
+        rows = read_records(docs / "results" / f"{kind}.jsonl")
+        here = [row for row in rows if (row["input"][2:] if row.get("input") else []) in _SIZES]
+        if not here:
+            return []
+        last = latest.machine(here[-1]["environment"])
+        return latest.by_machine(here)[last]
+
+    passes = [row for row in newest("latency") if row["runtime"] == "torch" and row["blocks"]]
+    if passes:
+        yield "figures/latency.svg", render(times.by_block(passes), "svg")
+    for kind, draw in (
+        ("operators", times.operators),
+        ("roofline", times.roofline),
+        ("growth", times.growth),
+    ):
+        of_official = [row for row in newest(kind) if row["variant"] == "official"]
+        if of_official:
+            yield f"figures/{kind}.svg", render(draw(of_official[-1]), "svg")
+
+
+_SIZES = ([HEIGHT, WIDTH], [])  # a record of growth has all sizes, and so none
+
+
 def _widerface(docs: Path) -> Written:
     """Figures of the AP on record; nothing is measured, which would take the pictures."""
     path = docs / "results" / history.BREAKDOWN
@@ -219,6 +248,7 @@ STEPS: Sequence[Callable[[Path], Written]] = (
     _counters,
     _design_space,
     _verdicts,
+    _times,
     _widerface,
     _environment,
 )

@@ -32,8 +32,9 @@ def audit(
     convention, protocol or variant), refuted, untested. Every claim is judged, whatever is shown:
     exits with 1 when any verdict differs from the recorded one or a measured value has moved.
     """
-    from analysis import compliance, tables
+    from analysis import compliance
     from analysis.claims import ledger
+    from analysis.tables import networks as tables
 
     if source is not None and source not in ledger.SOURCES:
         raise InputError(f"--source (={source}) must be one of {', '.join(ledger.SOURCES)}")

@@ -31,8 +31,8 @@ def bench(
     The figures to read are the ratios; times are of this machine alone. Prints a table and, on
     the last line, one JSON document.
     """
-    from analysis import tables_benchmarks as tables
     from analysis.benchmarks import detector_speed
+    from analysis.tables import benchmarks as tables
     from analysis.timing import Rule
 
     with progress("timing") as track:

@@ -19,8 +19,8 @@ def blocks(
 
     MACs are multiply-accumulates of convolutions, linear layers and deformable kernels.
     """
-    from analysis import tables
     from analysis.blocks import measure_blocks, measure_layers
+    from analysis.tables import networks as tables
 
     record = measure_blocks(variant, *size)
     if layers:

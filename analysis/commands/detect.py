@@ -43,7 +43,7 @@ def detect(
 
     A picture that cannot be read is reported at the end, after all others are done.
     """
-    from analysis import tables
+    from analysis.tables import networks as tables
     from featherface import Detector
 
     detector = Detector(

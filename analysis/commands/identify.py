@@ -19,7 +19,7 @@ def identify(
 
     Decided from the tensors alone; nothing in the file is executed.
     """
-    from analysis import tables
+    from analysis.tables import networks as tables
     from featherface import identify
 
     record = identify(checkpoint).as_dict()

@@ -83,9 +83,9 @@ def latency(
     with marks between the blocks alternate with passes without, so that the cost of measuring
     shows. On a GPU, CUDA events take the time.
     """
-    from analysis import tables_latency
     from analysis.latency import Setting
     from analysis.records import append, read
+    from analysis.tables import latency as tables_latency
     from analysis.timing import Rule
 
     rule = Rule(within=within / 100, seconds=seconds)

@@ -181,7 +181,7 @@ def _write(measured: Maps, out: Path, stem: str, kind: Any, theme: Any, npz: boo
 
 
 def _print(record: dict[str, Any]) -> None:
-    from analysis import tables_maps
+    from analysis.tables import maps as tables_maps
 
     print(tables_maps.headline(record))
     for table in tables_maps.tables(record):

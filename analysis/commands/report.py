@@ -22,8 +22,9 @@ def report(
     Needs no weights and no network. What is measured does not depend on the machine, so the
     files are the same bytes everywhere until the code or a ledger changes.
     """
-    from analysis import compliance, tables
+    from analysis import compliance
     from analysis.report import STEPS, generate
+    from analysis.tables import networks as tables
 
     with progress("measuring") as track:
         written = generate(out, lambda steps: track(steps, len(STEPS)))

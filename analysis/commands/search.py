@@ -60,9 +60,9 @@ def search(
     8 to 256 channels (even), a BiFPN of 1 to 8 cells, 1 to 3 anchors, every kind of attention and
     context, the usual reductions, a shuffle. A field that is given takes the place of its range.
     """
-    from analysis import tables
     from analysis.design_space import facts as stated
     from analysis.design_space.search import search
+    from analysis.tables import networks as tables
 
     given = {
         "channels": channels,

@@ -42,7 +42,7 @@ def compare(
     AP by subset, face height and event, side by side; faces found by both, by one and by neither;
     false alarms; and the faces themselves.
     """
-    from analysis import tables_tracking as tables
+    from analysis.tables import tracking as tables
     from analysis.widerface import comparison
     from analysis.widerface.average_precision import evaluate_files
 

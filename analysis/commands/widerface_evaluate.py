@@ -61,8 +61,8 @@ def evaluate(
 
     AP are fractions. What is odd about the input is said on standard error and in the record.
     """
-    from analysis import tables_evaluation as tables
     from analysis.files import write_json
+    from analysis.tables import evaluation as tables
     from analysis.widerface import breakdown, gate
     from analysis.widerface.average_precision import evaluate_files
 

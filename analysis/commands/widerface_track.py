@@ -57,11 +57,11 @@ def track(
     Interrupt it whenever you like: the same command goes on where it was. Writes training.svg,
     curves.svg, height.svg, events.svg and the rows as track.json below --out.
     """
-    from analysis import tables_tracking as tables
     from analysis.commands.widerface_predict import bar
     from analysis.files import write_bytes
     from analysis.plots import widerface as plots
     from analysis.plots.style import render
+    from analysis.tables import tracking as tables
     from analysis.widerface import tracking
     from analysis.widerface.breakdown import summary
     from analysis.widerface.history import BREAKDOWN, HISTORY, read

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis import tables_latency
 from analysis.plots import latency as plots
 from analysis.plots.style import render
+from analysis.tables import latency as tables_latency
 
 NAMES = (
     "backbone",

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis import tables
 from analysis.blocks import measure_blocks, measure_layers
+from analysis.tables import networks as tables
 
 
 def printed(renderable: Any) -> str:
