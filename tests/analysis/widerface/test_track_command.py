@@ -16,7 +16,7 @@ from featherface import CONFIGS, FeatherFace
 from featherface.checkpoints import save
 from featherface.errors import InputError
 
-FIGURES = ("training", "precision-recall", "by-height", "by-event")
+FIGURES = ("training", "curves", "height", "events")
 
 
 def call(capsys: pytest.CaptureFixture[str], *given: object) -> tuple[object, str, str]:
