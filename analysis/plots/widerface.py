@@ -152,23 +152,25 @@ def training(rows: Sequence[Record], title: str) -> Figure:
         row["detector"] if epoch is None else str(epoch)
         for row, epoch in zip(ordered, epochs, strict=True)
     ]
+    lowest = min(row[subset] for row in rows for subset in SUBSETS)
+    bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
+    ends = [ordered[-1][subset] for subset in SUBSETS]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 4.2), layout="constrained")
         ax = figure.subplots()
-        for subset in SUBSETS:
+        for subset, beside in zip(SUBSETS, _spread(ends, 0.05 * (1 - bottom)), strict=True):
             values = [row[subset] for row in ordered]
             colour = SUBSET_COLOURS[subset]
             ax.plot(places, values, marker=MARKERS[subset], color=colour, linewidth=1.6)
-            _label_end(
-                ax, places[-1], values[-1], f"{subset.capitalize()} {values[-1]:.3f}", colour
-            )
+            words = f"{subset.capitalize()} {values[-1]:.3f}"
+            _label_end(ax, places[-1], beside, words, colour)
         ax.set_xticks(places, labels)
         for label, epoch in zip(ax.get_xticklabels(), epochs, strict=True):
             if epoch is None:
                 label.set_rotation(20)
         ax.set_xlabel("epoch of training")
         ax.set_ylabel("AP")
-        ax.set_ylim(0, 1)
+        ax.set_ylim(bottom, 1)
         ax.margins(x=0.03)
         ax.grid(axis="y", color="#dddddd", linewidth=0.6)
         ax.set_title(title)
@@ -186,6 +188,14 @@ def _label_end(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
         weight="bold",
         annotation_clip=False,
     )
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Places for labels near falling values, at least `gap` apart, the first where it belongs."""
+    places = [values[0]]
+    for value in values[1:]:
+        places.append(min(value, places[-1] - gap))
+    return places
 
 
 def _bucket(bucket: Record) -> str:
