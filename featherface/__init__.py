@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from featherface.checkpoints import identify, load
+    from featherface.blocks.heads import Outputs
     from featherface.config import CONFIGS, ConfigError, FeatherFaceConfig
     from featherface.detector import Detector, Face
     from featherface.errors import InputError
-    from featherface.heads import Outputs
     from featherface.model import FeatherFace
+    from featherface.weights.checkpoints import identify, load
 
 __version__ = "0.1.0"
 
@@ -25,9 +25,9 @@ _HOMES = {
     "FeatherFace": "model",
     "FeatherFaceConfig": "config",
     "InputError": "errors",
-    "Outputs": "heads",
-    "identify": "checkpoints",
-    "load": "checkpoints",
+    "Outputs": "blocks.heads",
+    "identify": "weights.checkpoints",
+    "load": "weights.checkpoints",
 }
 
 __all__ = [

@@ -1,9 +1,8 @@
-"""`python -m featherface` is the command `featherface`.
+"""`python -m featherface` runs the command `featherface`."""
 
-The one place where this package knows of the other: a command is not part of the detector.
-"""
-
-from analysis.cli import main
+from importlib.metadata import entry_points
 
 if __name__ == "__main__":
-    main()
+    # The command is not part of the detector, so it is found by its entry point, not imported.
+    (command,) = entry_points(group="console_scripts", name="featherface")
+    command.load()()

@@ -58,7 +58,7 @@ class FeatherFaceConfig:
     reduction: int = 16  # CBAM's channel MLP is C -> C // reduction -> C
     context: Context = "ssh-dcnv2"  # one module a level
     shuffle: Shuffle = "bottleneck"  # "free" has no parameters
-    shuffle_order: ShuffleOrder = "deinterleave"  # the permutation, see featherface.shuffle
+    shuffle_order: ShuffleOrder = "deinterleave"  # the permutation, see featherface.blocks.shuffle
     anchors: int = 2  # anchors a cell
     mean_pooling: MeanPooling = "adaptive"  # CBAM's mean; differs in rounding alone
 

@@ -17,13 +17,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featherface import checkpoints
-from featherface.anchors import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
+from featherface.boxes import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError
+from featherface.images import Picture, PictureError, RGBArray, describe, read_picture
 from featherface.model import FeatherFace
-from featherface.pictures import Picture, PictureError, RGBArray, describe, read_picture
-from featherface.runtimes import (
+from featherface.runtimes.network import (
     FloatArray,
     Network,
     RawDetections,
@@ -32,7 +31,7 @@ from featherface.runtimes import (
     make_network,
     open_onnx,
 )
-from featherface.suppression import nms
+from featherface.weights import checkpoints
 
 MAX_NETWORK_PIXELS = 2**25
 """The largest input the network is given, in pixels (8192 × 4096, say).
@@ -89,7 +88,8 @@ class Detector:
 
     Args:
         weights: the name of published weights, a checkpoint (see `featherface.load`), a model,
-            of which the detector takes a copy, or an ONNX file that `featherface.export.export`
+            of which the detector takes a copy, or an ONNX file that
+            `featherface.runtimes.export.export`
             has written, by its ending `.onnx`.
         score_threshold: a face must score more than this; 0 ≤ … < 1.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
@@ -168,7 +168,7 @@ class Detector:
         """The faces on a picture, by falling score.
 
         Args:
-            picture: a path, a PIL image, an array or a tensor; `featherface.pictures.read_picture`
+            picture: a path, a PIL image, an array or a tensor; `featherface.images.read_picture`
                 says which types, shapes and ranges, and what `bgr` is for.
 
         Raises:
@@ -258,7 +258,7 @@ def postprocess(
     """Official post-processing: score above the threshold, decode, non-maximum suppression.
 
     Args:
-        anchors: (N, 4), see `featherface.anchors.make_anchors`.
+        anchors: (N, 4), see `featherface.boxes.make_anchors`.
         extent: width and height of the network's input, in the pixels wanted.
 
     The official code counts a box from pixel 3 to pixel 5 as three wide in its non-maximum

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from featherface.attention import Attention
-from featherface.backbone import Backbone
+from featherface.blocks.attention import Attention
+from featherface.blocks.backbone import Backbone
+from featherface.blocks.context import ContextModules
+from featherface.blocks.heads import Heads, Outputs
+from featherface.blocks.pyramid import make_pyramid
+from featherface.blocks.shuffle import Shuffle
 from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
-from featherface.context import ContextModules
-from featherface.heads import Heads, Outputs
-from featherface.pyramid import make_pyramid
-from featherface.shuffle import Shuffle
 
 
 class FeatherFace(nn.Module):

@@ -28,10 +28,10 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import SVG, Markdown
 
-from analysis import compliance
-from analysis.blocks import measure_blocks, measure_layers
-from analysis.diagram import cost_bars
-from analysis.parameters import count_parameters
+from analysis.claims import verdicts as compliance
+from analysis.cost.blocks import measure_blocks, measure_layers
+from analysis.cost.parameters import count_parameters
+from analysis.report.diagram import cost_bars
 from featherface import CONFIGS, FeatherFace
 
 pd.options.display.float_format = "{:,.3f}".format

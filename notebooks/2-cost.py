@@ -24,14 +24,14 @@
 import pandas as pd
 from IPython.display import SVG, Markdown
 
-from analysis.counters import out_of_the_box
-from analysis.flops import count_macs
-from analysis.latency import Setting, measure_latency
-from analysis.operators import measure_operators
-from analysis.plots import latency as plots
-from analysis.plots.style import render
-from analysis.roofline import measure_roofline
-from analysis.timing import Rule
+from analysis.cost.counters import out_of_the_box
+from analysis.cost.macs import count_macs
+from analysis.report.plots import latency as plots
+from analysis.report.plots.style import render
+from analysis.speed.latency import Setting, measure_latency
+from analysis.speed.operators import measure_operators
+from analysis.speed.roofline import measure_roofline
+from analysis.speed.timing import Rule
 from featherface import CONFIGS, FeatherFace
 
 QUICK = Rule(seconds=2.5, within=0.05)  # how long each measurement may take, how sure it should be

@@ -24,13 +24,13 @@
 import pandas as pd
 from IPython.display import SVG
 
-from analysis.counters import reconcile
+from analysis.cost.counters import reconcile
 from analysis.design_space.facts import load_facts
 from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
-from analysis.plots import design_space as plots
-from analysis.plots.style import render
+from analysis.report.plots import design_space as plots
+from analysis.report.plots.style import render
 from featherface import CONFIGS
 
 CARD = load_facts("card")

@@ -30,8 +30,8 @@ from IPython.display import SVG, Markdown, display
 from matplotlib.cbook import get_sample_data
 
 from analysis.maps import load_for_maps, measure_maps
-from analysis.plots.maps import draw_maps
-from featherface.published import CheckpointError
+from analysis.report.plots.maps import draw_maps
+from featherface.weights.published import CheckpointError
 
 PICTURE = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
 WEIGHTS = "official"  # or "no-attention", or a checkpoint of yours

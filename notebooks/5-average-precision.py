@@ -30,8 +30,8 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import SVG, display
 
-from analysis.plots import widerface as plots
-from analysis.plots.style import render
+from analysis.report.plots import widerface as plots
+from analysis.report.plots.style import render
 from analysis.widerface import history
 from analysis.widerface.average_precision import evaluate_files
 from analysis.widerface.breakdown import by_event, by_height

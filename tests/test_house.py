@@ -14,11 +14,13 @@ MODULES = {
     for package in ("featherface", "analysis")
     for path in (ROOT / package).rglob("*.py")
 }
-TOP = {"analysis.cli", "analysis.report", "featherface.__main__"} | {
-    m for m in MODULES if m.startswith(("analysis.commands", "analysis.site"))
+TOP = {"analysis.cli.main", "analysis.report.results", "featherface.__main__"} | {
+    m for m in MODULES if m.startswith(("analysis.cli", "analysis.report.pages"))
 }
-DRAWING = {"analysis.annotate"} | {
-    m for m in MODULES if m.startswith(("analysis.plots", "analysis.diagram", "analysis.tables"))
+DRAWING = {"featherface.drawing"} | {
+    m
+    for m in MODULES
+    if m.startswith(("analysis.report.plots", "analysis.report.diagram", "analysis.report.tables"))
 }
 SHOWS = ("matplotlib", "rich", "typer")
 
@@ -93,9 +95,9 @@ def test_checkpoints_are_only_ever_read_as_tensors() -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     code = (
-        "import sys, analysis.cli, contextlib, io\n"
+        "import sys, analysis.cli.main, contextlib, io\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    analysis.cli.main(['blocks', '--help'])\n"
+        "    analysis.cli.main.main(['blocks', '--help'])\n"
         "slow = {'torch', 'numpy', 'matplotlib', 'pandas', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(f'imported for --help: {slow}' if slow - {'pydantic'} else 0)"
     )

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featherface.deform_kernel import deform_kernel
+from featherface.blocks.deform_kernel import deform_kernel
 from featherface.model import FeatherFace
 
 FloatArray = npt.NDArray[np.float32]

@@ -19,22 +19,22 @@ import torch
 from PIL import Image
 
 from analysis.benchmarks import authors_way, peers
-from analysis.device import stamp
-from analysis.flops import check_size, count_macs
-from analysis.latency import Setting, in_onnx_runtime
-from analysis.roofline import measure_ceilings
-from analysis.specimen import make_specimen
-from analysis.timing import CpuClock, Rule, collect, summarise
-from featherface.agreement import default_picture
-from featherface.checkpoints import load
+from analysis.cost.macs import check_size, count_macs
+from analysis.speed.device import stamp
+from analysis.speed.latency import Setting, in_onnx_runtime
+from analysis.speed.random_network import make_specimen
+from analysis.speed.roofline import measure_ceilings
+from analysis.speed.timing import CpuClock, Rule, collect, summarise
+from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import config_of
-from featherface.deform_kernel import DeformKernel, deform_kernel
 from featherface.detector import Detector
 from featherface.errors import InputError
+from featherface.images import read_picture
 from featherface.model import FeatherFace
-from featherface.pictures import read_picture
-from featherface.published import CheckpointError
-from featherface.runtimes import FloatArray, TorchNetwork, make_network
+from featherface.runtimes.agreement import default_picture
+from featherface.runtimes.network import FloatArray, TorchNetwork, make_network
+from featherface.weights.checkpoints import load
+from featherface.weights.published import CheckpointError
 
 VARIANTS = ("official", "v1", "retinaface")
 AUTHORS, OURS, ONNX = "authors", "ours", "onnx"

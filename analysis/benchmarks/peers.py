@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from analysis.timing import CpuClock, Rule, collect, summarise
+from analysis.speed.timing import CpuClock, Rule, collect, summarise
 
 WITHOUT_A_MODEL = {
     "insightface": "2.1",

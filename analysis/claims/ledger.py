@@ -1,7 +1,7 @@
 """Ledgers: what was published about FeatherFace, claim by claim, and what to measure for each.
 
 A ledger is a YAML file in `analysis/claims/`: one source and the figures that it states. It says
-nothing about whether they hold. `analysis.compliance` finds that out.
+nothing about whether they hold. `analysis.claims.verdicts` finds that out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from analysis.claims.expression import Value
-from analysis.claims.measure import expression, template
+from analysis.claims.measurements import expression, template
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 

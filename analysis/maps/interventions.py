@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.maps.offsets import SINGLE, branches
-from featherface.attention import CBAM
+from featherface.blocks.attention import CBAM
+from featherface.blocks.context import SSH
+from featherface.blocks.deformable import DeformConv2d
 from featherface.config import LEVELS
-from featherface.context import SSH
-from featherface.deform import DeformConv2d
 from featherface.model import FeatherFace
 
 Replacement = Callable[[nn.Module, tuple[Any, ...], Any], Any]

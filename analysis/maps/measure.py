@@ -16,12 +16,12 @@ from analysis.maps.gates import gate_records
 from analysis.maps.interventions import Intervention, interventions
 from analysis.maps.observation import FaceRecord, Observation, observe, prepare
 from analysis.maps.offsets import array_name, branches, offset_records, point_records
-from featherface.checkpoints import load
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
+from featherface.images import Picture, RGBArray
 from featherface.model import FeatherFace
-from featherface.pictures import Picture, RGBArray
-from featherface.published import PUBLISHED
+from featherface.weights.checkpoints import load
+from featherface.weights.published import PUBLISHED
 
 Record = dict[str, Any]
 
@@ -52,7 +52,7 @@ def measure_maps(
 
     Args:
         model: in evaluation mode, on the CPU, as `featherface.load` returns it.
-        picture: see `featherface.pictures.read_picture`.
+        picture: see `featherface.images.read_picture`.
         weights: what the record calls the weights.
         size: see `featherface.Detector`.
         score_threshold: what scores more is a face.

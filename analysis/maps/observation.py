@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from analysis.maps.geometry import Grid, make_grids
-from featherface.anchors import make_anchors
+from featherface.blocks.heads import Outputs
+from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
 from featherface.detector import (
     Detections,
@@ -20,9 +21,8 @@ from featherface.detector import (
     preprocess,
 )
 from featherface.errors import InputError
-from featherface.heads import Outputs
+from featherface.images import Picture, RGBArray, describe, read_picture
 from featherface.model import FeatherFace
-from featherface.pictures import Picture, RGBArray, describe, read_picture
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}
 """The attentions, and the block whose outputs each of them gates."""

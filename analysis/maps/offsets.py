@@ -15,8 +15,8 @@ import numpy as np
 from analysis.maps.geometry import Floats, Grid
 from analysis.maps.observation import Observation
 from analysis.maps.summaries import inside_and_outside, rounded
+from featherface.blocks.deformable import KERNEL, TAPS
 from featherface.config import FeatherFaceConfig
-from featherface.deform import KERNEL, TAPS
 
 Record = dict[str, Any]
 

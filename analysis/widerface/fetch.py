@@ -14,8 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from analysis.files import write_bytes
 from featherface.errors import InputError
+from featherface.files import write_bytes
 
 GROUND_TRUTH_URL = "http://shuoyang1213.me/WIDERFACE/support/eval_script/eval_tools.zip"
 

@@ -14,13 +14,12 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from analysis.widerface.protocol import Protocol
-from featherface.anchors import MEAN_BGR, decode_boxes, make_anchors
+from featherface.boxes import MEAN_BGR, decode_boxes, make_anchors, nms
 from featherface.config import MIN_SIZE
 from featherface.detector import MAX_NETWORK_PIXELS, Detector, preprocess
 from featherface.errors import InputError
-from featherface.pictures import PictureError, RGBArray
-from featherface.runtimes import RawDetections
-from featherface.suppression import nms
+from featherface.images import PictureError, RGBArray
+from featherface.runtimes.network import RawDetections
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -27,13 +27,13 @@ from analysis.widerface.picture_folder import Entry, list_pictures
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from analysis.widerface.results_folder import ResultsFolder
 from analysis.widerface.shards import Group, share_out
-from featherface.checkpoints import identify
 from featherface.detector import Detector
 from featherface.errors import InputError
+from featherface.images import PictureError, read_picture
 from featherface.model import FeatherFace
-from featherface.pictures import PictureError, read_picture
-from featherface.published import sha256_of
-from featherface.runtimes import open_onnx
+from featherface.runtimes.network import open_onnx
+from featherface.weights.checkpoints import identify
+from featherface.weights.published import sha256_of
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""

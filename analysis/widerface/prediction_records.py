@@ -156,7 +156,7 @@ def _texts(path: Path, table: Any, name: str) -> tuple[list[str], NDArray[np.int
 
 def write_json_lines(path: Path, predictions: Predictions, ground_truth: GroundTruth) -> None:
     """Write the known pictures of predictions; reading it gives the same numbers."""
-    from analysis.files import write_text
+    from featherface.files import write_text
 
     lines = []
     for (event, picture), rows in _pictures(predictions, ground_truth):
@@ -173,7 +173,7 @@ def write_parquet(path: Path, predictions: Predictions, ground_truth: GroundTrut
     """
     import io
 
-    from analysis.files import write_bytes
+    from featherface.files import write_bytes
 
     parquet = _pyarrow(path)
     import pyarrow

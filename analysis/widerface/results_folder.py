@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.files import write_bytes, write_json
 from analysis.widerface.finding import Found
 from analysis.widerface.picture_folder import Entry
 from featherface.errors import InputError
+from featherface.files import write_bytes, write_json
 
 PROTOCOL_FILE = "protocol.json"
 UNREADABLE_FILE = "unreadable.json"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from analysis.device import stamp
+from analysis.speed.device import stamp
 from analysis.widerface import history
 from analysis.widerface.average_precision import Evaluation, evaluate
 from analysis.widerface.ground_truth import SUBSETS, read_ground_truth, read_subset
@@ -21,9 +21,9 @@ from analysis.widerface.predicting import is_exported, predict
 from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from analysis.widerface.results_folder import PROTOCOL_FILE
-from featherface.checkpoints import load
 from featherface.errors import InputError
-from featherface.runtimes import open_onnx
+from featherface.runtimes.network import open_onnx
+from featherface.weights.checkpoints import load
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from featherface import Detector, Face, FeatherFace, InputError, load
 from featherface import detector as module
-from featherface.anchors import MEAN_BGR, encode_boxes, encode_landmarks, make_anchors
+from featherface.boxes import MEAN_BGR, encode_boxes, encode_landmarks, make_anchors
 from featherface.detector import (
     MAX_NETWORK_PIXELS,
     FloatArray,
@@ -23,7 +23,7 @@ from featherface.detector import (
     postprocess,
     preprocess,
 )
-from featherface.pictures import PictureError, read_picture
+from featherface.images import PictureError, read_picture
 
 SHARED = Path(
     os.environ.get("FEATHERFACE_SHARED") or Path(__file__).resolve().parents[3] / "shared"

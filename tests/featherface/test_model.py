@@ -7,11 +7,11 @@ import torch
 from torch.export import Dim
 
 from featherface import CONFIGS, FeatherFace, FeatherFaceConfig
+from featherface.blocks.context import SSH
+from featherface.blocks.deformable import DeformConv2d
+from featherface.blocks.pyramid import Fusion, downsample_to
+from featherface.blocks.shuffle import ChannelShuffle
 from featherface.config import LEVELS, STRIDES
-from featherface.context import SSH
-from featherface.deform import DeformConv2d
-from featherface.pyramid import Fusion, downsample_to
-from featherface.shuffle import ChannelShuffle
 
 BLOCKS = [
     "backbone",

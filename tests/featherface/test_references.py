@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from featherface import load
-from featherface.anchors import MEAN_BGR
+from featherface.boxes import MEAN_BGR
 
 # The references' names of blocks → ours. Their CBAM modules end before the residual and ReLU.
 NAMES = [

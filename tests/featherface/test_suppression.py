@@ -7,8 +7,8 @@ import torch
 import torchvision.ops
 from torch import Tensor
 
-from featherface import suppression
-from featherface.suppression import nms
+from featherface import boxes as suppression
+from featherface.boxes import nms
 
 
 def crowd(count: int, seed: int, spread: float) -> tuple[Tensor, Tensor]:

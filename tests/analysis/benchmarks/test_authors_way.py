@@ -16,9 +16,9 @@ from analysis.benchmarks.widerface_predicting import measure
 from analysis.widerface.finding import find
 from analysis.widerface.protocol import PROTOCOLS
 from featherface import CONFIGS, Detector, FeatherFace, load
-from featherface.anchors import make_anchors
-from featherface.checkpoints import save
-from featherface.pictures import read_picture
+from featherface.boxes import make_anchors
+from featherface.images import read_picture
+from featherface.weights.checkpoints import save
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from analysis.benchmarks import detector_speed
 from analysis.benchmarks.detector_speed import AUTHORS, FRESH, ONNX, OURS
-from analysis.specimen import make_specimen
-from analysis.timing import Rule
+from analysis.speed.random_network import make_specimen
+from analysis.speed.timing import Rule
 from featherface import CONFIGS, InputError
 
 SHORT = Rule(seconds=0.0, least=3)

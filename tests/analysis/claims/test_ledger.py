@@ -23,7 +23,7 @@ from analysis.claims.ledger import (
     number_of,
     tolerance_of,
 )
-from analysis.claims.measure import expression
+from analysis.claims.measurements import expression
 from analysis.design_space.facts import SOURCES as SOURCES_OF_FACTS
 from analysis.design_space.facts import load_facts
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.cost.macs import count_macs
 from analysis.design_space.closed_form import (
     LAYERS,
     READINGS,
@@ -23,7 +24,6 @@ from analysis.design_space.closed_form import (
     parameters,
 )
 from analysis.design_space.space import FAMILY, FIELDS, OPTIONAL, config_from
-from analysis.flops import count_macs
 from featherface import CONFIGS, ConfigError, FeatherFace, FeatherFaceConfig, InputError
 from featherface.config import BLOCKS
 

@@ -8,7 +8,7 @@ from analysis.maps.alignment import alignment_records
 from analysis.maps.geometry import Grid, make_grids
 from analysis.maps.observation import prepare
 from featherface import CONFIGS, FeatherFace
-from featherface.backbone import Backbone
+from featherface.blocks.backbone import Backbone
 
 
 @pytest.mark.parametrize(("height", "width"), [(640, 640), (601, 623)])

@@ -14,7 +14,7 @@ from analysis.maps.offsets import (
     sampling_points,
 )
 from featherface import CONFIGS, FeatherFace
-from featherface.deform import DeformConv2d
+from featherface.blocks.deformable import DeformConv2d
 
 
 @pytest.mark.parametrize("tap", range(9))

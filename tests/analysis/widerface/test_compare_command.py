@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import cli
+from analysis.cli import main as cli
 
 FACE = "10 10 40 40"
 NOWHERE = "400 9 5 5"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import cli
+from analysis.cli import main as cli
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from torchvision.ops import box_iou, nms
 
 from analysis.widerface.finding import find, vote
 from analysis.widerface.protocol import PROTOCOLS, Protocol
-from featherface.anchors import encode_boxes, make_anchors
+from featherface.boxes import encode_boxes, make_anchors
 from featherface.detector import Detector
 from featherface.errors import InputError
-from featherface.pictures import PictureError
-from featherface.runtimes import RawDetections
+from featherface.images import PictureError
+from featherface.runtimes.network import RawDetections
 
 
 class OneBox:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from analysis import cli
-from analysis.commands.widerface_gallery import NOTE, picture_path
+from analysis.cli import main as cli
+from analysis.cli.widerface_gallery import NOTE, picture_path
 from featherface.errors import InputError
 
 KEPT = {"easy": [1], "medium": [1], "hard": [1, 2]}

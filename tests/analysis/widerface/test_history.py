@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from analysis.widerface import history
 from analysis.widerface.history import Row
 from featherface.errors import InputError
-from featherface.published import PUBLISHED
+from featherface.weights.published import PUBLISHED
 
 SHA = "0123456789abcdef" * 4
 

@@ -10,10 +10,10 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from analysis import cli
+from analysis.cli import main as cli
 from analysis.widerface import fetch, predicting
 from featherface import CONFIGS, FeatherFace
-from featherface.checkpoints import save
+from featherface.weights.checkpoints import save
 
 
 @pytest.fixture

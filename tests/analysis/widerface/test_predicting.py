@@ -25,9 +25,9 @@ from analysis.widerface.protocol import PROTOCOLS, named
 from analysis.widerface.results_folder import ResultsFolder, is_whole, to_text
 from analysis.widerface.shards import Group, share_out
 from featherface import CONFIGS, Detector, FeatherFace
-from featherface.checkpoints import save
 from featherface.errors import InputError
-from featherface.pictures import read_picture
+from featherface.images import read_picture
+from featherface.weights.checkpoints import save
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {

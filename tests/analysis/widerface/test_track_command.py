@@ -10,11 +10,11 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from analysis import cli
+from analysis.cli import main as cli
 from analysis.widerface import history, predicting, tracking
 from featherface import CONFIGS, FeatherFace
-from featherface.checkpoints import save
 from featherface.errors import InputError
+from featherface.weights.checkpoints import save
 
 FIGURES = ("training", "curves", "height", "events")
 
@@ -134,8 +134,8 @@ def test_checkpoints_of_one_name_are_told_apart_by_their_folders() -> None:
 
 @pytest.mark.slow
 def test_an_exported_network_is_known_by_its_own_bytes(small: list[object], tmp_path: Path) -> None:
-    from featherface.export import export
-    from featherface.published import sha256_of
+    from featherface.runtimes.export import export
+    from featherface.weights.published import sha256_of
 
     path = tmp_path / "epoch_10.onnx"
     export(tmp_path / "epoch_10.safetensors", path)

@@ -1,0 +1,661 @@
+"""The vocabulary of measurements: what the expressions of the ledgers may ask of a network.
+
+Every function here builds the network that it is asked about and looks at that. A `variant` is a
+name in `featherface.CONFIGS`; keyword arguments after it change settings of that configuration
+(`params('v1', reduction=16)`). A `path` names modules or tensors as PyTorch does
+(`heads.classes.0`), `*` stands for one part of it (`heads.classes.*`), and the empty path for the
+network itself. Pictures are 640×640 where no size is given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from analysis.claims.expression import (
+    UNKNOWN,
+    Expression,
+    Function,
+    Template,
+    Value,
+    Vocabulary,
+    parse,
+    parse_template,
+)
+from analysis.cost.counters import CounterRecord, out_of_the_box
+from analysis.cost.macs import MacCount, count_macs
+from analysis.cost.parameters import count_parameters, is_below
+from analysis.design_space.block_search import ALL_INTEGERS, search_block
+from analysis.design_space.search import search
+from analysis.design_space.space import described
+from analysis.widerface import history
+from analysis.widerface.history import SUBSETS, VALIDATION_PICTURES
+from featherface.blocks.deformable import DeformConv2d
+from featherface.boxes import anchor_sizes as sides_of_anchors
+from featherface.boxes import decode_landmarks, make_anchors
+from featherface.config import (
+    BACKBONE_CHANNELS,
+    LEVELS,
+    ConfigError,
+    FeatherFaceConfig,
+    config_of,
+)
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.weights.published import PUBLISHED
+
+WIDERFACE = history.HISTORY
+"""Where measured average precision is recorded, one JSON object a line."""
+
+_SIZE = 640
+
+
+class MeasureError(InputError):
+    """A measurement that makes no sense, such as of a module that the network does not have."""
+
+
+class UntestableError(Exception):
+    """A measurement that cannot be made here and now.
+
+    Args:
+        reason: what is missing, as a clause.
+        tool: whether that is a program which other machines have.
+    """
+
+    def __init__(self, reason: str, *, tool: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.tool = tool
+
+
+_F = TypeVar("_F", bound=Function)
+
+_FUNCTIONS: dict[str, Function] = {}
+
+
+def _word(function: _F) -> _F:
+    _FUNCTIONS[function.__name__] = function
+    return function
+
+
+def expression(text: str) -> Expression:
+    """The checked measurement that `text` writes.
+
+    Raises:
+        ExpressionError: for anything that is not a measurement, an unknown variant included.
+    """
+    return parse(text, VOCABULARY)
+
+
+def template(text: str) -> Template:
+    """The checked text with measurements in braces that `text` writes.
+
+    Raises:
+        ExpressionError: as `expression`.
+    """
+    return parse_template(text, VOCABULARY)
+
+
+# --- parameters ---------------------------------------------------------------------------------
+
+
+@_word
+def params(variant: str, *paths: str, **changes: Any) -> int:
+    """Learnable values of the network, or of the modules and tensors at `paths`, each once."""
+    network = _network(_config(variant, changes))
+    if not paths:
+        return count_parameters(network)
+    return sum(tensor.numel() for _, tensor in _parameters(network, paths))
+
+
+@_word
+def kernels(variant: str, *paths: str, **changes: Any) -> int:
+    """Weights of convolutions and linear layers alone: no biases, normalisation or scalars."""
+    return _of_layers("weight", variant, paths, changes)
+
+
+@_word
+def biases(variant: str, *paths: str, **changes: Any) -> int:
+    """Biases of convolutions and linear layers."""
+    return _of_layers("bias", variant, paths, changes)
+
+
+@_word
+def params_of_standard_layers(variant: str, **changes: Any) -> int:
+    """Parameters that are attributes of PyTorch's own layers.
+
+    It is what a counter sees that knows the layers of `torch.nn` and no others: a tensor which
+    the network's own code holds, such as a deformable kernel, escapes it.
+    """
+    network = _network(_config(variant, changes))
+    return sum(
+        parameter.numel()
+        for module in network.modules()
+        if type(module).__module__.startswith("torch.nn.")
+        for parameter in module.parameters(recurse=False)
+    )
+
+
+@_word
+def param_bytes(variant: str, **changes: Any) -> int:
+    """Bytes of the learnable values as the network holds them (four each, float32)."""
+    network = _network(_config(variant, changes))
+    return sum(p.numel() * p.element_size() for p in network.parameters())
+
+
+@_word
+def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, groups: int = 1) -> int:
+    """Parameters of a single `nn.Conv2d` so written, which has a bias unless it says otherwise."""
+    return count_parameters(nn.Conv2d(inputs, outputs, kernel, bias=bias, groups=groups))
+
+
+# --- computation --------------------------------------------------------------------------------
+
+
+@_word
+def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> int:
+    """MACs of one picture of 640×640, of the network or the module at `path`.
+
+    The kinds are those of `analysis.cost.macs`: `conv`, `linear` and `deformable_kernel` make up
+    the
+    `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
+    """
+    count = _macs(_config(variant, changes))
+    items = count.below(path)
+    if path and not any(is_below(module, path) for module in count.by_module):
+        raise MeasureError(f"{variant} runs no counted operator at {path!r}")
+    if kind == "total":
+        return sum(items[part] for part in ("conv", "linear", "deformable_kernel"))
+    if kind not in items:
+        raise MeasureError(f"there is no kind of MACs {kind!r}; known: total, {', '.join(items)}")
+    return items[kind]
+
+
+@_word
+def counted(counter: str, quantity: str, variant: str) -> int:
+    """What a public counter says of the network at 640×640, as it is installed.
+
+    The quantities are `value`, the number as the counter gives it; `macs`, the same in MACs; and
+    `params`.
+
+    Raises:
+        UntestableError: where the counter is not installed.
+    """
+    records = {record.counter: record for record in _counters(config_of(variant))}
+    if counter not in records:
+        raise MeasureError(f"there is no counter {counter!r}; known: {', '.join(records)}")
+    record = records[counter]
+    if record.value is None:
+        raise UntestableError(f"{counter} cannot be asked here: {record.reason}", tool=True)
+    said = {"value": record.value, "macs": record.macs, "params": record.params}.get(quantity)
+    if said is None:
+        raise MeasureError(f"{counter} does not count {quantity!r}")
+    return said
+
+
+# --- shapes -------------------------------------------------------------------------------------
+
+
+@_word
+def shape(
+    variant: str, name: str, height: int = _SIZE, width: int = _SIZE, **changes: Any
+) -> tuple[int, ...]:
+    """Shape, without the batch, of what a forward pass names `name`.
+
+    The names are those of `FeatherFace.intermediates`, and `input`, `boxes`, `logits` and
+    `landmarks`.
+    """
+    shapes = _shapes(_config(variant, changes), height, width)
+    if name not in shapes:
+        raise MeasureError(f"{variant} computes nothing named {name!r}")
+    return shapes[name]
+
+
+@_word
+def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> tuple[int, ...]:
+    """Rows and columns of the map that the heads read at a level (`p3`, `p4` or `p5`)."""
+    return shape(variant, f"shuffle.{level}", height, width)[1:]
+
+
+@_word
+def stride(variant: str, level: str) -> float:
+    """Pixels of a 640×640 picture per cell of a level, in either direction."""
+    rows, columns = cells(variant, level)
+    if rows != columns:
+        raise MeasureError(f"{variant} has {rows} rows and {columns} columns at {level}")
+    return _SIZE / rows
+
+
+@_word
+def anchors_per_cell(variant: str) -> float:
+    """Anchors that the heads of the network answer for, over the cells of the three levels."""
+    answered = shape(variant, "logits")[0]
+    return answered / sum(math.prod(cells(variant, level)) for level in LEVELS)
+
+
+@_word
+def anchor_sides(variant: str, level: str) -> tuple[float, ...]:
+    """Sides in pixels of the square anchors that boxes of a level are relative to."""
+    sides = sides_of_anchors(config_of(variant).anchors)
+    return dict(zip(LEVELS, sides, strict=True))[_level(level)]
+
+
+@_word
+def landmark_points(variant: str) -> tuple[int, ...]:
+    """How the network's landmarks decode, per anchor: (points, coordinates)."""
+    count, size = shape(variant, "landmarks")
+    anchors = make_anchors(_SIZE, _SIZE, config_of(variant).anchors)
+    return tuple(decode_landmarks(torch.zeros(count, size), anchors).shape[1:])
+
+
+# --- structure ----------------------------------------------------------------------------------
+
+
+@_word
+def channels(variant: str, path: str, **changes: Any) -> Value:
+    """(inputs, outputs) of the convolution or linear layer at `path`; one pair each for `*`."""
+    return _each(variant, path, changes, _channels)
+
+
+@_word
+def channels_per_anchor(variant: str, path: str) -> Value:
+    """As `channels`, with the outputs that one of a cell's anchors gets."""
+    anchors = anchors_per_cell(variant)
+    return _each(
+        variant, path, {}, lambda layer: (_channels(layer)[0], _channels(layer)[1] / anchors)
+    )
+
+
+@_word
+def kernel(variant: str, path: str, **changes: Any) -> Value:
+    """Height and width of the convolution's kernel at `path`; one pair each for `*`."""
+    return _each(variant, path, changes, lambda layer: tuple(_weight(layer).shape[2:]))
+
+
+@_word
+def step(variant: str, path: str) -> Value:
+    """Stride of the convolution at `path`, the same in both directions; one each for `*`."""
+    return _each(variant, path, {}, lambda layer: _square(_conv(layer).stride))
+
+
+@_word
+def padding(variant: str, path: str) -> Value:
+    """Padding of the convolution at `path`, the same on all sides; one each for `*`."""
+    return _each(variant, path, {}, lambda layer: _square(_conv(layer).padding))
+
+
+@_word
+def groups(variant: str, path: str) -> Value:
+    """Groups of the convolution at `path`: 1 if dense, its channels if depthwise."""
+    return _each(variant, path, {}, lambda layer: _conv(layer).groups)
+
+
+@_word
+def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
+    """How many modules lie at `path`, or, with a `type`, below it and of that class; may be 0."""
+    network = _network(_config(variant, changes))
+    found = _matching(path, [name for name, _ in network.named_modules()])
+    if not type:
+        return len(found)
+    return sum(
+        any(is_below(name, top) for top in found) and module.__class__.__name__ == type
+        for name, module in network.named_modules()
+    )
+
+
+@_word
+def dense_convs(variant: str, path: str, kernel: int) -> int:
+    """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
+    network = _network(config_of(variant))
+    tops = _matching(path, [name for name, _ in network.named_modules()])
+    return sum(
+        any(is_below(name, top) for top in tops)
+        and isinstance(module, nn.Conv2d | DeformConv2d)
+        and tuple(_weight(module).shape[2:]) == (kernel, kernel)
+        and getattr(module, "groups", 1) == 1
+        for name, module in network.named_modules()
+    )
+
+
+@_word
+def setting(variant: str, name: str) -> Value:
+    """A field of the configuration that the network is built from."""
+    value: Value = getattr(config_of(variant), name)
+    return value
+
+
+@_word
+def differences(variant: str, other: str) -> tuple[str, ...]:
+    """Names of the settings in which two variants differ, by more than rounding."""
+    names = config_of(variant).difference(config_of(other))
+    return tuple(name for name in names if name != "mean_pooling")
+
+
+@_word
+def can_be_built(variant: str, **changes: Any) -> bool:
+    """Whether a network with these settings exists."""
+    try:
+        _network(_config(variant, changes))
+    except ConfigError:
+        return False
+    return True
+
+
+@_word
+def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
+    """Whether what enters the pyramid at level `source` reaches what leaves it at `target`."""
+    network = _network(config_of(variant))
+    levels = [
+        torch.ones(1, width, 8 >> i, 8 >> i, requires_grad=name == _level(source))
+        for i, (name, width) in enumerate(zip(LEVELS, BACKBONE_CHANNELS, strict=True))
+    ]
+    output = network.pyramid(levels)[LEVELS.index(_level(target))]
+    (gradient,) = torch.autograd.grad(output.sum(), levels[LEVELS.index(source)], allow_unused=True)
+    return gradient is not None and bool(gradient.abs().sum() > 0)
+
+
+@_word
+def shuffle_groups(variant: str) -> int:
+    """Groups of the channel shuffle, read off what it does to numbered channels.
+
+    A shuffle of g groups (ShuffleNet) puts channel i + j·C/g at place i·g + j. 1 where the
+    channels stay as they are.
+    """
+    network = _network(config_of(variant))
+    width = network.config.channels
+    numbered = torch.arange(float(width)).reshape(1, width, 1, 1)
+    if not network.shuffle.levels:
+        return 1
+    shuffle = network.shuffle.levels[0]
+    moved = getattr(shuffle, "permute", shuffle)(numbered).flatten().tolist()
+    for g in (g for g in range(1, width + 1) if width % g == 0):
+        if moved == numbered.reshape(g, -1).T.flatten().tolist():
+            return g
+    raise MeasureError(f"{variant} moves channels in another way than a channel shuffle")
+
+
+# --- the design space ---------------------------------------------------------------------------
+
+
+@_word
+def architectures(
+    variant: str, *kept: str, total: int, reading: str = "parameters", **fixed: Any
+) -> int:
+    """How many architectures of the design space have that many parameters.
+
+    Only those that have the fields `kept` as the variant has them, and the fields `fixed` so. The
+    readings of "parameters" are those of `analysis.design_space.closed_form`.
+    """
+    own = described(config_of(variant))
+    return search(total, fixed={name: own[name] for name in kept} | fixed, reading=reading).found
+
+
+@_word
+def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
+    """How many architectures there are among which `architectures` counts."""
+    own = described(config_of(variant))
+    return search(0, fixed={name: own[name] for name in kept} | fixed, limit=0).looked_at
+
+
+@_word
+def settings_of_block(
+    variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
+) -> int:
+    """How many settings of that block alone, whatever the rest, have that many parameters.
+
+    Only those that have the fields `kept` as the variant has them.
+    """
+    return len(_settings(variant, block, kept, total, reading)["settings"])
+
+
+@_word
+def nearest_of_block(
+    variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
+) -> int:
+    """The number of parameters nearest to `total` that a setting of that block alone has."""
+    nearest: int = _settings(variant, block, kept, total, reading)["nearest"]["params"]
+    return nearest
+
+
+# --- accuracy -----------------------------------------------------------------------------------
+
+
+@_word
+def ap(variant: str, subset: str) -> float:
+    """Average precision, in percent, measured on all of WIDER FACE's validation pictures.
+
+    `subset` is `easy`, `medium`, `hard` or `mean`, their mean. Read from the last row of
+    `docs/results/widerface.jsonl` that says `"source": "measured"`, was made under the protocol
+    `original`, counts all 3,226 pictures and carries the sha256 of the variant's published weights.
+
+    Raises:
+        UntestableError: where there are no such weights, or no such row.
+    """
+    _subset(subset)
+    if variant not in PUBLISHED:
+        raise UntestableError(f"no trained weights of {variant} are known")
+    rows = [row for row in _widerface_rows(WIDERFACE) if _is_measurement(row, variant)]
+    if not rows:
+        raise UntestableError(
+            f"the AP of {variant} on all {VALIDATION_PICTURES:,} validation pictures of WIDER FACE "
+            f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
+            f"featherface widerface track {variant} --images DIR --ground-truth DIR"
+        )
+    return _ap(rows[-1].model_dump(), subset)
+
+
+@_word
+def recorded_ap(variant: str, subset: str) -> float:
+    """The AP, in percent, that the publisher of the weights recorded; not our measurement."""
+    _subset(subset)
+    published = PUBLISHED.get(variant)
+    if published is None or published.recorded is None:
+        raise UntestableError(f"no publisher recorded the AP of {variant}")
+    return _ap({name: getattr(published.recorded, name) / 100 for name in SUBSETS}, subset)
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+@_word
+def percent(part: float, whole: float) -> float:
+    """100 · part / whole."""
+    if not whole:
+        raise MeasureError("the share of nothing is not defined")
+    return 100 * part / whole
+
+
+@_word
+def mean(*values: float) -> float:
+    """Arithmetic mean."""
+    if not values:
+        raise MeasureError("the mean of nothing is not defined")
+    return math.fsum(values) / len(values)
+
+
+@_word
+def cut(value: float, unit: float) -> float:
+    """`value` without what is beyond the last whole `unit`: cut off, not rounded."""
+    if unit <= 0:
+        raise MeasureError("the unit to cut at must be positive")
+    return math.floor(value / unit) * unit
+
+
+# --- what the words are made of -----------------------------------------------------------------
+
+
+def _check(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse, before anything is built, calls about networks or settings that do not exist."""
+    for key in ("variant", "other"):
+        value = arguments.get(key, UNKNOWN)
+        if value is not UNKNOWN:
+            config_of(value)
+    if name == "setting" and arguments["name"] not in _FIELDS:
+        raise MeasureError(f"there is no setting {arguments['name']!r}: {', '.join(_FIELDS)}")
+    changes = arguments.get("changes", {})
+    unknown = [change for change in changes if change not in _FIELDS]
+    if unknown:
+        raise MeasureError(f"there is no setting {unknown[0]!r}; settings: {', '.join(_FIELDS)}")
+    if changes and name != "can_be_built" and UNKNOWN not in changes.values():
+        _config(arguments["variant"], changes)
+
+
+_FIELDS = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
+
+VOCABULARY = Vocabulary(_FUNCTIONS, _check)
+"""Every function above, by name."""
+
+
+def _settings(
+    variant: str, block: str, kept: tuple[str, ...], total: int, reading: str
+) -> dict[str, Any]:
+    own = described(config_of(variant))
+    space = ALL_INTEGERS.narrowed({name: own[name] for name in kept})
+    return search_block(block, total, reading, space=space)
+
+
+def _config(variant: str, changes: Mapping[str, Any]) -> FeatherFaceConfig:
+    return dataclasses.replace(config_of(variant), **changes)
+
+
+@functools.cache
+def _network(config: FeatherFaceConfig) -> FeatherFace:
+    with torch.random.fork_rng(devices=[]):
+        return FeatherFace(config).eval()
+
+
+@functools.cache
+def _macs(config: FeatherFaceConfig) -> MacCount:
+    count = count_macs(_network(config), _SIZE, _SIZE)
+    if count.uncounted:
+        raise MeasureError(f"MACs of {', '.join(count.uncounted)} cannot be counted")
+    return count
+
+
+@functools.cache
+def _counters(config: FeatherFaceConfig) -> list[CounterRecord]:
+    return out_of_the_box(config, _SIZE, _SIZE)
+
+
+@functools.cache
+def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    network = _network(config)
+    pictures = torch.zeros(1, 3, height, width)
+    with torch.inference_mode():
+        outputs, named = network.intermediates(pictures)
+    tensors = {"input": pictures} | outputs._asdict() | named
+    return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
+
+
+def _matching(path: str, names: list[str]) -> list[str]:
+    pattern = re.compile(r"\.".join(map(_part, path.split("."))))
+    return [name for name in names if pattern.fullmatch(name)]
+
+
+def _part(part: str) -> str:
+    return "[^.]+" if part == "*" else re.escape(part)
+
+
+def _parameters(network: FeatherFace, paths: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
+    """The learnable tensors at or below any of the paths, each once, by name."""
+    named = dict(network.named_parameters())
+    tops: set[str] = set()
+    for path in paths:
+        found = _matching(path, [*(name for name, _ in network.named_modules()), *named])
+        if not found:
+            raise MeasureError(f"{_title(network)} has no module or tensor {path!r}")
+        tops |= set(found)
+    return (
+        (name, tensor) for name, tensor in named.items() if any(is_below(name, top) for top in tops)
+    )
+
+
+def _of_layers(
+    tensor: str, variant: str, paths: tuple[str, ...], changes: Mapping[str, Any]
+) -> int:
+    network = _network(_config(variant, changes))
+    layers = {
+        f"{name}.{tensor}"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear | DeformConv2d)
+    }
+    return sum(p.numel() for name, p in _parameters(network, paths or ("",)) if name in layers)
+
+
+def _each(
+    variant: str, path: str, changes: Mapping[str, Any], measure: Callable[[nn.Module], Value]
+) -> Value:
+    network = _network(_config(variant, changes))
+    named = dict(network.named_modules())
+    values = tuple(measure(named[name]) for name in _matching(path, list(named)))
+    if not values:
+        raise MeasureError(f"{_title(network)} has no module {path!r}")
+    return values if "*" in path else values[0]
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    if not isinstance(layer, nn.Conv2d | nn.Linear | DeformConv2d):
+        raise MeasureError(f"a {type(layer).__name__} is not a convolution or linear layer")
+    return layer.weight
+
+
+def _conv(layer: nn.Module) -> nn.Conv2d:
+    if not isinstance(layer, nn.Conv2d):
+        raise MeasureError(f"a {type(layer).__name__} is not an ordinary convolution")
+    return layer
+
+
+def _channels(layer: nn.Module) -> tuple[int, int]:
+    outputs, inputs = _weight(layer).shape[:2]
+    return inputs * getattr(layer, "groups", 1), outputs
+
+
+def _square(sides: tuple[int, ...] | str) -> int:
+    if isinstance(sides, str) or len(set(sides)) != 1:
+        raise MeasureError(f"{sides} is not the same in both directions")
+    return sides[0]
+
+
+def _level(name: str) -> str:
+    if name not in LEVELS:
+        raise MeasureError(f"there is no level {name!r}; levels: {', '.join(LEVELS)}")
+    return name
+
+
+def _title(network: FeatherFace) -> str:
+    return network.config.variant or str(network.config)
+
+
+def _subset(name: str) -> None:
+    if name not in (*SUBSETS, "mean"):
+        raise MeasureError(f"there is no subset {name!r}; known: {', '.join(SUBSETS)}, mean")
+
+
+def _ap(fractions: Mapping[str, float], subset: str) -> float:
+    values = [100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)]
+    return mean(*values)
+
+
+def _is_measurement(row: history.Row, variant: str) -> bool:
+    return (
+        row.source == "measured"
+        and row.variant == variant
+        and row.protocol.name == "original"
+        and row.images == VALIDATION_PICTURES
+        and row.checkpoint_sha256 == PUBLISHED[variant].sha256
+    )
+
+
+def _widerface_rows(path: Path) -> list[history.Row]:
+    try:
+        return history.read(path)
+    except InputError as error:
+        raise MeasureError(str(error)) from error

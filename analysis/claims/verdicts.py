@@ -1,0 +1,381 @@
+"""The verdict on every published figure, computed on networks that are built for it.
+
+- *confirmed*: the figure holds as stated on the network it speaks of;
+- *explained*: it does not, but another reading that the ledger names reproduces it within its
+  printed digits;
+- *refuted*: measured otherwise, and no such reading reproduces it;
+- *untested*: the measurement that would decide cannot be made here; the reason says what it takes.
+
+A verdict is never written down by hand. The ones that were computed last are recorded in
+`docs/results/verdicts.json`, and `changes` says what moved since.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from analysis.claims.expression import Expression, Value
+from analysis.claims.ledger import Claim, Ledger, LedgerError, load_all
+from analysis.claims.measurements import UntestableError, expression, template
+from featherface.config import FeatherFaceConfig
+from featherface.errors import InputError
+from featherface.files import write_json
+
+RECORD = Path(__file__).resolve().parents[2] / "docs" / "results" / "verdicts.json"
+"""The verdicts as last recorded, a list of `Verdict` in the order of the ledgers."""
+
+Name = Literal["confirmed", "explained", "refuted", "untested"]
+
+VERDICTS: tuple[Name, ...] = ("confirmed", "explained", "refuted", "untested")
+
+RELATIVE = 1e-9
+"""How far two measurements that are not whole numbers may lie apart and still be the same."""
+
+
+class RecordError(InputError):
+    """Recorded verdicts that are not there or cannot be used; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, what was measured for it, and what follows."""
+
+    id: str
+    source: str
+    lines: tuple[int, ...]
+    where: str | None
+    statement: str
+    kind: str
+    claimed: Value
+    unit: str
+    printed: str
+    tolerance: float
+    """How far a measurement may lie from `claimed`: what rounding to `printed` explains."""
+    variant: str | None
+    measure: str
+    convention: str
+    measured: Value | None
+    """`None` where the measurement cannot be made here."""
+    verdict: Name
+    readings: tuple[str, ...]
+    """The other readings that reproduce the figure."""
+    explanation: str
+    missing: tuple[str, ...]
+    """What could not be measured for want of a program that is not installed here."""
+
+    @property
+    def name(self) -> str:
+        """Source and claim, as in the node ids of the tests: "card:total"."""
+        return f"{self.source}:{self.id}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between the verdicts now and those recorded."""
+
+    name: str
+    what: Literal["verdict", "measured", "claim", "new", "gone", "not rechecked"]
+    before: Any
+    after: Any
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a finding, rather than a measurement that this machine cannot make."""
+        return self.what != "not rechecked"
+
+    def __str__(self) -> str:
+        match self.what:
+            case "new":
+                return f"{self.name}: not recorded yet: {self.after}"
+            case "gone":
+                return f"{self.name}: recorded as {self.before}, in no ledger any more"
+            case "not rechecked":
+                return f"{self.name}: recorded as {self.before}, not rechecked: {self.after}"
+        return f"{self.name}: {self.what}: {text(self.before)} → {text(self.after)}"
+
+
+def audit(
+    ledgers: Iterable[Ledger] | None = None,
+    *,
+    track: Callable[[Sequence[tuple[Claim, Ledger]]], Iterable[tuple[Claim, Ledger]]] = iter,
+) -> list[Verdict]:
+    """Judge every claim, in the order of the ledgers.
+
+    Args:
+        ledgers: all of the project's, unless given.
+        track: wraps what is iterated over, to show progress.
+
+    Raises:
+        LedgerError: for a claim whose measurement makes no sense on the network.
+    """
+    given = load_all() if ledgers is None else ledgers
+    claims = [(claim, ledger) for ledger in given for claim in ledger.claims]
+    return [judge(claim, ledger) for claim, ledger in track(claims)]
+
+
+def judge(claim: Claim, ledger: Ledger) -> Verdict:
+    """Measure what a claim is about, and the other readings where it does not hold.
+
+    Raises:
+        LedgerError: for a measurement that makes no sense on the network.
+    """
+    place = f"{ledger.source.id}.yaml: claim {claim.id!r}"
+    missing: list[str] = []
+    doubt = ""
+    readings: list[tuple[str, Value]] = []
+    measured: Value | None = None
+    try:
+        measured = _measure(claim.measure, f"{place}: measure")
+    except UntestableError as gap:
+        doubt = gap.reason
+        missing += [gap.reason] if gap.tool else []
+    if measured is None or not _holds(measured, claim):
+        for i, other in enumerate(claim.alternatives):
+            try:
+                value = _measure(other.measure, f"{place}: alternatives[{i}].measure")
+            except UntestableError as gap:
+                doubt = doubt or gap.reason
+                missing += [gap.reason] if gap.tool else []
+            else:
+                if _holds(value, claim):
+                    readings.append((other.reading, value))
+    if measured is None:
+        verdict: Name = "untested"
+    elif _holds(measured, claim):
+        verdict = "confirmed"
+    elif readings:
+        verdict = "explained"
+    else:
+        # A reading that cannot be tried might be the one that reproduces the figure.
+        verdict = "untested" if doubt else "refuted"
+    finding = _finding(claim, verdict, measured, readings, doubt)
+    because, gaps = _because(claim, place)
+    return Verdict(
+        id=claim.id,
+        source=ledger.source.id,
+        lines=claim.lines,
+        where=claim.where,
+        statement=claim.statement,
+        kind=claim.kind,
+        claimed=claim.claimed,
+        unit=claim.unit,
+        printed=claim.printed,
+        tolerance=float(claim.tolerance),
+        variant=claim.variant,
+        measure=claim.measure,
+        convention=ledger.convention(claim),
+        measured=measured,
+        verdict=verdict,
+        readings=tuple(reading for reading, _ in readings),
+        explanation=f"{finding} {because}".strip(),
+        missing=tuple(dict.fromkeys(missing + gaps)),
+    )
+
+
+def record(verdicts: Sequence[Verdict], path: str | Path = RECORD) -> None:
+    """Write the verdicts as JSON, whole or not at all; the same verdicts give the same bytes.
+
+    Raises:
+        InputError: where the file cannot be written.
+    """
+    write_json(path, [verdict.as_dict() for verdict in verdicts])
+
+
+def recorded(path: str | Path | None = None) -> list[Verdict] | None:
+    """The verdicts as last recorded.
+
+    Args:
+        path: of the file; without it the project's own, and `None` if this installation of the
+            project comes without its `docs/`.
+
+    Raises:
+        RecordError: where the file cannot be read, or is not what `record` writes.
+    """
+    if path is None and not RECORD.exists():
+        return None
+    path = Path(path or RECORD)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise RecordError(f"{path}: is not a list of verdicts")
+    names = {field.name for field in fields(Verdict)}
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or set(row) != names or row["verdict"] not in VERDICTS:
+            raise RecordError(f"{path}: entry {number} is not a verdict")
+    return [Verdict(**{name: _tuples(value) for name, value in row.items()}) for row in rows]
+
+
+def keep_unchecked(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Verdict]:
+    """`now`, with the recorded verdict in place of one that this machine lacks a program for.
+
+    It is what to record: a counter that is not installed here must not undo what was found with
+    it elsewhere.
+    """
+    old = {verdict.name: verdict for verdict in before}
+    return [
+        old[verdict.name]
+        if verdict.missing
+        and verdict.name in old
+        and not any(change.fails for change in changes([verdict], [old[verdict.name]]))
+        else verdict
+        for verdict in now
+    ]
+
+
+def changes(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Change]:
+    """What differs between two audits: first in the order of `now`, then what is gone.
+
+    Explanations may be reworded freely; verdicts, measured values and the claimed figures count.
+    A measurement that only wants a program which is not installed here is "not rechecked", unless
+    the measured value, which does not depend on it, moved.
+    """
+    old = {verdict.name: verdict for verdict in before}
+    new = {verdict.name: verdict for verdict in now}
+    found: list[Change] = []
+    for name, verdict in new.items():
+        if name not in old:
+            found.append(Change(name, "new", None, verdict.verdict))
+            continue
+        then = old[name]
+        if not same(verdict.claimed, then.claimed):
+            found.append(Change(name, "claim", then.claimed, verdict.claimed))
+        cannot = "; ".join(verdict.missing)
+        if not same(verdict.measured, then.measured) and not (cannot and verdict.measured is None):
+            found.append(Change(name, "measured", then.measured, verdict.measured))
+        if verdict.verdict != then.verdict:
+            if cannot and verdict.verdict == "untested":
+                found.append(Change(name, "not rechecked", then.verdict, cannot))
+            else:
+                found.append(Change(name, "verdict", then.verdict, verdict.verdict))
+    found += [Change(name, "gone", v.verdict, None) for name, v in old.items() if name not in new]
+    return found
+
+
+def same(a: Value | None, b: Value | None) -> bool:
+    """Whether two measurements are the same: whole numbers exactly, others to 1 in 10⁹."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if not (_is_number(a) and _is_number(b)):
+        return type(a) is type(b) and a == b
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    return abs(a - b) <= RELATIVE * max(abs(a), abs(b))
+
+
+def text(value: Value | None) -> str:
+    """A measured or claimed value for people: 213,072; 43.74; yes; 64 × 80 × 80."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.0f}" if value.is_integer() else f"{value:,.6g}"
+        case tuple():
+            items = [f"({text(item)})" if isinstance(item, tuple) else text(item) for item in value]
+            return ", ".join(items) or "none"
+    return value
+
+
+def _measure(measure: str, place: str) -> Value:
+    try:
+        return expression(measure).evaluate()
+    except InputError as error:
+        raise LedgerError(f"{place}: {error}") from error
+
+
+def _holds(measured: Value, claim: Claim) -> bool:
+    claimed: Value = claim.claimed
+    if _is_number(measured) and _is_number(claimed):
+        return abs(Fraction(str(measured)) - Fraction(str(claimed))) <= claim.tolerance
+    return same(measured, claimed)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _finding(
+    claim: Claim,
+    verdict: Name,
+    measured: Value | None,
+    readings: Sequence[tuple[str, Value]],
+    doubt: str,
+) -> str:
+    """What was found, in one or two sentences, from the measured values alone."""
+    whose = f"On {_subject(claim)}" if claim.variant else "Calculated"
+    found = "" if measured is None else f"{whose}: {_with_unit(measured, claim.unit)}"
+    also = "; ".join(
+        reading if isinstance(value, bool) else f"{reading}: {_with_unit(value, claim.unit)}"
+        for reading, value in readings
+    )
+    otherwise = "" if isinstance(claim.claimed, bool) else f", not {text(claim.claimed)}"
+    match verdict:
+        case "confirmed":
+            rounded = claim.tolerance and not same(measured, claim.claimed)
+            return f"{found}, which rounds to {claim.printed}." if rounded else f"{found}."
+        case "explained":
+            return f"{found}. The printed figure is reproduced by another reading — {also}."
+        case "refuted":
+            return f"{found}{otherwise}."
+    what = f"{found}{otherwise}; undecided because" if found else "Not measured:"
+    needs = f" Needed: {claim.requires}." if claim.requires else ""
+    hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
+    return f"{what} {doubt}.{needs}{hint}"
+
+
+def _subject(claim: Claim) -> str:
+    """The network that a claim is measured on: its variant, and what the measure changes in it."""
+    settings = {field.name for field in fields(FeatherFaceConfig)}
+    changes = {
+        f"{keyword.arg} {ast.literal_eval(keyword.value)}": None
+        for node in ast.walk(ast.parse(claim.measure, mode="eval"))
+        if isinstance(node, ast.Call) and node.args
+        if isinstance(node.args[0], ast.Constant) and node.args[0].value == claim.variant
+        for keyword in node.keywords
+        if keyword.arg in settings and isinstance(keyword.value, ast.Constant)
+    }
+    return f"{claim.variant} with {' and '.join(changes)}" if changes else str(claim.variant)
+
+
+def _with_unit(value: Value, unit: str) -> str:
+    if isinstance(value, bool) or not unit:
+        return text(value)
+    return text(value) + (unit if unit.startswith("%") else f" {unit}")
+
+
+def _because(claim: Claim, place: str) -> tuple[str, list[str]]:
+    """The ledger's explanation with its measurements filled in, and the programs it lacked."""
+    gaps: list[str] = []
+
+    def form(part: Expression, spec: str) -> str:
+        try:
+            value = part.evaluate()
+        except UntestableError as gap:
+            gaps.extend([gap.reason] if gap.tool else [])
+            return f"(not measured: {gap.reason})"
+        return format(value, spec) if spec else text(value)
+
+    try:
+        return template(claim.explanation).render(form), gaps
+    except (ValueError, TypeError) as error:
+        raise LedgerError(f"{place}: explanation: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

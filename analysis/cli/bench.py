@@ -1,0 +1,46 @@
+"""`featherface bench`: how much faster than the authors' code."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.cli.options import Json, Size, emit, is_stdout, progress, show
+
+EXAMPLE = "featherface bench --picture crowd.jpg"
+
+
+def bench(
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated; official, v1 and retinaface by default."),
+    ] = None,
+    size: Size = (640, 640),
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A crowd; by default one made of a sample portrait."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Longest time for each comparison.")] = 30.0,
+    json: Json = None,
+) -> None:
+    """Time the networks and the whole detector against the authors' way, taking turns.
+
+    The figures to read are the ratios; times are of this machine alone. Prints a table and, on
+    the last line, one JSON document.
+    """
+    from analysis.benchmarks import detector_speed
+    from analysis.report.tables import benchmarks as tables
+    from analysis.speed.timing import Rule
+
+    with progress("timing") as track:
+        record = detector_speed.measure(
+            variant or detector_speed.VARIANTS, size, picture, Rule(seconds=seconds), track
+        )
+    emit(record, json)
+    if not is_stdout(json):
+        for table in tables.detector_speed(record):
+            show(table)
+        print(jsonlib.dumps(record, allow_nan=False))

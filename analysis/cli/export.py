@@ -1,0 +1,62 @@
+"""`featherface export`: a network as ONNX, compared with PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.cli.options import Json, emit, is_stdout
+from featherface.errors import InputError
+
+
+def export(
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.onnx", help="The file; whole and compared, or not there.")
+    ],
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PICTURE...]", help="Compare on these as well."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Published weights by name, or a checkpoint file."),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Instead of weights: this variant with random ones, to measure speed."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random weights.", min=0, max=2**64 - 1)] = 0,
+    json: Json = None,
+) -> None:
+    """Write a network as ONNX with its deformable convolutions, for any batch and picture size.
+
+    Boxes, scores and landmarks are compared with PyTorch's on real pictures of several odd sizes;
+    where they differ, there is no file.
+    """
+    if (weights is None) == (variant is None):
+        raise InputError("give either --weights or --variant")
+    from featherface import FeatherFace
+    from featherface.runtimes.export import export as export_network
+
+    if weights is not None:
+        record = export_network(weights, out, pictures=pictures or ())
+    else:
+        import torch
+
+        assert variant is not None
+        torch.manual_seed(seed)
+        model = FeatherFace(variant)
+        described = f"random, seed {seed}"
+        record = export_network(model, out, pictures=pictures or (), described=described)
+    emit(record, json)
+    if not is_stdout(json):
+        largest = record["check"]["max_difference"]
+        print(f"{out}: {record['variant'] or 'network'}, {record['weights']}")
+        print(f"  {record['bytes']:,} bytes, sha256 {record['sha256'][:12]}…")
+        print(
+            f"  at most {largest['scores']:.1e} from PyTorch in scores and "
+            f"{largest['boxes_px']:.1e} pixels in boxes, "
+            f"on {len(record['check']['comparisons'])} inputs"
+        )

@@ -1,0 +1,28 @@
+"""`featherface identify`: which architecture a checkpoint holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from analysis.cli.options import Json, emit, is_stdout, show
+
+
+def identify(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A file, or the name of published weights.")
+    ],
+    json: Json = None,
+) -> None:
+    """Which architecture a checkpoint holds, and what in it is stray, missing or misshapen.
+
+    Decided from the tensors alone; nothing in the file is executed.
+    """
+    from analysis.report.tables import networks as tables
+    from featherface import identify
+
+    record = identify(checkpoint).as_dict()
+    emit(record, json)
+    if not is_stdout(json):
+        show(tables.identity(record))

@@ -1,0 +1,61 @@
+"""`featherface widerface compare`: what changed from one detector to another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.cli.options import Json, emit, is_stdout, show
+
+EXAMPLE = "featherface widerface compare before/ after/ --ground-truth DIR"
+
+
+def compare(
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="Predictions: a folder, an archive, JSON lines.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other's predictions.")],
+    ground_truth: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
+    ],
+    subset: Annotated[
+        Path | None,
+        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
+    ] = None,
+    score: Annotated[float, typer.Option(help="A face is found where a box scores this.")] = 0.5,
+    equal_false_alarms: Annotated[
+        bool,
+        typer.Option(
+            "--equal-false-alarms", help="Read B at the score that gives it A's false alarms."
+        ),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Show so many faces and pictures; JSON has all.")
+    ] = 10,
+    json: Json = None,
+) -> None:
+    """What B finds that A does not, and the other way round.
+
+    AP by subset, face height and event, side by side; faces found by both, by one and by neither;
+    false alarms; and the faces themselves.
+    """
+    from analysis.report.tables import tracking as tables
+    from analysis.widerface import comparison
+    from analysis.widerface.average_precision import evaluate_files
+
+    both = {"a": evaluate_files(a, ground_truth, subset)}
+    both["b"] = evaluate_files(b, ground_truth, subset)
+    record = comparison.compare(
+        both["a"], both["b"], score=score, equal_false_alarms=equal_false_alarms
+    )
+    record = {"a": str(a), "b": str(b), **record}
+    emit(record, json)
+    if not is_stdout(json):
+        for table in tables.comparison(record, limit):
+            show(table)
+    for name, evaluation in both.items():
+        for remark in evaluation.remarks:
+            print(f"featherface: {name.upper()}: {remark}", file=sys.stderr)

@@ -1,0 +1,117 @@
+"""`featherface widerface evaluate`: average precision of predictions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analysis.cli.options import Json, emit, is_stdout, show
+
+EXAMPLE = (
+    "featherface widerface evaluate --predictions found --ground-truth eval_tools/ground_truth"
+)
+
+
+def evaluate(
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR|TAR",
+            help="EVENT/PICTURE.txt in a folder or an archive; or .jsonl, or .parquet.",
+        ),
+    ],
+    ground_truth: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
+    ],
+    subset: Annotated[
+        Path | None,
+        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
+    ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write the precision-recall curves there, as JSON."),
+    ] = None,
+    by_height: Annotated[
+        bool, typer.Option("--by-height", help="AP on Hard by height of the face, too.")
+    ] = False,
+    by_event: Annotated[bool, typer.Option("--by-event", help="AP by event, too.")] = False,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|AP,AP,AP",
+            help="Exit with 1 when AP is below this: a detector of the history, a file that "
+            "--json wrote, or easy, medium and hard.",
+        ),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="How far below --expect is fine.")] = 0.001,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="By which the predictions were made, for --expect; what protocol.json beside "
+            "them says, else original."
+        ),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Average precision on WIDER FACE's Easy, Medium and Hard, by the benchmark's protocol.
+
+    AP are fractions. What is odd about the input is said on standard error and in the record.
+    """
+    from analysis.report.tables import evaluation as tables
+    from analysis.widerface import breakdown, gate
+    from analysis.widerface.average_precision import evaluate_files
+    from featherface.files import write_json
+
+    evaluation = evaluate_files(predictions, ground_truth, subset)
+    record = evaluation.as_dict()
+    made = _made(predictions)
+    record["predictions"] = str(predictions)
+    record["predicted_by"] = made
+    fallen = []
+    if expect is not None:
+        name = protocol or ((made or {}).get("protocol") or {}).get("name") or "original"
+        expected = gate.expect(expect, record, name)
+        fallen = gate.falls(record, expected, tolerance)
+        record["expected"] = {**asdict(expected), "tolerance": tolerance, "fallen": fallen}
+    heights = breakdown.by_height(evaluation.matches) if by_height else None
+    events = breakdown.by_event(evaluation.matches) if by_event else None
+    record |= {"by_height": heights} if by_height else {}
+    record |= {"by_event": events} if by_event else {}
+    if curves is not None:
+        write_json(curves, evaluation.curves_as_dict())
+    emit(record, json)
+    if not is_stdout(json):
+        show(tables.headline(record, predictions.name))
+        show(tables.evaluation(record))
+        if heights:
+            show(tables.heights(heights))
+        if events:
+            show(tables.events(events))
+    for remark in evaluation.remarks:
+        print(f"featherface: {remark}", file=sys.stderr)
+    for line in fallen:
+        print(f"featherface: {line}", file=sys.stderr)
+    raise typer.Exit(1 if fallen else 0)
+
+
+def _made(predictions: Path) -> dict[str, Any] | None:
+    """What `featherface widerface predict` noted beside its results; None where it did not."""
+    import json
+
+    from featherface.errors import InputError
+
+    # The name is `results_folder.PROTOCOL_FILE`, which would take seconds to import torch.
+    path = predictions / "protocol.json"
+    if not path.is_file():
+        return None
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(made, dict) or not isinstance(made.get("protocol"), dict):
+        raise InputError(f"{path}: not what `featherface widerface predict` writes")
+    return made

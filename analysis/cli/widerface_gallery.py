@@ -1,0 +1,200 @@
+"""`featherface widerface gallery`: the worst misses and false alarms, to be looked at here."""
+
+from __future__ import annotations
+
+import os.path
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.cli.options import Json, emit, is_stdout, progress
+from featherface.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXAMPLE = (
+    "featherface widerface gallery --predictions found --ground-truth eval_tools/ground_truth "
+    "--images WIDER_val/images --out gallery"
+)
+NOTE = "For local use: these pictures show people. Do not publish them."
+_LEGENDS = {
+    "misses": "Yellow: the face as annotated. Blue: the detection that overlaps it most.",
+    "false_alarms": "Yellow: the detection. Blue: the annotated face that overlaps it most.",
+}
+_ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+def gallery(
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR|TAR",
+            help="EVENT/PICTURE.txt in a folder or an archive; or .jsonl, or .parquet.",
+        ),
+    ],
+    ground_truth: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
+    ],
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="Holds EVENT/PICTURE.jpg: WIDER_val/images.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Write misses.png, false-alarms.png and gallery.json there."
+        ),
+    ],
+    subset: Annotated[
+        Path | None,
+        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
+    ] = None,
+    score: Annotated[float, typer.Option(help="A face is found where a box scores this.")] = 0.5,
+    number: Annotated[int, typer.Option(min=1, max=600, help="Show so many of each.")] = 24,
+    json: Json = None,
+) -> None:
+    """The tallest Hard faces that were missed, and the surest detections on no face.
+
+    Yellow is the face that was missed, or the false alarm; blue is what overlaps it most: a
+    detection, or an annotated face. Pictures that are not there, or cannot be read, are named and
+    passed over: the next worst take their places.
+
+    For local use: the pictures show people. Do not publish them.
+    """
+    from analysis.widerface import worst
+    from analysis.widerface.average_precision import evaluate_files
+
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder; it should hold EVENT/PICTURE.jpg")
+    evaluation = evaluate_files(predictions, ground_truth, subset)
+    matches = evaluation.matches
+    faces, alarms = worst.missed(matches, score), worst.false_alarms(matches, score)
+    skipped: dict[str, str] = {}
+    with progress("cropping") as track:
+        shown = [
+            _tiles(track, records, images, number, skipped)
+            for records in (
+                worst.describe_missed(matches, faces, score),
+                worst.describe_false_alarms(matches, alarms),
+            )
+        ]
+    if skipped and not any(shown):
+        name, reason = next(iter(skipped.items()))
+        raise InputError(
+            f"{images}: none of the {len(skipped)} pictures to show can be used: {name}: {reason}"
+        )
+    parts = {
+        "misses": (f"of {len(faces):,} Hard faces not found at score {score:g}", len(faces)),
+        "false_alarms": (
+            f"of {len(alarms):,} detections at score {score:g} on no face",
+            len(alarms),
+        ),
+    }
+    chosen = matches.ground_truth.subset
+    record: dict[str, Any] = {
+        "note": NOTE,
+        "predictions": str(predictions),
+        "images": str(images),
+        "subset": None
+        if chosen is None
+        else {"pictures": chosen.pictures, "sha256": chosen.sha256},
+        "score": score,
+    }
+    lines = []
+    for (part, (what, total)), tiles in zip(parts.items(), shown, strict=True):
+        path = out / f"{part.replace('_', '-')}.png"
+        title = f"{part.replace('_', ' ').capitalize()}: {len(tiles)} {what}"
+        _write(path, part, tiles, f"{title}, {predictions.name}")
+        record[part] = {"total": total, "shown": [tile for tile, _ in tiles]}
+        lines.append(f"{path}: {len(tiles)} {what}")
+    record["skipped"] = {
+        "count": len(skipped),
+        "pictures": [{"picture": name, "reason": reason} for name, reason in skipped.items()],
+    }
+    record["remarks"] = [remark.as_dict() for remark in evaluation.remarks]
+    emit(record, out / "gallery.json")
+    emit(record, json)
+    if not is_stdout(json):
+        print("\n".join([*lines, *_said(skipped), NOTE]))
+    for remark in evaluation.remarks:
+        print(f"featherface: {remark}", file=sys.stderr)
+
+
+def _tiles(
+    track: Callable[..., Iterable[Any]],
+    records: Iterator[dict[str, Any]],
+    images: Path,
+    number: int,
+    skipped: dict[str, str],
+) -> list[tuple[dict[str, Any], Image.Image]]:
+    """The first so many records whose pictures can be read, with their crops; notes the others."""
+    from analysis.report.plots.gallery import crop
+    from featherface.images import PictureError, read_picture
+
+    def usable() -> Iterator[tuple[dict[str, Any], Image.Image]]:
+        for record in records:
+            name = f"{record['event']}/{record['picture']}"
+            if name in skipped:
+                continue
+            path = picture_path(images, record["event"], record["picture"])
+            if path is None:
+                skipped[name] = "not there"
+                continue
+            try:
+                pixels = read_picture(path)
+            except PictureError as error:
+                skipped[name] = str(error)
+                continue
+            yield record, crop(pixels, record["box"], record["nearest"])
+
+    found: list[tuple[dict[str, Any], Image.Image]] = []
+    for pair in track(usable(), total=number):
+        found.append(pair)
+        if len(found) == number:
+            break
+    return found
+
+
+def picture_path(images: Path, event: str, picture: str) -> Path | None:
+    """The file of a picture of the ground truth; None where it is not there.
+
+    Raises:
+        InputError: for a name that would lead out of the folder.
+    """
+    for name in (event, picture):
+        # As either system reads it, so that a name refused here is refused everywhere.
+        plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
+        if not plain or name in ("", ".", "..") or not name.isprintable():
+            raise InputError(f"ground truth: {event!r}, {picture!r}: no names of folder and file")
+    candidates = (images / event / f"{picture}{ending}" for ending in _ENDINGS)
+    # That of os.path is also False, and no error, for a name that no file can have.
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
+
+
+def _write(
+    path: Path, part: str, tiles: list[tuple[dict[str, Any], Image.Image]], title: str
+) -> None:
+    import io
+
+    from analysis.report.plots.gallery import caption, grid
+    from featherface.files import write_bytes
+
+    captions = [caption(record, missed=part == "misses") for record, _ in tiles]
+    sheet = grid([tile for _, tile in tiles], captions, title, f"{_LEGENDS[part]} {NOTE}")
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    write_bytes(path, content.getvalue())
+
+
+def _said(skipped: dict[str, str], most: int = 5) -> Iterator[str]:
+    """Lines about what was passed over; the record has all of it."""
+    if not skipped:
+        return
+    yield f"passed over, as their pictures cannot be used: {len(skipped):,}"
+    for name, reason in list(skipped.items())[:most]:
+        yield f"  {name}: {reason}"
+    if len(skipped) > most:
+        yield f"  and {len(skipped) - most:,} more, see gallery.json"

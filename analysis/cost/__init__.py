@@ -1,0 +1,1 @@
+"""Cost: parameters, MACs, bytes and shapes by module, and what public counters report."""

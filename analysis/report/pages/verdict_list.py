@@ -1,0 +1,131 @@
+"""The page of verdicts: every claim as a row that opens, with an address of its own.
+
+Without scripts it is a plain list. `docs/assets/verdicts.js` adds the filters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from typing import Any
+
+from analysis.report.pages.html import MARKS, MEANING, Html, badge, facts, show
+from analysis.report.pages.prose import inline
+from analysis.report.pages.records import Record, Records, address_of
+
+
+def tally(records: Records, page: str) -> str:
+    """How many verdicts of each kind there are, as one bar whose parts lead to the list.
+
+    Args:
+        records: to count.
+        page: the address of the page of verdicts, as seen from the page this is for.
+    """
+    counts = Counter(record["verdict"] for record in records.verdicts)
+    parts = "".join(
+        f'<li class="ff-{verdict}" style="flex-grow:{counts[verdict]}">'
+        f'<a href="{page}?verdict={verdict}"><span class="ff-count">{counts[verdict]}</span> '
+        f'<span class="ff-word"><span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</span> '
+        f'<span class="ff-meaning">{meaning}</span></a></li>'
+        for verdict, meaning in MEANING.items()
+    )
+    return f'<ul class="ff-tally">{parts}</ul>\n'
+
+
+def controls(records: Records) -> str:
+    """The filters; hidden until the script that serves them runs."""
+    verdicts = Counter(record["verdict"] for record in records.verdicts)
+    sources = Counter(record["source"] for record in records.verdicts)
+    return (
+        '<form class="ff-filter" id="claim-filter" role="search" aria-label="Filter the claims" '
+        "hidden>"
+        '<div class="ff-search"><label for="claim-search">Search</label>'
+        '<input id="claim-search" name="find" type="search" autocomplete="off" spellcheck="false" '
+        'placeholder="offset, 22,080, shuffle …"></div>'
+        '<div class="ff-sort"><label for="claim-sort">Sort by</label>'
+        '<select id="claim-sort" name="sort"><option value="">source and line</option>'
+        '<option value="verdict">verdict</option><option value="kind">kind</option>'
+        '<option value="statement">statement</option></select></div>'
+        + _choices("verdict", "Verdict", {v: (f"{MARKS[v]} {v}", verdicts[v]) for v in MEANING})
+        + _choices(
+            "source", "Source", {s["id"]: (s["id"], sources[s["id"]]) for s in records.sources}
+        )
+        + '<p class="ff-result"><output id="claim-count" aria-live="polite"></output> '
+        '<button type="reset">Show all</button></p></form>\n'
+    )
+
+
+def _choices(name: str, title: str, options: dict[str, tuple[str, int]]) -> str:
+    boxes = "".join(
+        f'<label class="ff-choice ff-{value}"><input type="checkbox" name="{name}" value="{value}">'
+        f'<span>{escape(label)} <span class="ff-count" data-count="{name}:{value}">{count}</span>'
+        "</span></label>"
+        for value, (label, count) in options.items()
+    )
+    return f'<fieldset class="ff-choices"><legend>{title}</legend>{boxes}</fieldset>'
+
+
+def claims(records: Records) -> str:
+    """Every claim, in the order of its source."""
+    return (
+        '<ol class="ff-claims" id="claims" data-search-exclude>'
+        + "\n".join(_claim(record, records, at) for at, record in enumerate(records.verdicts))
+        + "</ol>\n"
+    )
+
+
+def _claim(record: Record, records: Records, position: int) -> str:
+    address, verdict = address_of(record), record["verdict"]
+    measured = show(record["measured"])
+    unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
+    details: dict[str, str | Html] = {
+        "As printed": Html(_quote(records.quotes.get(address, [record["printed"]]))),
+        "Measured": Html(f"<b>{escape(measured)}</b>{escape(unit)}"),
+    }
+    if record["readings"]:
+        details["Under another reading"] = Html("<br>".join(map(inline, record["readings"])))
+    details["Why"] = Html(inline(record["explanation"]))
+    if record["missing"]:
+        details["Missing here"] = Html(inline(", ".join(record["missing"])))
+    details["How it is counted"] = Html(inline(record["convention"]))
+    if record["measure"]:
+        on = f" on <code>{record['variant']}</code>" if record["variant"] else ""
+        details["Computed as"] = Html(f"<code>{escape(record['measure'])}</code>{on}")
+    details["Where it stands"] = Html(_where(record, records))
+    details["Address"] = Html(f'<a href="#{address}">#{address}</a>')
+    return (
+        f'<li data-at="{position}" data-verdict="{verdict}" data-source="{record["source"]}" '
+        f'data-kind="{record["kind"]}"><details class="ff-claim" id="{address}">'
+        f"<summary>{badge(verdict)}"
+        f'<span class="ff-statement">{inline(record["statement"])}</span>'
+        f'<span class="ff-against"><span class="ff-printed">{escape(_short(record["printed"]))}'
+        f'</span> <span class="ff-is">{escape(_short(measured))}</span></span>'
+        f'<span class="ff-source">{record["source"]}{_lines(record)}</span></summary>'
+        f"{facts(details)}</details></li>"
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 26 else text[:25].rstrip() + "…"
+
+
+def _quote(pieces: Any) -> str:
+    return " · ".join(f"<q>{escape(piece)}</q>" for piece in dict.fromkeys(pieces))
+
+
+def _lines(record: Record) -> str:
+    lines = record["lines"]
+    if not lines:
+        return ""
+    shown = ", ".join(map(str, lines[:3])) + (" …" if len(lines) > 3 else "")
+    return f" <span>l. {shown}</span>"
+
+
+def _where(record: Record, records: Records) -> str:
+    source = next(s for s in records.sources if s["id"] == record["source"])
+    if record["lines"]:
+        word = "line" if len(record["lines"]) == 1 else "lines"
+        place = f"{word} {', '.join(map(str, record['lines']))}"
+    else:
+        place = record["where"] or ""
+    return f"{inline(place)} — {escape(source['title'])} ({escape(source['where'])})"

@@ -1,0 +1,155 @@
+"""A gallery of crops, each with a box and a caption. For local use: it shows people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from analysis.report.plots.style import SKY, YELLOW, Record
+
+TILE = 240
+"""Side of a crop as it is shown, in pixels."""
+CONTEXT = 2.0
+"""A crop is so many times as wide and as high as the longer side of its box."""
+SMALLEST = 48
+"""At least so many pixels of the picture are shown, to see where a tiny box lies."""
+COLUMNS = 6
+
+_TYPE = 13
+_LINE_HEIGHT = 17
+_CAPTION = 2 * _LINE_HEIGHT + 6
+_GAP = 8
+_BEYOND = "#dddddd"  # where there is no picture
+_FONT = ImageFont.load_default(size=_TYPE)
+_HEADING = ImageFont.load_default(size=18)
+
+_Window = tuple[float, float, float]  # left, top, side
+
+
+def crop(
+    picture: npt.NDArray[np.uint8], box: Sequence[float], nearest: Sequence[float] | None = None
+) -> Image.Image:
+    """A square around a box, scaled to `TILE`, with the box drawn on it.
+
+    Args:
+        picture: (H, W, 3) RGB, uint8.
+        box: x, y, width, height in pixels; drawn yellow. It may reach beyond the picture, lie
+            outside it, or have no area: what is shown is then around the part, or the point, of
+            the picture that is next to it.
+        nearest: a box to be drawn blue, below the other.
+
+    Returns:
+        an RGB image of `TILE` by `TILE` pixels, grey beyond the picture's edge.
+
+    Raises:
+        ValueError: for another shape or type, or a box that is not four finite numbers.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise ValueError(f"picture (of {picture.dtype}, {picture.shape}) must be (H, W, 3) uint8")
+    height, width = picture.shape[:2]
+    left, top, side = window = _window(_corners(box), width, height)
+    scale = TILE / side
+    tile = Image.new("RGB", (TILE, TILE), _BEYOND)
+    # The whole pixels that the window touches.
+    x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
+    x2, y2 = min(width, math.ceil(left + side)), min(height, math.ceil(top + side))
+    # Of what is shrunk to less than an eighth, some pixels are enough, and quick.
+    step = max(1, math.floor(side / (8 * TILE)))
+    part = Image.fromarray(picture[y1:y2:step, x1:x2:step])
+    size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
+    part = part.resize(size, Image.Resampling.LANCZOS)
+    tile.paste(part, (round((x1 - left) * scale), round((y1 - top) * scale)))
+    draw = ImageDraw.Draw(tile)
+    if nearest is not None:
+        _draw_box(draw, _corners(nearest), window, SKY)
+    _draw_box(draw, _corners(box), window, YELLOW)
+    return tile
+
+
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom, also of a box turned inside out."""
+    values = [float(value) for value in box]
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        raise ValueError(f"box (={values}) must be four finite numbers")
+    x, y, width, height = values
+    return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
+
+
+def _window(box: tuple[float, float, float, float], width: int, height: int) -> _Window:
+    # Of a box that leaves the picture, what lies inside; of one outside, the nearest point.
+    x1, x2 = (min(max(value, 0.0), width) for value in box[::2])
+    y1, y2 = (min(max(value, 0.0), height) for value in box[1::2])
+    side = max(CONTEXT * max(x2 - x1, y2 - y1), SMALLEST)
+    return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
+
+
+def _draw_box(
+    draw: ImageDraw.ImageDraw,
+    box: tuple[float, float, float, float],
+    window: _Window,
+    colour: str,
+) -> None:
+    left, top, side = window
+    # Sides outside are moved to just outside: Pillow walks along every pixel of them.
+    x1, x2 = (_clamp((value - left) * TILE / side) for value in box[::2])
+    y1, y2 = (_clamp((value - top) * TILE / side) for value in box[1::2])
+    draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "black", 1)
+    if x2 - x1 > 4 and y2 - y1 > 4:
+        draw.rectangle((x1 + 2, y1 + 2, x2 - 2, y2 - 2), None, "black", 1)
+    draw.rectangle((x1, y1, x2, y2), None, colour, 2)
+
+
+def _clamp(value: float) -> int:
+    return round(min(max(value, -8), TILE + 8))
+
+
+def caption(record: Record, *, missed: bool) -> tuple[str, str]:
+    """Two lines about a record of `worst`: its rank and event; height or score, and overlap."""
+    event = record["event"].partition("--")[2].replace("_", " ") or record["event"]
+    overlap = f"IoU {record['iou']:.2f}"
+    height = f"{record['height']:.0f} px"
+    if not missed:
+        return f"{record['rank']}  {event}", f"score {record['score']:.3f}, {height}, {overlap}"
+    score = "not detected" if record["score"] is None else f"score {record['score']:.3f}"
+    return f"{record['rank']}  {event}", f"{height}, {score}, {overlap}"
+
+
+def grid(
+    tiles: Sequence[Image.Image], captions: Sequence[tuple[str, str]], title: str, note: str
+) -> Image.Image:
+    """The crops in rows of `COLUMNS`, captions below them, title and note on top.
+
+    Args:
+        tiles: from `crop`; there may be none, which is said.
+        captions: two lines for each; what is too long is cut.
+    """
+    rows = max(1, math.ceil(len(tiles) / COLUMNS))
+    head = 60
+    width = COLUMNS * (TILE + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, head + rows * (TILE + _CAPTION + _GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, 8), _cut(title, _HEADING, width - 2 * _GAP), "black", font=_HEADING)
+    draw.text((_GAP, 36), _cut(note, _FONT, width - 2 * _GAP), "#555555", font=_FONT)
+    if not tiles:
+        draw.text((_GAP, head), "None.", "black", font=_FONT)
+    for i, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
+        x = _GAP + i % COLUMNS * (TILE + _GAP)
+        y = head + i // COLUMNS * (TILE + _CAPTION + _GAP)
+        sheet.paste(tile, (x, y))
+        for j, line in enumerate(lines):
+            place = (x, y + TILE + 3 + j * _LINE_HEIGHT)
+            draw.text(place, _cut(line, _FONT, TILE), "black", font=_FONT)
+    return sheet
+
+
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    text = " ".join(text.split())[:400]
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,293 @@
+"""Figures of measured times: by block, by size, under the roof, by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from analysis.report.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILION,
+    YELLOW,
+    Record,
+)
+
+# As in the figure of costs: one colour a block.
+_BLOCKS = {
+    "backbone": BLUE,
+    "first_attention": ORANGE,
+    "pyramid": SKY,
+    "second_attention": VERMILION,
+    "context": GREEN,
+    "shuffle": YELLOW,
+    "heads": PURPLE,
+}
+_MARKERS = dict(zip(_BLOCKS, "os^Dv>P", strict=True))
+
+
+def by_block(records: Sequence[Record]) -> Figure:
+    """Where a pass takes its time: a bar a record, cut into blocks, with the whole beside it.
+
+    Args:
+        records: from `analysis.speed.latency.measure_latency`, with blocks, of one machine and
+        input.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 1.5 + 0.5 * len(records)), layout="constrained")
+        ax = figure.subplots()
+        rows = range(len(records))
+        for row, record in zip(rows, records, strict=True):
+            left = 0.0
+            for block in record["blocks"]:
+                ms = block["ms_p50"]
+                ax.barh(row, ms, left=left, height=0.62, color=_BLOCKS[block["name"]], lw=0)
+                left += ms
+            whole = record["whole"]
+            ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=BLACK, linewidth=1)
+            ax.plot(whole["ms_p50"], row, marker="|", markersize=13, color=BLACK)
+            end = max(left, whole["ms_p90"])
+            ax.annotate(
+                f"{_number(whole['ms_p50'])} ms",
+                (end, row),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        ax.set_yticks(list(rows), [_label(record) for record in records])
+        ax.set_ylim(len(records) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+        ax.margins(x=0.14)
+        ax.set_xlim(left=0)
+        ax.set_xlabel("milliseconds: sum of the blocks' medians; line: whole pass, p10 | p50 | p90")
+        handles = [Patch(color=colour, label=_words(name)) for name, colour in _BLOCKS.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        figure.suptitle(f"A pass, block by block: {_setting(records[0])}", weight="bold", size=10)
+    return figure
+
+
+def growth(record: Record) -> Figure:
+    """Latency and peak memory against megapixels, with the fitted lines.
+
+    Args:
+        record: from `analysis.speed.growth.measure_growth`.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for ax, key, scale, unit, title in (
+            (panels[0], "ms_p50", 1.0, "ms", "Latency, p50 (ms)"),
+            (panels[1], "peak_bytes", 2**20, "MiB", "Peak memory of a pass (MiB)"),
+        ):
+            for name, colour, marker, what in (
+                ("sizes", BLUE, "o", "picture size"),
+                ("batches", VERMILION, "^", "batch"),
+            ):
+                _series(ax, record, name, key, scale, unit, colour, marker, what)
+            ax.set_title(title)
+            ax.set_xlabel("megapixels of all pictures together")
+            ax.grid(color="#e4e4e4", linewidth=0.6)
+            ax.set_axisbelow(True)
+            ax.legend(frameon=False, loc="upper left", fontsize=8)
+            ax.set_xlim(left=0)
+            ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
+            ax.yaxis.set_major_formatter(_plain)
+        figure.suptitle(f"Growth of {_label(record)}: {_machine(record)}", weight="bold", size=10)
+    return figure
+
+
+def _series(
+    ax: Axes,
+    record: Record,
+    name: str,
+    key: str,
+    scale: float,
+    unit: str,
+    colour: str,
+    marker: str,
+    what: str,
+) -> None:
+    known = [point for point in record[name] if point["skipped"] is None]
+    if not known:
+        return
+    x = [point["megapixels"] for point in known]
+    y = [point[key] / scale for point in known]
+    line = record["fits"][name][key]
+    label = what
+    if line is not None:
+        slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
+        label += f": {_number(slope)} {unit} per megapixel"
+        if line["r_squared"] is not None:
+            label += f", R² {line['r_squared']:.3f}"
+        ends = np.asarray([0, max(x)])
+        ax.plot(ends, slope * ends + zero, color=colour, linewidth=1)
+    ax.plot(x, y, marker=marker, linestyle="", color=colour, label=label)
+
+
+def roofline(record: Record) -> Figure:
+    """Blocks under the two ceilings of their machine, both axes logarithmic.
+
+    A block's mark stands at the bytes that its operators move; the thin line to its right ends
+    where it would stand if nothing in between left the caches.
+
+    Args:
+        record: from `analysis.speed.roofline.measure_roofline`.
+    """
+    ceilings = record["ceilings"]
+    compute, memory = ceilings["gmacs_per_second"], ceilings["gigabytes_per_second"]
+    ridge = ceilings["ridge_macs_per_byte"]
+    blocks = [block for block in record["blocks"] if block["macs_per_byte"]]
+    least = min(block["macs_per_byte"] for block in blocks) / 2
+    most = max(2 * ridge, *(2 * block["macs_per_byte_most"] for block in blocks))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 5.2), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(
+            [least, ridge, most], [least * memory, compute, compute], color=BLACK, linewidth=1.6
+        )
+        ax.axvline(ridge, color=GREY, linewidth=0.8, linestyle=":")
+        lowest = min(block["gmacs_per_second"] for block in blocks)
+        ax.set(xscale="log", yscale="log", xlim=(least, most), ylim=(lowest / 2, compute * 2.2))
+        ax.annotate(
+            f"matrix product, measured: {_number(compute)} GMAC/s",
+            (most, compute),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+        )
+        ax.annotate(
+            f"copying, measured: {_number(memory)} GB/s",
+            ((least * ridge) ** 0.5, (least * ridge) ** 0.5 * memory),
+            xytext=(-10, 8),
+            textcoords="offset points",
+            ha="right",
+        )
+        ax.annotate(
+            "← bound by memory",
+            (ridge, lowest / 2),
+            xytext=(-6, 6),
+            textcoords="offset points",
+            ha="right",
+            color=GREY,
+        )
+        ax.annotate(
+            "by compute →",
+            (ridge, lowest / 2),
+            xytext=(6, 6),
+            textcoords="offset points",
+            color=GREY,
+        )
+        handles = []
+        for block in blocks:
+            at, speed = block["macs_per_byte"], block["gmacs_per_second"]
+            colour, marker = _BLOCKS[block["name"]], _MARKERS[block["name"]]
+            look: dict[str, Any] = {
+                "marker": marker,
+                "color": colour,
+                "markeredgecolor": BLACK,
+                "markeredgewidth": 0.6,
+                "markersize": 9,
+                "linestyle": "",
+            }
+            roof = block["roof_gmacs_per_second"]
+            ax.plot([at, at], [speed, roof], color=colour, linewidth=0.9, linestyle="--", zorder=1)
+            ax.plot([at, block["macs_per_byte_most"]], [speed, speed], color=colour, linewidth=1.4)
+            ax.plot(at, speed, zorder=3, **look)
+            label = f"{_words(block['name'])}: {100 * block['share_of_roof']:.1f} % of its roof"
+            handles.append(Line2D([], [], label=label, **look))
+        ax.set_xlabel("MACs per byte moved (mark: every operator; line's end: least possible)")
+        ax.set_ylabel("GMAC/s")
+        ax.xaxis.set_major_formatter(_plain)
+        ax.yaxis.set_major_formatter(_plain)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+        figure.suptitle(f"Roofline of {_label(record)}: {_setting(record)}", weight="bold", size=10)
+    return figure
+
+
+def operators(record: Record, most: int = 12) -> Figure:
+    """The operators that take the most time, coloured by the block they run in.
+
+    Args:
+        record: from `analysis.speed.operators.measure_operators`.
+        most: so many bars; what remains is one more.
+    """
+    shown = record["operators"][:most]
+    rest = sum(row["share"] for row in record["operators"][most:])
+    labels = [
+        f"{row['operator'].removeprefix('aten::')}" + (f" · {row['part']}" if row["part"] else "")
+        for row in shown
+    ] + ["everything else"]
+    shares = [100 * row["share"] for row in shown] + [100 * rest]
+    colours = [_BLOCKS.get(row["block"], GREY) for row in shown] + [GREY]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 1.4 + 0.27 * len(labels)), layout="constrained")
+        ax = figure.subplots()
+        rows = range(len(labels))
+        ax.barh(rows, shares, height=0.7, color=colours)
+        for row, share in zip(rows, shares, strict=True):
+            ax.annotate(
+                f"{share:.1f} %",
+                (share, row),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                size=8,
+            )
+        ax.set_yticks(list(rows), labels)
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0)
+        ax.margins(x=0.1)
+        ax.set_xlabel("share of the profiled time, %")
+        blocks = [name for name in _BLOCKS if name in {row["block"] for row in shown}]
+        handles = [Patch(color=_BLOCKS[name], label=_words(name)) for name in blocks]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        figure.suptitle(
+            f"Operators of {_label(record)}: {_setting(record)}", weight="bold", size=10
+        )
+    return figure
+
+
+def _label(record: Record) -> str:
+    kernel = record.get("deform_kernel") or record.get("kernel")
+    named = f" ({kernel})" if kernel in ("gather", "torchvision") else ""
+    return f"{record['variant']}{named}"
+
+
+def _setting(record: Record) -> str:
+    batch, _, height, width = record["input"]
+    many = f"{batch} × " if batch > 1 else ""
+    return f"{many}{height}×{width}, {_machine(record)}"
+
+
+def _machine(record: Record) -> str:
+    here = record["environment"]
+    threads = f", {here['threads']} thread{'s' * (here['threads'] != 1)}"
+    on_cpu = here["device"].startswith("cpu")
+    return f"{here['device_name']}{threads if on_cpu else ''}, {here['dtype']}"
+
+
+def _words(block: str) -> str:
+    return block.replace("_", " ")
+
+
+def _number(value: float) -> str:
+    """Three significant digits, written out."""
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def _plain(value: float, position: float) -> str:
+    return f"{value:,g}"

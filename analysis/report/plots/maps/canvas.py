@@ -1,0 +1,277 @@
+"""What the maps' figures share: themes, the photograph below, and how a figure becomes a file.
+
+A figure is 700 pixels wide where it is shown as it is, and its smallest letters are 10 pixels high
+there. Values lie over the photograph in grey, mixed in a fixed proportion, and so does the colour
+bar, so that a colour on the picture is a colour of the bar.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Stroke, withStroke
+from PIL import Image
+
+from analysis.report.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE, VERMILION
+
+Record = Mapping[str, Any]
+Arrays = Mapping[str, npt.NDArray[Any]]
+Picture = npt.NDArray[np.uint8]
+Places = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the picture
+
+WIDTH = 700 / 96  # inches
+LEVELS = ("p3", "p4", "p5")
+STAGES = {"first_attention": "first attention", "second_attention": "second attention"}
+BRANCH_COLOURS = {
+    "a": ORANGE,
+    "b1": SKY,
+    "b2": BLUE,
+    "c1": PURPLE,
+    "c2": VERMILION,
+    "single": ORANGE,
+}
+PART_COLOURS = {
+    "offsets": ORANGE,
+    "masks": SKY,
+    "offsets and masks": GREEN,
+    "gates": BLUE,
+    "everything": VERMILION,
+}
+
+_SHARE = 0.7  # of the colour; the rest is the photograph
+_QUALITY = 70  # of photographs inside an SVG, as JPEG
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a page."""
+
+    name: Literal["light", "dark"]
+    background: str
+    text: str
+    muted: str  # 4.5:1 on the background
+    line: str
+
+
+THEMES = {
+    "light": Theme("light", "#ffffff", "#1a1a1a", "#5c5c5c", "#b8b8b8"),
+    "dark": Theme("dark", "#1e2129", "#ececec", "#b0b4bd", "#5a5f6b"),
+}
+
+
+def style(theme: Theme) -> Any:
+    """matplotlib's settings for a figure in a theme."""
+    return STYLE | {
+        "figure.facecolor": theme.background,
+        "savefig.facecolor": theme.background,
+        "axes.facecolor": theme.background,
+        "axes.edgecolor": theme.line,
+        "axes.labelcolor": theme.text,
+        "axes.titlecolor": theme.text,
+        "axes.titlesize": 9,
+        "font.size": 8.5,
+        "legend.frameon": False,
+        "text.color": theme.text,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+    }
+
+
+def render(figure: Figure, kind: Literal["svg", "png"], theme: Theme) -> bytes:
+    """A figure as the content of a file, exactly as wide as it was made.
+
+    Photographs inside an SVG become JPEG, which takes a tenth of the room.
+    """
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    content = io.BytesIO()
+    with matplotlib.rc_context(style(theme)):
+        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+    if kind == "png":
+        return content.getvalue()
+    return _PATH.sub(_shortened, _PNG.sub(_as_jpeg, content.getvalue()))
+
+
+_PNG = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+
+
+_PATH = re.compile(rb' d="[^"]+"')
+_LONG = re.compile(rb"-?\d+\.\d{3,}")
+
+
+def _shortened(path: re.Match[bytes]) -> bytes:
+    """A path to the hundredth of a point, which nobody sees; matplotlib writes millionths."""
+    return _LONG.sub(lambda number: f"{float(number[0]):.2f}".encode(), path[0])
+
+
+def _as_jpeg(found: re.Match[bytes]) -> bytes:
+    image = Image.open(io.BytesIO(base64.b64decode(found[1])))
+    alpha = image.getchannel("A") if "A" in image.getbands() else None
+    if min(image.size) < 32 or (alpha is not None and alpha.getextrema()[0] < 255):
+        return found[0]  # a colour bar, or what is seen through
+    content = io.BytesIO()
+    colours = np.asarray(image.convert("RGB"))
+    grey = bool((colours == colours[..., :1]).all())
+    image.convert("L" if grey else "RGB").save(content, "JPEG", quality=_QUALITY, optimize=True)
+    return b"data:image/jpeg;base64," + base64.b64encode(content.getvalue())
+
+
+def panel(ax: Axes, title: str = "", note: str = "") -> None:
+    """No ticks, a title above and a note below."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if title:
+        ax.set_title(title, pad=3)
+    if note:
+        ax.set_xlabel(note, fontsize=8, labelpad=3)
+
+
+def whole(picture: Picture) -> Places:
+    """All of a picture."""
+    return 0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])
+
+
+def photograph(
+    picture: Picture, places: Places, longest: int = 320, *, colour: bool = False
+) -> npt.NDArray[np.float64]:
+    """A part of the picture, (rows, columns, 3) from 0 to 1, grey unless `colour`.
+
+    Beyond the picture's edge it is mid-grey. No side is longer than `longest`, nor than the part
+    in pixels times four (little pictures are enlarged as they are, pixel by pixel).
+    """
+    left, top, right, bottom = places
+    factor = min(longest / max(right - left, bottom - top), 4.0)
+    size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
+    x1, y1 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
+    x2 = min(picture.shape[1], int(np.ceil(right)))
+    y2 = min(picture.shape[0], int(np.ceil(bottom)))
+    image = Image.fromarray(picture[y1:y2, x1:x2])
+    if not colour:
+        image = image.convert("L").convert("RGB")
+    scaled = image.resize(
+        (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor))),
+        Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST,
+    )
+    canvas = Image.new("RGB", size, (128, 128, 128))
+    canvas.paste(scaled, (round((x1 - left) * factor), round((y1 - top) * factor)))
+    return np.asarray(canvas) / 255.0
+
+
+def show(ax: Axes, image: npt.NDArray[np.float64], places: Places) -> None:
+    """An image where it belongs, in pixels of the picture, y downwards."""
+    left, top, right, bottom = places
+    ax.imshow(image, extent=(left, right, bottom, top), interpolation="none", aspect="equal")
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+
+
+def overlay(
+    values: npt.NDArray[Any],
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    picture: Picture,
+    places: Places,
+    norm: Normalize,
+    name: str,
+    longest: int = 260,
+) -> npt.NDArray[np.float64]:
+    """A map (rows, columns) in colour over the photograph in grey.
+
+    Args:
+        x, y: centres of its columns and rows, in pixels of the picture. Each pixel has the colour
+            of the cell whose centre is nearest.
+        name: of the colour map.
+    """
+    grey = photograph(picture, places, longest)
+    left, top, right, bottom = places
+    rows, columns = grey.shape[:2]
+    across = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    down = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+    spread = values[np.ix_(_nearest(y, down), _nearest(x, across))]
+    colours = colormaps[name](norm(spread))[..., :3]
+    return _SHARE * colours + (1 - _SHARE) * grey
+
+
+def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, places, side="right")
+
+
+def scale_bar(
+    figure: Figure, axes: Sequence[Axes], norm: Normalize, name: str, label: str, **options: Any
+) -> None:
+    """The colours of `overlay`, over mid-grey."""
+    colours = _SHARE * colormaps[name](np.linspace(0, 1, 256))[:, :3] + (1 - _SHARE) * 0.5
+    mappable = ScalarMappable(norm, ListedColormap(colours))
+    bar = figure.colorbar(mappable, ax=list(axes), label=label, **options)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def outline_faces(ax: Axes, faces: Sequence[Record], colour: str = "white") -> None:
+    """Boxes that stand out from whatever is below; finer where there are many."""
+    width = 1.4 if len(faces) <= 10 else 0.8
+    for face in faces:
+        x1, y1, x2, y2 = face["box"]
+        ax.add_patch(
+            Rectangle(
+                (x1, y1),
+                x2 - x1,
+                y2 - y1,
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+                path_effects=[withStroke(linewidth=width + 1.2, foreground="black")],
+            )
+        )
+
+
+EDGED = [Stroke(linewidth=2.2, foreground="black"), withStroke(linewidth=2.2, foreground="black")]
+
+
+def absent(figure: Figure, text: str, theme: Theme) -> None:
+    """A line in place of a drawing: what is not there is said, not left blank."""
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=theme.muted, wrap=True)
+
+
+def height_of(picture: Picture, columns: float, rows: int, extra: float) -> float:
+    """Height in inches of a figure with photographs in so many columns and rows."""
+    aspect = picture.shape[0] / picture.shape[1]
+    return rows * min(max(WIDTH / columns * aspect, 0.8), 4.0) + extra
+
+
+def headline(figure: Any, text: str) -> None:
+    """What a figure shows, at its upper left."""
+    figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=0.06)
+
+
+def source_of(record: Record) -> str:
+    """Weights and picture, for a title; the middle of a long name is left out."""
+    weights, name = (
+        _shorter(re.split(r"[/\\]", path)[-1])
+        for path in (record["weights"], record["picture"]["name"])
+    )
+    return f"{weights} on {name}"
+
+
+def _shorter(name: str, most: int = 30) -> str:
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

@@ -1,0 +1,208 @@
+"""Figures of average precision on WIDER FACE: curves and counts, never a picture of anybody."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, VERMILION, Record
+
+SUBSETS = ("easy", "medium", "hard")
+SUBSET_COLOURS = {"easy": GREEN, "medium": ORANGE, "hard": BLUE}
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, GREY)
+LINES = ("-", "--", "-.", ":")
+MARKERS = {"easy": "o", "medium": "s", "hard": "D"}
+
+
+def figures(record: Record, title: str) -> dict[str, Figure]:
+    """Curves, AP by height and AP by event of several detectors, by name.
+
+    Args:
+        record: `detectors`, by name, each as `analysis.widerface.breakdown.summary` returns it.
+    """
+    detectors = record["detectors"]
+    curves = {name: {**one["curves"], "ap": one["ap"]} for name, one in detectors.items()}
+    return {
+        "curves": precision_recall(curves, title),
+        "height": by_height({name: one["heights"] for name, one in detectors.items()}, title),
+        "events": by_event({name: one["events"] for name, one in detectors.items()}, title),
+    }
+
+
+def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
+    """Precision against recall, a panel a subset, a line a detector.
+
+    Args:
+        curves: by detector, `recall` and `precision` of each subset, as in
+            `Evaluation.curves_as_dict` and `breakdown.summary`, and under "ap" the three AP.
+        title: which pictures they are of.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.5, 3.9), layout="constrained")
+        axes = figure.subplots(1, 3, sharex=True, sharey=True)
+        for ax, subset in zip(axes, SUBSETS, strict=True):
+            styles = itertools.cycle(itertools.product(LINES, COLOURS))
+            for (name, record), (line, colour) in zip(curves.items(), styles, strict=False):
+                recall, precision = (
+                    _numbers(record[subset][key]) for key in ("recall", "precision")
+                )
+                ap = record["ap"][subset]
+                label = f"{name}, AP {'undefined' if ap is None else f'{ap:.4f}'}"
+                ax.plot(recall, precision, line, color=colour, linewidth=1.6, label=label)
+            ax.set_title(subset.capitalize())
+            ax.set_xlabel("recall")
+            ax.set_xlim(0, 1)
+            ax.set_ylim(0, 1.02)
+            ax.grid(color="#dddddd", linewidth=0.6)
+            ax.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
+        axes[0].set_ylabel("precision")
+        figure.suptitle(title, weight="bold")
+    return figure
+
+
+def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
+    """AP by height of the face, a line a detector, over how many faces there are of each height.
+
+    Args:
+        records: by detector, from `breakdown.by_height`, all with the same buckets.
+    """
+    first = next(iter(records.values()))
+    places = np.arange(len(first))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        for (name, buckets), colour, marker in zip(
+            records.items(), itertools.cycle(COLOURS), itertools.cycle("osD^v"), strict=False
+        ):
+            top.plot(
+                places,
+                _numbers([b["ap"] for b in buckets]),
+                marker=marker,
+                color=colour,
+                label=name,
+            )
+        top.set_ylabel("AP")
+        top.set_ylim(0, 1.02)
+        top.grid(axis="y", color="#dddddd", linewidth=0.6)
+        top.legend(frameon=False, loc="lower right")
+        faces = [bucket["faces"] for bucket in first]
+        bottom.bar(places, faces, color=GREY)
+        for place, number in zip(places, faces, strict=True):
+            bottom.text(place, number, f"{number:,}", ha="center", va="bottom", size=8)
+        bottom.set_ylim(0, max(1, *faces) * 1.3)
+        bottom.set_ylabel("faces")
+        bottom.set_xticks(places, [_bucket(bucket) for bucket in first])
+        bottom.set_xlabel("height of the annotated face, pixels")
+        figure.suptitle(title, weight="bold")
+    return figure
+
+
+def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = "hard") -> Figure:
+    """AP by event, a row an event, a dot a detector; the worst of the first detector on top.
+
+    Args:
+        records: by detector, from `breakdown.by_event`, all of the same events.
+    """
+    first = next(iter(records.values()))
+    known = [i for i, record in enumerate(first) if record[subset] is not None]
+    order = sorted(known, key=lambda i: first[i][subset])
+    rows = np.arange(len(order))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
+        ax = figure.subplots()
+        for (name, events), colour, marker in zip(
+            records.items(), itertools.cycle(COLOURS), itertools.cycle("osD^v"), strict=False
+        ):
+            values = _numbers([events[i][subset] for i in order])
+            ax.plot(values, rows, marker, color=colour, markersize=5, label=name, alpha=0.9)
+        labels = [
+            f"{first[i]['event'].partition('--')[2].replace('_', ' ')} "
+            f"({first[i]['faces'][subset]:,})"
+            for i in order
+        ]
+        ax.set_yticks(rows, labels, size=7.5)
+        ax.set_ylim(len(order) - 0.4, -0.6)
+        ax.set_xlim(0, 1.02)
+        ax.set_xlabel(f"AP, {subset.capitalize()}; in brackets: faces")
+        ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
+        ax.set_title(title)
+    return figure
+
+
+def training(rows: Sequence[Record], title: str) -> Figure:
+    """AP over a training, a line a subset; checkpoints without an epoch stand at the right end.
+
+    Args:
+        rows: of the history, all of the same pictures and protocol; at least one.
+    """
+    ordered = sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"] or 0))
+    epochs = [row["epoch"] for row in ordered]
+    last = max((epoch for epoch in epochs if epoch is not None), default=0)
+    step = max(1.0, last / 12)
+    without = itertools.count(1)
+    places = [last + step * next(without) if epoch is None else float(epoch) for epoch in epochs]
+    labels = [
+        row["detector"] if epoch is None else str(epoch)
+        for row, epoch in zip(ordered, epochs, strict=True)
+    ]
+    lowest = min(row[subset] for row in rows for subset in SUBSETS)
+    bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
+    ends = [ordered[-1][subset] for subset in SUBSETS]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.4, 4.2), layout="constrained")
+        ax = figure.subplots()
+        for subset, beside in zip(SUBSETS, _spread(ends, 0.05 * (1 - bottom)), strict=True):
+            values = [row[subset] for row in ordered]
+            colour = SUBSET_COLOURS[subset]
+            ax.plot(places, values, marker=MARKERS[subset], color=colour, linewidth=1.6)
+            words = f"{subset.capitalize()} {values[-1]:.3f}"
+            _label_end(ax, places[-1], beside, words, colour)
+        ax.set_xticks(places, labels)
+        for label, epoch in zip(ax.get_xticklabels(), epochs, strict=True):
+            if epoch is None:
+                label.set_rotation(20)
+        ax.set_xlabel("epoch of training")
+        ax.set_ylabel("AP")
+        ax.set_ylim(bottom, 1)
+        ax.margins(x=0.03)
+        ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+        ax.set_title(title)
+    return figure
+
+
+def _label_end(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
+    ax.annotate(
+        text,
+        (x, y),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        color=colour,
+        weight="bold",
+        annotation_clip=False,
+    )
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Places for labels near falling values, at least `gap` apart, the first where it belongs."""
+    places = [values[0]]
+    for value in values[1:]:
+        places.append(min(value, places[-1] - gap))
+    return places
+
+
+def _bucket(bucket: Record) -> str:
+    if bucket["to"] is None:
+        return f"{bucket['from']:g} up"
+    return f"{bucket['from']:g}–{bucket['to']:g}"
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=float)

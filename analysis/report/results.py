@@ -1,0 +1,359 @@
+"""Every record, table and figure under docs/, measured and written anew.
+
+Nothing here depends on weights, a data set, a network or a clock: the same code and ledgers give
+the same bytes, but for `environment.json`, which says what they were made with.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from analysis.claims import ledger
+from analysis.claims import verdicts as compliance
+from analysis.cost.blocks import measure_blocks, measure_layers
+from analysis.cost.counters import out_of_the_box, reconcile
+from analysis.design_space.facts import load_facts
+from analysis.design_space.landscape import landscape
+from analysis.design_space.search import search
+from analysis.design_space.sensitivity import sensitivity
+from analysis.records import read as read_records
+from analysis.report import diagram
+from analysis.report.plots import design_space as plots
+from analysis.report.plots import latency as times
+from analysis.report.plots import widerface
+from analysis.report.plots.style import render
+from analysis.speed import latest
+from analysis.widerface import history
+from featherface.config import CONFIGS
+from featherface.errors import InputError
+from featherface.files import to_json, write_bytes
+
+HEIGHT, WIDTH = 640, 640
+"""The picture size that published figures are stated for."""
+
+_TOOLS = ("torch", "torchvision", "fvcore", "torchinfo", "thop", "numpy", "matplotlib")
+
+Written = Iterator[tuple[str, str | bytes]]  # paths below docs/, and what to write there
+
+
+def generate(
+    docs: Path, track: Callable[[Iterable[Any]], Iterable[Any]] = lambda steps: steps
+) -> list[Path]:
+    """Write everything below `docs`; each file whole or not at all.
+
+    Args:
+        docs: the folder of pages.
+        track: wraps the list of steps, to show progress.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: where a file cannot be written, or a ledger cannot be used.
+    """
+    written = []
+    for step in track(STEPS):
+        for path, content in step(docs):
+            write_bytes(docs / path, content.encode() if isinstance(content, str) else content)
+            written.append(docs / path)
+    return written
+
+
+def _blocks(docs: Path) -> Written:
+    records = [measure_blocks(variant, HEIGHT, WIDTH) for variant in CONFIGS]
+    yield "results/blocks.json", to_json(records)
+    yield "results/blocks.md", _page("Costs by block", map(_blocks_table, records))
+    layers = {variant: measure_layers(variant, HEIGHT, WIDTH) for variant in CONFIGS}
+    yield "results/layers.json", _line_by_line(layers)
+    (shown,) = (record for record in records if record["variant"] == "official")
+    yield "figures/architecture.svg", diagram.static_svg(shown, layers["official"])
+    yield "figures/cost.svg", diagram.cost_bars(records)
+
+
+def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
+    """Lists by name as JSON, one line an entry: long records that still diff well."""
+    parts = [
+        f"{json.dumps(name)}: [\n"
+        + ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries)
+        + "\n]"
+        for name, entries in lists.items()
+    ]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _counters(docs: Path) -> Written:
+    before = _recorded_counts(docs / "results" / "counters.json")
+    records = {variant: _counts(variant, before.get(variant)) for variant in CONFIGS}
+    yield "results/counters.json", to_json(records)
+    sections = (_counters_table(variant, record) for variant, record in records.items())
+    yield "results/counters.md", _page("What counters say", sections)
+
+
+def _counts(variant: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What counters say of a variant; `before` stands in for one that is not installed here."""
+    counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
+    for record in counters:
+        del record["version"]  # in environment.json; the counts do not change with it
+    counts = {
+        "input": [1, 3, HEIGHT, WIDTH],
+        "counters": counters,
+        "reconciliation": reconcile(variant).as_dict(),
+    }
+    if before is None or counts["reconciliation"]["thop_params"] is not None:
+        return counts
+    still = ("counter", "our_macs", "our_params")  # kept as long as it is of the same network
+    kept = {tuple(record.get(key) for key in still): record for record in before["counters"]}
+    here = [
+        kept.get(tuple(record[key] for key in still), record) if record["value"] is None else record
+        for record in counters
+    ]
+    reconciliation = before["reconciliation"]
+    if reconciliation.get("params") != counts["reconciliation"]["params"]:
+        reconciliation = counts["reconciliation"]
+    return counts | {"counters": here, "reconciliation": reconciliation}
+
+
+def _recorded_counts(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        for counts in recorded.values():
+            counts["counters"], counts["reconciliation"]
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the recorded counts, delete it to measure anew: {error!r}"
+        ) from error
+    return dict(recorded)
+
+
+def _verdicts(docs: Path) -> Written:
+    now = compliance.audit()
+    path = docs / "results" / "verdicts.json"
+    before = compliance.recorded(path) if path.exists() else []
+    verdicts = compliance.keep_unchecked(now, before)
+    records = [verdict.as_dict() for verdict in verdicts]
+    yield "results/verdicts.json", to_json(records)
+    sources = [book.source for book in ledger.load_all()]
+    sections = (
+        _verdicts_table(source.title, [r for r in records if r["source"] == source.id])
+        for source in sources
+    )
+    yield "results/verdicts.md", _page("Verdicts", sections)
+
+
+PUBLISHED_TOTALS = (487_103, 488_661, 488_664, 489_015, 523_121, 592_371)
+"""Totals that somebody has published for FeatherFace, or for a counter's view of it."""
+
+
+def _design_space(docs: Path) -> Written:
+    found = [
+        search(total, facts=load_facts("card"), size=(HEIGHT, WIDTH)).record()
+        for total in PUBLISHED_TOTALS
+    ]
+    for record in found:
+        del record["seconds"]  # the one thing in it that a machine has a say in
+    steps = {variant: sensitivity(config) for variant, config in CONFIGS.items()}
+    yield "results/design_space.json", to_json({"totals": found, "sensitivity": steps})
+    yield (
+        "results/design_space.md",
+        _page("Design space", [_SPACE_NOTE, *map(_totals_table, found)]),
+    )
+    for variant, records in steps.items():
+        yield f"figures/sensitivity-{variant}.svg", render(plots.sensitivity(records), "svg")
+    yield "figures/design-space.svg", render(plots.landscape(landscape()), "svg")
+
+
+def _times(docs: Path) -> Written:
+    """Figures of the times on record, of the machine that was measured last."""
+
+    def newest(kind: str) -> list[Mapping[str, Any]]:
+        rows = read_records(docs / "results" / f"{kind}.jsonl")
+        here = [row for row in rows if (row["input"][2:] if row.get("input") else []) in _SIZES]
+        if not here:
+            return []
+        last = latest.machine(here[-1]["environment"])
+        return latest.by_machine(here)[last]
+
+    passes = [row for row in newest("latency") if row["runtime"] == "torch" and row["blocks"]]
+    if passes:
+        yield "figures/latency.svg", render(times.by_block(passes), "svg")
+    for kind, draw in (
+        ("operators", times.operators),
+        ("roofline", times.roofline),
+        ("growth", times.growth),
+    ):
+        of_official = [row for row in newest(kind) if row["variant"] == "official"]
+        if of_official:
+            yield f"figures/{kind}.svg", render(draw(of_official[-1]), "svg")
+
+
+_SIZES = ([HEIGHT, WIDTH], [])  # a record of growth has all sizes, and so none
+
+
+def _widerface(docs: Path) -> Written:
+    """Figures of the AP on record; nothing is measured, which would take the pictures."""
+    path = docs / "results" / history.BREAKDOWN
+    if path.exists():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            title = history.title(record["protocol"], record["images"])
+            drawn = widerface.figures(record, title)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
+            ) from error
+        for name, figure in drawn.items():
+            partial = "-subset" if name == "curves" and record["images_sha256"] else ""
+            yield f"figures/widerface-{name}{partial}.svg", render(figure, "svg")
+    training = _training(history.read(docs / "results" / history.HISTORY.name))
+    if training:
+        first = training[0]
+        figure = widerface.training(
+            [row.model_dump(mode="json") for row in training],
+            history.title(first.protocol.name, first.images),
+        )
+        yield "figures/widerface-training.svg", render(figure, "svg")
+
+
+def _training(rows: Sequence[history.Row]) -> list[history.Row]:
+    """The longest series of checkpoints of one training, and its published end."""
+    series: dict[tuple[Any, ...], list[history.Row]] = {}
+    for row in history.latest(rows):
+        if row.source == "measured":
+            series.setdefault((row.variant, row.runtime, *row.comparable), []).append(row)
+    longest = max(series.values(), key=len, default=[])
+    return longest if any(row.epoch is not None for row in longest) else []
+
+
+def _environment(docs: Path) -> Written:
+    yield (
+        "results/environment.json",
+        to_json(
+            {
+                "python": platform.python_version(),
+                "system": platform.system(),
+                "machine": platform.machine(),
+                **{tool: _version(tool) for tool in _TOOLS},
+            }
+        ),
+    )
+
+
+STEPS: Sequence[Callable[[Path], Written]] = (
+    _blocks,
+    _counters,
+    _design_space,
+    _verdicts,
+    _times,
+    _widerface,
+    _environment,
+)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _page(title: str, sections: Iterable[str]) -> str:
+    note = "<!-- Written by `featherface report`; changes made here are lost. -->"
+    return "\n\n".join([note, f"# {title}", *sections]) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
+    """A Markdown table; `right` are the columns of numbers."""
+    lines = [header, ["--:" if i in right else "---" for i in range(len(header))], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in lines)
+
+
+def _blocks_table(record: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            block["title"],
+            f"{block['params']:,}",
+            f"{block['params_share']:.1%}",
+            f"{block['macs']:,}",
+            f"{block['macs_share']:.1%}",
+            f"{block['macs_by_kind']['deformable_kernel']:,}",
+            f"{block['activation_bytes']:,}",
+        )
+        for block in record["blocks"]
+    ]
+    kernels = record["macs_by_kind"]["deformable_kernel"]
+    activations = f"{record['activation_bytes']:,}"
+    total = ("total", f"{record['params']:,}", "", f"{record['macs']:,}", "", f"{kernels:,}")
+    rows.append((*total, activations))
+    header = ("block", "parameters", "share", "MACs", "share", "in deformable kernels")
+    height, width = record["input"][-2:]
+    table = _table((*header, "activation bytes"), rows, range(1, 7))
+    return f"## {record['variant']} at {height}×{width}\n\n{table}"
+
+
+def _counters_table(variant: str, record: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            counter["counter"],
+            "–" if counter["value"] is None else f"{counter['value']:,} {counter['quantity']}",
+            _signed(counter["macs_difference"]),
+            "–" if counter["params"] is None else f"{counter['params']:,}",
+            _signed(counter["params_difference"]),
+        )
+        for counter in record["counters"]
+    ]
+    first = record["counters"][0]
+    ours = ("featherface", f"{first['our_macs']:,} MACs", "", f"{first['our_params']:,}", "")
+    header = ("counter", "says", "MACs against ours", "parameters", "parameters against ours")
+    return f"## {variant}\n\n{_table(header, [ours, *rows], (1, 3))}"
+
+
+def _signed(differences: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:+,}" for name, number in differences.items())
+
+
+_SPACE_NOTE = """\
+Every architecture of a space was counted, none sampled: 8 to 256 channels (even), a BiFPN of 1 to 8
+cells, 1 to 3 anchors a cell, CBAM nowhere, behind the backbone, behind the pyramid or at both with
+nine reductions, seven kinds of context, a channel shuffle with or without a bottleneck. "Facts of
+the card" are what it states besides its totals; `featherface search --facts card` marks each."""
+
+
+def _totals_table(record: Mapping[str, Any]) -> str:
+    facts = record["facts"]
+    rows = [
+        (
+            *("–" if value is None else str(value) for value in match["config"].values()),
+            f"{match['macs']:,}",
+            f"{match['facts_agreeing']} of {len(facts)}",
+            ", ".join(match["variants"]),
+        )
+        for match in record["matches"]
+    ]
+    header = (*record["space"], "MACs", "facts of the card", "variant")
+    title = f"## {record['asked']['params']:,} parameters"
+    looked = f"{record['found']} of {record['looked_at']:,} architectures have that many."
+    table = _table(header, rows, (len(record["space"]),))
+    return f"{title}\n\n{looked}\n\n{table}" if rows else f"{title}\n\n{looked}"
+
+
+def _verdicts_table(title: str, records: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            f"`{record['id']}`",
+            ", ".join(map(str, record["lines"])),
+            record["statement"],
+            record["printed"],
+            f"**{record['verdict']}**",
+            record["explanation"],
+        )
+        for record in records
+    ]
+    header = ("claim", "lines", "statement", "printed", "verdict", "measured, and why")
+    return f"## {title}\n\n{_table(header, rows, ())}"

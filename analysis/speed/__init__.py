@@ -1,0 +1,1 @@
+"""Speed: latency by block and end to end, growth, roofline, operators."""

@@ -1,0 +1,252 @@
+"""How latency and peak memory grow with the size of a picture and with the batch.
+
+Every point is measured in a process of its own, so that none finds memory that another left
+behind. On a CPU the peak is the process's largest resident set; `peak_bytes` is by how much the
+first pass at this size exceeds what was resident before it, when a pass over the smallest picture
+has loaded the libraries. Where a system cannot forget an earlier peak (all but Linux), that peak
+stands for what was resident, and `peak_bytes` may be too low by what making the input took.
+On a GPU it is what PyTorch's allocator had handed out at most, less what it
+had handed out before the pass.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.speed.device import device_of, memory_free, stamp
+from analysis.speed.latency import Setting, warm_up
+from analysis.speed.random_network import DESCRIPTION
+from analysis.speed.timing import Rule, collect, summarise
+from featherface.config import MIN_SIZE
+from featherface.errors import InputError
+
+SIZES = (320, 480, 640, 800, 960, 1280, 1600)
+"""Sides of the square pictures, one a batch."""
+
+BATCHES = (1, 2, 4, 8, 16)
+
+FIELDS = {
+    "record": str,
+    "variant": str,
+    "environment": dict,
+    "sizes": list,
+    "batches": list,
+    "fits": dict,
+}
+"""What a record of `measure_growth` has, for `analysis.records`."""
+
+_MOST_OF_FREE = 0.8
+
+Point = tuple[int, int, int]  # batch, height, width
+
+
+def measure_growth(
+    setting: Setting,
+    rule: Rule | None = None,
+    sizes: Sequence[int] = SIZES,
+    batches: Sequence[int] = BATCHES,
+    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> dict[str, Any]:
+    """Latency and peak memory against picture size, and against batch.
+
+    Args:
+        setting: its batch is taken for the sizes, its height and width for the batches.
+        sizes: sides of square pictures.
+        track: wraps the list of points, to show progress.
+
+    Returns:
+        A JSON document. `sizes` and `batches` are lists of points, each with `input`,
+        `megapixels` (of all its pictures together), the latency as
+        `analysis.speed.timing.summarise`
+        describes it, `peak_bytes`, and `skipped`: `None`, or why there is no measurement. `fits`
+        has for both lists what `fit` says of `ms_p50` and of `peak_bytes`.
+
+    Raises:
+        InputError: for a setting that cannot be measured here.
+    """
+    rule = rule or Rule()
+    series: dict[str, list[Point]] = {
+        "sizes": [(setting.batch, side, side) for side in sorted(set(sizes))],
+        "batches": [(batch, setting.height, setting.width) for batch in sorted(set(batches))],
+    }
+    points = sorted({p for points in series.values() for p in points}, key=_pixels)
+    rows: dict[Point, dict[str, Any]] = {}
+    for point in track(points):
+        rows[point] = _measure(setting, rule, point, rows)
+    with setting.on_device() as device:
+        environment = stamp(device, setting.dtype, setting.memory_format)
+    found = {name: [rows[point] for point in points] for name, points in series.items()}
+    return {
+        "record": "growth",
+        "variant": setting.variant,
+        "weights": DESCRIPTION,
+        "flush_l2": setting.flush_l2,
+        "kernel": setting.kernel,
+        "environment": environment,
+        "rule": rule.as_dict(),
+        **found,
+        "fits": {
+            name: {key: fit(points, key) for key in ("ms_p50", "peak_bytes")}
+            for name, points in found.items()
+        },
+    }
+
+
+def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
+    """A straight line through `key` against megapixels, by least squares; skipped points apart.
+
+    Returns:
+        `per_megapixel`, `at_zero` (the intercept), `r_squared` and `points`, their number;
+        `None` for fewer than two sizes.
+    """
+    known = [(p["megapixels"], p[key]) for p in points if p["skipped"] is None]
+    if len({x for x, _ in known}) < 2:
+        return None
+    x, y = np.asarray(known, dtype=np.float64).T
+    slope, intercept = np.polyfit(x, y, 1)
+    residual, spread = y - (slope * x + intercept), y - y.mean()
+    total = float(spread @ spread)
+    return {
+        "per_megapixel": float(slope),
+        "at_zero": float(intercept),
+        "r_squared": 1 - float(residual @ residual) / total if total else None,
+        "points": len(known),
+    }
+
+
+def _measure(
+    setting: Setting, rule: Rule, point: Point, before: dict[Point, dict[str, Any]]
+) -> dict[str, Any]:
+    batch, height, width = point
+    row: dict[str, Any] = {
+        "input": [batch, 3, height, width],
+        "megapixels": _pixels(point) / 1e6,
+        "skipped": None,
+    }
+    reason = _too_much(setting, point, before)
+    if reason:
+        return row | {"skipped": reason}
+    here = setting.at(batch=batch, height=height, width=width)
+    # "spawn": a forked child would inherit threads' locks, and a GPU cannot be used in one.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return row | process.submit(measure_point, asdict(here), rule.as_dict()).result()
+        except BrokenProcessPool:
+            return row | {"skipped": "the system ended the process, as it does for want of memory"}
+
+
+def _too_much(setting: Setting, point: Point, before: dict[Point, dict[str, Any]]) -> str | None:
+    """Why a point cannot be measured, judged by the points so far."""
+    known = [(_pixels(p), r["peak_bytes"]) for p, r in before.items() if r["skipped"] is None]
+    free = memory_free(device_of(setting.device))
+    if not known or free is None:
+        return None
+    need = max(peak / pixels for pixels, peak in known) * _pixels(point)
+    if need <= _MOST_OF_FREE * free:
+        return None
+    return f"needs about {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
+
+
+def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+    """Latency and peak memory of one setting, in this process; call it in a fresh one.
+
+    Args:
+        setting, rule: the fields of a `Setting` and of a `Rule`.
+
+    Returns:
+        The latency as `analysis.speed.timing.summarise` describes it, `first_run_ms`, `peak_bytes`.
+
+    Raises:
+        InputError: for a setting that cannot be measured here.
+    """
+    obey = Rule(**rule)
+    small = Setting(**setting).at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False)
+    with small.enter() as subject:
+        subject.first_run()
+    with Setting(**setting).enter() as subject:
+        gpu = subject.pictures.device.type == "cuda"
+        if gpu:
+            torch.cuda.reset_peak_memory_stats(subject.pictures.device)
+            before = torch.cuda.memory_allocated(subject.pictures.device)
+        else:
+            forget_peak()
+            before = peak_resident_bytes()
+        first = subject.first_run()
+        if gpu:
+            peak = torch.cuda.max_memory_allocated(subject.pictures.device) - before
+        else:
+            peak = peak_resident_bytes() - before
+
+        def run() -> dict[str, float]:
+            return {"whole": subject.time()}
+
+        warm_up(run, obey)
+        times = collect(run, obey)["whole"]
+    return {**summarise(times, obey), "first_run_ms": first, "peak_bytes": peak}
+
+
+def forget_peak() -> None:
+    """Give unused memory back and, where the system can, start the peak anew from what remains."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it; musl keeps less anyway
+    if trim:
+        trim(0)
+    with suppress(OSError):  # forbidden in some containers: then as on other systems
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has had in use at once, so far.
+
+    Raises:
+        InputError: on a system that does not say.
+    """
+    if sys.platform == "win32":
+        import ctypes
+        from ctypes import wintypes
+
+        class Counters(ctypes.Structure):
+            _fields_ = [
+                ("size", wintypes.DWORD),
+                ("page_faults", wintypes.DWORD),
+                *((name, ctypes.c_size_t) for name in ("peak", *"abcdefg")),
+            ]
+
+        counters = Counters(ctypes.sizeof(Counters))
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.GetCurrentProcess.restype = wintypes.HANDLE
+        ask = kernel.K32GetProcessMemoryInfo
+        ask.argtypes = [wintypes.HANDLE, ctypes.POINTER(Counters), wintypes.DWORD]
+        if not ask(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.size):
+            raise InputError("peak memory: the system does not say")
+        return int(counters.peak)
+    if sys.platform == "linux":
+        # Not getrusage: on Linux a new process starts with the peak of the one that started it.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+        if not found:
+            raise InputError("peak memory: /proc/self/status does not say (no line VmHWM)")
+        return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
+
+
+def _pixels(point: Point) -> int:
+    batch, height, width = point
+    return batch * height * width

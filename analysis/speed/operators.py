@@ -1,0 +1,193 @@
+"""Where the time goes inside the blocks: operators, as PyTorch's profiler sees them.
+
+The profiler notes when every operator begins and ends; an operator's self time is what it does
+not spend in operators that it calls. Each is put down to the block it runs in and to its part
+there, by labels that hooks set around blocks, deformable convolutions and the convolutions that
+predict their offsets and masks. Noting all that takes time itself, mostly from operators that are
+called often and do little, so the shares are of the profiled time, and `slowdown` says how much
+longer a profiled pass took than one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from analysis.speed.latency import Setting, Subject, kernel_that_runs, warm_up
+from analysis.speed.timing import Rule, summarise
+from featherface.blocks.deformable import DeformConv2d
+
+KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
+"""The parts of a deformable convolution. The kernel is all but the two convolutions: sampling,
+the product with the weights, and the mask's sigmoid."""
+
+_BLOCK, _PART = "block: ", "part: "
+
+_FLUSH = "flush of the L2 cache"
+
+FIELDS = {
+    "record": str,
+    "variant": str,
+    "input": list,
+    "environment": dict,
+    "blocks": list,
+    "operators": list,
+}
+"""What a record of `measure_operators` has, for `analysis.records`."""
+
+
+def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10) -> dict[str, Any]:
+    """Self time by block, part and operator, the mean of several passes.
+
+    On a GPU it is the time of the kernels that the operators launch.
+
+    Args:
+        rule: its time bounds the passes: fewer than `runs` are profiled where they do not fit.
+
+    Returns:
+        A JSON document. `operators` has a record for each `block`, `part` and `operator`: `ms`
+        and `calls` in one pass, and `share` of the profiled time, largest first. `blocks` and
+        `by_operator` are sums of these, and `deformable_share` is what the deformable kernels
+        take. What runs in no block stands under the block "".
+
+    Raises:
+        InputError: for a setting that cannot be measured here.
+    """
+    rule = rule or Rule()
+    with setting.enter() as subject:
+        subject.first_run()
+        warm_up(subject.time, rule)
+        plain = [subject.time() for _ in range(3)]
+        passes = max(1, min(runs, int(rule.seconds * 1e3 / max(plain))))
+        plain += [subject.time() for _ in range(passes - 3)]
+        found, profiled = _profile(subject, passes)
+        total = sum(ms for ms, _ in found.values())
+        operators: list[dict[str, Any]] = [
+            {
+                "block": block,
+                "part": part,
+                "operator": operator,
+                "ms": ms / passes,
+                "calls": calls / passes,
+                "share": ms / total,
+            }
+            for (block, part, operator), (ms, calls) in found.items()
+        ]
+        operators.sort(key=lambda record: -record["ms"])
+        usual = summarise(plain, rule)["ms_p50"]
+        return {
+            "record": "operators",
+            **setting.record(),
+            "deform_kernel": kernel_that_runs(subject),
+            "passes": passes,
+            "ms_profiled": summarise(profiled, rule)["ms_p50"],
+            "ms_p50": usual,
+            "slowdown": summarise(profiled, rule)["ms_p50"] / usual - 1,
+            "ms_self_total": total / passes,
+            "deformable_share": sum(r["share"] for r in operators if r["part"] == KERNEL),
+            "blocks": _sums(operators, "block"),
+            "by_operator": _sums(operators, "operator"),
+            "operators": operators,
+        }
+
+
+def _sums(operators: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Time and share by one field, largest first."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for record in operators:
+        sums[record[key]][0] += record["ms"]
+        sums[record[key]][1] += record["share"]
+    rows = [{key: name, "ms": ms, "share": share} for name, (ms, share) in sums.items()]
+    return sorted(rows, key=lambda row: -row["ms"])
+
+
+Found = dict[tuple[str, str, str], tuple[float, int]]
+
+
+def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
+    """By block, part and operator: milliseconds and calls; and how long each pass took."""
+    # The profiler's library writes its progress to standard error unless told not to, once.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    gpu = subject.pictures.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+    with _labelling(subject.model), profile(activities=activities) as profiler:
+        times = [_flush_labelled(subject).time() for _ in range(passes)]
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
+    for event in profiler.events() or []:
+        if event.name.startswith((_BLOCK, _PART, _FLUSH)) or event.device_type.name != "CPU":
+            continue
+        if any(outer.name == _FLUSH for outer in _around(event)):
+            continue  # is no part of a pass
+        ms = (event.self_device_time_total if gpu else event.self_cpu_time_total) / 1e3
+        entry = found[(*_place(event), event.name)]
+        entry[0] += ms
+        entry[1] += 1
+    return {key: (ms, int(calls)) for key, (ms, calls) in found.items()}, times
+
+
+def _place(event: Any) -> tuple[str, str]:
+    """The block and the part that an event runs in, from the labels around it."""
+    block = part = ""
+    for outer in _around(event):
+        if not part and outer.name.startswith(_PART):
+            part = outer.name.removeprefix(_PART)
+        if outer.name.startswith(_BLOCK):
+            block = outer.name.removeprefix(_BLOCK)
+    return block, part
+
+
+def _around(event: Any) -> Iterator[Any]:
+    """The events that an event runs in, from the innermost."""
+    outer = event.cpu_parent
+    while outer is not None:
+        yield outer
+        outer = outer.cpu_parent
+
+
+def _flush_labelled(subject: Subject) -> Subject:
+    """The same, whose flushing of a cache can be told from the pass."""
+    if subject.flush is None:
+        return subject
+    flush = subject.flush
+
+    def labelled() -> None:
+        with record_function(_FLUSH):
+            flush()
+
+    return replace(subject, flush=labelled)
+
+
+@contextmanager
+def _labelling(model: nn.Module) -> Iterator[None]:
+    """Labels around blocks and parts, as long as the context lasts."""
+    labels = {child: _BLOCK + name for name, child in model.named_children()}
+    for module in model.modules():
+        if isinstance(module, DeformConv2d):
+            labels[module] = _PART + KERNEL
+            labels |= dict.fromkeys(module.children(), _PART + STEERING)
+    open_labels: list[record_function] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        label = record_function(labels[module])
+        label.__enter__()  # type: ignore[no-untyped-call]
+        open_labels.append(label)
+
+    def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:
+        open_labels.pop().__exit__(None, None, None)
+
+    hooks = []
+    try:
+        for module in labels:
+            hooks.append(module.register_forward_pre_hook(enter))
+            hooks.append(module.register_forward_hook(leave))
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

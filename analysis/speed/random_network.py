@@ -1,0 +1,72 @@
+"""A network and pictures to time: no trained weights needed, yet the work is like theirs.
+
+What a layer costs does not depend on the values in it, but for two things that fresh weights get
+wrong. Their activations fade from layer to layer, down to numbers so small that processors slow
+down; here every normalisation is set to what it sees. And their offsets are zero, so that a
+deformable convolution reads its memory in order; here they deviate by one cell, as those of
+trained weights do (0.5 to 1.8 cells, by layer, in the published ones).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from featherface.blocks.deformable import DeformConv2d
+from featherface.boxes import MEAN_BGR
+from featherface.config import FeatherFaceConfig
+from featherface.model import FeatherFace
+
+SEED = 0
+
+DESCRIPTION = (
+    f"random, seed {SEED}; normalisations set to what they see; "
+    "offsets deviate by about a cell, as trained ones do"
+)
+"""What a record says of the weights."""
+
+_CALIBRATION_SIZE = 320  # 10×10 positions at the coarsest level, enough for a variance
+
+
+def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
+    """A network in evaluation mode, float32 on the CPU; the same weights at every call."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(SEED)
+        model = FeatherFace(config)
+        steering = [
+            conv
+            for module in model.modules()
+            if isinstance(module, DeformConv2d)
+            for conv in (module.offset, module.mask)
+            if conv is not None
+        ]
+        for conv in steering:
+            nn.init.normal_(conv.weight)
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        pictures = make_pictures(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
+        model.train()(pictures)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        hooks = [conv.register_forward_hook(_scale_to_one) for conv in steering]
+        model.eval()(pictures)
+        for hook in hooks:
+            hook.remove()
+    return model
+
+
+def make_pictures(batch: int, height: int, width: int) -> Tensor:
+    """Noise as a network gets pictures: (batch, 3, height, width), 0–255 minus the mean."""
+    generator = torch.Generator().manual_seed(SEED)
+    pictures = torch.rand(batch, 3, height, width, generator=generator) * 255
+    return pictures - torch.tensor(MEAN_BGR).view(3, 1, 1)
+
+
+def _scale_to_one(conv: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """A hook: scale a convolution without bias so that its output has a deviation of one."""
+    assert isinstance(conv, nn.Conv2d)
+    deviation = output.std()
+    conv.weight /= deviation
+    return output / deviation

@@ -1,0 +1,1 @@
+"""Runtimes: PyTorch, compiled PyTorch and ONNX Runtime behind one interface; the ONNX export."""

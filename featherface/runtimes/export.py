@@ -1,0 +1,207 @@
+"""A network as an ONNX file that says what it is, compared with PyTorch before it exists."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import featherface
+from featherface.boxes import MEAN_BGR, VARIANCES, anchor_sizes
+from featherface.config import MIN_SIZE, STRIDES
+from featherface.errors import InputError
+from featherface.images import Picture, read_picture
+from featherface.model import FeatherFace
+from featherface.runtimes import agreement
+from featherface.runtimes.onnx_session import open_session, run
+from featherface.weights import checkpoints
+
+FORMAT = "1"
+"""Of the metadata and the graph; counted up when either changes."""
+
+_PREFIX = "featherface."
+
+
+class ExportError(InputError):
+    """A network that cannot be exported here; the message says why."""
+
+
+def export(
+    weights: str | Path | FeatherFace,
+    out: str | Path,
+    *,
+    pictures: Iterable[Picture] = (),
+    described: str | None = None,
+) -> dict[str, Any]:
+    """Write a network as ONNX with real `DeformConv` nodes (opset 19).
+
+    The file takes `pictures` (batch, 3, height, width) of any batch and any size from 32×32, as
+    `FeatherFace.forward` does, and gives `boxes` (batch, anchors, 4) and `landmarks` (batch,
+    anchors, 10), encoded, and `scores` (batch, anchors), the probability of a face. Its metadata
+    hold under `featherface.` all that is needed to use it: `variant`, `config`, `weights`,
+    `weights_sha256`, `state_sha256`, `preprocessing`, `decoding`, `versions`, `format`. The same
+    weights and versions give the same bytes.
+
+    Args:
+        weights: the name of published weights, a checkpoint, or a model.
+        out: the file; it appears whole and after the comparison, or not at all.
+        pictures: compared on besides the default one; see `agreement.compare`.
+        described: what the metadata call the weights of a model, "random, seed 0" say.
+
+    Returns:
+        `file`, `sha256`, `bytes`, `variant`, `weights`, `weights_sha256`, `state_sha256`,
+        `opset`, `nodes` (operator → count), and `check`, what `agreement.compare` returns.
+
+    Raises:
+        DisagreementError: where ONNX Runtime's answer is not PyTorch's.
+        ExportError: where ONNX is not installed, or the file cannot be written.
+        RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
+        CheckpointError: for weights that cannot be had or used.
+        PictureError: for a picture that cannot be used.
+    """
+    out = Path(out)
+    if out.is_dir() or not out.parent.is_dir():
+        raise ExportError(f"{out}: not a file in a folder that is there")
+    compared = [read_picture(picture) for picture in pictures]
+    if isinstance(weights, FeatherFace):
+        source = {"weights": described or "a model in memory", "weights_sha256": ""}
+        model = weights
+    else:
+        identity = checkpoints.identify(weights)
+        name = identity.published or Path(weights).name
+        source = {"weights": name, "weights_sha256": identity.sha256}
+        model = checkpoints.load(weights)
+    content, record = exported(model, source, compared)
+    part = out.with_name(f".{out.name}.part-{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(out)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return {"file": str(out), **record}
+
+
+def exported(
+    model: FeatherFace, source: dict[str, str], pictures: Iterable[np.ndarray[Any, Any]] = ()
+) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of the ONNX file, compared with PyTorch, and the record without `file`.
+
+    Args:
+        source: `weights` and `weights_sha256` for the metadata.
+
+    Raises:
+        DisagreementError, ExportError, RuntimeUnavailableError: as `export`.
+    """
+    onnx = _onnx()
+    from featherface.runtimes.onnx_graph import OPSET, build_graph
+
+    model = evaluated(model)
+    proto = build_graph(model)
+    proto.producer_name = "featherface"
+    proto.producer_version = featherface.__version__
+    for key, value in metadata(model, source).items():
+        proto.metadata_props.add(key=_PREFIX + key, value=value)
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    session = open_session(content, "the exported network")
+    check = agreement.compare(
+        model, lambda pixels: run(session, pixels, "the exported network"), pictures
+    )
+    return content, {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "variant": model.config.variant,
+        **source,
+        "state_sha256": state_sha256(model),
+        "opset": OPSET,
+        "nodes": dict(sorted(Counter(node.op_type for node in proto.graph.node).items())),
+        "check": check,
+    }
+
+
+def evaluated(model: FeatherFace) -> FeatherFace:
+    """A copy in evaluation mode, float32, on the CPU: what is exported and compared."""
+    return copy.deepcopy(model).cpu().float().eval()
+
+
+def state_sha256(model: FeatherFace) -> str:
+    """Of the configuration and every tensor that counts, by name; the file's format does not."""
+    digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.endswith("num_batches_tracked"):
+            continue  # of training alone
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
+    """What the file says of itself; every value is text, the composed ones JSON."""
+    composed = {
+        "config": asdict(model.config),
+        "preprocessing": {
+            "channels": "BGR",
+            "range": [0, 255],
+            "mean": list(MEAN_BGR),
+            "scale": 1,
+            "layout": "batch, channel, row, column",
+            "smallest": MIN_SIZE,
+            "smaller": "padded with the mean at the right and the bottom",
+        },
+        "decoding": {
+            "strides": list(STRIDES),
+            "anchor_sizes": [list(sizes) for sizes in anchor_sizes(model.config.anchors)],
+            "anchor_order": "level, row, column, size",
+            "anchor_centre": "(column + 0.5) · stride, (row + 0.5) · stride",
+            "variances": list(VARIANCES),
+        },
+        "versions": versions(),
+    }
+    return {
+        "format": FORMAT,
+        "variant": model.config.variant or "",
+        **source,
+        "state_sha256": state_sha256(model),
+        **{key: json.dumps(value, ensure_ascii=False) for key, value in composed.items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what has a part in the exported file."""
+    from featherface.runtimes.onnx_graph import OPSET
+
+    return {
+        "featherface": featherface.__version__,
+        "torch": str(torch.__version__),
+        "onnx": str(_onnx().__version__),
+        "opset": str(OPSET),
+    }
+
+
+def stated(properties: dict[str, str]) -> dict[str, str]:
+    """An ONNX file's metadata without our prefix; empty for a file of another kind."""
+    return {
+        key.removeprefix(_PREFIX): value
+        for key, value in properties.items()
+        if key.startswith(_PREFIX)
+    }
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+    except ImportError as error:
+        raise ExportError(f"onnx is not installed: {error}") from error
+    return onnx

@@ -1,0 +1,212 @@
+"""What computes a network: PyTorch, compiled PyTorch, or ONNX Runtime, behind one call."""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from featherface.blocks.heads import BOX, LANDMARKS
+from featherface.boxes import make_anchors
+from featherface.config import MIN_SIZE, FeatherFaceConfig
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.runtimes import export, onnx_cache
+from featherface.runtimes.agreement import DisagreementError
+from featherface.runtimes.export import ExportError
+from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
+
+FloatArray = npt.NDArray[np.float32]
+
+Runtime = Literal["auto", "torch", "compile", "onnx"]
+
+
+class RawDetections(NamedTuple):
+    """What a network says of each of the N anchors of one picture, in their order."""
+
+    boxes: FloatArray  # (N, 4), encoded
+    scores: FloatArray  # (N,), after the softmax
+    landmarks: FloatArray  # (N, 10), encoded
+
+
+Network = Callable[[FloatArray], RawDetections]
+"""(1, 3, height, width) as `detector.preprocess` makes it → `RawDetections`."""
+
+
+class TorchNetwork:
+    """A `Network`: the model as it is, in PyTorch.
+
+    Args:
+        model: is copied, so that neither its mode nor its device changes.
+        threads: on the CPU, during the call; `None` for what PyTorch is set to.
+    """
+
+    def __init__(
+        self, model: FeatherFace, device: torch.device, threads: int | None = None
+    ) -> None:
+        self.device = device
+        self.threads = threads
+        self.model = copy.deepcopy(model).eval().float().to(device)
+
+    def __call__(self, pixels: FloatArray) -> RawDetections:
+        with torch.inference_mode(), _threads(self.threads):
+            outputs = self.model(torch.from_numpy(pixels).to(self.device))
+            scores = outputs.logits.softmax(-1)[0, :, 1]
+            arrays = (x.cpu().numpy() for x in (outputs.boxes[0], scores, outputs.landmarks[0]))
+            return RawDetections(*arrays)
+
+
+class CompiledNetwork(TorchNetwork):
+    """A `Network`: the model compiled by `torch.compile`, for any size at once.
+
+    Compiling takes from half a minute to minutes, when the first picture is seen.
+
+    Raises:
+        RuntimeUnavailableError: where `torch.compile` does not work here.
+    """
+
+    def __init__(
+        self, model: FeatherFace, device: torch.device, threads: int | None = None
+    ) -> None:
+        super().__init__(model, device, threads)
+        self.model = torch.compile(self.model, dynamic=True)  # type: ignore[assignment]
+        try:
+            # Whether there is a compiler shows when something is compiled.
+            super().__call__(np.zeros((1, 3, 2 * MIN_SIZE + 1, 3 * MIN_SIZE + 1), np.float32))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # PyTorch's compilers raise errors of many kinds
+            reason = " ".join(str(error).split())[:200]
+            raise RuntimeUnavailableError(
+                f"runtime 'compile' cannot be used here: {type(error).__name__}: {reason}"
+            ) from error
+
+
+class OnnxNetwork:
+    """A `Network`: an exported one in ONNX Runtime, on the CPU. Can be pickled.
+
+    Args:
+        content: the bytes of the ONNX file.
+        name: what an error message calls them.
+        threads: `None` for as many as PyTorch uses.
+
+    Attributes:
+        config: the architecture, as the file states it.
+
+    Raises:
+        InputError: where they are no network of this family in the present format.
+        RuntimeUnavailableError: where ONNX Runtime is missing or cannot run it.
+    """
+
+    def __init__(self, content: bytes, name: str, threads: int | None = None) -> None:
+        self._arguments = content, name, threads
+        self.name = name
+        self.session = open_session(content, name, threads)
+        self.stated = export.stated(self.session.get_modelmeta().custom_metadata_map)
+        if not self.stated:
+            raise InputError(f"{name}: an ONNX model, but not one exported by featherface")
+        if self.stated.get("format") != export.FORMAT:
+            raise InputError(
+                f"{name}: exported in format {self.stated.get('format')}, not {export.FORMAT}; "
+                "export it again"
+            )
+        try:
+            self.config = FeatherFaceConfig(**json.loads(self.stated["config"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{name}: states no usable configuration: {error}") from error
+
+    def __call__(self, pixels: FloatArray) -> RawDetections:
+        return RawDetections(*(array[0] for array in run(self.session, pixels, self.name)))
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[bytes, str, int | None]]:
+        return OnnxNetwork, self._arguments
+
+
+def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
+    """A network from a file that `featherface.runtimes.export.export` has written.
+
+    It is run once, on the smallest picture: a file may state one architecture and hold another.
+
+    Raises:
+        InputError: for a file that cannot be read, is of another kind or of another format, or
+            does not compute what it states.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    network = OnnxNetwork(content, str(path), threads)
+    smallest = np.zeros((1, 3, MIN_SIZE, MIN_SIZE), np.float32)
+    found = [array.shape for array in run(network.session, smallest, network.name)]
+    anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors))
+    stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
+    if found != stated:
+        raise InputError(
+            f"{path}: outputs of shapes {found} instead of {stated}, which the architecture that "
+            "it states has"
+        )
+    return network
+
+
+def make_network(
+    model: FeatherFace, runtime: Runtime, device: torch.device, threads: int | None = None
+) -> tuple[Network, Runtime]:
+    """The network in that runtime, and which runtime it is.
+
+    "auto" is ONNX Runtime on the CPU, where it is installed and its answers have been compared
+    with PyTorch's (`featherface.runtimes.agreement`), and PyTorch otherwise. The exported network
+    comes
+    from a cache, see `featherface.runtimes.onnx_cache`.
+
+    Raises:
+        RuntimeUnavailableError, ExportError, DisagreementError: for a runtime asked for by name.
+    """
+    if runtime == "torch" or (runtime == "auto" and device.type != "cpu"):
+        return TorchNetwork(model, device, threads), "torch"
+    if runtime == "compile":
+        return CompiledNetwork(model, device, threads), "compile"
+    if device.type != "cpu":
+        raise InputError(f"runtime 'onnx' runs on the CPU, not on device {str(device)!r}")
+    try:
+        return OnnxNetwork(onnx_cache.content(model), "the exported network", threads), "onnx"
+    except (RuntimeUnavailableError, ExportError) as error:
+        if runtime == "onnx":
+            raise RuntimeUnavailableError(f"runtime 'onnx' cannot be used: {error}") from error
+    except DisagreementError as error:
+        if runtime == "onnx":
+            raise
+        warnings.warn(f"PyTorch is used: ONNX Runtime {error}", RuntimeWarning, stacklevel=3)
+    return TorchNetwork(model, device, threads), "torch"
+
+
+def checked_runtime(runtime: str) -> Runtime:
+    """The runtime of that name.
+
+    Raises:
+        InputError: for another.
+    """
+    for known in get_args(Runtime):
+        if runtime == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if wanted is None or wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,88 @@
+"""ONNX Runtime: open a session, run it, and say in one line what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from featherface.errors import InputError
+
+FloatArray = npt.NDArray[np.float32]
+
+OUTPUTS = ("boxes", "scores", "landmarks")
+
+
+class RuntimeUnavailableError(InputError):
+    """A runtime that is not installed, or cannot run here; the message says why."""
+
+
+def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU.
+
+    Args:
+        content: the bytes of an ONNX file.
+        name: what an error message calls them.
+        threads: `None` for as many as PyTorch uses, which knows of containers' limits.
+
+    Raises:
+        RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
+        InputError: where the bytes are no ONNX model.
+    """
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
+    # Patterns of allocation are kept for each size of picture, and sizes do not repeat.
+    options.enable_mem_pattern = False
+    options.log_severity_level = 4  # what is wrong is raised; say it once
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of a dozen classes without a common one
+        if "NOT_IMPLEMENTED" in str(error):
+            raise RuntimeUnavailableError(
+                f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {_reason(error)}"
+            ) from error
+        raise InputError(f"{name}: not an ONNX model: {_reason(error)}") from error
+
+
+def runtime_version() -> str:
+    """ONNX Runtime's.
+
+    Raises:
+        RuntimeUnavailableError: where it is not installed.
+    """
+    return str(_onnxruntime().__version__)
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"onnxruntime is not installed: {error}") from error
+    return onnxruntime
+
+
+def run(session: Any, pixels: FloatArray, name: str) -> list[npt.NDArray[np.float32]]:
+    """Boxes, scores and landmarks, as `featherface.runtimes.export.export` describes them.
+
+    Args:
+        pixels: (batch, 3, height, width).
+
+    Raises:
+        MemoryError: where there is too little of it.
+        InputError: for anything else that ONNX Runtime objects to.
+    """
+    try:
+        answer: list[npt.NDArray[np.float32]] = session.run(OUTPUTS, {"pictures": pixels})
+    except Exception as error:
+        reason = _reason(error)
+        if isinstance(error, MemoryError) or "alloc" in reason:
+            raise MemoryError(reason) from error
+        raise InputError(f"{name}: {reason}") from error
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

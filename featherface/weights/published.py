@@ -1,0 +1,188 @@
+"""Published checkpoints: where they come from, what they hold, and how to get one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from featherface.errors import InputError
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be had, read or used; the message names the file and why."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Average precision that a publication records for its weights, WIDER FACE val, in percent."""
+
+    easy: float
+    medium: float
+    hard: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint, bytes as published."""
+
+    name: str
+    variant: str
+    repository: str  # on GitHub
+    revision: str
+    path: str  # inside the repository
+    sha256: str
+    licence: str
+    recorded: Recorded | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the bytes are."""
+        return f"https://github.com/{self.repository}/raw/{self.revision}/{self.path}"
+
+    @property
+    def file(self) -> str:
+        """Its name in a folder of weights."""
+        return f"{self.name}.pth"
+
+
+_TRAINED = "fokouarnaud/featherface-train"
+_NOTEBOOK = "notebook that ships with the weights: original size, score > 0.02, NMS 0.4"
+
+PUBLISHED: dict[str, Published] = {
+    checkpoint.name: checkpoint
+    for checkpoint in (
+        Published(
+            "official",
+            "official",
+            _TRAINED,
+            "a8966ed24c7261ea1f41ba2301261a23c23b7222",
+            "weights/mobilenet0.25_Final.pth",
+            "f7656f997e7debd687810ff8d4f121e3e92703cf6ea718cb3f300886d3ab994b",
+            "MIT",
+            Recorded(92.645, 90.241, 78.076, _NOTEBOOK),
+        ),
+        *(
+            Published(
+                f"official-epoch-{epoch:03d}",
+                "official",
+                _TRAINED,
+                "a8966ed24c7261ea1f41ba2301261a23c23b7222",
+                f"weights/mobilenet0.25_epoch_{epoch}.pth",
+                sha256,
+                "MIT",
+            )
+            for epoch, sha256 in (
+                (10, "40d9cad50bf81b082cf4200f9015f1a637b921df5c49e010b00a8b47d9cf4734"),
+                (100, "7b84238f11055579efd356b37fb2d4eba3ef0c60c81022cdfc0390218203f897"),
+                (190, "b4bef774202b1d71b6c7dde54ffbfc26d9752b195c18ff184ec73bc4eeba9fb4"),
+                (225, "b66ff1589a9ca336217d3694a5ec4a06bb0501f64535c0fa287cda671a172781"),
+            )
+        ),
+        Published(
+            "no-attention",
+            "no-attention",
+            "fokouarnaud/FeatherFace",
+            "f023145",
+            "weights/mobilenet0.25_Final.pth",
+            "3271e30763c069c9dcad6368ae048c53b6be2acf60179240e6b147e6359ef80d",
+            "MIT",
+            Recorded(92.576, 90.242, 77.158, _NOTEBOOK),
+        ),
+        Published(
+            "retinaface",
+            "retinaface",
+            "QLHua001/bsj_retinaface_train_2",
+            "4ac72ffee38779876aff4acd2577f5e8b20470fc",
+            "weights/mobilenet0.25_Final.pth",
+            "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
+            "MIT",
+            Recorded(90.70, 88.16, 73.82, "README of the RetinaFace implementation"),
+        ),
+    )
+}
+
+_FOLDER_VARIABLE = "FEATHERFACE_WEIGHTS"
+
+
+def locate(name: str) -> Path:
+    """The file of a published checkpoint, downloaded if it is not here yet.
+
+    Looked for as `NAME.pth` in the folder that `FEATHERFACE_WEIGHTS` names, in `shared/weights`
+    beside a checkout of the project, and in the user's cache, into which it is downloaded
+    otherwise. Wherever it lies, its sha256 must be the published one.
+
+    Raises:
+        CheckpointError: for an unknown name, a folder that is not there, a file with another
+            sha256, or a download that fails.
+    """
+    if name not in PUBLISHED:
+        raise CheckpointError(
+            f"{name}: no weights are published under that name; known: {', '.join(PUBLISHED)}"
+        )
+    checkpoint = PUBLISHED[name]
+    for folder in _folders():
+        path = folder / checkpoint.file
+        if path.is_file():
+            _verify(path, checkpoint.sha256)
+            return path
+    return _download(checkpoint)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256, as hexadecimal digits.
+
+    Raises:
+        CheckpointError: where the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _folders() -> list[Path]:
+    folders = []
+    named = os.environ.get(_FOLDER_VARIABLE)
+    if named:
+        if not Path(named).is_dir():
+            raise CheckpointError(f"{named}: {_FOLDER_VARIABLE} names it, but it is not a folder")
+        folders.append(Path(named))
+    folders.append(Path(__file__).resolve().parents[3] / "shared" / "weights")
+    return folders
+
+
+def _verify(path: Path, sha256: str) -> None:
+    found = sha256_of(path)
+    if found != sha256:
+        raise CheckpointError(
+            f"{path}: not the published file: sha256 {found[:12]}… instead of {sha256[:12]}…"
+        )
+
+
+def _download(checkpoint: Published) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    folder = Path(pooch.os_cache("featherface")) / "weights"
+    kept = folder / checkpoint.file
+    if kept.is_file() and sha256_of(kept) != checkpoint.sha256:
+        kept.unlink()  # damaged in the cache: fetched again
+    try:
+        return Path(
+            pooch.retrieve(
+                checkpoint.url,
+                known_hash=f"sha256:{checkpoint.sha256}",
+                fname=checkpoint.file,
+                path=folder,
+            )
+        )
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is not
+        reason = str(error).splitlines()[0][:120]
+        raise CheckpointError(
+            f"{checkpoint.name}: cannot be downloaded from {checkpoint.url} ({reason}); put the "
+            f"file as {checkpoint.file} into a folder and name it in {_FOLDER_VARIABLE}"
+        ) from error

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from analysis.cli import main as cli
+from featherface import CONFIGS, FeatherFace
+from featherface.weights.checkpoints import save
+
+
+class Result:
+    """Exit code and output of one call."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["maps", *map(str, arguments)])
+        self.code = caught.value.code
+        self.out, self.err = capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "fresh.safetensors"
+    save(FeatherFace(CONFIGS["v1-deformable"]).eval(), path)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "speckled.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (33, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_tables_for_people(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, picture: Path
+) -> None:
+    result = Result(capsys, picture, "--weights", checkpoint, "--score", 0.3)
+    assert (result.code, result.err) == (0, "")
+    for words in ("speckled.png", "Attention:", "Deformable context:", "all offsets 0", "bypassed"):
+        assert words in result.out
+
+
+def test_positions_may_be_given_again_and_again(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, picture: Path
+) -> None:
+    result = Result(
+        capsys, "--at", 3, 4.5, "--at", 20, 30, "--weights", checkpoint, picture, "--json", "-"
+    )
+    assert result.code == 0, result.err
+    (record,) = json.loads(result.out)
+    assert record["positions"] == [[3, 4.5], [20, 30]]
+    assert record["positions_from"] == "given"
+
+
+@pytest.mark.slow
+def test_files_are_written_and_listed(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "maps"
+    arguments = (picture, "--weights", checkpoint, "--out", out, "--npz", "--theme", "dark")
+    result = Result(capsys, *arguments, "--format", "png", "--size", 64)
+    assert result.code == 0, result.err
+    (record,) = json.loads((out / "maps.json").read_text(encoding="utf-8"))
+    assert record["picture"]["input"] == [42, 64]
+    assert {Path(path) for path in record["files"]} == set(out.iterdir()) - {out / "maps.json"}
+    assert all(path in result.out for path in record["files"])
+    assert f"0000-{picture.stem}-page.png" in {path.name for path in out.iterdir()}
+    with np.load(out / f"0000-{picture.stem}.npz") as arrays:
+        assert arrays["context.p3.offset"].shape == (18, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--weights", "none.pth"], "none.pth"),
+        (["--weights", "retinaface"], "neither attention nor deformable"),
+        (["--weights", "v1"], "no trained weights of this network are known"),
+        (["--format", "gif"], "gif"),
+        (["--theme", "sepia"], "sepia"),
+        (["--score", "1"], "--score (=1)"),
+        (["--size", "8"], "--size (=8)"),
+        (["--npz"], "--out"),
+        (["--at", "3"], "--at"),
+        (["--at", "here"], "here"),
+        (["--at", "nan", "3"], "nan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_is_one_line(
+    capsys: pytest.CaptureFixture[str], picture: Path, arguments: list[str], words: str
+) -> None:
+    result = Result(capsys, picture, *arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_what_cannot_be_used_is_told_after_the_rest(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, picture: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    result = Result(capsys, broken, picture, "--weights", checkpoint)
+    assert result.code == 2
+    assert "broken.png" in result.err
+    assert "speckled.png" in result.out
+
+
+@pytest.mark.slow
+def test_the_record_for_the_site(
+    capsys: pytest.CaptureFixture[str],
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(weights))
+    result = Result(capsys, "--record", tmp_path)
+    assert result.code == 0, result.err
+    record = json.loads((tmp_path / "results" / "maps.json").read_text(encoding="utf-8"))
+    assert set(record["structure"]) == set(CONFIGS)
+    assert record["maps"]["official"]["picture"]["name"] == "grace_hopper.jpg"
+    for figure in record["figures"]:
+        assert figure["alt"]
+        for ending in ("", "-dark"):
+            path = tmp_path / "figures" / f"{figure['name']}{ending}.svg"
+            assert path.stat().st_size < 600_000

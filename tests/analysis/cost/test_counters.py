@@ -1,0 +1,253 @@
+"""What public counters say, and that each difference to our counts is the one named."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analysis.cost.counters import CounterRecord, out_of_the_box, reconcile
+from analysis.cost.macs import SizeError
+from featherface.config import CONFIGS, ConfigError
+from featherface.model import FeatherFace
+
+needs_thop = pytest.mark.skipif(
+    importlib.util.find_spec("thop") is None, reason="thop is not installed (extra: test)"
+)
+DEFORMABLE_KERNELS = 290_304_000  # MACs of official at 640×640
+SIZE = (97, 131)
+
+
+def by_counter(variant: str, *size: int) -> dict[str, CounterRecord]:
+    return {record.counter: record for record in out_of_the_box(variant, *size)}
+
+
+@pytest.fixture(scope="module")
+def official() -> dict[str, CounterRecord]:
+    return by_counter("official")
+
+
+@pytest.fixture(scope="module", params=["v1", "official", "retinaface"])
+def odd(request: pytest.FixtureRequest) -> tuple[str, dict[str, CounterRecord]]:
+    return request.param, by_counter(request.param, *SIZE)
+
+
+def totals(variant: str, height: int, width: int) -> Counter[str]:
+    """Values that each kind of layer puts out or holds, seen by hooks on the real network."""
+    seen: Counter[str] = Counter()
+
+    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        match module:
+            case nn.BatchNorm2d():
+                seen["normalised"] += output.numel()
+                seen["norm_params"] += sum(p.numel() for p in module.parameters())
+            case nn.Conv2d() if module.bias is not None:
+                seen["conv_biased"] += output.numel()
+            case nn.Linear():
+                seen["linear_biased"] += output.numel()
+            case nn.AdaptiveAvgPool2d():
+                seen["pooled"] += inputs[0].numel()
+                seen["means"] += output.numel()
+
+    model = FeatherFace(variant).eval()
+    for module in model.modules():
+        module.register_forward_hook(after)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, height, width))
+    return seen
+
+
+def test_what_the_counters_say_of_official(official: dict[str, CounterRecord]) -> None:
+    said = {name: (r.value, r.params) for name, r in official.items() if name != "thop"}
+    assert said == {
+        "fvcore": (985_838_976, 592_371),
+        "torch": (1_906_996_352, None),
+        "torchinfo": (957_496_970, 592_371),
+    }
+    assert official["torch"].macs == 1_906_996_352 // 2
+    assert {name: r.quantity for name, r in official.items()} == {
+        "fvcore": "flops",
+        "torch": "FLOPs",
+        "torchinfo": "mult-adds",
+        "thop": "MACs",
+    }
+    assert [r.per_mac for r in official.values()] == [1, 2, 1, 1]
+
+
+@needs_thop
+def test_what_thop_says_of_official(official: dict[str, CounterRecord]) -> None:
+    thop = official["thop"]
+    assert (thop.value, thop.params) == (1_013_854_016, 488_661)
+    assert thop.params_difference == {"DeformConv2d": -3 * 34_560, "Fusion": -3 * 10}
+
+
+def test_every_counter_misses_the_deformable_kernels(official: dict[str, CounterRecord]) -> None:
+    asked = {name: r for name, r in official.items() if r.value is not None}
+    assert {name: r.macs_difference["deformable_kernel"] for name, r in asked.items()} == (
+        dict.fromkeys(asked, -DEFORMABLE_KERNELS)
+    )
+    assert {r.our_macs for r in asked.values()} == {1_243_802_176}
+
+
+def test_torch_misses_nothing_else(official: dict[str, CounterRecord]) -> None:
+    assert official["torch"].macs_difference == {"deformable_kernel": -DEFORMABLE_KERNELS}
+
+
+def test_fvcore_admits_what_it_leaves_out(official: dict[str, CounterRecord]) -> None:
+    unsupported = official["fvcore"].unsupported
+    assert unsupported is not None
+    assert unsupported["torchvision::deform_conv2d"] == 3 * 5
+
+
+def test_differences_are_what_they_are_called(
+    odd: tuple[str, dict[str, CounterRecord]],
+) -> None:
+    """Each item is worked out from what hooks see, without any counter."""
+    variant, records = odd
+    seen = totals(variant, *SIZE)
+    items = {name: dict(record.macs_difference) for name, record in records.items()}
+    for record in items.values():
+        record.pop("deformable_kernel", None)
+    fvcore, torchinfo = items["fvcore"], items["torchinfo"]
+    wrong = {}
+    for name, item, expected in (
+        ("fvcore", fvcore.get("batch_norm", 0), 2 * seen["normalised"]),
+        ("torchinfo", torchinfo.get("conv", 0), seen["conv_biased"]),
+        ("torchinfo", torchinfo.get("linear", 0), seen["linear_biased"]),
+        ("torchinfo", torchinfo.get("BatchNorm2d", 0), seen["norm_params"]),
+    ):
+        if item != expected:
+            wrong[name] = (item, expected)
+    assert wrong == {}
+    assert items["torch"] == {}
+
+
+@needs_thop
+def test_thop_adds_normalisation_and_pooling(
+    odd: tuple[str, dict[str, CounterRecord]],
+) -> None:
+    variant, records = odd
+    seen = totals(variant, *SIZE)
+    extra = {k: v for k, v in records["thop"].macs_difference.items() if k != "deformable_kernel"}
+    expected = {
+        "BatchNorm2d": 4 * seen["normalised"],
+        "AdaptiveAvgPool2d": seen["pooled"] + seen["means"],
+    }
+    assert extra == {name: macs for name, macs in expected.items() if macs}
+
+
+def test_items_add_up(odd: tuple[str, dict[str, CounterRecord]]) -> None:
+    variant, records = odd
+    for record in records.values():
+        if record.macs is None:
+            continue
+        assert record.macs == record.our_macs + sum(record.macs_difference.values())
+        if record.params is not None:
+            assert record.params == record.our_params + sum(record.params_difference.values())
+    assert {r.our_params for r in records.values()} == {
+        sum(p.numel() for p in FeatherFace(variant).parameters())
+    }
+
+
+def test_items_that_do_not_add_up_are_refused(official: dict[str, CounterRecord]) -> None:
+    with pytest.raises(AssertionError):
+        dataclasses.replace(official["fvcore"], macs_difference={})
+    with pytest.raises(AssertionError):
+        dataclasses.replace(official["fvcore"], params=1)
+
+
+@needs_thop
+def test_reconciliation_of_official() -> None:
+    found = reconcile("official")
+    groups = {group.type: group for group in found.dropped}
+    level = 9 * (64 * 32 + 64 * 16 + 3 * 16 * 16)
+    kernels, fusions = groups.pop("DeformConv2d"), groups.pop("Fusion")
+    assert groups == {}
+    assert kernels.by_part == {f"context.levels.{i}": level for i in range(3)}
+    assert kernels.params == 3 * level == 103_680
+    assert len(kernels.tensors) == 3 * 5
+    assert fusions.by_part == {f"pyramid.cells.{i}": 2 + 2 + 3 + 3 for i in range(3)}
+    assert fusions.params == 30
+    assert (found.params, found.thop_params) == (592_371, 592_371 - 103_680 - 30)
+    assert found.thop_params == 488_661
+
+
+@needs_thop
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_reconciliation(variant: str) -> None:
+    found = reconcile(variant)
+    parameters = {name: p.numel() for name, p in FeatherFace(variant).named_parameters()}
+    dropped: dict[str, int] = {}
+    for group in found.dropped:
+        assert sum(group.tensors.values()) == sum(group.by_part.values()) == group.params
+        dropped |= group.tensors
+    # By the rule instead of by thop's totals: tensors whose modules are never called as a layer.
+    model = FeatherFace(variant)
+    layers = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+    owners = {name: model.get_submodule(name.rpartition(".")[0]) for name in parameters}
+    expected = {n: parameters[n] for n, owner in owners.items() if not isinstance(owner, layers)}
+    assert dropped == expected
+    assert found.thop_params == found.params - sum(expected.values())
+    assert json.loads(json.dumps(found.as_dict()))["variant"] == variant
+
+
+@needs_thop
+def test_a_reconciliation_that_does_not_add_up_is_refused() -> None:
+    found = reconcile("v1")
+    with pytest.raises(AssertionError):
+        dataclasses.replace(found, dropped=())
+
+
+def test_without_thop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "thop", None)  # importing it raises ImportError
+    record = out_of_the_box("v1", 32, 32)[-1]
+    assert (record.counter, record.value, record.macs, record.params) == ("thop", None, None, None)
+    assert record.reason is not None
+    assert record.reason.startswith("thop cannot be imported: ")
+    found = reconcile("v1")
+    assert (found.params, found.thop_params, found.dropped) == (487_103, None, ())
+    assert found.reason == record.reason
+
+
+def test_records_are_json(official: dict[str, CounterRecord]) -> None:
+    for record in official.values():
+        assert CounterRecord(**json.loads(json.dumps(record.as_dict()))) == record
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ConfigError, match="variant"):
+        out_of_the_box("v2")
+    with pytest.raises(ConfigError, match="variant"):
+        reconcile("v2")
+    with pytest.raises(SizeError, match="width \\(=31\\)"):
+        out_of_the_box("v1", 64, 31)
+
+
+def test_counting_leaves_the_random_state() -> None:
+    before = torch.get_rng_state()
+    out_of_the_box("v1", 32, 32)
+    reconcile("v1")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.slow
+def test_nothing_reaches_the_screen() -> None:
+    """Neither thop's notes nor fvcore's log nor a warning, with the filters users have."""
+    program = (
+        "from analysis.cost.counters import out_of_the_box, reconcile\n"
+        "from analysis.cost.macs import count_macs, fvcore_macs, torch_macs\n"
+        "from featherface.model import FeatherFace\n"
+        "out_of_the_box('official', 32, 32), reconcile('official')\n"
+        "for count in (count_macs, fvcore_macs, torch_macs):\n"
+        "    count(FeatherFace('official'), 32, 32)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

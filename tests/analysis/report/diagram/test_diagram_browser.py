@@ -1,0 +1,150 @@
+"""The architecture diagram in a browser: no collisions, and by pointer, key and finger."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.cost.blocks import measure_layers
+from analysis.report import diagram
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[4]
+VARIANTS = ("official", "v1", "v1-deformable", "no-attention", "retinaface")
+
+COLLISIONS = """() => {
+  const found = [];
+  for (const svg of document.querySelectorAll(".fa-svg")) {
+    if (!svg.getClientRects().length) continue;
+    const {width, height} = svg.viewBox.baseVal;
+    const texts = [...svg.querySelectorAll("text")].filter(t => t.textContent.trim());
+    const boxes = texts.map(t => [t.textContent, t.getBBox()]);
+    boxes.forEach(([text, a], i) => {
+      if (a.x < -1 || a.x + a.width > width + 1 || a.y + a.height > height)
+        found.push(text + " is cut off");
+      for (const [other, b] of boxes.slice(0, i))
+        if (a.x < b.x + b.width && b.x < a.x + a.width &&
+            a.y + 3 < b.y + b.height - 3 && b.y + 3 < a.y + a.height - 3)
+          found.push(text + " lies on " + other);
+    });
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = ROOT / "docs" / "results"
+    records = json.loads((results / "blocks.json").read_text(encoding="utf-8"))
+    verdicts = json.loads((results / "verdicts.json").read_text(encoding="utf-8"))
+    layers = {variant: measure_layers(variant) for variant in VARIANTS}
+    assets = ROOT / "docs" / "assets"
+    css = (assets / "architecture.css").read_text(encoding="utf-8")
+    js = (assets / "architecture.js").read_text(encoding="utf-8")
+    path = tmp_path_factory.mktemp("diagram") / "page.html"
+    path.write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Diagram</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<style>html{{font-size:20px}}body{{margin:16px}}{css}</style>"
+        f"<body>{diagram.architecture_html(records, layers, verdicts)}"
+        f'<h2 id="block-context">Context</h2><script>{js}</script></body></html>',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not program:
+        pytest.skip("no chromium here: apt-get install chromium, or name one in CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = driver.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any, page_file: Path) -> Iterator[Any]:
+    contexts = []
+
+    def open_page(width: int, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(page_file.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [(1280, "across", "down"), (820, "down", "across"), (360, "down", "across")],
+)
+def test_nothing_lies_on_anything(visit: Any, width: int, shown: str, hidden: str) -> None:
+    page = visit(width)
+    for variant in VARIANTS:
+        page.locator(f"input[value={variant}]").check(force=True)
+        view = page.locator(f".fa-view[data-variant={variant}]")
+        assert view.locator(f".fa-{shown}").is_visible()
+        assert not view.locator(f".fa-{hidden}").is_visible()
+        assert page.locator(".fa-view:visible").count() == 1
+        assert page.evaluate(COLLISIONS) == [], (width, variant)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.errors == []
+
+
+def test_with_keys_alone(visit: Any) -> None:
+    page = visit(1280)
+    page.locator("input[value=official]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".fa-view:visible").get_attribute("data-variant") == "v1"
+    for block in ("Backbone", "Attention 1"):
+        page.keyboard.press("Tab")
+        assert block in page.locator(".fa-about[data-live]:visible").inner_text()
+    assert "3,956 parameters" in page.locator(".fa-about[data-live]:visible").inner_text()
+    assert page.locator(".fa-layers:visible").count() == 1
+    page.keyboard.press("Escape")
+    assert "as a whole" in page.locator(".fa-about:visible").inner_text()
+
+
+def test_the_panel_follows_the_network(visit: Any) -> None:
+    page = visit(1280)
+    page.locator(".fa-view:visible [data-block=context]:visible").hover()
+    assert "232,965" in page.locator(".fa-about[data-live]:visible").inner_text()
+    page.locator("input[value=v1]").focus()
+    page.keyboard.press("Space")
+    assert "148,296" in page.locator(".fa-about[data-live]:visible").inner_text()
+    assert "Context of v1: 148,296" in page.locator(".fa-live").inner_text()
+
+
+def test_a_finger_first_shows_and_then_follows(visit: Any) -> None:
+    page = visit(360, has_touch=True, is_mobile=True)
+    block = page.locator(".fa-view:visible [data-block=context]:visible")
+    block.tap()
+    assert "232,965" in page.locator(".fa-about[data-live]:visible").inner_text()
+    assert "#" not in page.url
+    block.tap()
+    assert page.url.endswith("#block-context")
+
+
+def test_without_a_script(visit: Any) -> None:
+    page = visit(1280, java_script_enabled=False)
+    assert page.locator(".fa-view:visible").get_attribute("data-variant") == "official"
+    assert not page.locator(".fa-panel").is_visible()
+    page.locator("label:has([value=retinaface])").click()
+    assert page.locator(".fa-view:visible").get_attribute("data-variant") == "retinaface"

@@ -1,0 +1,165 @@
+"""What the pages say follows from the records."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.report.pages import accuracy, cost, home, space, timing, verdict_list
+from analysis.report.pages.generate import FRAGMENTS
+from analysis.report.pages.records import Records, address_of, load_records
+from featherface.errors import InputError
+
+VOID = {"img", "input", "br", "hr", "meta", "link", "source", "col", "path", "rect"}
+
+
+class _Balance(HTMLParser):
+    """Raises where a tag closes that is not the one that is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids.update(value for name, value in attrs if name == "id" and value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("name", FRAGMENTS)
+def test_every_fragment_is_whole(records: Records, name: str) -> None:
+    parser = _Balance()
+    # In Markdown, what stands in backticks is no HTML.
+    parser.feed(re.sub(r"`[^`]*`", "", FRAGMENTS[name](records)))
+    parser.close()
+    assert parser.open == []
+    assert [at for at, times in parser.ids.items() if times > 1] == []
+
+
+def test_every_claim_has_a_row_with_its_address(records: Records) -> None:
+    text = verdict_list.claims(records)
+    rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)".*?id="([\w-]+)"', text)
+    expected = [(r["verdict"], r["source"], address_of(r)) for r in records.verdicts]
+    assert rows == expected
+    assert len({address for *_, address in rows}) == len(rows)
+
+
+def test_what_a_source_says_is_text_and_not_markup(records: Records) -> None:
+    sly = {**records.verdicts[0], "statement": "<script>alert(1)</script> & `a<b`"}
+    text = verdict_list.claims(replace(records, verdicts=[sly]))
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; <code>a&lt;b</code>" in text
+
+
+def test_the_tally_counts_each_verdict_once(records: Records) -> None:
+    counts = [int(n) for n in re.findall(r'ff-count">(\d+)<', verdict_list.tally(records, ""))]
+    assert sum(counts) == len(records.verdicts)
+
+
+def test_home_follows_the_records(records: Records) -> None:
+    blocks = dict(records.blocks)
+    blocks["official"] = {**blocks["official"], "params": blocks["official"]["params"] + 1}
+    with pytest.raises(AssertionError, match="is not"):
+        home.the_size(replace(records, blocks=blocks))
+    assert f"{records.blocks['official']['params']:,}" in home.the_size(records)
+    assert f"{records.verdict('card-total-as-drawn')['measured']:,}" in home.the_card(records)
+
+
+def test_a_claim_that_is_gone_is_one_line(records: Records) -> None:
+    with pytest.raises(InputError, match="no claim 'card-no-such'"):
+        records.verdict("card-no-such")
+
+
+def test_blocks_that_do_not_add_up_are_not_shown(records: Records) -> None:
+    broken = {**records.blocks["v1"], "params": 1}
+    with pytest.raises(AssertionError, match="do not add up"):
+        cost.blocks(replace(records, blocks={**records.blocks, "v1": broken}))
+
+
+def test_totals_name_the_counter_that_says_them(records: Records) -> None:
+    text = space.totals(records)
+    seen = records.counters["official"]["reconciliation"]["thop_params"]
+    section = text.split(f"### {seen:,} parameters")[1].split("###")[0]
+    assert "what the counter thop says of `official`" in section
+
+
+def _row(**fields: object) -> dict[str, object]:
+    whole = {"easy": 0.9, "medium": 0.8, "hard": 0.7, "mean": None, "images": 3226}
+    return (
+        {"detector": "d", "source": "published", "by": "b", "date": "2026-01-01"} | whole | fields
+    )
+
+
+def test_protocols_and_pictures_are_never_mixed(records: Records) -> None:
+    rows = [
+        _row(detector="D-1", protocol={"name": "original"}),
+        _row(detector="D-2", protocol={"name": "vga"}),
+        _row(detector="D-3", protocol={"name": "original"}, images=488),
+    ]
+    text = accuracy.results(replace(records, lines={"widerface.jsonl": rows}))
+    sections = text.split("\n## ")
+    where = [[name in section for name in ("D-1", "D-2", "D-3")] for section in sections]
+    assert sorted(where, reverse=True) == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+    assert "never evidence" in next(s for s in sections if "D-3" in s)
+    assert text.count("80.00") == 2 * len(rows)  # Medium, and the mean that nobody recorded
+
+
+def test_times_that_were_not_measured_are_not_shown(records: Records) -> None:
+    none = replace(records, lines={})
+    for page in (timing.latency, timing.roofline, timing.growth):
+        assert "Not measured" in page(none)
+
+
+def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> None:
+    def row(device: str, ms: float) -> dict[str, object]:
+        times = {"ms_p10": ms, "ms_p50": ms, "ms_p90": ms, "n": 20}
+        return {
+            "record": "latency",
+            "variant": "official",
+            "runtime": "eager",
+            "deform_kernel": "gather",
+            "input": [1, 3, 640, 640],
+            "environment": {
+                "device": device,
+                "device_name": f"A {device}",
+                "threads": 2,
+                "dtype": "float32",
+                "torch": "2.9",
+            },
+            "whole": times,
+            "overhead": 0.01,
+            "blocks": [{"name": "backbone", "share": 1.0, **times}],
+        }
+
+    cpu = timing.latency(replace(records, lines={"latency.jsonl": [row("cpu", 7), row("cpu", 8)]}))
+    assert "8.00" in cpu
+    assert "7.00" not in cpu
+    assert "Not measured on a GPU" in cpu
+    both = timing.latency(
+        replace(records, lines={"latency.jsonl": [row("cpu", 7), row("cuda:0", 1)]})
+    )
+    assert both.count("### ") == 2
+    assert "Not measured on a GPU" not in both
+
+
+def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    with pytest.raises(InputError, match=r"verdicts\.json: cannot be read"):
+        load_records(tmp_path)
+    (tmp_path / "results" / "verdicts.json").write_text("[")
+    with pytest.raises(InputError, match=r"verdicts\.json: is not JSON"):
+        load_records(tmp_path)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from torch import nn
+
+from analysis.maps import Maps, measure_maps
+from analysis.report.plots.maps import THEMES, figures, render
+from analysis.report.plots.maps.canvas import overlay, photograph
+from featherface import CONFIGS, FeatherFace
+
+
+def measured(variant: str, shape: tuple[int, int] = (40, 48), score: float = 0.3) -> Maps:
+    torch.manual_seed(0)
+    model = FeatherFace(CONFIGS[variant]).eval()
+    for name, parameter in model.context.named_parameters():
+        if ".offset." in name or ".mask." in name:
+            nn.init.normal_(parameter, std=0.1)
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    maps = measure_maps(model, picture, weights=variant, score_threshold=score)
+    # As it comes back from a file.
+    return Maps(json.loads(json.dumps(maps.record)), maps.arrays, maps.picture)
+
+
+@pytest.fixture(scope="module")
+def official() -> Maps:
+    return measured("official")
+
+
+def drawn(maps: Maps, theme: Literal["light", "dark"] = "light") -> dict[str, Figure]:
+    return dict(figures(maps.record, maps.arrays, maps.picture, theme))
+
+
+def texts(figure: Figure) -> str:
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return "\n".join(artist.get_text() for artist in found)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def found(official: Maps) -> dict[str, Figure]:
+    return drawn(official)
+
+
+EVERY = ["page", "gates", "channels", "gains", "offsets", "reach", "effects"]
+
+
+def test_a_figure_for_everything_there_is(found: dict[str, Figure]) -> None:
+    assert set(found) == {*EVERY, "points-1", "points-2", "points-3"}
+
+
+@pytest.mark.slow
+def test_what_is_not_there_is_said() -> None:
+    for variant, missing in (("v1", {"offsets", "reach"}), ("no-attention", {"gates", "channels"})):
+        maps = measured(variant, (40, 40))
+        others = drawn(maps)
+        assert not missing & set(others)
+        absent = {"v1": "deformable convolution", "no-attention": "attention"}[variant]
+        assert f"This network has no {absent}." in texts(others["page"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*EVERY, "points-1"])
+def test_the_same_record_gives_the_same_svg_that_stands_alone(official: Maps, name: str) -> None:
+    twin = copy.deepcopy(official)
+    svg = render(drawn(official, "dark")[name], "svg", THEMES["dark"])
+    assert render(drawn(twin, "dark")[name], "svg", THEMES["dark"]) == svg
+    assert len(svg) < 600_000
+    root = ElementTree.fromstring(svg)
+    assert float(root.attrib["width"].removesuffix("pt")) == pytest.approx(700 * 0.75)
+    assert b"dc:date" not in svg
+    links = [value for node in root.iter() for key, value in node.items() if key.endswith("href")]
+    assert all(link.startswith(("#", "data:image/png;", "data:image/jpeg;")) for link in links)
+    assert not [node for node in root.iter() if node.tag.endswith("}text")]  # outlines, no fonts
+    ground = THEMES["dark"].background.encode()
+    assert ground in svg
+
+
+def test_colours_lie_on_the_cell_that_they_are_of() -> None:
+    """A level of 8 pixels a cell on a black picture: only the cell at (row 1, column 2) is on."""
+    values = np.zeros((4, 5))
+    values[1, 2] = 1
+    x, y = 8 * np.arange(5) + 0.5, 8 * np.arange(4) + 0.5
+    picture = np.zeros((32, 40, 3), np.uint8)
+    image = overlay(values, x, y, picture, (0, 0, 40, 32), Normalize(0, 1), "gray", longest=400)
+    lit = np.argwhere(image[..., 0] > 0.5) / 4  # little pictures are enlarged four times
+    assert lit.min(0) == pytest.approx([8.5 - 4, 16.5 - 4])
+    assert lit.max(0) + 0.25 == pytest.approx([8.5 + 4, 16.5 + 4])
+
+
+def test_a_photograph_is_grey_beyond_its_edge() -> None:
+    picture = np.zeros((10, 10, 3), np.uint8)
+    image = photograph(picture, (-10, -10, 10, 10), 20)
+    assert image.shape == (20, 20, 3)
+    assert np.allclose(image[:10], 128 / 255)
+    assert np.allclose(image[10:, 10:], 0)
+
+
+def test_points_are_drawn_where_the_record_has_them(
+    official: Maps, found: dict[str, Figure]
+) -> None:
+    figure = found["points-1"]
+    first = [p for p in official.record["points"] if p["position"] == 0]
+    assert len(figure.axes) == len(first) == 15
+    for ax, point in zip(figure.axes, first, strict=True):
+        lines, grid, dots = ax.collections
+        assert dots.get_offsets().tolist() == point["points"]
+        assert grid.get_offsets().tolist() == point["regular"]
+        ends = [[start, end] for start, end in zip(point["regular"], point["points"], strict=True)]
+        assert [segment.tolist() for segment in lines.get_segments()] == ends
+        assert np.argmax(dots.get_sizes()) == np.argmax(point["mask"])
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        assert all(left <= x <= right and top <= y <= bottom for x, y in point["points"])
+
+
+def test_bars_and_dots_are_the_record(official: Maps, found: dict[str, Figure]) -> None:
+    gates = [r["channel"]["sorted"] for r in official.record["attention"]]
+    stairs = [patch.get_data().values for ax in found["channels"].axes for patch in ax.patches]
+    assert all(np.allclose(a, b) for a, b in zip(stairs, gates, strict=True))
+    scores = next(ax for ax in found["effects"].axes if "mean score" in ax.get_xlabel())
+    dots = [line.get_xdata()[0] for line in scores.lines if line.get_marker() == "o"]
+    assert dots == [r["mean_score"] for r in official.record["effects"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variant", "shape", "score"),
+    [
+        ("official", (33, 50), 0.99),  # little, and no face
+        ("v1-deformable", (32, 400), 0.3),  # wide, version 1
+        ("v1", (400, 32), 0.3),  # tall, no offsets
+        ("no-attention", (20, 20), 0.99),  # padded
+    ],
+)
+@pytest.mark.filterwarnings("error")  # a layout that collapses warns
+def test_pictures_of_any_shape(variant: str, shape: tuple[int, int], score: float) -> None:
+    maps = measured(variant, shape, score)
+    for name, figure in drawn(maps).items():
+        assert render(figure, "png", THEMES["light"]).startswith(b"\x89PNG"), name
+
+
+def test_the_page_says_what_is_found(official: Maps, found: dict[str, Figure]) -> None:
+    record: dict[str, Any] = official.record
+    words = texts(found["page"])
+    assert f"{len(record['faces'])} faces scoring above 0.3" in words
+    zero = next(e for e in record["effects"] if e["id"] == "offsets-zero")
+    assert f"all offsets 0: {zero['found']} of {len(record['faces'])} found" in words
+
+
+@pytest.mark.slow
+def test_words_and_legend_of_the_page_do_not_overlap() -> None:
+    """A wide picture leaves them the least room."""
+    page = drawn(measured("official", (32, 160)))["page"]
+    render(page, "png", THEMES["light"])  # lays it out
+    (ax,) = [ax for ax in page.axes if ax.get_legend() is not None]
+    (words,) = ax.texts
+    assert not words.get_window_extent().overlaps(ax.get_legend().get_window_extent())

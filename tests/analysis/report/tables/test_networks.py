@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from analysis.cost.blocks import measure_blocks, measure_layers
+from analysis.report.tables import networks as tables
+
+
+def printed(renderable: Any) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(renderable)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def verdict(**changes: Any) -> Mapping[str, Any]:
+    return {
+        "id": "total",
+        "source": "card",
+        "lines": [3, 4, 5, 9],
+        "statement": "It has [12] things",
+        "claimed": 12,
+        "printed": "12",
+        "measured": 1234,
+        "verdict": "refuted",
+        "explanation": "They are 1,234.",
+    } | changes
+
+
+def test_every_column_of_the_block_table_adds_up() -> None:
+    text = printed(tables.blocks(measure_blocks("official", 97, 131)))
+    rows = [
+        [cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")]
+        for line in text.splitlines()
+        if line.startswith(("│", "┃"))
+    ]
+    header, *blocks, total = rows
+    for column in (header.index("parameters"), header.index("MACs")):
+        numbers = [int(row[column].replace(",", "")) for row in blocks]
+        assert len(numbers) == 7
+        assert sum(numbers) == int(total[column].replace(",", ""))
+
+
+def test_the_tree_shows_every_module_below_its_parent() -> None:
+    text = printed(
+        tables.layers(
+            measure_blocks("retinaface", 64, 64) | {"layers": measure_layers("retinaface", 64, 64)}
+        )
+    )
+    assert "  backbone" in text
+    assert "    stem" in text
+    assert text.index("network") < text.index("backbone") < text.index("heads")
+
+
+def test_a_verdict_cites_its_lines_and_is_printed_as_it_is() -> None:
+    text = printed(tables.verdicts([verdict(), verdict(verdict="confirmed")], "refuted"))
+    assert "refuted (1)" in text
+    assert "card, line 3–5, 9" in text
+    assert "It has [12] things" in text  # not taken for markup
+    assert "1,234" in text
+
+
+def test_the_summary_counts_every_verdict() -> None:
+    text = printed(tables.summary([verdict(), verdict(), verdict(verdict="untested")]))
+    assert text.strip() == "3 claims: 0 confirmed, 0 explained, 2 refuted, 1 untested"
+
+
+def test_values_read_well() -> None:
+    cases = [None, True, False, 1234567, 0.5, 2.0, (64, 80), [(1, 2), "x"]]
+    shown = ["–", "yes", "no", "1,234,567", "0.5", "2", "64, 80", "1, 2, x"]
+    assert [tables.value(case) for case in cases] == shown
+
+
+def test_long_lists_are_cut_with_their_number() -> None:
+    record = {
+        "file": "x.pth",
+        "sha256": "0",
+        "published": None,
+        "variant": None,
+        "config": None,
+        "parameters": 1,
+        "tensors": 1,
+        "complete": False,
+        "stray": {},
+        "missing": [f"tensor{i}" for i in range(12)],
+        "misshapen": [{"key": "k", "shape": (1, 2), "expected": (3, 4)}],
+        "undetermined": {},
+        "nearest": "v1",
+        "difference": {"channels": (64, 74)},
+    }
+    text = printed(tables.identity(record))
+    assert "and 7 more" in text
+    assert "k: 1×2 instead of 3×4" in text
+    assert "channels: 64 here, 74 in v1" in text

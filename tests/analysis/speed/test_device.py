@@ -1,0 +1,93 @@
+"""What times are stamped with, and which devices and settings are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+import torch
+
+from analysis.speed import device
+from featherface.errors import InputError
+
+CPU = torch.device("cpu")
+
+
+def test_a_stamp_is_plain_and_says_what_there_is() -> None:
+    with device.using_threads(1):
+        found = device.stamp(CPU, "float32", "contiguous")
+    assert json.loads(json.dumps(found)) == found
+    assert (found["device"], found["threads"], found["dtype"]) == ("cpu", 1, "float32")
+    assert found["device_name"]
+    assert found["torch"] == torch.__version__
+    assert (found["cuda"], found["driver"], found["cudnn"]) == (None, None, None)
+    assert found["commit"] is None or re.fullmatch(r"[0-9a-f]{40}", found["commit"])
+
+
+def test_outside_a_repository_the_commit_is_unknown(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device._commit.cache_clear()
+    monkeypatch.setattr(device, "_ROOT", tmp_path)
+    try:
+        found = device.stamp(CPU, "float32", "contiguous")
+    finally:
+        device._commit.cache_clear()
+    assert (found["commit"], found["commit_dirty"]) == (None, None)
+
+
+def test_what_is_not_installed_is_unknown() -> None:
+    assert device._output("featherface-has-no-such-command") is None
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "mps", "", "cpu:0"])
+def test_an_unknown_device_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=rf"device \(={re.escape(repr(name))}\) must be"):
+        device.device_of(name)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="sees no CUDA device"):
+        device.device_of("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device.device_of("cuda") == torch.device("cuda", 0)
+    assert device.device_of("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match="the last CUDA device here is cuda:1"):
+        device.device_of("cuda:2")
+
+
+def test_an_unknown_dtype_is_named() -> None:
+    assert device.dtype_of("bfloat16") is torch.bfloat16
+    with pytest.raises(InputError, match=r"dtype \(='int8'\) must be one of float32"):
+        device.dtype_of("int8")
+
+
+def test_threads_are_set_and_given_back() -> None:
+    before = torch.get_num_threads()
+    with device.using_threads(1) as threads:
+        assert threads == torch.get_num_threads() == 1
+    with device.using_threads(None) as threads:
+        assert threads == before
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, (os.cpu_count() or 1) + 1])
+def test_impossible_threads_are_refused(threads: int) -> None:
+    with pytest.raises(InputError, match=r"must be from 1 to"), device.using_threads(threads):
+        pytest.fail("threads were accepted")
+
+
+def test_a_container_may_leave_less_memory_than_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "/sys/fs/cgroup/memory.max": "1000\n",
+        "/sys/fs/cgroup/memory.current": "400\n",
+    }
+    monkeypatch.setattr(device, "_text", texts.get)
+    monkeypatch.setattr(device, "_system_memory", lambda: 5000)
+    assert device.memory_free(CPU) == 600
+    texts["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert device.memory_free(CPU) == 5000

@@ -1,0 +1,125 @@
+"""Growth with size: fits, what is skipped, and peak memory in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.speed import growth
+from analysis.speed.latency import Setting
+from analysis.speed.timing import Rule
+from featherface.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def point(megapixels: float, ms: float, skipped: str | None = None) -> dict[str, Any]:
+    return {"megapixels": megapixels, "ms_p50": ms, "skipped": skipped}
+
+
+def test_a_line_is_found_again() -> None:
+    points = [point(x, 3 + 40 * x) for x in (0.1, 0.4, 1.0)] + [point(9, 0, "too large")]
+    found = growth.fit(points, "ms_p50")
+    assert found is not None
+    assert found["per_megapixel"] == pytest.approx(40)
+    assert found["at_zero"] == pytest.approx(3)
+    assert found["r_squared"] == pytest.approx(1)
+    assert found["points"] == 3
+
+
+def test_what_a_line_does_not_explain_is_in_r_squared() -> None:
+    found = growth.fit([point(0, 0), point(1, 1), point(2, 0)], "ms_p50")
+    assert found is not None
+    assert found["per_megapixel"] == pytest.approx(0)
+    assert found["r_squared"] == pytest.approx(0)
+
+
+def test_one_size_makes_no_line() -> None:
+    assert growth.fit([point(1, 5), point(1, 6)], "ms_p50") is None
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
+    """No processes: a byte a pixel, a millisecond a thousand pixels."""
+
+    def measure(setting: Setting, rule: Rule, at: Any, before: Any) -> dict[str, Any]:
+        row = {"input": [at[0], 3, *at[1:]], "megapixels": growth._pixels(at) / 1e6}
+        reason = growth._too_much(setting, at, before)
+        if reason:
+            return {**row, "skipped": reason}
+        pixels = growth._pixels(at)
+        return {**row, "skipped": None, "ms_p50": pixels / 1e3, "peak_bytes": pixels}
+
+    monkeypatch.setattr(growth, "_measure", measure)
+    monkeypatch.setattr(growth, "memory_free", lambda device: free)
+
+
+def test_both_series_share_their_points_and_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, None)
+    done: list[Any] = []
+
+    def track(points: Any) -> Any:
+        for item in points:
+            done.append(item)
+            yield item
+
+    found = growth.measure_growth(
+        Setting(height=200, width=200), sizes=(200, 100), batches=(1, 2), track=track
+    )
+    assert done == [(1, 100, 100), (1, 200, 200), (2, 200, 200)]  # smallest first, none twice
+    assert [row["input"] for row in found["sizes"]] == [[1, 3, 100, 100], [1, 3, 200, 200]]
+    assert [row["input"] for row in found["batches"]] == [[1, 3, 200, 200], [2, 3, 200, 200]]
+    assert found["fits"]["sizes"]["ms_p50"]["per_megapixel"] == pytest.approx(1000)
+    assert found["fits"]["batches"]["peak_bytes"]["per_megapixel"] == pytest.approx(1e6)
+
+
+def test_what_needs_more_memory_than_there_is_is_skipped_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake(monkeypatch, 30_000)
+    found = growth.measure_growth(
+        Setting(height=100, width=100), sizes=(100, 150, 200), batches=(1, 2)
+    )
+    skipped = [row["skipped"] for row in found["sizes"]]
+    assert skipped[:2] == [None, None]
+    assert "GiB are free" in skipped[2]
+
+
+MEASURE = """
+from analysis.speed.growth import peak_resident_bytes
+hundred = 100 * 2**20
+before = peak_resident_bytes()
+held = bytearray(b"x") * hundred
+after = peak_resident_bytes()
+del held
+assert hundred <= after - before < 1.2 * hundred, (before, after)
+assert peak_resident_bytes() > after - 2**20  # the kernel counts in batches of pages
+"""
+
+
+def test_the_peak_is_of_this_process_and_does_not_fall() -> None:
+    large = bytearray(b"x") * (300 * 2**20)  # what the parent holds is not the child's
+    done = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    del large
+
+
+@pytest.mark.slow
+def test_larger_pictures_take_more_memory_each_in_a_fresh_process() -> None:
+    rule = Rule(seconds=0.0, least=3)
+    found = growth.measure_growth(
+        Setting("v1", height=64, width=64), rule, sizes=(64, 640), batches=(1,)
+    )
+    small, large = found["sizes"]
+    assert small["n"] == large["n"] == 3
+    # At least the two largest neighbouring activations of the backbone, 8 and 16 channels.
+    assert large["peak_bytes"] > 4 * 24 * 320 * 320
+
+
+@pytest.mark.slow
+def test_bad_settings_come_back_from_the_process_as_one_line() -> None:
+    with pytest.raises(InputError, match="height"):
+        growth.measure_growth(Setting("v1"), Rule(seconds=0.0), sizes=(31,), batches=())

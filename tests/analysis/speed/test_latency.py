@@ -1,0 +1,214 @@
+"""Latency: what the marks measure, with a clock of our own, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.records import append, read
+from analysis.speed import latest
+from analysis.speed.latency import FIELDS, Setting, Subject, measure_latency
+from analysis.speed.random_network import make_pictures, make_specimen
+from analysis.speed.timing import Rule
+from featherface import CONFIGS
+from featherface.errors import InputError
+
+SHORT = Rule(seconds=0.0, least=3)
+BLOCKS = [
+    "backbone",
+    "first_attention",
+    "pyramid",
+    "second_attention",
+    "context",
+    "shuffle",
+    "heads",
+]
+
+
+class Ticking:
+    """A clock on which a millisecond passes at every look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.settled_at = -1
+
+    def mark(self) -> int:
+        self.looks += 1
+        return self.looks
+
+    def settle(self) -> None:
+        self.settled_at = self.looks
+
+    def ms_between(self, first: int, second: int) -> float:
+        assert self.settled_at >= second, "times are read after waiting for them"
+        return float(second - first)
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return measure_latency(Setting(height=64, width=96, threads=1), SHORT)
+
+
+def test_every_block_is_marked_before_and_after_and_nothing_stays_behind() -> None:
+    model = make_specimen(CONFIGS["v1"])
+    clock = Ticking()
+    subject = Subject(Setting("v1"), model, make_pictures(1, 32, 32), clock, None)
+    with torch.inference_mode():
+        times = subject.time_blocks()
+    # Two looks for the whole, two for each of seven blocks; the whole spans all of them.
+    assert clock.looks == 16
+    assert times == {"marked": 15.0, **dict.fromkeys(BLOCKS, 1.0)}
+    assert not any(child._forward_hooks or child._forward_pre_hooks for child in model.children())
+    with torch.inference_mode():
+        assert subject.time() == 1.0
+
+
+def test_the_cache_is_flushed_before_the_clock_starts() -> None:
+    clock = Ticking()
+    looks: list[int] = []
+    subject = Subject(
+        Setting("v1"),
+        make_specimen(CONFIGS["v1"]),
+        make_pictures(1, 32, 32),
+        clock,
+        lambda: looks.append(clock.looks),  # type: ignore[arg-type]
+    )
+    with torch.inference_mode():
+        subject.time()
+        subject.time_blocks()
+    assert looks == [0, 2]
+
+
+def test_a_record_is_plain_and_its_parts_belong_together(record: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert [block["name"] for block in record["blocks"]] == BLOCKS
+    assert record["input"] == [1, 3, 64, 96]
+    assert record["environment"]["threads"] == 1
+    assert sum(block["share"] for block in record["blocks"]) == pytest.approx(1)
+    whole, marked = record["whole"], record["marked"]
+    assert record["overhead"] == marked["ms_p50"] / whole["ms_p50"] - 1
+    assert 0 <= record["outside_blocks"] < 1
+    assert whole["n"] == marked["n"] == record["blocks"][0]["n"] == 3
+    assert 0 < whole["ms_p10"] <= whole["ms_p50"] <= whole["ms_p90"]
+    assert record["first_run_ms"] > 0
+    assert not whole["settled"]  # three runs say nothing
+
+
+def test_a_record_can_be_kept(record: dict[str, Any], tmp_path: Any) -> None:
+    append(tmp_path / "latency.jsonl", record, FIELDS)
+    assert read(tmp_path / "latency.jsonl", FIELDS) == [record]
+
+
+@pytest.mark.parametrize(
+    ("variant", "kernel", "ran"),
+    [
+        ("official", "torchvision", "torchvision"),
+        ("official", "gather", "gather"),
+        ("retinaface", "auto", None),
+    ],
+)
+def test_a_record_says_which_deformable_kernel_ran(
+    variant: str, kernel: str, ran: str | None
+) -> None:
+    setting = Setting(variant, height=32, width=32, kernel=kernel)
+    assert measure_latency(setting, SHORT)["deform_kernel"] == ran
+
+
+@pytest.mark.parametrize("variant", ["v1", "official"])  # random offsets amplify rounding
+def test_onnx_runtime_is_timed_as_a_whole(
+    variant: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path))
+    found = measure_latency(Setting(variant, height=32, width=32, threads=1), SHORT, "onnx")
+    assert (found["runtime"], found["blocks"]) == ("onnx", None)
+    assert found["whole"]["ms_p50"] > 0
+    assert found["prepare_ms"] > 0
+    assert not list(tmp_path.iterdir())  # nobody detects with these weights
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_other_dtypes_and_memory_formats_are_what_runs(dtype: str) -> None:
+    setting = Setting("v1", height=32, width=32, dtype=dtype, memory_format="channels-last")
+    with setting.enter() as subject:
+        assert subject.pictures.dtype == getattr(torch, dtype)
+        assert subject.pictures.is_contiguous(memory_format=torch.channels_last)
+        assert subject.model.heads(
+            subject.model.context(  # type: ignore[operator]
+                [torch.zeros(1, 74, n, n, dtype=subject.pictures.dtype) for n in (4, 2, 1)]
+            )[0]
+        ).boxes.dtype == getattr(torch, dtype)
+
+
+def test_an_operator_without_a_kernel_for_the_dtype_is_one_line() -> None:
+    setting = Setting("official", height=32, width=32, dtype="bfloat16", kernel="torchvision")
+    with pytest.raises(InputError, match=r"official with dtype bfloat16.*cannot be run") as caught:
+        measure_latency(setting, SHORT)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "v9"}, "variant"),
+        ({"height": 31}, "height"),
+        ({"batch": 0}, "batch"),
+        ({"device": "gpu"}, "device"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"threads": 0}, "threads"),
+        ({"memory_format": "rows"}, "memory_format"),
+        ({"kernel": "magic"}, "deform_kernel"),
+        ({"flush_l2": True}, "L2"),
+    ],
+)
+def test_bad_settings_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        measure_latency(Setting(height=32, width=32).at(**change), SHORT)
+
+
+def test_an_unknown_runtime_is_named() -> None:
+    with pytest.raises(InputError, match=r"runtime \(='fast'\)"):
+        measure_latency(Setting(), SHORT, "fast")
+
+
+def test_onnx_has_float32_alone() -> None:
+    with pytest.raises(InputError, match="float32 alone"):
+        measure_latency(Setting(height=32, width=32, dtype="float64"), SHORT, "onnx")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_events_time_the_blocks() -> None:
+    found = measure_latency(Setting("official", device="cuda", flush_l2=True), SHORT)
+    assert found["environment"]["cuda"] == torch.version.cuda
+    assert found["outside_blocks"] < 0.5
+    assert all(block["ms_p50"] >= 0 for block in found["blocks"])
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    environment = {
+        "device": "cpu",
+        "device_name": "A",
+        "dtype": "float32",
+        "memory_format": "contiguous",
+        "threads": 2,
+    }
+    environment |= {key: changes.pop(key) for key in list(changes) if key in environment}
+    base = {"record": "latency", "variant": "v1", "runtime": "torch", "input": [1, 3, 64, 64]}
+    return {**base, "environment": environment, **changes}
+
+
+def test_the_latest_of_a_kind_takes_the_place_of_earlier_ones() -> None:
+    rows = [row(n=1), row(n=2, threads=1), row(n=3), row(n=4, variant="official")]
+    assert [r["n"] for r in latest.latest(rows)] == [3, 2, 4]
+    assert list(latest.by_machine(rows)) == ["A, 2 threads, float32", "A, 1 thread, float32"]
+
+
+def test_a_gpu_row_is_told_from_a_cpu_row() -> None:
+    assert not latest.has_gpu([row()])
+    gpu = row(device="cuda:0", device_name="G")
+    assert latest.has_gpu([row(), gpu])
+    assert latest.machine(gpu["environment"]) == "G, float32"

@@ -1,0 +1,288 @@
+"""ONNX files: that they compute what PyTorch does, say what they hold, or do not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from featherface import CONFIGS, Detector, FeatherFace, FeatherFaceConfig, InputError
+from featherface.blocks.deform_kernel import deform_kernel
+from featherface.blocks.deformable import DeformConv2d
+from featherface.config import ConfigError
+from featherface.runtimes import agreement
+from featherface.runtimes.agreement import DisagreementError, compare
+from featherface.runtimes.export import (
+    ExportError,
+    evaluated,
+    export,
+    exported,
+    state_sha256,
+    stated,
+)
+from featherface.runtimes.onnx_graph import build_graph
+
+DEFORMABLE = {"v1": 0, "v1-deformable": 3, "official": 15, "no-attention": 15, "retinaface": 0}
+
+
+def rough(config: FeatherFaceConfig | str, seed: int = 0) -> FeatherFace:
+    """A network in which nothing is at its neutral start: offsets, masks, statistics, fusion."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: torch.Size, scale: float) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * scale
+
+    torch.manual_seed(seed)
+    model = FeatherFace(config).eval()
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight += normal(module.weight.shape, 0.1)
+                module.bias += normal(module.bias.shape, 0.1)
+                module.running_mean += normal(module.bias.shape, 0.1)
+                module.running_var *= 1 + normal(module.bias.shape, 0.1).abs()
+            if isinstance(module, DeformConv2d):
+                for conv in filter(None, (module.offset, module.mask)):
+                    conv.weight += normal(conv.weight.shape, 0.05)
+                    conv.bias += normal(conv.bias.shape, 1.0)
+            if name.rpartition(".")[2].startswith("fuse_"):
+                module.weight += normal(module.weight.shape, 0.7)  # some below zero
+    return model
+
+
+def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+def run(proto: onnx.ModelProto, pixels: np.ndarray) -> list[np.ndarray]:
+    return session_of(proto).run(["boxes", "scores", "landmarks"], {"pictures": pixels})
+
+
+def pixels(batch: int, height: int, width: int) -> np.ndarray:
+    """Smooth, as pictures are, in the range of pixels less their mean."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.uniform(-120, 130, (batch, 3, 9, 11)).astype(np.float32))
+    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").numpy()
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_every_variant_agrees_with_pytorch(variant: str, tmp_path: Path) -> None:
+    out = tmp_path / f"{variant}.onnx"
+    record = export(rough(variant), out)
+    assert out.is_file()
+    assert record["nodes"].get("DeformConv", 0) == DEFORMABLE[variant]
+    onnx_model = onnx.load(out)
+    assert [value.name for value in onnx_model.graph.output] == ["boxes", "scores", "landmarks"]
+    assert [v.name for v in onnx_model.graph.input] == ["pictures"]
+    assert [entry.version for entry in onnx_model.opset_import] == [19]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FeatherFaceConfig(channels=20, cells=1, reduction=4, context="ssh-dcnv1", anchors=3),
+        FeatherFaceConfig(channels=34, context="dcnv2", attention="pyramid", shuffle="none"),
+        FeatherFaceConfig(channels=24, pyramid="fpn", context="none", shuffle="free", anchors=1),
+        FeatherFaceConfig(
+            channels=80, context="ssh", shuffle_order="interleave", attention="backbone"
+        ),
+        FeatherFaceConfig(channels=16, context="dcnv1", cells=4, shuffle="none"),
+    ],
+    ids=lambda config: f"{config.channels}-{config.context}",
+)
+def test_any_configuration_agrees_with_pytorch(config: FeatherFaceConfig) -> None:
+    model = rough(config)
+    proto = build_graph(model)
+    session = session_of(proto)
+    compare(model, lambda x: session.run(["boxes", "scores", "landmarks"], {"pictures": x}))
+
+
+def test_any_size_and_batch() -> None:
+    """Every parity at every stride: 32 to 64 pixels, both sides, and more than one picture."""
+    model = rough(FeatherFaceConfig(channels=16, cells=2, reduction=4, context="ssh-dcnv2"))
+    session = session_of(build_graph(model))
+    worst = 0.0
+    for i, side in enumerate(range(32, 65)):
+        x = pixels(1 + i % 3, side, 96 - side + i % 2)
+        with torch.inference_mode(), deform_kernel("torchvision"):
+            reference = model(torch.from_numpy(x))
+        boxes, scores, _ = session.run(None, {"pictures": x})
+        assert boxes.shape == reference.boxes.shape
+        worst = max(worst, np.abs(scores - reference.logits.softmax(-1)[..., 1].numpy()).max())
+    assert worst < 1e-5
+
+
+def test_offsets_matter_to_the_exported_graph() -> None:
+    """A graph with plain convolutions in the place of deformable ones would not notice."""
+    model = rough("official")
+    x = pixels(1, 64, 80)
+    proto = build_graph(model)
+    before = run(proto, x)
+    moved = [tensor for tensor in proto.graph.initializer if "predicted.bias" in tensor.name]
+    assert len(moved) == 9  # three a level: for a and b1, for b2 and c1, for c2
+    for tensor in moved:
+        bias = numpy_helper.to_array(tensor).copy()
+        bias[:18] += 0.5  # of the first offsets: half a cell down and to the right
+        changed = onnx.ModelProto()
+        changed.CopyFrom(proto)
+        (there,) = (t for t in changed.graph.initializer if t.name == tensor.name)
+        there.CopyFrom(numpy_helper.from_array(bias, tensor.name))
+        assert np.abs(run(changed, x)[0] - before[0]).max() > 1e-4, tensor.name
+        # and it is what PyTorch computes when its offsets move by as much
+        branch = tensor.name.split(".")[1:3]
+        shifted = evaluated(model)
+        conv = getattr(shifted.context.levels[int(branch[0][1]) - 3], branch[1]).conv
+        with torch.no_grad():
+            conv.offset.bias += 0.5
+        with torch.inference_mode(), deform_kernel("torchvision"):
+            reference = shifted(torch.from_numpy(x)).boxes
+        np.testing.assert_allclose(run(changed, x)[0], reference, rtol=0, atol=1e-5)
+
+
+def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+    model = rough("retinaface")
+    record = export(model, tmp_path / "r.onnx", described="random, seed 0")
+    assert record["sha256"] == hashlib.sha256((tmp_path / "r.onnx").read_bytes()).hexdigest()
+    session = onnxruntime.InferenceSession(tmp_path / "r.onnx", providers=["CPUExecutionProvider"])
+    said = stated(session.get_modelmeta().custom_metadata_map)
+    assert said["variant"] == "retinaface"
+    assert said["weights"] == "random, seed 0"
+    assert said["weights_sha256"] == ""
+    assert said["state_sha256"] == state_sha256(model) == record["state_sha256"]
+    assert FeatherFaceConfig(**json.loads(said["config"])) == model.config
+    assert json.loads(said["preprocessing"])["mean"] == [104, 117, 123]
+    decoding = json.loads(said["decoding"])
+    assert decoding["anchor_sizes"] == [[16, 32], [64, 128], [256, 512]]
+    assert decoding["variances"] == [0.1, 0.2]
+    assert decoding["strides"] == [8, 16, 32]
+    assert json.loads(said["versions"])["torch"] == torch.__version__
+
+
+def test_the_same_weights_give_the_same_bytes() -> None:
+    model = rough("retinaface")
+    first, second = (exported(model, {"weights": "", "weights_sha256": ""})[0] for _ in range(2))
+    assert first == second
+
+
+def test_the_hash_of_the_state_is_of_what_counts() -> None:
+    model, other = rough("retinaface"), rough("retinaface")
+    assert state_sha256(model) == state_sha256(other)
+    other.backbone.stem.norm.num_batches_tracked += 1  # of training alone
+    assert state_sha256(model) == state_sha256(other)
+    with torch.no_grad():
+        other.heads.boxes[0].bias[0] += 1e-6
+    assert state_sha256(model) != state_sha256(other)
+
+
+def test_a_mismatch_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(model: FeatherFace) -> onnx.ModelProto:
+        proto = build_graph(model)
+        (bias,) = (t for t in proto.graph.initializer if t.name == "heads.p5.bias")
+        values = numpy_helper.to_array(bias).copy()
+        values[4] += 1e-3  # the logit of one anchor of the coarsest level
+        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+        return proto
+
+    monkeypatch.setattr("featherface.runtimes.onnx_graph.build_graph", wrong)
+    (tmp_path / "kept.onnx").write_bytes(b"from before")
+    for name in ("new.onnx", "kept.onnx"):
+        with pytest.raises(DisagreementError, match=r"differs from PyTorch .* in scores") as caught:
+            export(rough("retinaface"), tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.onnx"]
+    assert (tmp_path / "kept.onnx").read_bytes() == b"from before"
+
+
+def test_a_graph_that_ignores_offsets_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The export known from the field, which puts plain convolutions in their place."""
+
+    def plain(model: FeatherFace) -> onnx.ModelProto:
+        stiff = evaluated(model)
+        for module in stiff.modules():
+            if isinstance(module, DeformConv2d):
+                nn.init.zeros_(module.offset.weight)
+                nn.init.zeros_(module.offset.bias)
+        return build_graph(stiff)
+
+    monkeypatch.setattr("featherface.runtimes.onnx_graph.build_graph", plain)
+    with pytest.raises(DisagreementError):
+        export(rough("v1-deformable"), tmp_path / "plain.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_is_no_agreement() -> None:
+    model = evaluated(FeatherFace("retinaface"))
+    count = [0]
+
+    def silent(x: np.ndarray) -> list[np.ndarray]:
+        count[0] += 1
+        with torch.inference_mode():
+            out = model(torch.from_numpy(x))
+        scores = out.logits.softmax(-1)[..., 1].numpy().copy()
+        scores[0, 0] = np.nan
+        return [out.boxes.numpy(), scores, out.landmarks.numpy()]
+
+    with pytest.raises(DisagreementError):
+        compare(model, silent)
+    assert count == [1]
+
+
+def test_outputs_of_another_shape_are_no_agreement() -> None:
+    model = evaluated(FeatherFace("retinaface"))
+    few = np.zeros((1, 3, 4), np.float32), np.zeros((1, 3)), np.zeros((1, 3, 10))
+    with pytest.raises(DisagreementError, match="shapes"):
+        compare(model, lambda _: few)
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    model = FeatherFace("retinaface")
+    for out in (tmp_path, tmp_path / "missing" / "x.onnx"):
+        with pytest.raises(ExportError, match="not a file in a folder"):
+            export(model, out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variant_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no trained weights"):
+        export("v1", tmp_path / "v1.onnx")
+    with pytest.raises(ConfigError):
+        FeatherFace("v2")
+
+
+@pytest.mark.parametrize("name", ["official", "no-attention", "retinaface"])
+def test_published_weights_agree_within_the_tolerance(
+    name: str, weights: Path, tmp_path: Path
+) -> None:
+    record = export(weights / f"{name}.pth", tmp_path / "x.onnx")
+    assert record["variant"] == name
+    assert record["weights"] == name
+    digest = hashlib.sha256((weights / f"{name}.pth").read_bytes()).hexdigest()
+    assert record["weights_sha256"] == digest
+    differences = record["check"]["max_difference"]
+    assert differences["scores"] <= asdict(agreement.TOLERANCE)["scores"] == 1e-5
+    assert differences["boxes_px"] <= asdict(agreement.TOLERANCE)["boxes_px"] == 1e-3
+
+
+def test_weights_whose_rounding_shows_are_refused(shared: Path, tmp_path: Path) -> None:
+    """Random weights whose boxes are 1e15 pixels wide: no two float32 programs agree on them."""
+    path = shared / "vectors" / "v1-random.pth"
+    if not path.is_file():
+        pytest.skip("the reference's random weights are not here")
+    with pytest.raises(DisagreementError, match="differs from PyTorch"):
+        export(path, tmp_path / "v1.onnx")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.warns(RuntimeWarning, match="PyTorch is used"):
+        assert Detector(path).runtime == "torch"

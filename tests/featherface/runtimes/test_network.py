@@ -1,0 +1,311 @@
+"""Runtimes behind one call, and the cache of exported networks."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from featherface import Detector, FeatherFace, InputError
+from featherface.config import FeatherFaceConfig
+from featherface.detector import preprocess
+from featherface.runtimes import network as runtimes
+from featherface.runtimes import onnx_cache, onnx_session
+from featherface.runtimes.agreement import DisagreementError, default_picture
+from featherface.runtimes.export import export
+from featherface.runtimes.network import OnnxNetwork, TorchNetwork, make_network
+from featherface.runtimes.onnx_session import RuntimeUnavailableError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "onnx"
+
+
+@pytest.fixture(scope="module")
+def model() -> FeatherFace:
+    torch.manual_seed(0)
+    return FeatherFace("retinaface").eval()
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for every network that was really exported."""
+    made: list[str] = []
+    original = onnx_cache.export.exported
+
+    def counted(network: FeatherFace, *arguments: Any) -> Any:
+        made.append(network.config.variant or "")
+        return original(network, *arguments)
+
+    monkeypatch.setattr(onnx_cache.export, "exported", counted)
+    return made
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 50), (33, 95), (200, 171)])
+def test_runtimes_give_the_same_answer(model: FeatherFace, size: tuple[int, int]) -> None:
+    pixels = preprocess(default_picture()[: size[0], : size[1]]).pixels
+    ours, theirs = (make_network(model, runtime, CPU)[0](pixels) for runtime in ("torch", "onnx"))
+    for name, tolerance in (("scores", 1e-5), ("boxes", 1e-5), ("landmarks", 1e-5)):
+        a, b = getattr(ours, name), getattr(theirs, name)
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+def test_auto_is_onnx_on_the_cpu(model: FeatherFace) -> None:
+    detector = Detector(model, device="cpu")
+    assert detector.runtime == "onnx"
+    assert isinstance(detector.network, OnnxNetwork)
+    assert detector.network.config == detector.config == model.config
+
+
+def test_the_second_detector_takes_the_first_ones_file(
+    model: FeatherFace, cache: Path, exports: list[str]
+) -> None:
+    Detector(model)
+    (path,) = cache.glob("*.onnx")
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["check"]["max_difference"]["scores"] <= 1e-5  # the proof lies beside the file
+    Detector(model)
+    assert exports == ["retinaface"]
+    changed = FeatherFace("retinaface")
+    Detector(changed)
+    assert exports == ["retinaface"] * 2
+    assert len(list(cache.glob("*.onnx"))) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        "flipped",
+        "foreign",
+        "another network's",
+        "no record",
+        "bad record",
+        "deep record",
+    ],
+)
+def test_a_damaged_cache_mends_itself(
+    model: FeatherFace, cache: Path, exports: list[str], damage: str
+) -> None:
+    Detector(model)
+    (path,) = cache.glob("*.onnx")
+    record = path.with_suffix(".json")
+    whole = path.read_bytes()
+    match damage:
+        case "truncated":
+            path.write_bytes(whole[: len(whole) // 2])
+        case "flipped":
+            middle = len(whole) // 2
+            path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        case "foreign":
+            path.write_bytes(b"\x89PNG")
+        case "another network's":  # whole, and with its own record
+            content, said = onnx_cache.export.exported(FeatherFace("retinaface"), {})
+            path.write_bytes(content)
+            record.write_text(json.dumps(said))
+            exports.pop()
+        case "no record":
+            record.unlink()
+        case "deep record":
+            record.write_text("[" * 100_000)
+        case "bad record":
+            record.write_text('["sha256"]')
+    assert Detector(model).runtime == "onnx"
+    assert exports == ["retinaface"] * 2
+    assert path.read_bytes() == whole
+    assert Detector(model).runtime == "onnx"
+    assert exports == ["retinaface"] * 2
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    model: FeatherFace, cache: Path, exports: list[str]
+) -> None:
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+    assert Detector(model).runtime == "onnx"
+    assert Detector(model).runtime == "onnx"
+    assert exports == ["retinaface"] * 2
+
+
+def test_the_cache_forgets_the_oldest(
+    cache: Path, model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_cache, "_KEPT", 2)
+    cache.mkdir(parents=True)
+    for age in range(3):
+        (cache / f"old{age}.onnx").write_bytes(b"")
+        (cache / f"old{age}.json").write_text("{}")
+    Detector(model)
+    kept = {path.suffix for path in cache.iterdir()}
+    assert kept == {".onnx", ".json"}
+    assert len(list(cache.glob("*.onnx"))) == len(list(cache.glob("*.json"))) == 2
+
+
+def test_without_onnxruntime(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # its import fails
+    detector = Detector(model, device="cpu")
+    assert detector.runtime == "torch"
+    assert isinstance(detector.network, TorchNetwork)
+    with pytest.raises(RuntimeUnavailableError, match="'onnx' cannot be used: onnxruntime is not"):
+        Detector(model, runtime="onnx")
+
+
+def test_what_is_not_equal_is_not_taken(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    def differs(*_: Any) -> Any:
+        raise DisagreementError("differs from PyTorch")
+
+    monkeypatch.setattr("featherface.runtimes.agreement.compare", differs)
+    with pytest.warns(RuntimeWarning, match="PyTorch is used: ONNX Runtime differs"):
+        assert Detector(model, device="cpu").runtime == "torch"
+    with pytest.raises(DisagreementError):
+        Detector(model, runtime="onnx")
+    assert not cache.exists()
+
+
+def test_an_exported_file_is_a_detector(model: FeatherFace, tmp_path: Path) -> None:
+    export(model, tmp_path / "r.onnx")
+    detector = Detector(tmp_path / "r.onnx", score_threshold=0)
+    assert detector.runtime == "onnx"
+    assert detector.config == model.config
+    picture = default_picture()[:100, :100]
+    assert detector(picture) == Detector(model, score_threshold=0)(picture)
+    with pytest.raises(InputError, match="an ONNX file is for runtime 'onnx'"):
+        Detector(tmp_path / "r.onnx", runtime="torch")
+
+
+def test_files_that_are_no_exported_networks(model: FeatherFace, tmp_path: Path) -> None:
+    import onnx
+
+    path = tmp_path / "x.onnx"
+    with pytest.raises(InputError, match=r"x\.onnx: cannot be read"):
+        Detector(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"x\.onnx: not an ONNX model"):
+        Detector(path)
+    export(model, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"x\.onnx: not an ONNX model") as caught:
+        Detector(path)
+    assert "\n" not in str(caught.value)
+
+    def with_properties(properties: dict[str, str]) -> None:
+        proto = onnx.load_from_string(whole)
+        stated = {entry.key: entry.value for entry in proto.metadata_props} | properties
+        del proto.metadata_props[:]
+        for key, value in stated.items():
+            if value:
+                proto.metadata_props.add(key=key, value=value)
+        path.write_bytes(proto.SerializeToString())
+
+    with_properties({"featherface.format": "0"})
+    with pytest.raises(InputError, match="exported in format 0, not 1"):
+        Detector(path)
+    other = json.dumps(asdict(FeatherFaceConfig(anchors=3)))
+    with_properties({"featherface.config": other})  # of another network than the graph's
+    with pytest.raises(InputError, match=r"x\.onnx: outputs of shapes .* instead of"):
+        Detector(path)
+    for config in ("", "[]", '{"channels": 0}', '{"strange": 1}', "{"):
+        with_properties({"featherface.config": config})
+        with pytest.raises(InputError, match="states no usable configuration"):
+            Detector(path)
+    with_properties({})
+    proto = onnx.load(path)
+    node = next(node for node in proto.graph.node if "scores" in node.output)
+    node.output[0] = proto.graph.output[1].name = "probabilities"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match=r"x\.onnx: .*scores"):
+        Detector(path)
+    proto = onnx.load_from_string(whole)
+    del proto.metadata_props[:]
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match="not one exported by featherface"):
+        Detector(path)
+
+
+def test_a_session_that_runs_out_of_memory(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory")
+
+    detector = Detector(model, runtime="onnx")
+    monkeypatch.setattr(detector.network, "session", Full())
+    with pytest.raises(InputError, match="too little memory for 40×40 pixels"):
+        detector(np.zeros((40, 40), np.uint8))
+
+
+def test_what_onnxruntime_objects_to_is_one_line(model: FeatherFace) -> None:
+    network = make_network(model, "onnx", CPU)[0]
+    with pytest.raises(InputError, match="the exported network: "):
+        network(np.zeros((1, 4, 40, 40), np.float32))
+
+
+def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    network = TorchNetwork(model, CPU, before + 1)
+    network.model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    network(np.zeros((1, 3, 32, 32), np.float32))
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+    session = onnx_session.open_session(onnx_cache.content(model), "x", 3)
+    assert session.get_session_options().intra_op_num_threads == 3
+    for threads in (0, -1, 1.5, True, 100_000):
+        with pytest.raises(InputError, match="threads"):
+            Detector(model, threads=threads)
+
+
+def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
+    detector = Detector(model, score_threshold=0, threads=1)
+    picture = default_picture()[:64, :64]
+    assert pickle.loads(pickle.dumps(detector))(picture) == detector(picture)
+
+
+def test_arguments_that_exclude_each_other(model: FeatherFace) -> None:
+    with pytest.raises(InputError, match=r"runtime \(='fast'\) must be one of auto, torch"):
+        Detector(model, runtime="fast")
+    with pytest.raises(InputError, match="runs on the CPU, not on device 'meta'"):
+        make_network(model, "onnx", torch.device("meta"))
+
+
+def test_compiling_where_it_does_not_work(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiles(module: Any, **_: Any) -> Any:
+        def call(_: Any) -> Any:
+            raise RuntimeError("no C++ compiler\nfound")
+
+        return call
+
+    monkeypatch.setattr(runtimes.torch, "compile", compiles)
+    with pytest.raises(InputError, match=r"'compile' cannot be used here: .* no C\+\+ compiler"):
+        Detector(model, runtime="compile", device="cpu")
+
+
+@pytest.mark.slow
+def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
+    import shutil
+
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("no C++ compiler is installed")
+    network = make_network(model, "compile", CPU)[0]
+    for size in ((33, 95), (64, 64), (120, 50)):
+        pixels = preprocess(default_picture()[: size[0], : size[1]]).pixels
+        for a, b in zip(network(pixels), TorchNetwork(model, CPU)(pixels), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)

@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from featherface import CONFIGS, FeatherFace, FeatherFaceConfig
+from featherface.weights import checkpoints, published
+from featherface.weights.checkpoints import PUBLISHED, CheckpointError, identify, load, save
+
+State = dict[str, Tensor]
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> State:
+    """The state of a fresh `official` network, under our names."""
+    torch.manual_seed(0)
+    return dict(FeatherFace("official").state_dict())
+
+
+def write(state: object, path: Path) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+# Published checkpoints.
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_weights_are_identified_and_loaded(weights: Path, name: str) -> None:
+    identity = identify(weights / f"{name}.pth")
+    model = load(weights / f"{name}.pth")
+    assert identity.complete
+    assert identity.published == name
+    assert identity.variant == PUBLISHED[name].variant == model.config.variant
+    assert identity.parameters == sum(p.numel() for p in model.parameters())
+    assert not model.training
+
+
+def test_the_counters_that_thop_left_are_stray(weights: Path) -> None:
+    stray = identify(weights / "official.pth").stray
+    assert len(stray) == 2 * 124
+    assert {key.rsplit(".", 1)[-1] for key in stray} == {"total_ops", "total_params"}
+
+
+def test_a_published_name_is_looked_up(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(weights))
+    assert published.locate("retinaface") == weights / "retinaface.pth"
+    assert load("retinaface").config.variant == "retinaface"
+
+
+def test_a_published_file_with_other_bytes_is_refused(
+    official: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(official, tmp_path / "official.pth")
+    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(tmp_path))
+    message = refusal("official")
+    assert str(tmp_path / "official.pth") in message
+    assert PUBLISHED["official"].sha256[:12] in message
+
+
+def test_a_download_that_fails_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pooch
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(published, "_folders", list)
+    message = refusal("official")
+    assert "no route to host" in message
+    assert "FEATHERFACE_WEIGHTS" in message
+
+
+def test_a_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pooch
+
+    asked: dict[str, object] = {}
+
+    def retrieve(url: str, known_hash: str, fname: str, path: Path) -> str:
+        asked.update(url=url, known_hash=known_hash)
+        assert not (Path(path) / fname).exists(), "the damaged file was left in the cache"
+        return str(Path(path) / fname)
+
+    damaged = tmp_path / "featherface" / "weights" / "retinaface.pth"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"half a file")
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(published, "_folders", list)
+    assert published.locate("retinaface") == damaged
+    assert asked["known_hash"] == f"sha256:{PUBLISHED['retinaface'].sha256}"
+    assert PUBLISHED["retinaface"].revision in str(asked["url"])
+
+
+@pytest.mark.parametrize("name", ["v1", "v1-deformable"])
+def test_a_variant_without_published_weights_says_so(name: str) -> None:
+    assert "no trained weights" in refusal(name)
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    assert ", ".join(PUBLISHED) in refusal("offical")
+
+
+def test_a_weights_folder_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(tmp_path / "none"))
+    assert str(tmp_path / "none") in refusal("official")
+
+
+# Own files.
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_a_saved_network_comes_back_equal(tmp_path: Path, variant: str) -> None:
+    model = FeatherFace(variant).eval()
+    save(model, tmp_path / "model.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+    again = load(tmp_path / "model.safetensors")
+    identity = identify(tmp_path / "model.safetensors")
+    assert again.config == model.config == identity.config
+    assert (identity.format, identity.undetermined, identity.stray) == ("safetensors", {}, {})
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
+
+
+def test_saving_into_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(FeatherFace("v1"), tmp_path / "none" / "model.safetensors")
+
+
+# The architecture, from the tensors alone.
+
+INFERRED = [
+    FeatherFaceConfig(channels=52, shuffle="free"),
+    FeatherFaceConfig(channels=56, cells=1, attention="backbone", reduction=8, anchors=3),
+    FeatherFaceConfig(channels=24, attention="pyramid", reduction=4, context="dcnv2"),
+    FeatherFaceConfig(channels=90, context="dcnv1", attention="none"),
+    FeatherFaceConfig(channels=48, context="ssh-dcnv1", cells=8, reduction=12, anchors=1),
+    FeatherFaceConfig(channels=40, context="none", shuffle="free", reduction=24),
+    FeatherFaceConfig(channels=40, pyramid="fpn", context="plain", reduction=2),
+]
+
+
+@pytest.mark.parametrize("config", INFERRED, ids=str)
+def test_an_architecture_without_a_name_is_inferred(
+    tmp_path: Path, config: FeatherFaceConfig
+) -> None:
+    path = write(FeatherFace(config).state_dict(), tmp_path / "x.pth")
+    identity = identify(path)
+    assert identity.variant is None
+    assert identity.complete
+    assert identity.config is not None
+    told = set(identity.undetermined)
+    assert set(identity.config.difference(config)) <= told
+    assert told <= {"shuffle", "shuffle_order", "reduction"}
+    assert identity.nearest in CONFIGS
+    assert identity.difference == identity.config.difference(CONFIGS[identity.nearest or ""])
+    assert load(path).config == identity.config
+
+
+def test_what_the_tensors_cannot_tell_is_said(shared: Path) -> None:
+    told = identify(shared / "vectors" / "v1-random.pth").undetermined
+    assert "43 to 51" in told["reduction"]
+    assert set(told) == {"reduction", "shuffle", "shuffle_order"}
+
+
+WRAPPED: list[tuple[str, Callable[[State], object]]] = [
+    ("DataParallel", lambda s: {f"module.{k}": v for k, v in s.items()}),
+    ("compiled", lambda s: {f"_orig_mod.{k}": v for k, v in s.items()}),
+    ("both", lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()}),
+    ("a training checkpoint", lambda s: {"epoch": 3, "state_dict": OrderedDict(s)}),
+    (
+        "thop's counters",
+        lambda s: s | {"total_ops": torch.zeros(1), "heads.total_params": torch.zeros(1)},
+    ),
+    ("old PyTorch", lambda s: {k: v for k, v in s.items() if "num_batches" not in k}),
+    (
+        "half precision",
+        lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "wrap"), WRAPPED, ids=[name for name, _ in WRAPPED])
+def test_wrapped_checkpoints_are_the_same_network(
+    official: State, tmp_path: Path, name: str, wrap: Callable[[State], object]
+) -> None:
+    path = write(wrap(official), tmp_path / "x.pth")
+    assert identify(path).variant == "official"
+    loaded = load(path).state_dict()
+    assert all(v.dtype == official[k].dtype for k, v in loaded.items())
+    tolerance = 1e-3 if name == "half precision" else 0.0
+    for key, value in loaded.items():
+        torch.testing.assert_close(value, official[key], rtol=tolerance, atol=tolerance)
+
+
+def test_prefixes_are_reported(official: State, tmp_path: Path) -> None:
+    path = write({f"module.{k}": v for k, v in official.items()}, tmp_path / "x.pth")
+    assert list(identify(path).stray) == ["module.*"]
+
+
+# Files that cannot be used.
+
+
+def test_missing_tensors_are_named(official: State, tmp_path: Path) -> None:
+    gone = ["shuffle.levels.1.reduce.conv.weight", "heads.boxes.2.bias"]
+    path = write({k: v for k, v in official.items() if k not in gone}, tmp_path / "x.pth")
+    identity = identify(path)
+    assert identity.variant == "official"
+    assert sorted(identity.missing) == sorted(gone)
+    assert not identity.complete
+    assert "2 tensors of official missing" in refusal(path)
+
+
+def test_a_file_without_a_block_is_compared_with_the_nearest(
+    official: State, tmp_path: Path
+) -> None:
+    heads = [key for key in official if key.startswith("heads.")]
+    path = write({k: v for k, v in official.items() if k not in heads}, tmp_path / "x.pth")
+    identity = identify(path)
+    assert (identity.config, identity.variant, identity.nearest) == (None, None, "official")
+    assert sorted(identity.missing) == sorted(heads)
+    assert f"nearest: official, which has {len(heads)} more" in refusal(path)
+
+
+def test_misshapen_tensors_are_named(official: State, tmp_path: Path) -> None:
+    key = "pyramid.cells.1.conv_p3_out.pointwise.weight"
+    path = write(official | {key: torch.zeros(64, 32, 1, 1)}, tmp_path / "x.pth")
+    (wrong,) = identify(path).misshapen
+    assert (wrong.key, wrong.shape, wrong.expected) == (key, (64, 32, 1, 1), (64, 64, 1, 1))
+    message = refusal(path)
+    assert key in message
+    assert "(64, 32, 1, 1) instead of (64, 64, 1, 1)" in message
+
+
+def test_tensors_that_fit_nowhere_are_named(official: State, tmp_path: Path) -> None:
+    path = write(official | {"neck.weight": torch.zeros(3)}, tmp_path / "x.pth")
+    assert identify(path).variant == "official"
+    assert "neck.weight" in identify(path).stray
+    assert "neck.weight" in refusal(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(official: State, tmp_path: Path, value: float) -> None:
+    key = "heads.classes.0.weight"
+    broken = official[key].clone()
+    broken[0, 0] = value
+    assert f"{key} holds NaN" in refusal(write(official | {key: broken}, tmp_path / "x.pth"))
+
+
+def test_another_network_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    other = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
+    path = write(other.state_dict(), tmp_path / "x.pth")
+    identity = identify(path)
+    assert identity.variant is None
+    assert identity.config is None
+    assert identity.parameters == 3 * 8 * 9 + 8 + 2 * 8
+    assert "no network of the family" in refusal(path)
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
+        return Path.write_text, (Path("owned"), "owned")  # type: ignore[return-value]
+
+
+DAMAGE: list[tuple[str, Callable[[Path, State], object]]] = [
+    ("a pickle that runs code", lambda p, s: torch.save({"x": Payload()}, p)),
+    ("a bare pickle", lambda p, s: p.write_bytes(pickle.dumps(Payload()))),
+    ("a whole module", lambda p, s: torch.save(FeatherFace("v1"), p)),
+    ("empty", lambda p, s: p.write_bytes(b"")),
+    ("text", lambda p, s: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")),
+    ("a list", lambda p, s: torch.save([1, 2], p)),
+    ("no tensors", lambda p, s: torch.save({"epoch": 3}, p)),
+    ("one tensor", lambda p, s: torch.save(torch.zeros(3), p)),
+    ("zeros", lambda p, s: p.write_bytes(bytes(4096))),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGE, ids=[name for name, _ in DAMAGE])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_damaged_files_are_one_line(
+    official: State,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: Callable[[Path, State], object],
+    suffix: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / f"x{suffix}"
+    damage(path, official)
+    assert str(path) in refusal(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("keep", [0.01, 0.5, 0.9, 0.999])
+def test_truncated_files_are_one_line(
+    official: State, tmp_path: Path, keep: float, legacy: bool
+) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(official, path, _use_new_zipfile_serialization=not legacy)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    assert str(path) in refusal(path)
+
+
+@pytest.mark.parametrize("keep", [0.001, 0.5, 0.999])
+def test_truncated_safetensors_are_one_line(tmp_path: Path, keep: float) -> None:
+    path = tmp_path / "x.safetensors"
+    save(FeatherFace("v1"), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    assert str(path) in refusal(path)
+
+
+def test_a_folder_or_nothing_is_one_line(tmp_path: Path) -> None:
+    assert "a folder" in refusal(tmp_path)
+    assert "no such file" in refusal(tmp_path / "none.pth")
+    assert "no such file" in refusal("two\nlines")
+
+
+def test_what_the_metadata_says_must_fit(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = FeatherFace("v1").state_dict()
+    path = tmp_path / "x.safetensors"
+    for config in ("{}", '{"channels": 64}', '{"channels": "many"}', "[", '{"colour": 1}'):
+        save_file(state, path, metadata={"format": "featherface 1", "config": config})
+        assert str(path) in refusal(path)
+
+
+def test_configuration_shapes_need_no_memory() -> None:
+    huge = replace(CONFIGS["v1"], channels=100_000)
+    shapes = checkpoints.expected_shapes(huge)
+    assert shapes["heads.boxes.0.weight"] == (8, 100_000, 1, 1)
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import featherface, featherface.config, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
