@@ -1,0 +1,95 @@
+"""Numbers and measured values as text: the one place that decides how they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+MISSING = "–"
+"""Stands for a value that is not known."""
+
+LEVELS = ("p3", "p4", "p5")
+
+
+def count(value: int) -> str:
+    """Return an integer with its thousands grouped: 1234567 → "1,234,567"."""
+    return f"{value:,}"
+
+
+def fixed(digits: int, scale: float = 1.0) -> Callable[[float], str]:
+    """Return a formatter of numbers divided by `scale`, with so many decimals."""
+    return lambda value: f"{value / scale:,.{digits}f}"
+
+
+def share(value: float) -> str:
+    """Return a fraction as a percentage: 0.1234 → "12.3 %"."""
+    return f"{100 * value:.1f} %"
+
+
+def signed(spec: str = ",", scale: float = 1.0, unit: str = "") -> Callable[[float], str]:
+    """Return a formatter of differences, with a sign: `signed(".1f", 0.01, " %")(-0.1)` is
+    "−10.0 %".
+
+    Args:
+        spec: how the number is formatted, as in a format string.
+        scale: numbers are divided by it; 1 leaves integers as they are.
+        unit: stands behind the number.
+    """
+
+    def form(value: float) -> str:
+        scaled = value if scale == 1 else value / scale
+        return f"{scaled:+{spec}}{unit}".replace("-", "−")
+
+    return form
+
+
+def shape(sizes: Iterable[int]) -> str:
+    """Return sizes joined: (64, 80, 80) → "64×80×80"."""
+    return "×".join(map(str, sizes))
+
+
+def shapes(by_name: Mapping[str, Sequence[int]]) -> str:
+    """Return the shapes of a block's outputs without the batch; levels need no names."""
+    if tuple(by_name) == LEVELS:
+        return ", ".join(shape(sizes[1:]) for sizes in by_name.values())
+    return ", ".join(f"{name} {shape(sizes[1:])}" for name, sizes in by_name.items())
+
+
+def measured(value: Any) -> str:
+    """Return a measured or claimed value as text: numbers grouped, truth as yes or no."""
+    match value:
+        case None:
+            return "not measured"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return count(value)
+        case float():
+            return f"{value:,.0f}" if value.is_integer() else f"{value:,.6g}"
+        case list() | tuple():
+            nested = any(isinstance(item, list | tuple) for item in value)
+            return ("; " if nested else ", ").join(map(measured, value)) or "none"
+    return str(value)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return runs of numbers: [3, 4, 5, 9] → "3–5, 9"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def some(items: Iterable[str], most: int = 5) -> str:
+    """Return the first items and the number of the others; "none" where there are none."""
+    listed = list(items)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more if listed else "none"
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text, cut to a length and with an ellipsis where it is longer."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
