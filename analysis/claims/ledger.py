@@ -33,6 +33,10 @@ CLAIMS = Path(__file__).parent
 SOURCES = ("card", "paper", "repository")
 """The ledgers that there are, in the order in which they are judged."""
 
+Block = Literal[
+    "backbone", "first_attention", "pyramid", "second_attention", "context", "shuffle", "heads"
+]
+
 Kind = Literal["arithmetic", "parameters", "macs", "shape", "structure", "accuracy"]
 """What a figure is about; `arithmetic` holds or fails within the source, on no network."""
 
@@ -79,6 +83,13 @@ class Alternative(_Strict):
     measure: Measure
 
 
+class Replication(_Strict):
+    """A measurement of something as near to a claim as there is, where the claim cannot be tested."""
+
+    statement: Text
+    measure: Measure
+
+
 class Claim(_Strict):
     """One figure that a source states."""
 
@@ -99,11 +110,19 @@ class Claim(_Strict):
     kind: Kind
     variant: str | None = None
     """The network that it speaks of; `None` for arithmetic."""
+    network: str | None = None
+    """For arithmetic: the network whose figures it calculates with, where not the ledger's."""
+    blocks: Annotated[tuple[Block, ...], BeforeValidator(tuple)] = ()
+    """The blocks that it is about; none for the network as a whole."""
+    published: bool = True
+    """`False` for what this project asked a counter, or asks itself; no part of any tally."""
     measure: Measure
     """What the figure says of that network, or, for arithmetic, of the source's other figures."""
     convention: Text | None = None
     """How `measure` counts; the ledger's convention for the kind where it says nothing."""
     alternatives: Annotated[tuple[Alternative, ...], BeforeValidator(tuple)] = ()
+    replications: Annotated[tuple[Replication, ...], BeforeValidator(tuple)] = ()
+    """What others reached, where what is claimed itself cannot be measured."""
     requires: Text | None = None
     """What it takes to test a figure of accuracy."""
     explanation: Explanation = ""
@@ -122,6 +141,8 @@ class Claim(_Strict):
                 raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
         if (self.kind == "arithmetic") != (self.variant is None):
             raise ValueError("variant: every kind but arithmetic speaks of one")
+        if self.network is not None and self.variant is not None:
+            raise ValueError("network: the claim already names its variant")
         if self.variant is not None:
             if self.variant not in CONFIGS:
                 raise ValueError(f"variant: {self.variant!r} must be one of {', '.join(CONFIGS)}")
@@ -141,6 +162,8 @@ class Source(_Strict):
     title: Text
     what: Text
     where: Text
+    network: str | None = None
+    """The variant that its arithmetic is about, if it is about one."""
     cites_lines: bool = False
     """Whether claims say on which lines they stand, rather than `where`."""
 

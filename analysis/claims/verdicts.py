@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -58,6 +58,12 @@ class Verdict:
     tolerance: float
     """How far a measurement may lie from `claimed`: what rounding to `printed` explains."""
     variant: str | None
+    network: str | None
+    """`variant` or, for arithmetic, the network that the figures belong to."""
+    blocks: tuple[str, ...]
+    """The blocks that it is about; none for the network as a whole."""
+    published: bool
+    """`False` for what nobody published, such as what a counter said when it was asked here."""
     measure: str
     convention: str
     measured: Value | None
@@ -66,6 +72,8 @@ class Verdict:
     readings: tuple[str, ...]
     """The other readings that reproduce the figure."""
     explanation: str
+    replications: tuple[dict[str, Any], ...]
+    """Measurements near to the claim: `statement`, `measured`, and whether the figure `holds`."""
     missing: tuple[str, ...]
     """What could not be measured for want of a program that is not installed here."""
 
@@ -171,12 +179,16 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
         printed=claim.printed,
         tolerance=float(claim.tolerance),
         variant=claim.variant,
+        network=claim.variant or claim.network or ledger.source.network,
+        blocks=claim.blocks,
+        published=claim.published,
         measure=claim.measure,
         convention=ledger.convention(claim),
         measured=measured,
         verdict=verdict,
         readings=tuple(reading for reading, _ in readings),
         explanation=f"{finding} {because}".strip(),
+        replications=tuple(_replicate(claim, place)),
         missing=tuple(dict.fromkeys(missing + gaps)),
     )
 
@@ -297,6 +309,16 @@ def _measure(measure: str, place: str) -> Value:
         return expression(measure).evaluate()
     except InputError as error:
         raise LedgerError(f"{place}: {error}") from error
+
+
+def _replicate(claim: Claim, place: str) -> Iterator[dict[str, Any]]:
+    for i, replication in enumerate(claim.replications):
+        try:
+            value = _measure(replication.measure, f"{place}: replications[{i}].measure")
+        except UntestableError:
+            continue
+        holds = _holds(value, claim)
+        yield {"statement": replication.statement, "measured": value, "holds": holds}
 
 
 def _holds(measured: Value, claim: Claim) -> bool:
