@@ -20,7 +20,7 @@ from PIL import Image
 
 from analysis.benchmarks import authors_way, peers
 from analysis.cost.macs import check_size, count_macs
-from analysis.speed.device import stamp
+from analysis.environment import stamp
 from analysis.speed.latency import Setting, in_onnx_runtime
 from analysis.speed.random_network import make_specimen
 from analysis.speed.roofline import measure_ceilings

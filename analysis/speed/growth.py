@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.speed.device import device_of, memory_free, stamp
+from analysis.environment import stamp
+from analysis.speed.device import device_of, memory_free
 from analysis.speed.latency import Setting, warm_up
 from analysis.speed.random_network import DESCRIPTION
 from analysis.speed.timing import Rule, collect, summarise

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis.cost.macs import check_size
-from analysis.speed.device import MEMORY_FORMATS, device_of, dtype_of, stamp, using_threads
+from analysis.environment import stamp
+from analysis.speed.device import MEMORY_FORMATS, device_of, dtype_of, using_threads
 from analysis.speed.random_network import DESCRIPTION, make_pictures, make_specimen
 from analysis.speed.timing import CacheFlush, Clock, Rule, clock_of, collect, summarise
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel, runs_gather

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from analysis.speed.device import stamp
+from analysis.environment import stamp
 from analysis.widerface import history
 from analysis.widerface.average_precision import Evaluation, evaluate
 from analysis.widerface.ground_truth import SUBSETS, read_ground_truth, read_subset

@@ -1,11 +1,13 @@
-"""What times are stamped with, and which devices and settings are refused."""
+"""Devices and settings that are refused, threads, and free memory."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -13,33 +15,6 @@ from analysis.speed import device
 from featherface.errors import InputError
 
 CPU = torch.device("cpu")
-
-
-def test_a_stamp_is_plain_and_says_what_there_is() -> None:
-    with device.using_threads(1):
-        found = device.stamp(CPU, "float32", "contiguous")
-    assert json.loads(json.dumps(found)) == found
-    assert (found["device"], found["threads"], found["dtype"]) == ("cpu", 1, "float32")
-    assert found["device_name"]
-    assert found["torch"] == torch.__version__
-    assert (found["cuda"], found["driver"], found["cudnn"]) == (None, None, None)
-    assert found["commit"] is None or re.fullmatch(r"[0-9a-f]{40}", found["commit"])
-
-
-def test_outside_a_repository_the_commit_is_unknown(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device._commit.cache_clear()
-    monkeypatch.setattr(device, "_ROOT", tmp_path)
-    try:
-        found = device.stamp(CPU, "float32", "contiguous")
-    finally:
-        device._commit.cache_clear()
-    assert (found["commit"], found["commit_dirty"]) == (None, None)
-
-
-def test_what_is_not_installed_is_unknown() -> None:
-    assert device._output("featherface-has-no-such-command") is None
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "mps", "", "cpu:0"])
@@ -81,13 +56,14 @@ def test_impossible_threads_are_refused(threads: int) -> None:
         pytest.fail("threads were accepted")
 
 
-def test_a_container_may_leave_less_memory_than_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = {
-        "/sys/fs/cgroup/memory.max": "1000\n",
-        "/sys/fs/cgroup/memory.current": "400\n",
-    }
-    monkeypatch.setattr(device, "_text", texts.get)
-    monkeypatch.setattr(device, "_system_memory", lambda: 5000)
+def test_a_container_may_leave_less_memory_than_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
+    assert device.memory_free(CPU) == 5000
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("400\n")
     assert device.memory_free(CPU) == 600
-    texts["/sys/fs/cgroup/memory.max"] = "max\n"
+    (tmp_path / "memory.max").write_text("max\n")
     assert device.memory_free(CPU) == 5000
