@@ -1,14 +1,24 @@
-"""What is wrong with something the user gave, in one line."""
+"""Errors of input: one line that names what a user gave and what is wrong with it."""
 
 from __future__ import annotations
+
+import os
 
 
 class InputError(ValueError):
     """Bad input: the message names the file or value and what is wrong with it.
 
-    The command line prints the message alone and exits with code 2. It is one line, also where
-    a file's name or a library's words are not.
+    The command line prints the message alone and exits with code 2. It is one printable line:
+    control characters and file names that are not UTF-8 are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """Return the text with everything escaped that no terminal or UTF-8 file can hold."""
+    text = os.fspath(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,44 +1,174 @@
-"""Results files: written whole or not at all, the same bytes for the same content."""
+"""Files: read within a limit, written whole or not at all, and every failure in one line."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from featherface.errors import InputError
 
+MAX_BYTES = 2**30
+"""The largest file that is read as a whole unless a reader states another limit."""
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write beside the file, then rename: nobody ever sees half of it.
+
+@contextmanager
+def named(
+    path: str | os.PathLike[str], action: str = "read", error: type[InputError] = InputError
+) -> Iterator[None]:
+    """Turn any failure of the operating system on this path into the line "cannot be read: …".
+
+    Args:
+        action: "read" or "written", for the message.
+        error: the class that is raised.
+    """
+    if not os.fspath(path):
+        raise error("an empty path names no file")
+    try:
+        yield
+    except OSError as failure:
+        reason = failure.strerror or str(failure) or type(failure).__name__
+        raise error(f"{os.fspath(path)}: cannot be {action}: {reason}") from failure
+    except ValueError as failure:
+        if "null" not in str(failure):  # "embedded null byte", from every call on such a path
+            raise
+        raise error(f"{os.fspath(path)}: cannot be {action}: {failure}") from failure
+
+
+def check_readable(
+    path: str | os.PathLike[str],
+    limit: int = MAX_BYTES,
+    error: type[InputError] = InputError,
+) -> int:
+    """Return the size in bytes of a regular file that is not larger than the limit.
+
+    Raises:
+        InputError: (or `error`) where the path names nothing, a folder, a pipe or a device, of
+            which reading might never end, or a larger file.
+    """
+    with named(path, error=error):
+        found = Path(path).stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise error(f"{os.fspath(path)}: cannot be read: a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{os.fspath(path)}: cannot be read: not a regular file")
+    if found.st_size > limit:
+        raise error(
+            f"{os.fspath(path)}: cannot be read: {found.st_size:,} bytes, more than the "
+            f"{limit:,} that such a file may have"
+        )
+    return found.st_size
+
+
+def read_bytes(
+    path: str | os.PathLike[str],
+    limit: int = MAX_BYTES,
+    error: type[InputError] = InputError,
+) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes. See `check_readable`."""
+    check_readable(path, limit, error)
+    with named(path, error=error), Path(path).open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:  # files of /proc state no size, and others grow
+        raise error(f"{os.fspath(path)}: cannot be read: more than {limit:,} bytes")
+    return content
+
+
+def read_text(
+    path: str | os.PathLike[str],
+    limit: int = MAX_BYTES,
+    error: type[InputError] = InputError,
+) -> str:
+    """Return the content of a file as text, which must be UTF-8. See `read_bytes`."""
+    content = read_bytes(path, limit, error)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        raise error(f"{os.fspath(path)}: cannot be read: not UTF-8 text ({failure})") from failure
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all: beside it, then renamed.
+
+    A symbolic link keeps pointing where it does, and its target is written. Devices and pipes,
+    such as /dev/stdout, are written to directly.
 
     Raises:
         InputError: where the file cannot be written; a file that was there is unchanged.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    with named(path, "written"):
+        target = Path(path)
+        if target.is_symlink():
+            target = Path(os.path.realpath(target))
+        _refuse_folder(target)
+        if target.exists() and not target.is_file():
+            flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe nobody reads: an error
+            with os.fdopen(os.open(path, flags), "wb") as device:
+                os.set_blocking(device.fileno(), True)
+                device.write(content)
+            return
+        if target.is_symlink():  # still, after all links were followed
+            raise OSError("a symbolic link that leads to itself")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Short, since the name may already have the length that the file system allows.
+        part = target.with_name(f".part-{os.getpid()}-{threading.get_ident()}")
+        try:
+            part.write_bytes(content)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, content: str) -> None:
+def write_text(path: str | os.PathLike[str], content: str) -> None:
     """Write text as UTF-8 with Unix line ends. See `write_bytes`."""
     write_bytes(path, content.encode())
 
 
-def write_json(path: str | Path, document: Any) -> None:
+def write_json(path: str | os.PathLike[str], document: Any) -> None:
     """Write a document as JSON that diffs well. See `write_bytes`."""
     write_text(path, to_json(document))
 
 
-def to_json(document: Any) -> str:
-    """A document as JSON: indented, keys in the order given, no NaN or infinity."""
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(document: Any, *, indent: int | None = 1) -> str:
+    """Return a document as JSON: keys in the order given, no NaN or infinity.
+
+    A file name that is not UTF-8 is escaped, so that the text can be encoded; reading the JSON
+    gives the name back as Python has it.
+    """
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock of a file, waiting for the process or thread that holds it.
+
+    The lock is the file `.NAME.lock` beside it, which stays: to delete it while another process
+    waits for it would let two hold it.
+
+    Raises:
+        InputError: where the lock cannot be made.
+    """
+    with named(path, "written"):
+        path = Path(path)
+        _refuse_folder(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder, not a file")

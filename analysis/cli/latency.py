@@ -83,10 +83,10 @@ def latency(
     with marks between the blocks alternate with passes without, so that the cost of measuring
     shows. On a GPU, CUDA events take the time.
     """
-    from analysis.records import append, read
     from analysis.report.tables import latency as tables_latency
     from analysis.speed.latency import Setting
     from analysis.speed.timing import Rule
+    from featherface.records import append, read
 
     rule = Rule(within=within / 100, seconds=seconds)
     setting = Setting(

@@ -21,7 +21,6 @@ from analysis.design_space.facts import load_facts
 from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
-from analysis.records import read as read_records
 from analysis.report import diagram
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
@@ -32,6 +31,7 @@ from analysis.widerface import history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.files import to_json, write_bytes
+from featherface.records import read as read_records
 
 HEIGHT, WIDTH = 640, 640
 """The picture size that published figures are stated for."""

@@ -46,7 +46,7 @@ FIELDS = {
     "batches": list,
     "fits": dict,
 }
-"""What a record of `measure_growth` has, for `analysis.records`."""
+"""What a record of `measure_growth` has, for `featherface.records`."""
 
 _MOST_OF_FREE = 0.8
 

@@ -46,7 +46,7 @@ FIELDS = {
     "whole": dict,
     "blocks": list | None,
 }
-"""What a record of `measure_latency` has, for `analysis.records`."""
+"""What a record of `measure_latency` has, for `featherface.records`."""
 
 
 @dataclass(frozen=True)

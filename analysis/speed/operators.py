@@ -40,7 +40,7 @@ FIELDS = {
     "blocks": list,
     "operators": list,
 }
-"""What a record of `measure_operators` has, for `analysis.records`."""
+"""What a record of `measure_operators` has, for `featherface.records`."""
 
 
 def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10) -> dict[str, Any]:

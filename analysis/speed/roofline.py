@@ -54,7 +54,7 @@ FIELDS = {
     "ceilings": dict,
     "blocks": list,
 }
-"""What a record of `measure_roofline` has, for `analysis.records`."""
+"""What a record of `measure_roofline` has, for `featherface.records`."""
 
 
 def measure_roofline(

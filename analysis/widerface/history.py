@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from analysis import records
+from featherface import records
 from featherface.errors import InputError
 
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"

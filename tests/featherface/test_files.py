@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from featherface import InputError
-from featherface.files import to_json, write_bytes, write_json, write_text
+from featherface import InputError, records
+from featherface.files import read_bytes, read_text, to_json, write_bytes, write_json, write_text
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -44,3 +47,71 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_json_has_no_numbers_that_are_none() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         to_json({"x": float("nan")})
+
+
+def hostile(folder: Path) -> list[Path | str]:
+    """Paths that no file can be read from or written to."""
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "folder").mkdir()
+    too_long = [folder / ("x" * 300), folder / "/".join(["y" * 200] * 30)]
+    others = [folder / "loop", folder / "a\0b", folder / "folder", Path(__file__) / "x"]
+    return ["", *too_long, *others]
+
+
+def test_every_hostile_path_is_one_line_to_readers_and_writers(tmp_path: Path) -> None:
+    for path in hostile(tmp_path):
+        for act in (
+            lambda path: read_bytes(path),
+            lambda path: write_bytes(path, b"x"),
+            lambda path: records.append(path, {}),
+            lambda path: records.read(path),
+        ):
+            with pytest.raises(InputError, match=r"cannot be (read|written)|empty path") as found:
+                act(path)
+            assert "\n" not in str(found.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "loop"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(InputError, match="not a regular file"):
+            read_bytes(path)
+    with pytest.raises(InputError, match="cannot be written"):  # nobody reads it
+        write_bytes(tmp_path / "pipe", b"x")
+    write_bytes("/dev/null", b"x")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_more_than_the_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"12345")
+    assert read_bytes(path, limit=5) == b"12345"
+    with pytest.raises(InputError, match=r"5 bytes, more than the 4"):
+        read_bytes(path, limit=4)
+    path.write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        read_text(path)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    write_json(tmp_path / "x.json", {name: "é"})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {name: "é"}
+    assert str(InputError(f"{name}:\x1b[1m red")) == "caf\\udce9.png:\\x1b[1m red"
+
+
+def test_threads_that_write_one_file_leave_one_of_their_contents(tmp_path: Path) -> None:
+    contents = [bytes([i]) * 10_000 for i in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: write_bytes(tmp_path / "x", content), contents))
+    assert (tmp_path / "x").read_bytes() in contents
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.records import append, read
 from analysis.speed import latest
 from analysis.speed.latency import FIELDS, Setting, Subject, measure_latency
 from analysis.speed.random_network import make_pictures, make_specimen
 from analysis.speed.timing import Rule
 from featherface import CONFIGS
 from featherface.errors import InputError
+from featherface.records import append, read
 
 SHORT = Rule(seconds=0.0, least=3)
 BLOCKS = [

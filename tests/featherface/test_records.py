@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from analysis import records
+from featherface import records
 from featherface.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +115,7 @@ def test_a_short_write_leaves_the_file_as_it_was(
 
 WRITER = """
 import sys
-from analysis import records
+from featherface import records
 for i in range(200):
     records.append(sys.argv[1], {"who": sys.argv[2], "i": i, "text": "x" * 20_000})
 """

@@ -1,0 +1,97 @@
+"""Append-only records: one JSON object a line, in a file that several processes may extend.
+
+A line is written with a single call at the end of the file, under a lock. So two writers at once
+lose nothing, and what is in the file already is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from featherface.errors import InputError
+from featherface.files import locked, named, read_bytes, to_json
+
+Fields = Mapping[str, type | UnionType]
+"""The fields that a record must have, and of which type; it may have others."""
+
+
+def append(path: str | Path, record: Mapping[str, Any], fields: Fields | None = None) -> None:
+    """Add a record as one line at the end of a file, which is made where there is none.
+
+    Args:
+        fields: what the record must have.
+
+    Raises:
+        InputError: where the record lacks a field or has one of another type; where the file's
+            last line is damaged, which is left as it is; or where it cannot be written. The file
+            is then as it was.
+        TypeError, ValueError: for a record that JSON cannot hold, such as NaN.
+    """
+    path = Path(path)
+    _check(record, fields or {}, str(path))
+    line = to_json(record, indent=None).encode()
+    with named(path, "written"), locked(path), path.open("a+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                # Whole but for its end, as an editor leaves it: finish it. Else somebody must look.
+                last = read_bytes(path).rpartition(b"\n")[2]
+                _parse(last, {}, f"{path}, its last line")
+                line = b"\n" + line
+        written = os.write(file.fileno(), line)
+        if written != len(line):
+            file.truncate(size)
+            raise OSError(f"{written} of {len(line)} bytes written")
+
+
+def read(path: str | Path, fields: Fields | None = None) -> list[dict[str, Any]]:
+    """Return all records of a file in the order they were added; none where there is no file.
+
+    Raises:
+        InputError: where the file cannot be read, or for the first line that is no record, by
+            its number. Nothing is skipped.
+    """
+    path = Path(path)
+    with named(path):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return []
+    lines = read_bytes(path).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [
+        _parse(line, fields or {}, f"{path}, line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _parse(line: bytes, fields: Fields, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise ValueError
+    except (ValueError, RecursionError) as error:
+        text = line.decode(errors="replace")
+        excerpt = text if len(text) <= 60 else text[:60] + "…"
+        raise InputError(f"{where}: damaged, not a JSON object: {excerpt!r}") from error
+    _check(record, fields, where)
+    return record
+
+
+def _check(record: Mapping[str, Any], fields: Fields, where: str) -> None:
+    for name, kind in fields.items():
+        if name not in record:
+            raise InputError(f"{where}: a record without {name!r}")
+        value = record[name]
+        # To Python a bool is an int; to a reader of a table it is not.
+        kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
+        if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kinds):
+            expected = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise InputError(f"{where}: {name} (={value!r}) must be of type {expected}")
