@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from analysis.claims import ledger
 from analysis.claims import verdicts as compliance
@@ -25,7 +28,7 @@ from analysis.report import diagram
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
-from analysis.report.plots.style import render
+from analysis.report.plots.style import Scheme, render, themed
 from analysis.speed import latest
 from analysis.widerface import history
 from featherface.config import CONFIGS
@@ -165,8 +168,14 @@ def _design_space(docs: Path) -> Written:
         _page("Design space", [_SPACE_NOTE, *map(_totals_table, found)]),
     )
     for variant, records in steps.items():
-        yield f"figures/sensitivity-{variant}.svg", render(plots.sensitivity(records), "svg")
-    yield "figures/design-space.svg", render(plots.landscape(landscape()), "svg")
+        yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, records))
+    yield from _figure("design-space", partial(plots.landscape, landscape()))
+
+
+def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
+    """A plot in both colour schemes."""
+    for scheme, svg in themed(draw).items():
+        yield f"figures/{name}{scheme}.svg", svg
 
 
 def _times(docs: Path) -> Written:

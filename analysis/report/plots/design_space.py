@@ -6,15 +6,23 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.report.plots.style import BLACK, BLUE, GREY, ORANGE, STYLE, VERMILION, Record
+from analysis.report.plots.style import (
+    BLUE,
+    LIGHT,
+    ORANGE,
+    VERMILION,
+    Record,
+    Scheme,
+    canvas,
+)
 
 MARKERS = "osD^v"
 
@@ -29,7 +37,7 @@ CONTEXT_LABELS = {
 }
 
 
-def sensitivity(records: Sequence[Record]) -> Figure:
+def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     """What one step in each field does to a variant: a bar a step, parameters beside MACs.
 
     Args:
@@ -42,15 +50,15 @@ def sensitivity(records: Sequence[Record]) -> Figure:
     for before, r in zip([None, *steps], steps, strict=False):
         gap = 0.0 if before is None else 1.0 if before["field"] == r["field"] else 1.6
         rows.append(gap + (rows[-1] if rows else 0))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.5, 1.1 + 0.235 * rows[-1]))
-        axes = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.06})
+    with canvas(scheme):
+        figure = Figure(figsize=(9.5, 1.1 + 0.235 * rows[-1]), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
         for ax, key, title, scale, unit in (
             (axes[0], "params_change", "Parameters", 1e3, "thousand"),
             (axes[1], "macs_change", _macs_title(records), 1e6, "million"),
         ):
             changes = [None if r[key] is None else r[key] / scale for r in steps]
-            _bars(ax, rows, changes)
+            _bars(ax, rows, changes, scheme)
             ax.set_title(title)
             ax.set_xlabel(f"change, {unit}")
         axes[0].set_yticks(rows, labels)
@@ -71,14 +79,21 @@ def sensitivity(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, rows: Sequence[float], changes: Sequence[float | None]) -> None:
+def _bars(ax: Axes, rows: Sequence[float], changes: Sequence[float | None], scheme: Scheme) -> None:
     known = [abs(c) for c in changes if c is not None]
     reach = max(known, default=0) or 1
     ax.set_xlim(-1.35 * reach, 1.35 * reach)
-    ax.axvline(0, color=BLACK, linewidth=0.8)
+    ax.axvline(0, color=scheme.text, linewidth=0.8)
     for row, change in zip(rows, changes, strict=True):
         if change is None:
-            ax.text(0.02 * reach, row, "cannot be built", color=GREY, va="center", style="italic")
+            ax.text(
+                0.02 * reach,
+                row,
+                "cannot be built",
+                color=scheme.muted,
+                va="center",
+                style="italic",
+            )
             continue
         colour = BLUE if change < 0 else ORANGE
         ax.barh(row, change, height=0.72, color=colour)
@@ -95,7 +110,7 @@ def _bars(ax: Axes, rows: Sequence[float], changes: Sequence[float | None]) -> N
     ax.spines["left"].set_visible(False)
 
 
-def landscape(record: Record) -> Figure:
+def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     """Parameters against MACs of all architectures, a panel per context, with the variants.
 
     Args:
@@ -107,36 +122,39 @@ def landscape(record: Record) -> Figure:
     extent = (x[0], x[-1], y[0], y[-1])
     everything = np.sum(list(counts.values()), axis=0)
     most = max(2, max(int(c.max()) for c in counts.values()))
-    grey = LinearSegmentedColormap.from_list("all", [_ALL, _ALL])
-    blues = LinearSegmentedColormap.from_list("these", ["#a9cfe8", BLUE, "#00213a"])
+    behind = ListedColormap([scheme.faint])
+    colours = LinearSegmentedColormap.from_list("these", _FEW_TO_MANY[scheme.name])
+    bold = {"color": VERMILION, "markeredgecolor": scheme.background, "markersize": 8}
+    small = {"color": scheme.background, "markeredgecolor": scheme.muted, "markersize": 4}
     columns = min(4, len(counts))
     lines = -(-len(counts) // columns)
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(2.9 * columns + 0.6, 2.7 * lines + 0.8), layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         panels = dict(zip(counts, grid.flat, strict=False))
         for ax in list(grid.flat)[len(counts) :]:
             ax.set_axis_off()
-        picture = None
+        norm = LogNorm(1, most)
         for kind, ax in panels.items():
-            shared = {"extent": extent, "origin": "lower", "aspect": "auto"}
-            ax.imshow(_some(everything), cmap=grey, interpolation="none", **shared)
-            picture = ax.imshow(
-                _some(counts[kind]),
-                cmap=blues,
-                norm=LogNorm(1, most),
-                interpolation="none",
-                **shared,
-            )
+            for shown, cmap in ((everything, behind), (counts[kind], colours)):
+                ax.imshow(
+                    np.ma.masked_equal(shown, 0),
+                    cmap=cmap,
+                    norm=norm,
+                    interpolation="none",
+                    extent=extent,
+                    origin="lower",
+                    aspect="auto",
+                )
             ax.set_title(CONTEXT_LABELS.get(kind, kind))
             ax.set_xlim(extent[:2])
             ax.set_ylim(extent[2:])
         handles = []
         for variant, marker in zip(record["variants"], itertools.cycle(MARKERS), strict=False):
             for kind, ax in panels.items():
-                _mark(ax, variant, marker, kind == variant["context"])
+                _mark(ax, variant, marker, bold if kind == variant["context"] else small, scheme)
             handles.append(
-                Line2D([], [], marker=marker, linestyle="", label=variant["variant"], **_BOLD)
+                Line2D([], [], marker=marker, linestyle="", label=variant["variant"], **bold)
             )
         # Below every column, whether its last panel is in the last line or above it.
         for ax in (*grid[-1], *grid[-2:][0][len(counts) % columns or columns :]):
@@ -144,27 +162,19 @@ def landscape(record: Record) -> Figure:
             ax.tick_params(labelbottom=True)
         for ax in grid[:, 0]:
             ax.set_ylabel(f"GMACs at {record['height']}×{record['width']}")
-        if picture is not None:
-            figure.colorbar(
-                picture, ax=list(grid.flat), label="architectures in a cell", shrink=0.7
-            )
+        figure.colorbar(
+            ScalarMappable(norm, colours),
+            ax=list(grid.flat),
+            label="architectures in a cell",
+            shrink=0.7,
+        )
+        elsewhere = "variant with another context"
+        handles += [
+            Line2D([], [], marker="o", linestyle="", label=elsewhere, **small),
+            Patch(color=scheme.faint, label="another context"),
+        ]
         if len(counts) < grid.size:
-            grid.flat[-1].legend(
-                handles=[
-                    *handles,
-                    Line2D(
-                        [],
-                        [],
-                        marker="o",
-                        linestyle="",
-                        label="variant with another context",
-                        **_FAINT,
-                    ),
-                    Patch(color=_ALL, label="another context"),
-                ],
-                loc="center",
-                frameon=False,
-            )
+            grid.flat[-1].legend(handles=handles, loc="center")
         figure.suptitle(
             f"Where {record['inside']:,} of {record['looked_at']:,} architectures lie, "
             "by context module",
@@ -173,18 +183,19 @@ def landscape(record: Record) -> Figure:
     return figure
 
 
-_ALL = "#e4e4e4"
-_BOLD: dict[str, Any] = {"color": VERMILION, "markeredgecolor": "white", "markersize": 8}
-_FAINT: dict[str, Any] = {"color": "white", "markeredgecolor": GREY, "markersize": 4}
+_FEW_TO_MANY = {
+    "light": ("#a9cfe8", BLUE, "#00213a"),
+    "dark": ("#17476b", "#3d97cf", "#e3f2fb"),
+}
 
 
-def _mark(ax: Axes, variant: Record, marker: str, here: bool) -> None:
+def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: Scheme) -> None:
     point = (variant["params"] / 1e3, variant["macs"] / 1e9)
     (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     if not (low <= point[0] <= high and bottom <= point[1] <= top):
         return
-    ax.plot(*point, marker=marker, linestyle="", **(_BOLD if here else _FAINT))
-    if here:
+    ax.plot(*point, marker=marker, linestyle="", **look)
+    if look["color"] == VERMILION:
         # In the corner of cheap networks with many MACs, where there are none.
         ax.annotate(
             f"{variant['variant']}\n{variant['params']:,}",
@@ -193,12 +204,8 @@ def _mark(ax: Axes, variant: Record, marker: str, here: bool) -> None:
             textcoords="axes fraction",
             va="top",
             size=8,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8, "shrinkB": 4},
+            arrowprops={"arrowstyle": "-", "color": scheme.muted, "linewidth": 0.8, "shrinkB": 4},
         )
-
-
-def _some(counts: np.ndarray) -> np.ma.MaskedArray:
-    return np.ma.masked_equal(counts, 0)
 
 
 def _macs_title(records: Sequence[Record]) -> str:

@@ -10,13 +10,14 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from analysis.report.plots.maps.canvas import THEMES, Arrays, Picture, Record, render
+from analysis.report.plots.maps.canvas import Arrays, Picture, Record
 from analysis.report.plots.maps.effects import effects
 from analysis.report.plots.maps.gates import channel_gates, gains, spatial_gates
 from analysis.report.plots.maps.offsets import fields, reach, sampling
 from analysis.report.plots.maps.page import composite
+from analysis.report.plots.style import SCHEMES, render
 
-__all__ = ["THEMES", "draw_maps", "figures", "render"]
+__all__ = ["draw_maps", "figures"]
 
 
 def draw_maps(
@@ -28,7 +29,7 @@ def draw_maps(
 ) -> Iterator[tuple[str, bytes]]:
     """Each figure that this network has something to show in, as name and content of a file."""
     for name, figure in figures(record, arrays, picture, theme):
-        yield name, render(figure, kind, THEMES[theme])
+        yield name, render(figure, kind)
 
 
 def figures(
@@ -36,7 +37,7 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """The figures by name: "page", "gates", "channels", "gains", "points-1" …, "offsets", "reach",
     "effects". What a network does not have is left out; the page says so."""
-    colours = THEMES[theme]
+    colours = SCHEMES[theme]
     yield "page", composite(record, arrays, picture, colours)
     if record["attention"]:
         yield "gates", spatial_gates(record, arrays, picture, colours)

@@ -7,14 +7,10 @@ bar, so that a colour on the picture is a colour of the bar.
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
@@ -27,7 +23,16 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke, withStroke
 from PIL import Image
 
-from analysis.report.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, STYLE, VERMILION
+from analysis.report.plots.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Scheme,
+    settings,
+)
 
 Record = Mapping[str, Any]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -54,82 +59,21 @@ PART_COLOURS = {
 }
 
 _SHARE = 0.7  # of the colour; the rest is the photograph
-_QUALITY = 70  # of photographs inside an SVG, as JPEG
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a page."""
-
-    name: Literal["light", "dark"]
-    background: str
-    text: str
-    muted: str  # 4.5:1 on the background
-    line: str
+Theme = Scheme
 
 
-THEMES = {
-    "light": Theme("light", "#ffffff", "#1a1a1a", "#5c5c5c", "#b8b8b8"),
-    "dark": Theme("dark", "#1e2129", "#ececec", "#b0b4bd", "#5a5f6b"),
-}
-
-
-def style(theme: Theme) -> Any:
-    """matplotlib's settings for a figure in a theme."""
-    return STYLE | {
-        "figure.facecolor": theme.background,
-        "savefig.facecolor": theme.background,
-        "axes.facecolor": theme.background,
-        "axes.edgecolor": theme.line,
-        "axes.labelcolor": theme.text,
-        "axes.titlecolor": theme.text,
+def style(theme: Scheme) -> Any:
+    """Return Matplotlib's settings for a figure of maps: those of all plots, with smaller type."""
+    return settings(theme) | {
         "axes.titlesize": 9,
         "font.size": 8.5,
-        "legend.frameon": False,
-        "text.color": theme.text,
-        "xtick.color": theme.muted,
-        "ytick.color": theme.muted,
         "xtick.labelsize": 8,
         "ytick.labelsize": 8,
+        "xtick.labelcolor": theme.muted,
+        "ytick.labelcolor": theme.muted,
     }
-
-
-def render(figure: Figure, kind: Literal["svg", "png"], theme: Theme) -> bytes:
-    """A figure as the content of a file, exactly as wide as it was made.
-
-    Photographs inside an SVG become JPEG, which takes a tenth of the room.
-    """
-    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
-    content = io.BytesIO()
-    with matplotlib.rc_context(style(theme)):
-        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
-    if kind == "png":
-        return content.getvalue()
-    return _PATH.sub(_shortened, _PNG.sub(_as_jpeg, content.getvalue()))
-
-
-_PNG = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
-
-
-_PATH = re.compile(rb' d="[^"]+"')
-_LONG = re.compile(rb"-?\d+\.\d{3,}")
-
-
-def _shortened(path: re.Match[bytes]) -> bytes:
-    """A path to the hundredth of a point, which nobody sees; matplotlib writes millionths."""
-    return _LONG.sub(lambda number: f"{float(number[0]):.2f}".encode(), path[0])
-
-
-def _as_jpeg(found: re.Match[bytes]) -> bytes:
-    image = Image.open(io.BytesIO(base64.b64decode(found[1])))
-    alpha = image.getchannel("A") if "A" in image.getbands() else None
-    if min(image.size) < 32 or (alpha is not None and alpha.getextrema()[0] < 255):
-        return found[0]  # a colour bar, or what is seen through
-    content = io.BytesIO()
-    colours = np.asarray(image.convert("RGB"))
-    grey = bool((colours == colours[..., :1]).all())
-    image.convert("L" if grey else "RGB").save(content, "JPEG", quality=_QUALITY, optimize=True)
-    return b"data:image/jpeg;base64," + base64.b64encode(content.getvalue())
 
 
 def panel(ax: Axes, title: str = "", note: str = "") -> None:

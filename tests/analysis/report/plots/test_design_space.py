@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import FAMILY
 from analysis.report.plots import design_space as plots
-from analysis.report.plots.style import render
+from analysis.report.plots.style import DARK, LIGHT, Scheme, render, themed
 from featherface import CONFIGS
 
 
@@ -143,3 +144,35 @@ def test_landscape_of_one_or_of_no_architecture(land: dict[str, Any]) -> None:
     for counts in ({"ssh": one}, {"ssh": nothing}, {"ssh": one, "dcnv1": nothing}):
         picture = render(plots.landscape(land | {"counts": counts}), "png")
         assert picture.startswith(b"\x89PNG")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(a: str, b: str) -> float:
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=lambda scheme: scheme.name)
+@pytest.mark.parametrize("kind", ["sensitivity", "landscape"])
+def test_text_stands_out_in_either_scheme(
+    kind: str, scheme: Scheme, steps: list[dict[str, Any]], land: dict[str, Any]
+) -> None:
+    drawn = {
+        "sensitivity": lambda scheme: plots.sensitivity(steps, scheme),
+        "landscape": lambda scheme: plots.landscape(land, scheme),
+    }
+    svg = themed(drawn[kind])["" if scheme is LIGHT else "-dark"]
+    root = ElementTree.fromstring(svg)
+    texts = [node for node in root.iter() if node.get("id", "").startswith("text_")]
+    filled = [
+        node for text in texts for node in text.iter() if "fill:" in (node.get("style") or "")
+    ]
+    assert len(filled) >= len(texts) > 20  # without a fill letters are black
+    for node in filled:
+        (colour,) = re.findall(r"fill: (#[0-9a-f]{6})", node.get("style") or "")
+        assert contrast(colour, scheme.background) >= 4.5

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from analysis.maps import Maps, measure_maps
-from analysis.report.plots.maps import THEMES, figures, render
+from analysis.report.plots.maps import figures
 from analysis.report.plots.maps.canvas import overlay, photograph
+from analysis.report.plots.style import DARK, render
 from featherface import CONFIGS, FeatherFace
 
 
@@ -70,8 +71,8 @@ def test_what_is_not_there_is_said() -> None:
 @pytest.mark.parametrize("name", [*EVERY, "points-1"])
 def test_the_same_record_gives_the_same_svg_that_stands_alone(official: Maps, name: str) -> None:
     twin = copy.deepcopy(official)
-    svg = render(drawn(official, "dark")[name], "svg", THEMES["dark"])
-    assert render(drawn(twin, "dark")[name], "svg", THEMES["dark"]) == svg
+    svg = render(drawn(official, "dark")[name], "svg")
+    assert render(drawn(twin, "dark")[name], "svg") == svg
     assert len(svg) < 600_000
     root = ElementTree.fromstring(svg)
     assert float(root.attrib["width"].removesuffix("pt")) == pytest.approx(700 * 0.75)
@@ -79,7 +80,7 @@ def test_the_same_record_gives_the_same_svg_that_stands_alone(official: Maps, na
     links = [value for node in root.iter() for key, value in node.items() if key.endswith("href")]
     assert all(link.startswith(("#", "data:image/png;", "data:image/jpeg;")) for link in links)
     assert not [node for node in root.iter() if node.tag.endswith("}text")]  # outlines, no fonts
-    ground = THEMES["dark"].background.encode()
+    ground = DARK.background.encode()
     assert ground in svg
 
 
@@ -143,7 +144,7 @@ def test_bars_and_dots_are_the_record(official: Maps, found: dict[str, Figure]) 
 def test_pictures_of_any_shape(variant: str, shape: tuple[int, int], score: float) -> None:
     maps = measured(variant, shape, score)
     for name, figure in drawn(maps).items():
-        assert render(figure, "png", THEMES["light"]).startswith(b"\x89PNG"), name
+        assert render(figure, "png").startswith(b"\x89PNG"), name
 
 
 def test_the_page_says_what_is_found(official: Maps, found: dict[str, Figure]) -> None:
@@ -158,7 +159,7 @@ def test_the_page_says_what_is_found(official: Maps, found: dict[str, Figure]) -
 def test_words_and_legend_of_the_page_do_not_overlap() -> None:
     """A wide picture leaves them the least room."""
     page = drawn(measured("official", (32, 160)))["page"]
-    render(page, "png", THEMES["light"])  # lays it out
+    render(page, "png")  # lays it out
     (ax,) = [ax for ax in page.axes if ax.get_legend() is not None]
     (words,) = ax.texts
     assert not words.get_window_extent().overlaps(ax.get_legend().get_window_extent())
