@@ -47,7 +47,7 @@ def track(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep what curves, heights and events are drawn from below this folder of pages.",
+            help="Add curves, AP by height and AP by event to the records of these pages.",
         ),
     ] = None,
     json: Json = None,
@@ -61,9 +61,8 @@ def track(
     from analysis.report.plots import widerface as plots
     from analysis.report.plots.style import render
     from analysis.report.tables import tracking as tables
-    from analysis.widerface import tracking
-    from analysis.widerface.breakdown import summary
-    from analysis.widerface.history import BREAKDOWN, HISTORY, read
+    from analysis.widerface import breakdown, tracking
+    from analysis.widerface.history import HISTORY, read
     from analysis.widerface.history import title as title_of
     from analysis.widerface.protocol import named
     from featherface.files import write_bytes
@@ -77,6 +76,8 @@ def track(
         )
     if record:
         read(path)  # a damaged one should show before the predicting
+    if docs is not None:
+        breakdown.read(docs / "results" / breakdown.FILE)
     tracked = []
     with bar(shown=True, processes=1) as progress:
         for one in tracking.track(
@@ -100,7 +101,7 @@ def track(
     emit(rows, out / "track.json")
     emit(rows, json)
     first = tracked[0].row
-    detectors = {one.row.detector: summary(one.evaluation) for one in tracked}
+    detectors = {one.row.detector: breakdown.summary(one.evaluation) for one in tracked}
     record_of_all = {
         "protocol": first.protocol.name,
         "runtime": first.runtime,
@@ -114,7 +115,7 @@ def track(
     for name, figure in figures.items():
         write_bytes(out / f"{name}.svg", render(figure, "svg"))
     if docs is not None:
-        emit(record_of_all, docs / "results" / BREAKDOWN)
+        breakdown.add(docs / "results" / breakdown.FILE, record_of_all)
     if not is_stdout(json):
         show(tables.rows(rows))
         for name in figures:

@@ -30,7 +30,7 @@ from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
 from analysis.report.plots.style import Scheme, render, themed
 from analysis.speed import latest
-from analysis.widerface import history
+from analysis.widerface import breakdown, history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.files import to_json, write_bytes
@@ -207,19 +207,20 @@ _SIZES = ([HEIGHT, WIDTH], [])  # a record of growth has all sizes, and so none
 
 def _widerface(docs: Path) -> Written:
     """Figures of the AP on record; nothing is measured, which would take the pictures."""
-    path = docs / "results" / history.BREAKDOWN
-    if path.exists():
+    path = docs / "results" / breakdown.FILE
+    records = breakdown.read(path)
+    whole = any(record["images_sha256"] is None for record in records)
+    for record in records:
+        title = history.title(record["protocol"], record["images"])
+        partial = "-subset" if record["images_sha256"] else ""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            title = history.title(record["protocol"], record["images"])
             drawn = widerface.figures(record, title)
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(
-                f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
-            ) from error
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
         for name, figure in drawn.items():
-            partial = "-subset" if name == "curves" and record["images_sha256"] else ""
-            yield f"figures/widerface-{name}{partial}.svg", render(figure, "svg")
+            if name == "curves" or not (partial and whole):
+                suffix = partial if name == "curves" else ""
+                yield f"figures/widerface-{name}{suffix}.svg", render(figure, "svg")
     training = _training(history.read(docs / "results" / history.HISTORY.name))
     if training:
         first = training[0]

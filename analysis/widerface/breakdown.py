@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,11 @@ import numpy as np
 from analysis.widerface.average_precision import Evaluation, curve, null
 from analysis.widerface.ground_truth import SUBSETS
 from analysis.widerface.matching import Matches
+from featherface.errors import InputError
+from featherface.files import write_json
+
+FILE = "widerface-breakdown.json"
+"""Beside the history: what curves and AP by height and by event are drawn from."""
 
 HEIGHTS = (0, 10, 20, 30, 50, 100, 200, 400)
 """Where one bucket of face heights ends and the next starts, in pixels; the last has no end."""
@@ -95,6 +102,53 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "heights": [_rounded(record, ("ap",)) for record in by_height(evaluation.matches)],
         "events": [_rounded(record, SUBSETS) for record in by_event(evaluation.matches)],
     }
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """Return the records of a file that `add` wrote; none where there is no file.
+
+    Returns:
+        Records of `protocol`, `runtime`, `images`, `images_sha256` (null for the whole validation
+        set) and `detectors`: by name, what `summary` returns. Records differ in one of the first
+        four, so that one figure may show all detectors of a record.
+
+    Raises:
+        InputError: where the file cannot be read or holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        for record in records:
+            _comparable(record)
+            if not isinstance(record["detectors"], dict):
+                raise TypeError("detectors must be an object")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
+        ) from error
+    return list(records)
+
+
+def add(path: str | Path, record: dict[str, Any]) -> None:
+    """Add the detectors of a record to a file; those of the same name and pictures are replaced.
+
+    Raises:
+        InputError: where the file cannot be read or written.
+    """
+    records = read(path)
+    for known in records:
+        if _comparable(known) == _comparable(record):
+            known["detectors"] |= record["detectors"]
+            break
+    else:
+        records.append(record)
+    write_json(path, records)
+
+
+def _comparable(record: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(record[key] for key in ("protocol", "runtime", "images", "images_sha256"))
 
 
 def _corners(recall: np.ndarray, precision: np.ndarray) -> dict[str, list[float]]:

@@ -19,9 +19,6 @@ from featherface.errors import InputError
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
 """The project's own history."""
 
-BREAKDOWN = "widerface-breakdown.json"
-"""Beside the history: what curves and AP by height and by event are drawn from."""
-
 VALIDATION_PICTURES = 3226
 """Pictures in the validation set; AP on fewer is another quantity."""
 

@@ -82,6 +82,15 @@ PUBLISHED: dict[str, Published] = {
             )
         ),
         Published(
+            "official-2025-06",
+            "official",
+            "fokouarnaud/FeatherFace",
+            "d9c5756",
+            "weights/mobilenet0.25_Final.pth",
+            "78cee1c6b825d155d2778e39c27b39b2edb4c45249bed34ffe8a5a80f65f6a00",
+            "MIT",
+        ),
+        Published(
             "no-attention",
             "no-attention",
             "fokouarnaud/FeatherFace",
