@@ -52,7 +52,8 @@ def audit(
     emit(records, json)
     if not is_stdout(json):
         for shown in compliance.VERDICTS if verdict is None else (verdict,):
-            show(tables.verdicts(records, shown))
+            found = [record for record in records if record["verdict"] == shown]
+            show(tables.verdicts(found, shown, tables.COLOURS[shown]))
         show(tables.summary(records))
     if before is None:
         print(f"{path}: no recorded verdicts to compare with", file=sys.stderr)

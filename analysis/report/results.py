@@ -29,6 +29,8 @@ from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
 from analysis.report.plots.style import Scheme, render, themed
+from analysis.report.table import Table
+from analysis.report.tables import networks
 from analysis.speed import latest
 from analysis.widerface import breakdown, history
 from featherface.config import CONFIGS
@@ -70,12 +72,11 @@ def generate(
 def _blocks(docs: Path) -> Written:
     records = [measure_blocks(variant, HEIGHT, WIDTH) for variant in CONFIGS]
     yield "results/blocks.json", to_json(records)
-    yield "results/blocks.md", _page("Costs by block", map(_blocks_table, records))
+    yield "results/blocks.md", _page("Costs by block", map(_section, map(networks.blocks, records)))
     layers = {variant: measure_layers(variant, HEIGHT, WIDTH) for variant in CONFIGS}
     yield "results/layers.json", _line_by_line(layers)
     (shown,) = (record for record in records if record["variant"] == "official")
     yield "figures/architecture.svg", diagram.static_svg(shown, layers["official"])
-    yield "figures/cost.svg", diagram.cost_bars(records)
 
 
 def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
@@ -93,8 +94,8 @@ def _counters(docs: Path) -> Written:
     before = _recorded_counts(docs / "results" / "counters.json")
     records = {variant: _counts(variant, before.get(variant)) for variant in CONFIGS}
     yield "results/counters.json", to_json(records)
-    sections = (_counters_table(variant, record) for variant, record in records.items())
-    yield "results/counters.md", _page("What counters say", sections)
+    tables = (networks.counters(variant, record) for variant, record in records.items())
+    yield "results/counters.md", _page("What counters say", map(_section, tables))
 
 
 def _counts(variant: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -142,12 +143,11 @@ def _verdicts(docs: Path) -> Written:
     verdicts = compliance.keep_unchecked(now, before)
     records = [verdict.as_dict() for verdict in verdicts]
     yield "results/verdicts.json", to_json(records)
-    sources = [book.source for book in ledger.load_all()]
-    sections = (
-        _verdicts_table(source.title, [r for r in records if r["source"] == source.id])
-        for source in sources
+    tables = (
+        networks.verdicts([r for r in records if r["source"] == book.source.id], book.source.title)
+        for book in ledger.load_all()
     )
-    yield "results/verdicts.md", _page("Verdicts", sections)
+    yield "results/verdicts.md", _page("Verdicts", map(_section, tables))
 
 
 PUBLISHED_TOTALS = (487_103, 488_661, 488_664, 489_015, 523_121, 592_371)
@@ -165,7 +165,7 @@ def _design_space(docs: Path) -> Written:
     yield "results/design_space.json", to_json({"totals": found, "sensitivity": steps})
     yield (
         "results/design_space.md",
-        _page("Design space", [_SPACE_NOTE, *map(_totals_table, found)]),
+        _page("Design space", [_SPACE_NOTE, *map(_found, found)]),
     )
     for variant, records in steps.items():
         yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, records))
@@ -278,54 +278,8 @@ def _page(title: str, sections: Iterable[str]) -> str:
     return "\n\n".join([note, f"# {title}", *sections]) + "\n"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
-    """A Markdown table; `right` are the columns of numbers."""
-    lines = [header, ["--:" if i in right else "---" for i in range(len(header))], *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in lines)
-
-
-def _blocks_table(record: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            block["title"],
-            f"{block['params']:,}",
-            f"{block['params_share']:.1%}",
-            f"{block['macs']:,}",
-            f"{block['macs_share']:.1%}",
-            f"{block['macs_by_kind']['deformable_kernel']:,}",
-            f"{block['activation_bytes']:,}",
-        )
-        for block in record["blocks"]
-    ]
-    kernels = record["macs_by_kind"]["deformable_kernel"]
-    activations = f"{record['activation_bytes']:,}"
-    total = ("total", f"{record['params']:,}", "", f"{record['macs']:,}", "", f"{kernels:,}")
-    rows.append((*total, activations))
-    header = ("block", "parameters", "share", "MACs", "share", "in deformable kernels")
-    height, width = record["input"][-2:]
-    table = _table((*header, "activation bytes"), rows, range(1, 7))
-    return f"## {record['variant']} at {height}×{width}\n\n{table}"
-
-
-def _counters_table(variant: str, record: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            counter["counter"],
-            "–" if counter["value"] is None else f"{counter['value']:,} {counter['quantity']}",
-            _signed(counter["macs_difference"]),
-            "–" if counter["params"] is None else f"{counter['params']:,}",
-            _signed(counter["params_difference"]),
-        )
-        for counter in record["counters"]
-    ]
-    first = record["counters"][0]
-    ours = ("featherface", f"{first['our_macs']:,} MACs", "", f"{first['our_params']:,}", "")
-    header = ("counter", "says", "MACs against ours", "parameters", "parameters against ours")
-    return f"## {variant}\n\n{_table(header, [ours, *rows], (1, 3))}"
-
-
-def _signed(differences: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number:+,}" for name, number in differences.items())
+def _section(table: Table) -> str:
+    return f"## {table.caption}\n\n{table.markdown()}"
 
 
 _SPACE_NOTE = """\
@@ -335,35 +289,8 @@ nine reductions, seven kinds of context, a channel shuffle with or without a bot
 the card" are what it states besides its totals; `featherface search --facts card` marks each."""
 
 
-def _totals_table(record: Mapping[str, Any]) -> str:
-    facts = record["facts"]
-    rows = [
-        (
-            *("–" if value is None else str(value) for value in match["config"].values()),
-            f"{match['macs']:,}",
-            f"{match['facts_agreeing']} of {len(facts)}",
-            ", ".join(match["variants"]),
-        )
-        for match in record["matches"]
-    ]
-    header = (*record["space"], "MACs", "facts of the card", "variant")
+def _found(record: Mapping[str, Any]) -> str:
     title = f"## {record['asked']['params']:,} parameters"
     looked = f"{record['found']} of {record['looked_at']:,} architectures have that many."
-    table = _table(header, rows, (len(record["space"]),))
-    return f"{title}\n\n{looked}\n\n{table}" if rows else f"{title}\n\n{looked}"
-
-
-def _verdicts_table(title: str, records: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            f"`{record['id']}`",
-            ", ".join(map(str, record["lines"])),
-            record["statement"],
-            record["printed"],
-            f"**{record['verdict']}**",
-            record["explanation"],
-        )
-        for record in records
-    ]
-    header = ("claim", "lines", "statement", "printed", "verdict", "measured, and why")
-    return f"## {title}\n\n{_table(header, rows, ())}"
+    table = [networks.matches(record).markdown()] if record["matches"] else []
+    return "\n\n".join([title, looked, *table])

@@ -1,1 +1,1 @@
-"""Records as tables for a terminal. Takes records, imports nothing of ours."""
+"""Records as tables: takes records, returns `analysis.report.table.Table`."""

@@ -1,17 +1,18 @@
-"""Tables of what attention and offsets do, for a terminal; records in, rich tables out."""
+"""Tables of what attention and offsets do on an image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rich.table import Table
+from analysis.report.formats import MISSING, fixed
+from analysis.report.table import Column, Table
 
 Record = Mapping[str, Any]
 
 
 def headline(record: Record) -> str:
-    """Picture, weights and faces in a line, and where sampling points are shown."""
+    """Return image, weights and faces in a line, and where sampling points are shown."""
     picture, faces = record["picture"], record["faces"]
     found = f"{len(faces)} face{'' if len(faces) == 1 else 's'} above {record['score_threshold']:g}"
     size = f"{picture['width']}×{picture['height']}"
@@ -29,7 +30,7 @@ def headline(record: Record) -> str:
 
 
 def tables(record: Record) -> Iterator[Table]:
-    """Attention, context and effects; where the network lacks one, its table is left out."""
+    """Yield attention, context and effects; a table of what the network lacks is left out."""
     if record["attention"]:
         yield attention(record)
     if record["context"]:
@@ -38,78 +39,80 @@ def tables(record: Record) -> Iterator[Table]:
 
 
 def attention(record: Record) -> Table:
-    """Gates inside and outside faces, and mean absolute activation before and after."""
-    table = _table(
+    """Return gates inside and outside faces, and mean absolute activations before and after."""
+    return Table(
         "Attention: mean gates and activations (all, in faces / outside)",
-        ("stage", "level"),
-        ("spatial", "in / outside", "channel", "before", "in / outside"),
-        ("after", "in / outside", "added", "in / outside"),
+        (
+            Column("stage", lambda row: row["stage"].removesuffix("_attention")),
+            _LEVEL,
+            *_inside_outside("spatial", lambda row: _means(row["spatial"])),
+            Column("channel", "channel.mean", fixed(3)),
+            *_inside_outside("before", lambda row: row["activation"]["before"]),
+            *_inside_outside("after", lambda row: row["activation"]["after"]),
+            *_inside_outside("added", lambda row: row["gain"]),
+        ),
+        record["attention"],
     )
-    for row in record["attention"]:
-        spatial = {w: v and v["mean"] for w, v in row["spatial"].items()}
-        activation = row["activation"]
-        table.add_row(
-            row["stage"].removesuffix("_attention"),
-            row["level"].upper(),
-            *_three(spatial),
-            f"{row['channel']['mean']:.3f}",
-            *_three(activation["before"]),
-            *_three(activation["after"]),
-            *_three(row["gain"]),
-        )
-    return table
 
 
 def context(record: Record) -> Table:
-    """Reach, displacement and masks of each level and branch."""
-    table = _table(
+    """Return reach, displacement and masks of each level and branch."""
+    return Table(
         "Deformable context: means in cells of the level (all, in faces / outside)",
-        ("level", "branch"),
-        ("displacement", "in / outside", "reach", "in / outside", "drift", "in / outside"),
-        ("mask", "in / outside", "adaptive"),
+        (
+            _LEVEL,
+            Column("branch", "branch"),
+            *_inside_outside("displacement", lambda row: _means(row["displacement"])),
+            *_inside_outside("reach", lambda row: _means(row["reach"])),
+            *_inside_outside("drift", lambda row: _means(row["drift"])),
+            *_inside_outside("mask", lambda row: _means(row["mask"])),
+            Column("adaptive", "adaptive", lambda value: f"{100 * value:.0f} %"),
+        ),
+        record["context"],
     )
-    for row in record["context"]:
-        cells: list[str] = []
-        for key in ("displacement", "reach", "drift", "mask"):
-            means = {w: v and v["mean"] for w, v in (row[key] or {}).items()}
-            cells += _three(means) if means else ("–", "–")
-        table.add_row(row["level"].upper(), row["branch"], *cells, f"{row['adaptive']:.0%}")
-    return table
 
 
 def effects(record: Record) -> Table:
-    """Scores, boxes and faces with each part held still."""
-    count = len(record["faces"])
-    table = _table(
-        f"Held still: {count} face{'' if count == 1 else 's'}"
-        + ("" if count else f", the best anchor scores {record['strongest']['score']:.3f}"),
-        ("what",),
-        ("found", "new", "mean score before", "after", "mean IoU", "best anchor"),
+    """Return scores, boxes and faces with each part ablated."""
+    faces = len(record["faces"])
+    strongest = f", the best anchor scores {record['strongest']['score']:.3f}" if not faces else ""
+    return Table(
+        f"{record['weights']} on {record['picture']['name']}, one part ablated at a time: "
+        f"{faces} face{'s' * (faces != 1)}{strongest}",
+        (
+            Column("ablated", "title"),
+            Column("where", "where"),
+            Column("faces kept", lambda row: f"{row['found']} of {faces}"),
+            Column("new", "new", str),
+            Column("score before", "mean_score_before", fixed(4)),
+            Column("after", "mean_score", fixed(4)),
+            Column("IoU", "mean_iou", fixed(3)),
+            Column("best anchor", "best_score", fixed(4)),
+        ),
+        record["effects"],
     )
-    for row in record["effects"]:
-        table.add_row(
-            row["title"],
-            f"{row['found']} of {count}",
-            str(row["new"]),
-            *(_number(row[key]) for key in ("mean_score_before", "mean_score", "mean_iou")),
-            _number(row["best_score"]),
-        )
-    return table
 
 
-def _table(title: str, left: tuple[str, ...], *right: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in left:
-        table.add_column(name)
-    for names in right:
-        for name in names:
-            table.add_column(name, justify="right")
-    return table
+_LEVEL = Column("level", lambda row: row["level"].upper())
 
 
-def _three(means: Mapping[str, float | None]) -> tuple[str, str]:
-    return _number(means["all"]), f"{_number(means['inside'])} / {_number(means['outside'])}"
+def _inside_outside(
+    title: str, means: Callable[[Record], Mapping[str, float | None]]
+) -> tuple[Column, Column]:
+    """Columns of the mean everywhere, and of those in faces and outside."""
+
+    def both(row: Record) -> str:
+        found = (means(row).get(where) for where in ("inside", "outside"))
+        return " / ".join(MISSING if mean is None else fixed(3)(mean) for mean in found)
+
+    return (
+        Column(title, lambda row: means(row).get("all"), fixed(3)),
+        Column("in / outside", both, str),
+    )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _means(summaries: Mapping[str, Record | None] | None) -> dict[str, float | None]:
+    means: dict[str, float | None] = {}
+    for where, summary in (summaries or {}).items():
+        means[where] = summary["mean"] if summary else None
+    return means
