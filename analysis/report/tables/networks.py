@@ -76,7 +76,8 @@ def layers(network: Record) -> Table:
 
 
 def _indented(layer: Record) -> str:
-    return "  " * layer["depth"] + (str(layer["path"]).rpartition(".")[2] or "network")
+    name = str(layer["path"]).rpartition(".")[2]
+    return f"{'  ' * layer['depth']}{name or 'network'}"
 
 
 def counters(variant: str, record: Record) -> Table:
