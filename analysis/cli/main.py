@@ -23,6 +23,7 @@ from analysis.cli.maps import MapsCommand, maps
 from analysis.cli.report import report
 from analysis.cli.search import search
 from analysis.cli.site import site
+from analysis.cli.train import train
 from analysis.cli.widerface import app as widerface
 from featherface.errors import InputError
 
@@ -62,6 +63,7 @@ for command, example in (
     (identify, "identify weights.pth"),
     (detect, "detect --weights official picture.jpg --out found"),
     (export, "export --weights official --out official.onnx"),
+    (train, "train --data faces --teacher official --minutes 60 --out run"),
     (report, "report --out docs"),
     (site, "site"),
 ):

@@ -124,14 +124,18 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
     return model.to(device).eval()
 
 
-def save(model: FeatherFace, path: str | Path) -> None:
+def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network as safetensors, its configuration in the metadata; whole or not at all.
+
+    Args:
+        metadata: more to note beside the configuration.
 
     Raises:
         CheckpointError: where the file cannot be written.
     """
     path = Path(path)
-    metadata = {
+    noted = {
+        **(metadata or {}),
         "format": _FORMAT,
         "config": json.dumps(asdict(model.config)),
         "variant": model.config.variant or "",
@@ -139,7 +143,7 @@ def save(model: FeatherFace, path: str | Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(model)}
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
-        save_file(tensors, part, metadata=metadata)
+        save_file(tensors, part, metadata=noted)
         part.replace(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,1 @@
+"""Training and distillation: the recipe, its data, losses and loop (extra `train`)."""

@@ -1,0 +1,370 @@
+"""A training run from a recipe to weights: schedule, log, checkpoints, going on after a stop."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+import featherface
+from featherface.config import config_of
+from featherface.errors import InputError
+from featherface.files import write_bytes
+from featherface.model import FeatherFace
+from featherface.training import holdout
+from featherface.training.augment import DRAWS
+from featherface.training.data import Images, decode, read_source, split
+from featherface.training.distil import as_teacher, prepare
+from featherface.training.recipe import Recipe, RecipeError
+from featherface.training.step import PARTS, Recorded, Step, averaged, make_student
+from featherface.training.step import schedule as rate_at
+from featherface.weights import checkpoints
+
+_WARM_STEPS = 100  # the learning rate rises for at least so many
+_TRIED_STEPS = 12
+_NORM_BATCHES = 20
+
+CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "weights.safetensors"
+
+Log = Callable[[dict[str, Any]], None]
+
+
+class TrainingError(InputError):
+    """A run that cannot go on; the message names the file or value and why."""
+
+
+def draw(recipe: Recipe, images: int, step: int) -> tuple[Tensor, Tensor]:
+    """Return which images a step takes (batch,), and the random numbers of their crops.
+
+    Every epoch is a permutation of the images. Both depend on seed and step alone, so that a run
+    that was stopped goes on as it would have.
+    """
+    first = step * recipe.batch
+    orders: dict[int, Tensor] = {}
+    index = []
+    for number in range(first, first + recipe.batch):
+        epoch, place = divmod(number, images)
+        if epoch not in orders:
+            shuffled = torch.Generator().manual_seed(recipe.seed * 2**32 + 2 * epoch + 1)
+            orders[epoch] = torch.randperm(images, generator=shuffled)
+        index.append(int(orders[epoch][place]))
+    generator = torch.Generator().manual_seed(recipe.seed * 2**32 + 2 * step)
+    return torch.tensor(index), torch.rand(recipe.batch, DRAWS, generator=generator)
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    out: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    record: bool = True,
+    every: float = 60.0,
+    report: Log = lambda row: None,
+) -> Path:
+    """Follow a recipe, or go on with it where `out` holds its checkpoint.
+
+    Args:
+        data: see `featherface.training.data.read_source`.
+        out: a folder for the checkpoint, the log and the weights.
+        record: on a GPU, record steps as CUDA graphs.
+        every: seconds between checkpoints.
+        report: gets every row of the log, too.
+
+    Returns:
+        The weights (averaged, safetensors) with recipe, versions and data in their metadata.
+
+    Raises:
+        InputError: for data, weights or a checkpoint that cannot be used, one line.
+        TrainingError: where the loss is no longer finite, too.
+    """
+    run = Run(recipe, data, Path(out), torch.device(device), record, every, report)
+    return run.finish()
+
+
+class Run:
+    """One run; see `train`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: str | Path,
+        out: Path,
+        device: torch.device,
+        record: bool,
+        every: float,
+        report: Log,
+    ) -> None:
+        self.recipe, self.out, self.record, self.every = recipe, out, record, every
+        self.report = report
+        out.mkdir(parents=True, exist_ok=True)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all steps have the same shapes
+            torch.backends.cuda.matmul.allow_tf32 = True
+            torch.backends.cudnn.allow_tf32 = True
+        started = time.monotonic()
+        source = read_source(data)
+        kept, held = split(source.samples, recipe.holdout)
+        self.images = decode(source, kept, device)
+        self.held: Images | None = decode(source, held, device) if held else None
+        teacher = None
+        if recipe.teacher is not None:
+            teacher = checkpoints.load(recipe.teacher, device=device)
+        torch.manual_seed(recipe.seed)
+        config = config_of(recipe.variant)
+        model = FeatherFace(config)
+        _start_scores(model)
+        if recipe.backbone == "teacher":
+            assert teacher is not None
+            model.backbone.load_state_dict(teacher.backbone.state_dict())
+        if teacher is not None and teacher.config.anchors != config.anchors:
+            raise RecipeError(
+                f"teacher (={recipe.teacher!r}) has {teacher.config.anchors} anchors a cell, "
+                f"{recipe.variant} has {config.anchors}"
+            )
+        prepare(model).to(device)
+        self.student = make_student(model, recipe)
+        self.step = Step(
+            recipe, self.images, self.student, as_teacher(teacher) if teacher else None
+        )
+        self.done, self.spent = 0, 0.0
+        self.facts = {
+            "recipe": asdict(recipe),
+            "data": {"sha256": source.sha256, "images": len(kept), "held_out": len(held)},
+            "versions": {
+                "featherface": featherface.__version__,
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+            },
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        }
+        self._resume()
+        self._log(
+            {"event": "start", "step": self.done, "prepared_s": _since(started), **self.facts}
+        )
+
+    def finish(self) -> Path:
+        """Run to the end and write the weights."""
+        recipe = self.recipe
+        runner: Recorded | None = None
+        frozen: bool | None = None
+        self._resumed = time.monotonic()
+        self._logged = self._saved = self._resumed
+        self._logged_step = self.done
+        while (elapsed := self._elapsed()) < 1:
+            stays = recipe.backbone == "teacher" and elapsed < recipe.frozen
+            if runner is None or stays != frozen:
+                frozen = stays
+                runner = None  # its graph's memory is freed before the next one is recorded
+                runner = self._fastest(frozen)
+            self._one(runner)
+            now = time.monotonic()
+            if now - self._logged >= 2:
+                self._log_losses()
+            if now - self._saved >= self.every:
+                self._tick()
+                self._checkpoint()
+                self._deliver(self.out / f"weights-step-{self.done:06d}.safetensors")
+                self._saved = self._logged = time.monotonic()
+        self._tick()
+        self._checkpoint()
+        if self.done > self._logged_step:
+            self._log_losses()
+        self._deliver(self.out / WEIGHTS)
+        self._log({"event": "end", "step": self.done, "spent_s": self.spent})
+        return self.out / WEIGHTS
+
+    def _one(self, runner: Recorded) -> None:
+        """Take the next step of the run."""
+        # By time alone a slow start would leave but a few steps to warm up.
+        factor = min(rate_at(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
+        self.step.set_rates(factor, self.done)
+        runner(*draw(self.recipe, len(self.images), self.done))
+        self.done += 1
+        if self.done % 10 == 0:
+            self._wait()  # else the clock would run ahead of the device
+        self._tick()
+
+    def _fastest(self, frozen: bool) -> Recorded:
+        """How the steps of a phase run: on a GPU in the faster memory layout, found by trying."""
+        self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
+        if self.images.device.type != "cuda":
+            return Recorded(self.step, self.recipe.batch, frozen, record=False)
+        tried: list[tuple[float, Recorded]] = []
+        for channels_last in (True, False):
+            runner = Recorded(self.step, self.recipe.batch, frozen, self.record, channels_last)
+            began = time.monotonic()
+            for _ in range(_TRIED_STEPS):
+                self._one(runner)
+                if runner.settled:
+                    break
+            self._wait()
+            prepared, began = _since(began), time.monotonic()
+            for _ in range(_TRIED_STEPS):
+                self._one(runner)
+            self._wait()
+            seconds = (time.monotonic() - began) / _TRIED_STEPS
+            self._log(
+                {
+                    "event": "tried",
+                    "step": self.done,
+                    "channels_last": channels_last,
+                    "ms_per_step": round(1000 * seconds, 2),
+                    "prepared_s": prepared,
+                    "recorded": runner.recorded,
+                    "failure": runner.failure,
+                    "gpu_bytes": torch.cuda.max_memory_allocated(),
+                }
+            )
+            tried.append((seconds, runner))
+        return min(tried, key=lambda pair: pair[0])[1]
+
+    def _wait(self) -> None:
+        if self.images.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.spent += now - self._resumed
+        self._resumed = now
+
+    def _elapsed(self) -> float:
+        if self.recipe.steps is not None:
+            return self.done / self.recipe.steps
+        assert self.recipe.minutes is not None
+        return self.spent / (60 * self.recipe.minutes)
+
+    def _deliver(self, path: Path) -> None:
+        """Write the averaged weights, and measure them on the images held out."""
+        with self._averaged() as trained:
+            model = FeatherFace(config_of(self.recipe.variant))
+            model.load_state_dict(trained.state_dict())
+            checkpoints.save(model, path, {"training": json.dumps(self.facts)})
+            if self.held is not None:
+                measured = holdout.measure(trained, self.held)
+                self._log(
+                    {"event": "measured", "step": self.done, "spent_s": self.spent, **measured}
+                )
+
+    def _checkpoint(self) -> None:
+        """Everything to go on from, in one file, written whole."""
+        content = io.BytesIO()
+        torch.save(
+            {
+                "step": self.done,
+                "spent": self.spent,
+                "facts": json.dumps(self.facts),
+                "model": self.student.model.state_dict(),
+                "average": self.student.average,
+                "optimizer": self.student.optimizer.state_dict(),
+            },
+            content,
+        )
+        write_bytes(self.out / CHECKPOINT, content.getvalue())
+
+    def _resume(self) -> None:
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            return
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            facts = json.loads(saved["facts"])
+        except Exception as error:  # a damaged file can make the unpickler fail in any way
+            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error}") from error
+        for name in ("recipe", "data"):
+            theirs, ours = facts[name], json.loads(json.dumps(self.facts[name]))
+            if theirs != ours:
+                keys = sorted(k for k in ours if ours[k] != theirs.get(k))
+                raise TrainingError(f"{path}: of a run with another {name}: {', '.join(keys)}")
+        self.student.model.load_state_dict(saved["model"])
+        for ours, theirs in zip(self.student.average, saved["average"], strict=True):
+            ours.copy_(theirs)
+        optimizer = self.student.optimizer
+        rates = [group["lr"] for group in optimizer.param_groups]
+        optimizer.load_state_dict(saved["optimizer"])
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # on its device
+        self.done, self.spent = saved["step"], saved["spent"]
+
+    @contextmanager
+    def _averaged(self) -> Iterator[FeatherFace]:
+        """The network with its averaged weights, in evaluation mode; afterwards as it was.
+
+        Statistics of normalisation are measured anew: a running mean of them would be of the
+        weights of many steps, none of which are the averaged ones (Wu and Johnson 2021, section 3).
+        """
+        model = self.student.model
+        state = averaged(model)
+        trained = [t.clone() for t in state]
+        modes = {module: module.training for module in model.modules()}
+        for tensor, mean in zip(state, self.student.average, strict=True):
+            tensor.copy_(mean)
+        try:
+            self._measure_norms(model)
+            yield model.eval()
+        finally:
+            for tensor, value in zip(state, trained, strict=True):
+                tensor.copy_(value)
+            for module, training in modes.items():
+                module.training = training
+
+    @torch.no_grad()
+    def _measure_norms(self, model: FeatherFace) -> None:
+        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean
+        for number in range(_NORM_BATCHES):
+            index, draws = draw(self.recipe, len(self.images), number)
+            self.step.run_student(index.to(self.images.device), draws.to(self.images.device))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def _log_losses(self) -> None:
+        steps = self.done - self._logged_step
+        values = (self.step.totals / steps).tolist()  # waits for the device
+        self.step.totals.zero_()
+        taken = (time.monotonic() - self._logged) / steps
+        self._logged, self._logged_step = time.monotonic(), self.done
+        parts = dict(zip((*PARTS, "loss", "gradient"), values, strict=True))
+        self._log(
+            {
+                "event": "loss",
+                "step": self.done,
+                "spent_s": round(self.spent, 2),
+                "elapsed": round(self._elapsed(), 4),
+                "crops_per_s": round(self.recipe.batch / taken, 1),
+                **{name: round(value, 5) for name, value in parts.items()},
+            }
+        )
+        if not math.isfinite(parts["loss"]):
+            raise TrainingError(f"step {self.done}: the loss is not finite; {parts}")
+
+    def _log(self, row: dict[str, Any]) -> None:
+        with (self.out / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.report(row)
+
+
+def _start_scores(model: FeatherFace) -> None:
+    """Start every score at 0.01, as most anchors hold no face (Lin et al. 2017, section 3.3)."""
+    for conv in model.heads.classes:
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        bias = conv.bias.detach().view(-1, 2)
+        bias[:, 0], bias[:, 1] = 0.0, math.log(0.01 / 0.99)
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 2)

@@ -1,0 +1,121 @@
+"""MultiBox: the loss on annotated faces (Liu et al. 2016, "SSD"; as in RetinaFace's training)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import box_iou
+
+from featherface.blocks.heads import Outputs
+from featherface.boxes import encode_boxes, encode_landmarks
+from featherface.training.augment import Faces
+
+OVERLAP = 0.35
+"""IoU from which an anchor is trained to find a face."""
+
+LEAST_OVERLAP = 0.2
+"""IoU from which a face's best anchor is trained to find it all the same."""
+
+NEGATIVES = 7
+"""Background anchors a positive one, the hardest."""
+
+
+class Matches(NamedTuple):
+    """Which annotated face every anchor is to find."""
+
+    face: Tensor  # (batch, N) int64: the face; of any value where not positive
+    positive: Tensor  # (batch, N) bool
+
+
+def corners(anchors: Tensor) -> Tensor:
+    """Return anchors as x1, y1, x2, y2."""
+    return torch.cat([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], 1)
+
+
+def match(faces: Faces, anchors: Tensor) -> Matches:
+    """Return for every anchor the face that it overlaps most, where that is enough.
+
+    Args:
+        anchors: (N, 4), see `featherface.boxes.make_anchors`.
+
+    A face's best anchor is matched with it, too, from `LEAST_OVERLAP`; where an anchor is the
+    best of two such faces, the later one has it.
+    """
+    batch, count = faces.valid.shape
+    iou = box_iou(faces.boxes.flatten(0, 1), corners(anchors)).view(batch, count, -1)
+    iou = iou.masked_fill(~faces.valid[:, :, None], -1.0)
+    overlap, face = iou.max(1)
+    best_overlap, best = iou.max(2)
+    number = torch.arange(count, device=iou.device).expand(batch, -1)
+    number = number.masked_fill(best_overlap < LEAST_OVERLAP, -1)
+    forced = torch.full_like(face, -1).scatter_reduce(1, best, number, "amax")
+    return Matches(torch.where(forced >= 0, forced, face), (overlap >= OVERLAP) | (forced >= 0))
+
+
+def margin(logits: Tensor) -> Tensor:
+    """Return (…, N) logits of "face" from (…, N, 2): its sigmoid is the softmax's score."""
+    return logits[..., 1] - logits[..., 0]
+
+
+def hardest(loss: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
+    """Return (batch, N) bool: the `wanted` candidates of each row with the largest loss.
+
+    Args:
+        loss: (batch, N).
+        candidates: (batch, N) bool.
+        wanted: (batch, 1) int64.
+    """
+    order = loss.masked_fill(~candidates, -torch.inf).argsort(1, descending=True)
+    rank = torch.zeros_like(order).scatter(
+        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+    )
+    return candidates & (rank < wanted)
+
+
+def face_losses(
+    outputs: Outputs, faces: Faces, anchors: Tensor, ignored: Tensor | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return MultiBox's sums by part, and the number of positive anchors to divide them by.
+
+    Args:
+        outputs: of the network, float32.
+        ignored: (batch, N) bool: anchors that are no examples of background.
+
+    Returns:
+        `face_scores`: cross-entropy of the positives and of the hardest `NEGATIVES` background
+        anchors a positive in each image; `face_boxes`: smooth L1 of the positives' encoded boxes;
+        `face_landmarks`: likewise, where annotated.
+    """
+    matches = match(faces, anchors)
+    positive = matches.positive
+    logit = margin(outputs.logits)
+    as_face, as_background = F.softplus(-logit), F.softplus(logit)
+    background = ~positive if ignored is None else ~positive & ~ignored
+    wanted = NEGATIVES * positive.sum(1, keepdim=True)
+    negative = hardest(as_background.detach(), background, wanted)
+    scores = (as_face * positive).sum() + (as_background * negative).sum()
+
+    chosen = matches.face[:, :, None]
+    boxes = faces.boxes.gather(1, chosen.expand(-1, -1, 4))
+    # Of an unmatched anchor no target is defined; its own box is one that can be encoded.
+    boxes = torch.where(positive[:, :, None], boxes, corners(anchors))
+    off = smooth_l1(outputs.boxes, encode_boxes(boxes, anchors)).sum(2)
+
+    points = faces.landmarks.gather(1, chosen.expand(-1, -1, 10))
+    target = encode_landmarks(points.reshape(*points.shape[:2], 5, 2), anchors)
+    annotated = positive & target.isfinite().all(2)
+    target = target.masked_fill(~annotated[:, :, None], 0.0)
+    away = smooth_l1(outputs.landmarks, target).sum(2)
+    return {
+        "face_scores": scores,
+        "face_boxes": (off * positive).sum(),
+        "face_landmarks": (away * annotated).sum(),
+    }, positive.sum().float()
+
+
+def smooth_l1(x: Tensor, target: Tensor) -> Tensor:
+    """Return the smooth L1 loss (Girshick 2015) of each element."""
+    return F.smooth_l1_loss(x, target, reduction="none")

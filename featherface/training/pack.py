@@ -1,0 +1,75 @@
+"""One file with all images of a folder, re-encoded smaller: `python -m featherface.training.pack`.
+
+For a machine to which only so many bytes can be carried. A pack is a zip of WebP images and
+`boxes.json`; what was lost shows in `quality`, which its `pack.json` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from featherface.errors import InputError
+from featherface.files import write_bytes
+from featherface.training.data import BOXES, IMAGES, DataError, Folder, Sample, read_source
+
+
+def pack(folder: str | Path, file: str | Path, quality: int) -> int:
+    """Write the images of a folder as one pack of WebP at a quality of 0 to 100.
+
+    Returns:
+        The size of the pack in bytes.
+
+    Raises:
+        DataError: where the folder holds no training data, or an image of it cannot be read.
+    """
+    source = read_source(folder)
+    if not isinstance(source, Folder):
+        raise DataError(f"{folder}: a pack already, not a folder")
+
+    def encoded(sample: Sample) -> bytes:
+        content = io.BytesIO()
+        with Image.open(io.BytesIO(source.read(sample))) as image:
+            image.convert("RGB").save(content, "WEBP", quality=quality, method=4)
+        return content.getvalue()
+
+    written = io.BytesIO()
+    with (
+        zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        boxes = (source.path / BOXES).read_bytes()
+        archive.writestr(BOXES, boxes, zipfile.ZIP_DEFLATED)
+        archive.writestr("pack.json", json.dumps({"format": "webp", "quality": quality}))
+        for sample, content in zip(source.samples, pool.map(encoded, source.samples), strict=True):
+            name = PurePosixPath(IMAGES, sample.name).with_suffix(".webp")
+            archive.writestr(str(name), content)
+    write_bytes(file, written.getvalue())
+    return len(written.getvalue())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Pack what the command line names; exit code 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m featherface.training.pack")
+    parser.add_argument("folder", help="with images/ and boxes.json")
+    parser.add_argument("file", help="the pack, a zip")
+    parser.add_argument("--quality", type=int, default=60, help="of WebP, 0 to 100")
+    options = parser.parse_args(arguments)
+    try:
+        size = pack(options.folder, options.file, options.quality)
+    except InputError as error:
+        parser.exit(2, f"featherface: {error}\n")
+    print(f"{options.file}: {size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

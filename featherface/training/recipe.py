@@ -1,0 +1,91 @@
+"""The settings of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from featherface.config import CONFIGS, MIN_SIZE
+from featherface.errors import InputError
+
+
+class RecipeError(InputError):
+    """A recipe that cannot be followed; the message names the setting and why."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; see `featherface.training.loop.train`.
+
+    The length is `steps`, or `minutes` of wall-clock time; schedules follow the elapsed fraction.
+
+    Raises:
+        RecipeError: for a value out of its range, or settings that exclude each other.
+    """
+
+    variant: str = "v1"
+    teacher: str | None = "official"  # published weights or a file; None trains on faces alone
+    backbone: Literal["teacher", "random"] = "teacher"  # what its weights start from
+    frozen: float = 0.4  # fraction of the run for which a backbone from the teacher stays as it is
+    steps: int | None = None
+    minutes: float | None = None
+
+    size: int = 512  # side of the square crops, in pixels
+    batch: int = 64  # crops a step, of all processes together
+    zoom: tuple[float, float] = (0.45, 2.5)  # pixels of the crop per pixel of the stored image
+    faces: int = 96  # annotated faces a crop keeps at most, the largest
+
+    learning_rate: float = 3e-3  # AdamW, at its peak
+    backbone_rate: float = 0.2  # times learning_rate, for a backbone from the teacher
+    weight_decay: float = 0.02  # of convolutions and linear layers
+    warmup: float = 0.03  # fraction of the run; cosine decay to zero follows
+    clip: float = 5.0  # largest norm of the gradient
+    average: float = 0.998  # decay of the averaged weights (EMA), which are what is kept
+
+    face_loss: float = 0.3  # annotated faces: MultiBox
+    score_loss: float = 1.0  # teacher's scores, boxes, landmarks, and levels of its backbone
+    box_loss: float = 1.0
+    landmark_loss: float = 0.15
+    level_loss: float = 1.0
+
+    holdout: int = 160  # images that are not trained on
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
+
+    def __post_init__(self) -> None:
+        if self.variant not in CONFIGS:
+            raise RecipeError(f"variant (={self.variant!r}) must be one of {', '.join(CONFIGS)}")
+        if (self.steps is None) == (self.minutes is None):
+            raise RecipeError("give either steps or minutes")
+        for name in ("steps", "minutes", "batch", "faces", "learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise RecipeError(f"{name} (={value}) must be above 0")
+        for name in ("frozen", "warmup", "average"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"{name} (={getattr(self, name)}) must be from 0 to 1")
+        if self.size < MIN_SIZE or self.size % MIN_SIZE:
+            raise RecipeError(f"size (={self.size}) must be a multiple of {MIN_SIZE}")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
+        if self.holdout < 0:
+            raise RecipeError(f"holdout (={self.holdout}) must not be negative")
+        if self.teacher is None and self.backbone == "teacher":
+            raise RecipeError("backbone (='teacher') needs a teacher; start from 'random'")
+        if self.teacher is None and self.face_loss <= 0:
+            raise RecipeError("face_loss (=0) leaves nothing to learn from without a teacher")
+        for setting, values in (
+            ("backbone", ("teacher", "random")),
+            ("precision", ("auto", "float32", "bfloat16")),
+        ):
+            if getattr(self, setting) not in values:
+                raise RecipeError(
+                    f"{setting} (={getattr(self, setting)!r}) must be one of {', '.join(values)}"
+                )
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Recipe:
+        """Return the recipe that `dataclasses.asdict` wrote, also after a way through JSON."""
+        known = {field.name for field in fields(cls)}
+        settings = {name: value for name, value in record.items() if name in known}
+        return cls(**{**settings, "zoom": tuple(record["zoom"])})

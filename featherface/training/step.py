@@ -1,0 +1,284 @@
+"""One step of training: crops, teacher, student, losses, optimiser, averaged weights.
+
+A step neither waits for the device nor branches on its values, so that on a GPU all of it can be
+recorded once as a CUDA graph and replayed: the networks are so small that launching their
+kernels one by one would take longer than running them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from featherface.blocks.heads import Outputs
+from featherface.boxes import make_anchors
+from featherface.model import FeatherFace
+from featherface.training.augment import DRAWS, Augment
+from featherface.training.data import Images
+from featherface.training.distil import after_backbone, level_loss, score_losses
+from featherface.training.losses import face_losses, margin
+from featherface.training.recipe import Recipe
+
+PARTS = (
+    "scores",
+    "boxes",
+    "landmarks",
+    "levels",
+    "face_scores",
+    "face_boxes",
+    "face_landmarks",
+)
+"""Parts of the loss, as they are logged: before their weights."""
+
+_KNOWN = 0.3  # an anchor that the teacher scores higher is no example of background
+
+
+@dataclass
+class Student:
+    """A network that is trained, and the running average of its weights."""
+
+    model: FeatherFace
+    average: list[Tensor]  # of `state`
+    optimizer: torch.optim.Optimizer
+    rates: list[float]  # of the optimiser's groups, relative to the recipe's learning rate
+
+    @property
+    def state(self) -> list[Tensor]:
+        """Parameters and the running statistics of normalisation."""
+        return averaged(self.model)
+
+
+def averaged(model: nn.Module) -> list[Tensor]:
+    """Return the floating-point tensors of a network's state, in its order."""
+    return [t.detach() for t in model.state_dict().values() if t.is_floating_point()]
+
+
+def make_student(model: FeatherFace, recipe: Recipe) -> Student:
+    """Return a network with its optimiser: AdamW, decay on kernels alone."""
+    groups = []
+    rates = []
+    slow = recipe.backbone_rate if recipe.backbone == "teacher" else 1.0
+    on_gpu = next(model.parameters()).is_cuda
+    for backbone, rate in ((True, slow), (False, 1.0)):
+        for kernels in (True, False):
+            chosen = [
+                parameter
+                for name, parameter in model.named_parameters()
+                if name.startswith("backbone.") == backbone and (parameter.ndim > 1) == kernels
+            ]
+            decay = recipe.weight_decay if kernels else 0.0
+            # A tensor, so that a recorded step sees it change.
+            initial = torch.zeros((), device=chosen[0].device) if on_gpu else 0.0
+            groups.append({"params": chosen, "weight_decay": decay, "lr": initial})
+            rates.append(rate)
+    optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
+    return Student(model, [t.clone() for t in averaged(model)], optimizer, rates)
+
+
+def schedule(elapsed: float, warmup: float) -> float:
+    """Return the factor of the learning rate at an elapsed fraction: linear, then cosine."""
+    if elapsed < warmup:
+        return max(elapsed, 1e-3) / warmup
+    rest = (min(elapsed, 1.0) - warmup) / max(1 - warmup, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * rest))
+
+
+class Step:
+    """Runs steps of a recipe.
+
+    Args:
+        mean_over_processes: of a tensor, its mean over all processes; identity in one process.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: Images,
+        student: Student,
+        teacher: FeatherFace | None,
+        mean_over_processes: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    ) -> None:
+        self.recipe, self.images, self.student, self.teacher = recipe, images, student, teacher
+        self.mean_over_processes = mean_over_processes
+        device = images.device
+        self.half = recipe.precision == "bfloat16" or (
+            recipe.precision == "auto" and device.type == "cuda"
+        )
+        self.augment = Augment(recipe.size, recipe.zoom, recipe.faces, device)
+        anchors = student.model.config.anchors
+        self.anchors = make_anchors(recipe.size, recipe.size, anchors, device=device)
+        self.channels_last = False  # how activations lie in memory
+        self.fresh = torch.ones((), device=device)  # weight of the new in the averaged weights
+        self.totals = torch.zeros(len(PARTS) + 2, device=device)  # parts, loss, gradient's norm
+
+    def autocast(self, dtype: torch.dtype) -> AbstractContextManager[None]:
+        # Without a cache, which would not outlive the recording of a CUDA graph.
+        return torch.autocast(
+            self.images.device.type, dtype=dtype, enabled=self.half, cache_enabled=False
+        )
+
+    def set_mode(self, frozen: bool) -> None:
+        """Train all of the student, or all but its backbone.
+
+        A backbone from the teacher keeps its statistics of normalisation: it has seen more
+        images than are here.
+        """
+        model = self.student.model.train()
+        if self.recipe.backbone == "teacher":
+            model.backbone.eval()
+        model.backbone.requires_grad_(not frozen)
+
+    def __call__(self, index: Tensor, draws: Tensor, frozen: bool) -> None:
+        """Take one step on the images `index` (batch,) with the crops that `draws` say."""
+        recipe = self.recipe
+        with torch.no_grad():
+            pixels, faces = self.augment(self.images, index, draws)
+            if self.channels_last:
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
+        theirs, their_levels = self._teach(pixels)
+        with self.autocast(torch.bfloat16):
+            if frozen:
+                assert their_levels is not None
+                dtype = torch.bfloat16 if self.half else torch.float32
+                levels = [level.to(dtype) for level in their_levels]
+            else:
+                levels = self.student.model.backbone(pixels)
+            ours = _wide(after_backbone(self.student.model, levels))
+        parts = {name: pixels.new_zeros(()) for name in PARTS}
+        known = None
+        if theirs is not None and their_levels is not None:
+            sums, weight = score_losses(ours, theirs)
+            weight = self.mean_over_processes(weight).clamp(min=1)
+            parts |= {name: value / weight for name, value in sums.items()}
+            known = torch.sigmoid(margin(theirs.logits)) > _KNOWN
+            if not frozen:
+                parts["levels"] = level_loss(levels, their_levels)
+        if recipe.face_loss:
+            sums, count = face_losses(ours, faces, self.anchors, known)
+            count = self.mean_over_processes(count).clamp(min=1)
+            parts |= {name: value / count for name, value in sums.items()}
+        loss = self._weighted(parts)
+        torch.autograd.backward(loss)
+        parameters = [p for group in self.student.optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
+        self.student.optimizer.step()
+        with torch.no_grad():
+            self.totals += torch.stack([*(parts[name].detach() for name in PARTS), loss, norm])
+            off = torch._foreach_sub(self.student.state, self.student.average)
+            torch._foreach_mul_(off, self.fresh)
+            torch._foreach_add_(self.student.average, off)
+
+    def run_student(self, index: Tensor, draws: Tensor) -> None:
+        """Run the student on a batch, for the statistics of its normalisation."""
+        with torch.no_grad(), self.autocast(torch.bfloat16):
+            self.student.model(self.augment(self.images, index, draws)[0])
+
+    def _teach(self, pixels: Tensor) -> tuple[Outputs | None, list[Tensor] | None]:
+        if self.teacher is None:
+            return None, None
+        # Half precision with the longer mantissa: a trained network's range is known to fit.
+        dtype = torch.float16 if pixels.is_cuda else torch.bfloat16
+        with torch.no_grad(), self.autocast(dtype):
+            levels = self.teacher.backbone(pixels)
+            return _wide(after_backbone(self.teacher, levels)), levels
+
+    def _weighted(self, parts: dict[str, Tensor]) -> Tensor:
+        recipe = self.recipe
+        taught = (
+            recipe.score_loss * parts["scores"]
+            + recipe.box_loss * parts["boxes"]
+            + recipe.landmark_loss * parts["landmarks"]
+            + recipe.level_loss * parts["levels"]
+        )
+        seen = parts["face_scores"] + 2 * parts["face_boxes"] + parts["face_landmarks"]
+        return taught + recipe.face_loss * seen
+
+    def set_rates(self, factor: float, step: int) -> None:
+        """Set the learning rate, and how much of the new weights the average takes."""
+        for group, rate in zip(
+            self.student.optimizer.param_groups, self.student.rates, strict=True
+        ):
+            value = self.recipe.learning_rate * factor * rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(value)
+            else:
+                group["lr"] = value
+        # A plain mean at first, so that the random start is soon forgotten.
+        self.fresh.fill_(max(1 - self.recipe.average, 1 / (step + 1) ** 0.75))
+
+
+def _wide(outputs: Outputs) -> Outputs:
+    return Outputs(*(output.float() for output in outputs))
+
+
+class Recorded:
+    """A step on a GPU, recorded as a CUDA graph after some ordinary ones.
+
+    Where recording fails, `failure` says why, and steps go on as ordinary ones.
+    """
+
+    _BEFORE = 4  # ordinary steps: libraries choose their kernels, the optimiser makes its state
+
+    def __init__(
+        self, step: Step, batch: int, frozen: bool, record: bool, channels_last: bool = False
+    ) -> None:
+        device = step.images.device
+        self.channels_last = channels_last
+        self._step, self._frozen = step, frozen
+        self._index = torch.zeros(batch, dtype=torch.int64, device=device)
+        self._draws = torch.zeros(batch, DRAWS, device=device)
+        self._left = self._BEFORE if record and device.type == "cuda" else -1
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self.failure: str | None = None
+        step.set_mode(frozen)
+        step.student.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def recorded(self) -> bool:
+        return self._graph is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether all further steps run as the last one did."""
+        return self._left < 0 or self.recorded or self.failure is not None
+
+    def __call__(self, index: Tensor, draws: Tensor) -> None:
+        self._index.copy_(index)
+        self._draws.copy_(draws)
+        if self._left == 0 and self._graph is None and self.failure is None:
+            self._record()
+        if self._graph is not None:
+            self._graph.replay()
+        elif self._left > 0:
+            self._left -= 1
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self._ordinary()
+            torch.cuda.current_stream().wait_stream(side)
+        else:
+            self._ordinary()
+
+    def _ordinary(self) -> None:
+        self._step.student.optimizer.zero_grad(set_to_none=True)
+        self._step.channels_last = self.channels_last
+        self._step(self._index, self._draws, self._frozen)
+
+    def _record(self) -> None:
+        torch.cuda.synchronize()
+        self._step.student.optimizer.zero_grad(set_to_none=True)
+        self._step.channels_last = self.channels_last
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._step(self._index, self._draws, self._frozen)
+        except RuntimeError as error:
+            self.failure = " ".join(str(error).split())[:300]
+            torch.cuda.synchronize()
+            return
+        self._graph = graph
