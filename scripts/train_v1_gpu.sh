@@ -11,6 +11,10 @@ minutes=${1:-5}
 [ $# -gt 0 ] && shift
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 export FEATHERFACE_WEIGHTS=${WEIGHTS:-$PWD/.gpu/weights}
-exec python3 -c 'from analysis.cli.main import main; main()' train \
-    --data "${PACK:-.gpu/train.zip}" --out "${OUT:?}" --variant v1 --teacher official \
-    --minutes "$minutes" --device cuda "$@"
+run() {
+    python3 -c 'from analysis.cli.main import main; main()' train \
+        --data "${PACK:-.gpu/train.zip}" --out "${OUT:?}" --variant v1 --teacher official \
+        --minutes "$minutes" --device cuda "$@"
+}
+# A GPU that refuses to record steps may refuse everything after it in that process.
+run "$@" || run "$@" --no-graph

@@ -110,6 +110,7 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # all steps have the same shapes
+            torch.backends.cudnn.benchmark_limit = 4  # kernels tried for each, the likeliest
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
         started = time.monotonic()
