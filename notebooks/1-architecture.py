@@ -30,7 +30,7 @@ from IPython.display import SVG, Markdown
 
 from analysis.claims import verdicts as compliance
 from analysis.cost.blocks import measure_blocks, measure_layers
-from analysis.cost.parameters import count_parameters
+from analysis.cost.trace import count_parameters
 from analysis.report.diagram import cost_bars
 from featherface import CONFIGS, FeatherFace
 

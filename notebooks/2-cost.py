@@ -24,8 +24,8 @@
 import pandas as pd
 from IPython.display import SVG, Markdown
 
+from analysis.cost.blocks import count_macs
 from analysis.cost.counters import out_of_the_box
-from analysis.cost.macs import count_macs
 from analysis.report.plots import latency as plots
 from analysis.report.plots.style import render
 from analysis.speed.latency import Setting, measure_latency

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from analysis.benchmarks import authors_way, peers
-from analysis.cost.macs import check_size, count_macs
+from analysis.cost.blocks import check_size, network_cost
 from analysis.environment import stamp
 from analysis.speed.latency import Setting, in_onnx_runtime
 from analysis.speed.random_network import make_specimen
@@ -123,12 +123,10 @@ def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
         ways[ONNX] = _Way("auto", _onnx(model, weights, pixels))
     except InputError as error:
         skipped[ONNX] = {"not_measured": str(error)}
-    with torch.device("meta"):
-        macs = count_macs(FeatherFace(config), *size, 1)
     return {
         "variant": variant,
         "weights": weights,
-        "macs": macs.total,
+        "macs": network_cost(config, *size).macs,
         "ways": {**_times(ways, rule), **skipped},
     }
 

@@ -84,7 +84,7 @@ class Alternative(_Strict):
 
 
 class Replication(_Strict):
-    """A measurement of something as near to a claim as there is, where the claim cannot be tested."""
+    """A measurement as near to a claim as there is, where the claim itself cannot be tested."""
 
     statement: Text
     measure: Measure

@@ -30,9 +30,10 @@ from analysis.claims.expression import (
     parse,
     parse_template,
 )
+from analysis.cost import Cost
+from analysis.cost.blocks import network_cost
 from analysis.cost.counters import CounterRecord, out_of_the_box
-from analysis.cost.macs import MacCount, count_macs
-from analysis.cost.parameters import count_parameters, is_below
+from analysis.cost.trace import count_parameters, is_below
 from analysis.design_space.block_search import ALL_INTEGERS, search_block
 from analysis.design_space.search import search
 from analysis.design_space.space import described
@@ -164,13 +165,12 @@ def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, group
 def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> int:
     """MACs of one picture of 640×640, of the network or the module at `path`.
 
-    The kinds are those of `analysis.cost.macs`: `conv`, `linear` and `deformable_kernel` make up
-    the
-    `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
+    The kinds are those of `analysis.cost.operators`: `conv`, `linear` and `deformable_kernel` make
+    up the `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
     """
-    count = _macs(_config(variant, changes))
-    items = count.below(path)
-    if path and not any(is_below(module, path) for module in count.by_module):
+    cost = _cost(_config(variant, changes))
+    items = cost[path].macs_by_kind if path in {part.path for part in cost.walk()} else {}
+    if path and not any(items.values()):
         raise MeasureError(f"{variant} runs no counted operator at {path!r}")
     if kind == "total":
         return sum(items[part] for part in ("conv", "linear", "deformable_kernel"))
@@ -533,11 +533,8 @@ def _network(config: FeatherFaceConfig) -> FeatherFace:
 
 
 @functools.cache
-def _macs(config: FeatherFaceConfig) -> MacCount:
-    count = count_macs(_network(config), _SIZE, _SIZE)
-    if count.uncounted:
-        raise MeasureError(f"MACs of {', '.join(count.uncounted)} cannot be counted")
-    return count
+def _cost(config: FeatherFaceConfig) -> Cost:
+    return network_cost(config, _SIZE, _SIZE)
 
 
 @functools.cache

@@ -1,17 +1,23 @@
-"""What each of the seven blocks costs, and each layer in them: parameters, MACs, activations."""
+"""The cost of each block and each layer of a network, as JSON documents."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from analysis.cost.macs import CONVENTIONS, count_macs, counted, summarise, trace
-from analysis.cost.parameters import block_parameters, parameter_tree
-from featherface.config import LEVELS, FeatherFaceConfig, config_of
+from analysis.cost.operators import CONVENTIONS
+from analysis.cost.trace import Cost, counted, measure
+from featherface.blocks.heads import Outputs
+from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.errors import InputError
 from featherface.model import FeatherFace
+
+MAX_SIZE = 1 << 20
+"""The largest height and width accepted, far below where sizes in bytes exceed 64 bits."""
 
 BLOCK_CONVENTIONS = {
     "params": "values in learnable tensors, each tensor once; running statistics are not learnt",
@@ -20,7 +26,7 @@ BLOCK_CONVENTIONS = {
     "hands on its input as it is",
     "share": "fraction of the network",
 }
-"""What each field of the records means, for those whose name does not say."""
+"""The definitions of those fields of the records whose name does not say it."""
 
 _CONTEXTS = {
     "none": "none",
@@ -33,10 +39,63 @@ _CONTEXTS = {
 }
 
 
+class SizeError(InputError):
+    """An image size that cannot be measured; the message names the value and why."""
+
+
+def check_size(height: int, width: int, batch: int = 1) -> None:
+    """Refuse the sizes that the networks of the family do not take.
+
+    Raises:
+        SizeError: for a height or width outside `MIN_SIZE` to `MAX_SIZE`, or a batch below 1.
+    """
+    for name, value, least in (
+        ("height", height, MIN_SIZE),
+        ("width", width, MIN_SIZE),
+        ("batch", batch, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise SizeError(f"{name} (={value!r}) must be an integer")
+        if not least <= value <= MAX_SIZE:
+            raise SizeError(f"{name} (={value}) must be from {least} to {MAX_SIZE}")
+
+
+def count_macs(model: nn.Module, height: int, width: int, batch: int = 1) -> Cost:
+    """Return the cost of a network for (batch, C, height, width) images, C as its first layer.
+
+    Raises:
+        SizeError: for a size that the networks of the family do not take.
+        CostError: for a network that does not run with such images.
+    """
+    check_size(height, width, batch)
+    weights = [x for x in model.parameters() if x.is_floating_point()]
+    kernels = (m for m in model.modules() if isinstance(m, nn.Conv2d))
+    channels = next((kernel.in_channels for kernel in kernels), 3)
+    dtype = weights[0].dtype if weights else torch.float32
+    return measure(model, torch.empty(batch, channels, height, width, dtype=dtype, device="meta"))
+
+
+def network_cost(
+    config: FeatherFaceConfig | str,
+    height: int = 640,
+    width: int = 640,
+    batch: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> Cost:
+    """Return the cost of a network of the family, by module.
+
+    Raises:
+        ConfigError: for an unknown variant.
+        SizeError: for a size that the networks do not take.
+    """
+    with torch.device("meta"):
+        return count_macs(FeatherFace(config).to(dtype), height, width, batch)
+
+
 def measure_blocks(
     config: FeatherFaceConfig | str, height: int = 640, width: int = 640
 ) -> dict[str, Any]:
-    """The costs of a network and of its blocks for one (1, 3, height, width) picture.
+    """Return the costs of a network of the family and of its blocks for one image.
 
     Args:
         config: the architecture, or the name of a variant in `CONFIGS`.
@@ -51,150 +110,152 @@ def measure_blocks(
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
     config = config_of(config) if isinstance(config, str) else config
-    model = _on_meta(config)
-    macs = count_macs(model, height, width)
-    params = block_parameters(model)
-    tree = {module.path: module for module in parameter_tree(model)}
-    total_params = sum(params.values())
-    handed_on = _handed_on(model, height, width)
-    outputs = {name: _bytes_of_new(handed_on, name) for name in params}
-    total_bytes = sum(outputs.values())
-
-    blocks: list[dict[str, Any]] = []
-    for name in params:
-        kinds = macs.below(name)
-        parts: list[dict[str, Any]] = [
-            {
-                "path": path,
-                "type": tree[path].type,
-                "params": tree[path].total_params,
-                "macs": counted(macs.below(path)),
-                "macs_by_kind": macs.below(path),
-            }
-            for path in _part_paths(model, name)
-        ]
-        assert sum(part["params"] for part in parts) == params[name], (name, parts)
-        assert sum(part["macs"] for part in parts) == counted(kinds), (name, parts)
-        blocks.append(
-            {
-                "name": name,
-                "title": _titles(config)[name],
-                "params": params[name],
-                "params_share": params[name] / total_params,
-                "macs": counted(kinds),
-                "macs_share": counted(kinds) / macs.total,
-                "macs_by_kind": kinds,
-                "activation_bytes": outputs[name],
-                "activation_share": outputs[name] / total_bytes,
-                "output_shapes": {output: list(x.shape) for output, x in handed_on[name].items()},
-                "parts": parts,
-            }
-        )
-    assert sum(block["macs"] for block in blocks) == macs.total, (blocks, macs.total)
-    return {
-        "variant": config.variant,
-        "config": asdict(config),
-        "input": [1, 3, height, width],
-        "params": total_params,
-        "macs": macs.total,
-        "macs_by_kind": macs.by_kind,
-        "uncounted": macs.uncounted,
-        "activation_bytes": total_bytes,
-        "blocks": blocks,
-        "conventions": BLOCK_CONVENTIONS,
-    }
+    cost = network_cost(config, height, width)
+    document = describe_blocks(cost, [1, 3, height, width], _titles(config))
+    for block in document["blocks"]:
+        names = LEVELS if block["name"] != "heads" else Outputs._fields
+        # Behind the outputs come intermediate results, which are no outputs of the block.
+        shapes = block["output_shapes"].values()
+        block["output_shapes"] = dict(zip(names, shapes, strict=False))
+    return {"variant": config.variant, "config": asdict(config), **document}
 
 
 def measure_layers(
     config: FeatherFaceConfig | str, height: int = 640, width: int = 640
 ) -> list[dict[str, Any]]:
-    """The costs of every module of a network, in the order of `nn.Module.named_modules`.
+    """Return the costs of every module of a network of the family, see `describe_layers`.
+
+    Args and errors as in `measure_blocks`.
+    """
+    return describe_layers(network_cost(config, height, width))
+
+
+def describe_blocks(
+    cost: Cost, inputs: Any, titles: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the costs of any network and of its direct children as a JSON document.
+
+    Args:
+        cost: from `analysis.cost.measure`.
+        inputs: the shapes it was measured with, as the document is to state them.
+        titles: of the children, by name; else the names of their classes.
+
+    What the network has or runs itself stands in a last block without a name, if it is anything.
+
+    Raises:
+        AssertionError: where blocks do not add up to the network, or parts to their block.
+    """
+    parts = {child.path: _parts(child) for child in cost.children}
+    blocks = [_block(child, cost, (titles or {}).get(child.path)) for child in cost.children]
+    if cost.own_params or counted(cost.own_macs):
+        blocks.append(_block(replace(cost, children=()), cost, "the network itself"))
+    for block in blocks:
+        block["parts"] = parts.get(block["name"], [])
+        if block["parts"] and block["name"]:
+            own = cost[block["name"]]
+            for key, alone in (("params", own.own_params), ("macs", counted(own.own_macs))):
+                assert sum(part[key] for part in block["parts"]) + alone == block[key], block
+    for key in ("params", "macs"):
+        assert sum(block[key] for block in blocks) == getattr(cost, key), (key, blocks)
+    return {
+        "input": inputs,
+        "params": cost.params,
+        "macs": cost.macs,
+        "macs_by_kind": cost.macs_by_kind,
+        "uncounted": cost.uncounted,
+        "activation_bytes": sum(block["activation_bytes"] for block in blocks),
+        "blocks": blocks,
+        "conventions": BLOCK_CONVENTIONS,
+    }
+
+
+def describe_layers(cost: Cost, depth: int | None = None) -> list[dict[str, Any]]:
+    """Return the costs of every module, in the order of `nn.Module.named_modules`.
 
     A record's `params`, `macs` and `macs_by_kind` are of the module and everything below it;
     `own_params` and `own_macs`, of the module alone, add up over all records. `output_shapes` are
     of the tensors that its last call returned, and `output_bytes` of those of all its `calls`,
     without inputs that it handed on; a container that is never called has none.
 
-    Args and errors as in `measure_blocks`.
+    Args:
+        depth: leave out the modules below this depth; the network has 0, its children 1.
     """
-    config = config_of(config) if isinstance(config, str) else config
-    model = _on_meta(config)
-    traced = trace(model, height, width)
-    macs = summarise(traced, height, width, 1)
-    records: list[dict[str, Any]] = []
-    for module in parameter_tree(model):
-        calls = [call for call in traced.modules if call.module == module.path]
-        kinds = macs.below(module.path)
+    records = []
+    for part in cost.walk():
+        own_depth = part.path.count(".") + 1 if part.path else 0
+        if depth is not None and own_depth > depth:
+            continue
+        kinds = part.macs_by_kind
         records.append(
             {
-                "path": module.path,
-                "name": module.path.rpartition(".")[2],
-                "depth": module.depth,
-                "type": module.type,
-                "own_params": module.own_params,
-                "params": module.total_params,
-                "calls": len(calls),
-                "own_macs": counted(macs.by_module.get(module.path, {})),
+                "path": part.path,
+                "name": part.path.rpartition(".")[2],
+                "depth": own_depth,
+                "type": part.type,
+                "own_params": part.own_params,
+                "params": part.params,
+                "calls": part.calls,
+                "own_macs": counted(part.own_macs),
                 "macs": counted(kinds),
                 "macs_by_kind": kinds,
-                "output_shapes": [list(shape) for shape in calls[-1].output_shapes]
-                if calls
-                else [],
-                "output_bytes": sum(call.output_bytes for call in calls),
+                "output_shapes": [list(shape) for shape in part.output_shapes],
+                "output_bytes": part.output_bytes,
             }
         )
-    assert sum(record["own_macs"] for record in records) == macs.total, macs.total
     return records
 
 
-def _on_meta(config: FeatherFaceConfig) -> FeatherFace:
-    with torch.device("meta"):
-        return FeatherFace(config).eval()
+def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
+    activations = sum(child.activation_bytes for child in network.children)
+    shapes = [list(shape) for shape in block.output_shapes]
+    names = ["output"] if len(shapes) == 1 else map(str, range(len(shapes)))
+    return {
+        "name": block.path,
+        "title": title or block.type,
+        "params": block.params,
+        "params_share": _share(block.params, network.params),
+        "macs": block.macs,
+        "macs_share": _share(block.macs, network.macs),
+        "macs_by_kind": block.macs_by_kind,
+        "activation_bytes": block.activation_bytes if block.path else 0,
+        "activation_share": _share(block.activation_bytes if block.path else 0, activations),
+        "output_shapes": dict(zip(names, shapes, strict=True)),
+    }
+
+
+def _parts(block: Cost) -> list[dict[str, Any]]:
+    """Return records of the children of a block; of a list of modules, its elements."""
+    parts: list[Cost] = []
+    for child in block.children:
+        parts += child.children if child.type == "ModuleList" else [child]
+    return [
+        {
+            "path": part.path,
+            "type": part.type,
+            "params": part.params,
+            "macs": part.macs,
+            "macs_by_kind": part.macs_by_kind,
+        }
+        for part in parts
+    ]
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _titles(config: FeatherFaceConfig) -> dict[str, str]:
     cbam = f"CBAM, reduction {config.reduction}"
-    pyramid = {"bifpn": f"BiFPN, {config.cells} cell{'s' * (config.cells > 1)}", "fpn": "FPN"}[
-        config.pyramid
-    ]
+    pyramid = {"bifpn": f"BiFPN, {config.cells} cell{'s' * (config.cells > 1)}", "fpn": "FPN"}
     shuffle = {"none": "none", "free": "permutation", "bottleneck": "permutation and bottleneck"}
     return {
         "backbone": "Backbone: MobileNetV1 × 0.25",
         "first_attention": "First attention: "
         + (cbam if config.first_attention_channels else "none"),
-        "pyramid": f"Feature pyramid: {pyramid}",
+        "pyramid": f"Feature pyramid: {pyramid[config.pyramid]}",
         "second_attention": "Second attention: "
         + (cbam if config.second_attention_channels else "none"),
         "context": f"Context: {_CONTEXTS[config.context]}",
         "shuffle": f"Channel shuffle: {shuffle[config.shuffle]}",
         "heads": "Detection heads: 1×1 convolutions",
     }
-
-
-def _handed_on(model: FeatherFace, height: int, width: int) -> dict[str, dict[str, Tensor]]:
-    """By block, the tensors it hands on: levels, and what the heads say."""
-    with torch.no_grad():
-        outputs, named = model.intermediates(torch.empty(1, 3, height, width, device="meta"))
-    blocks = [name for name, _ in model.named_children()]
-    handed_on = {
-        block: {level: named[f"{block}.{level}"] for level in LEVELS} for block in blocks[:-1]
-    }
-    return handed_on | {blocks[-1]: outputs._asdict()}
-
-
-def _bytes_of_new(handed_on: dict[str, dict[str, Tensor]], block: str) -> int:
-    """Bytes of a block's outputs, without those that the block before it already had."""
-    blocks = list(handed_on)
-    before = handed_on[blocks[blocks.index(block) - 1]] if block != blocks[0] else {}
-    old = {id(x) for x in before.values()}
-    return sum(x.numel() * x.element_size() for x in handed_on[block].values() if id(x) not in old)
-
-
-def _part_paths(model: FeatherFace, block: str) -> list[str]:
-    """The children of a block; of a list of modules, its elements."""
-    paths = []
-    for name, child in model.get_submodule(block).named_children():
-        path = f"{block}.{name}"
-        inside = range(len(child)) if isinstance(child, nn.ModuleList) else None
-        paths += [path] if inside is None else [f"{path}.{i}" for i in inside]
-    return paths

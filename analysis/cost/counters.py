@@ -1,17 +1,17 @@
-"""What the public counters say of a network as they are installed, and what each of them misses.
+"""The totals of fvcore, torch, torchinfo and thop as installed, and what each of them misses.
 
-Each is called as its own documentation says, on a fresh network in evaluation mode. The
-difference to `analysis.cost.macs` and `analysis.cost.parameters` is itemised, and the items add up
-to it.
+Each is called as its own documentation says, on a network in evaluation mode. The difference to
+`analysis.cost.measure` is itemised, and the items add up to it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,34 +19,57 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost.macs import KINDS, count_macs, fvcore_quietly
-from analysis.cost.parameters import count_parameters
+from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.operators import KINDS
+from analysis.cost.trace import Cost, count_parameters, measure
 from featherface.config import MIN_SIZE, FeatherFaceConfig, config_of
 from featherface.model import FeatherFace
+
+REGISTER = {
+    "fvcore": """\
+from fvcore.nn.jit_handles import get_shape
+from math import prod
+def deformable(inputs, outputs): return prod(get_shape(outputs[0])) * prod(get_shape(inputs[1])[1:])
+analysis.set_op_handle("torchvision::deform_conv2d", deformable)""",
+    "torch": """\
+from math import prod
+from torch.utils.flop_counter import register_flop_formula
+@register_flop_formula(torch.ops.torchvision.deform_conv2d)
+def deformable(x, weight, *_, out_shape, **__): return 2 * prod(out_shape) * prod(weight[1:])""",
+    "torchinfo": """\
+from torchinfo.layer_info import LayerInfo
+def deformable(layer): layer.macs += layer.module.weight[0].numel() * prod(layer.output_size)
+# torchinfo has no registry: wrap LayerInfo.calculate_macs, for modules that are called.""",
+    "thop": """\
+from torchvision.ops import DeformConv2d  # thop asks modules that are called, by class
+def deformable(m, x, y): m.total_ops += y.numel() * m.weight[0].numel()
+thop.profile(model, inputs=(images,), custom_ops={DeformConv2d: deformable})""",
+}
+"""The lines by which each counter learns `torchvision.ops.deform_conv2d`."""
 
 
 @dataclass(frozen=True)
 class CounterRecord:
-    """What one counter says of one network and picture size."""
+    """The answer of one counter for one network and input."""
 
     counter: str
     version: str | None
     call: str
-    """How it is called, with `model` and the (1, 3, H, W) tensor `pictures`."""
+    """Its call, with `model` and the (1, 3, H, W) tensor `pictures`."""
     quantity: str
-    """What the counter calls the number."""
+    """The counter's name for the number."""
     per_mac: int
     """How many of it make one MAC."""
     value: int | None
-    """The number as the counter gives it; `None` where it could not be asked, see `reason`."""
+    """The number as the counter gives it; `None` where it gives none, see `reason`."""
     macs: int | None
     params: int | None
     """`None` also for a counter that does not count parameters."""
     our_macs: int
     our_params: int
     macs_difference: dict[str, int]
-    """What the counter has beyond ours (above 0) or misses (below), by kind of operator; the
-    names are ours for what we count, and its own for the rest."""
+    """The counter's excess over ours (below 0: what it misses), by kind of operator; the names
+    are ours for what we count, and its own for the rest."""
     params_difference: dict[str, int]
     """The same for parameters, by class of the module that owns them."""
     unsupported: dict[str, int] | None
@@ -80,7 +103,7 @@ class DroppedParameters:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """From the parameters that a network has to those that thop says it has.
+    """The way from the parameters that a network has to those that thop reports.
 
     `params` − Σ `dropped` = `thop_params`, where thop is installed.
     """
@@ -90,7 +113,7 @@ class Reconciliation:
     dropped: tuple[DroppedParameters, ...]
     thop_params: int | None
     reason: str | None = None
-    """Why thop could not be asked."""
+    """Why thop gives no number."""
 
     def __post_init__(self) -> None:
         if self.thop_params is not None:
@@ -104,9 +127,7 @@ class Reconciliation:
 def out_of_the_box(
     config: FeatherFaceConfig | str, height: int = 640, width: int = 640
 ) -> list[CounterRecord]:
-    """Ask fvcore, torch, torchinfo and thop, in this order, what a network costs.
-
-    The network runs on the CPU once for each. thop is asked where it can be imported.
+    """Return the answers of the counters for a network of the family, see `ask_counters`.
 
     Args:
         config: the architecture, or the name of a variant in `CONFIGS`.
@@ -114,142 +135,150 @@ def out_of_the_box(
     Raises:
         ConfigError: for an unknown variant.
         SizeError: for a size that the networks do not take.
+    """
+    cost = network_cost(config, height, width)
+    with _fresh(config, height, width) as (model, pictures):
+        return ask_counters(model, (pictures,), cost)
+
+
+def ask_counters(
+    model: nn.Module, inputs: tuple[Any, ...], cost: Cost | None = None
+) -> list[CounterRecord]:
+    """Return the answers of fvcore, torch, torchinfo and thop, in this order.
+
+    The network runs once for each. A counter that is not installed, or that fails, says so in
+    `reason`.
+
+    Args:
+        model: in evaluation mode.
+        inputs: positional arguments, with values.
+        cost: of the network with these inputs, if it is known.
+
+    Raises:
         AssertionError: where the itemised differences do not add up.
     """
-    config = config_of(config) if isinstance(config, str) else config
-    with torch.device("meta"):
-        model = FeatherFace(config)
-    by_kind = count_macs(model, height, width).by_kind
-    ours = _Ours(
-        macs={kind: by_kind[kind] for kind in KINDS},
-        params=_by_owner(model, {name: x.numel() for name, x in model.named_parameters()}),
+    cost = cost or measure(model, inputs)
+    owners = _by_owner(model, {name: x.numel() for name, x in model.named_parameters()})
+    nothing = CounterRecord(
+        counter="",
+        version=None,
+        call="",
+        quantity="",
+        per_mac=1,
+        value=None,
+        macs=None,
+        params=None,
+        our_macs=cost.macs,
+        our_params=cost.params,
+        macs_difference={},
+        params_difference={},
+        unsupported=None,
     )
-    return [ask(config, height, width, ours) for ask in (_fvcore, _torch, _torchinfo, _thop)]
+    kinds = {kind: cost.macs_by_kind[kind] for kind in KINDS}
+    records = []
+    for counter in COUNTERS:
+        asked = replace(
+            nothing,
+            counter=counter.name,
+            call=counter.call,
+            quantity=counter.quantity,
+            per_mac=counter.per_mac,
+        )
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                answer = counter.ask(model, inputs)
+        except ImportError as error:
+            asked = replace(asked, reason=f"{counter.name} cannot be imported: {error}")
+        except Exception as error:  # other people's code on any network
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            asked = replace(asked, reason=f"{counter.name} fails: {reason}")
+        else:
+            macs, params = answer.macs, answer.params
+            assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
+            asked = replace(
+                asked,
+                version=torch.__version__ if counter.name == "torch" else version(counter.name),
+                value=answer.value,
+                macs=sum(macs.values()),
+                params=None if params is None else sum(params.values()),
+                macs_difference=_difference(_renamed(macs), kinds),
+                params_difference={} if params is None else _difference(params, owners),
+                unsupported=answer.unsupported,
+            )
+        records.append(asked)
+    return records
 
 
 def reconcile(config: FeatherFaceConfig | str) -> Reconciliation:
-    """Itemise the parameters of a network that thop leaves out.
+    """Return the parameters of a network that thop leaves out, itemised.
 
     thop adds a module's parameters up when that module is called, so a tensor that is used
-    without calling the module that owns it is never counted. Which these are is read off the
-    totals that thop gives for every module, not off that rule.
+    without calling the module that owns it is never counted. They are found from the totals that
+    thop gives for every module, not from that rule.
 
     Raises:
         ConfigError: for an unknown variant.
         AssertionError: where what is itemised does not explain the difference.
     """
     config = config_of(config) if isinstance(config, str) else config
-    with torch.device("meta"):
-        model = FeatherFace(config)
-    params = count_parameters(model)
-    try:
-        said = _run_thop(config, MIN_SIZE, MIN_SIZE)
-    except ImportError as error:
-        return Reconciliation(config.variant, params, (), None, _not_installed(error))
+    with _fresh(config, MIN_SIZE, MIN_SIZE) as (model, pictures):
+        params = count_parameters(model)
+        try:
+            _, total, counted = _profile(model, (pictures,))
+        except ImportError as error:
+            reason = f"thop cannot be imported: {error}"
+            return Reconciliation(config.variant, params, (), None, reason)
     dropped: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
-        if name not in said.counted_params:
+        if name not in counted:
             owner = type(model.get_submodule(name.rpartition(".")[0])).__name__
             dropped.setdefault(owner, {})[name] = parameter.numel()
-    return Reconciliation(
-        variant=config.variant,
-        params=params,
-        dropped=tuple(
-            DroppedParameters(owner, sum(tensors.values()), _by_part(tensors), tensors)
-            for owner, tensors in dropped.items()
-        ),
-        thop_params=said.params,
+    groups = (
+        DroppedParameters(owner, sum(tensors.values()), _by_part(tensors), tensors)
+        for owner, tensors in dropped.items()
     )
+    return Reconciliation(config.variant, params, tuple(groups), total)
 
 
 @dataclass(frozen=True)
-class _Ours:
-    """Our counts, to hold those of a counter against."""
-
-    macs: Mapping[str, int]
-    params: Mapping[str, int]
-
-    def compare(
-        self,
-        counter: str,
-        version: str | None,
-        call: str,
-        quantity: str,
-        *,
-        per_mac: int = 1,
-        value: int | None = None,
-        macs: Mapping[str, int] | None = None,
-        params: Mapping[str, int] | None = None,
-        unsupported: dict[str, int] | None = None,
-        reason: str | None = None,
-    ) -> CounterRecord:
-        """The record of a counter whose `value` is made up of `macs`, itemised as ours are."""
-        if value is not None:
-            assert value % per_mac == 0, (counter, value)
-        return CounterRecord(
-            counter=counter,
-            version=version,
-            call=call,
-            quantity=quantity,
-            per_mac=per_mac,
-            value=value,
-            macs=None if value is None else value // per_mac,
-            params=None if params is None else sum(params.values()),
-            our_macs=sum(self.macs.values()),
-            our_params=sum(self.params.values()),
-            macs_difference={} if macs is None else _difference(macs, self.macs),
-            params_difference={} if params is None else _difference(params, self.params),
-            unsupported=unsupported,
-            reason=reason,
-        )
+class _Answer:
+    value: int
+    macs: Mapping[str, int]  # in MACs, by the counter's names of operators or classes
+    params: Mapping[str, int] | None = None  # by class of the owner
+    unsupported: dict[str, int] | None = None
 
 
-def _fvcore(config: FeatherFaceConfig, height: int, width: int, ours: _Ours) -> CounterRecord:
-    with fvcore_quietly():
+def _fvcore(model: nn.Module, inputs: tuple[Any, ...]) -> _Answer:
+    with warnings.catch_warnings():
+        # It compiles a loss with torch.jit.script when it is imported.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
         from fvcore.nn import FlopCountAnalysis, parameter_count
-    with _fresh(config, height, width) as (model, pictures):
-        analysis = FlopCountAnalysis(model, pictures)
-        # Off the log; `unsupported` hands on what it says.
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        value = int(analysis.total())
-        params = parameter_count(model)
-    return ours.compare(
-        "fvcore",
-        version("fvcore"),
-        "fvcore.nn.FlopCountAnalysis(model, pictures).total()",
-        "flops",  # "We count one fused multiply-add as one flop", says its documentation
-        value=value,
-        macs=_renamed({name: int(macs) for name, macs in analysis.by_operator().items()}),
-        params=_by_owner(model, {name: params[name] for name, _ in model.named_parameters()}),
-        unsupported=dict(sorted(analysis.unsupported_ops().items())),
+    analysis = FlopCountAnalysis(model, inputs)
+    # Off the log; `unsupported` has the same.
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    value = int(analysis.total())
+    params = parameter_count(model)
+    return _Answer(
+        value,
+        {name: int(macs) for name, macs in analysis.by_operator().items()},
+        _by_owner(model, {name: params[name] for name, _ in model.named_parameters()}),
+        dict(sorted(analysis.unsupported_ops().items())),
     )
 
 
-def _torch(config: FeatherFaceConfig, height: int, width: int, ours: _Ours) -> CounterRecord:
-    per_mac = 2
-    with (
-        _fresh(config, height, width) as (model, pictures),
-        FlopCounterMode(display=False) as counter,
-    ):
-        model(pictures)
-    flops = counter.get_flop_counts()["Global"]
-    return ours.compare(
-        "torch",
-        torch.__version__,
-        "with torch.utils.flop_counter.FlopCounterMode() as counter: model(pictures); "
-        "counter.get_total_flops()",
-        "FLOPs",
-        per_mac=per_mac,
-        value=counter.get_total_flops(),
-        macs=_renamed({str(operator): count // per_mac for operator, count in flops.items()}),
+def _torch(model: nn.Module, inputs: tuple[Any, ...]) -> _Answer:
+    with FlopCounterMode(display=False) as counter:
+        model(*inputs)
+    flops = counter.get_flop_counts().get("Global", {})
+    return _Answer(
+        counter.get_total_flops(), {str(name): count // 2 for name, count in flops.items()}
     )
 
 
-def _torchinfo(config: FeatherFaceConfig, height: int, width: int, ours: _Ours) -> CounterRecord:
+def _torchinfo(model: nn.Module, inputs: tuple[Any, ...]) -> _Answer:
     import torchinfo
 
-    with _fresh(config, height, width) as (model, pictures):
-        summary = torchinfo.summary(model, input_size=tuple(pictures.shape), verbose=0)
+    summary = torchinfo.summary(model, input_data=inputs, verbose=0)
     macs: Counter[str] = Counter()
     params: Counter[str] = Counter()
     for layer in summary.summary_list:
@@ -259,47 +288,52 @@ def _torchinfo(config: FeatherFaceConfig, height: int, width: int, ours: _Ours) 
             own = layer.num_params if layer.is_leaf_layer else layer.leftover_params()
             params[layer.class_name] += own
     assert sum(params.values()) == summary.total_params, (params, summary.total_params)
-    return ours.compare(
-        "torchinfo",
-        version("torchinfo"),
-        "torchinfo.summary(model, input_size=pictures.shape).total_mult_adds",
-        "mult-adds",
-        value=summary.total_mult_adds,
-        macs=_renamed(macs),
-        params=params,
-    )
+    return _Answer(summary.total_mult_adds, macs, params)
 
 
-def _thop(config: FeatherFaceConfig, height: int, width: int, ours: _Ours) -> CounterRecord:
-    call = "thop.profile(model, inputs=(pictures,))"
-    try:
-        said = _run_thop(config, height, width)
-    except ImportError as error:
-        return ours.compare("thop", None, call, "MACs", reason=_not_installed(error))
-    return ours.compare(
-        "thop",
-        version("thop"),
-        call,
-        "MACs",
-        value=said.macs,
-        macs=_renamed(said.macs_by_type),
-        params=_by_owner(said.model, said.counted_params),
-    )
+def _thop(model: nn.Module, inputs: tuple[Any, ...]) -> _Answer:
+    model = copy.deepcopy(model)  # thop leaves buffers behind in the modules
+    macs, total, counted = _profile(model, inputs)
+    params = _by_owner(model, counted)
+    assert total == sum(params.values()), (total, params)
+    return _Answer(sum(macs.values()), macs, params)
 
 
 @dataclass(frozen=True)
-class _Thop:
-    """What thop says of a network, and which of its parameters it counted."""
-
-    model: FeatherFace
-    macs: int
-    params: int
-    macs_by_type: dict[str, int]
-    counted_params: dict[str, int]
+class _Counter:
+    name: str
+    call: str
+    quantity: str
+    ask: Callable[[nn.Module, tuple[Any, ...]], _Answer]
+    per_mac: int = 1
 
 
-def _run_thop(config: FeatherFaceConfig, height: int, width: int) -> _Thop:
-    """Profile a network of its own for thop, which leaves buffers behind in the modules.
+COUNTERS = (
+    # "We count one fused multiply-add as one flop", says fvcore's documentation.
+    _Counter("fvcore", "fvcore.nn.FlopCountAnalysis(model, pictures).total()", "flops", _fvcore),
+    _Counter(
+        "torch",
+        "with torch.utils.flop_counter.FlopCounterMode() as counter: model(pictures); "
+        "counter.get_total_flops()",
+        "FLOPs",
+        _torch,
+        per_mac=2,
+    ),
+    _Counter(
+        "torchinfo",
+        "torchinfo.summary(model, input_size=pictures.shape).total_mult_adds",
+        "mult-adds",
+        _torchinfo,
+    ),
+    _Counter("thop", "thop.profile(model, inputs=(pictures,))", "MACs", _thop),
+)
+"""The counters, in the order of the records."""
+
+
+def _profile(
+    model: nn.Module, inputs: tuple[Any, ...]
+) -> tuple[dict[str, int], int, dict[str, int]]:
+    """Return thop's MACs by class, its parameters, and the sizes of the tensors it counted.
 
     Raises:
         ImportError: where thop or distutils, which it needs, is not installed.
@@ -309,11 +343,8 @@ def _run_thop(config: FeatherFaceConfig, height: int, width: int) -> _Thop:
         # thop compares versions with distutils, which is deprecated in all its forms.
         warnings.filterwarnings("ignore", message=r"(?i).*distutils")
         import thop
-    with _fresh(config, height, width) as (model, pictures):
-        macs, params, layers = thop.profile(
-            model, inputs=(pictures,), verbose=False, ret_layer_info=True
-        )
-    macs_by_type: Counter[str] = Counter()
+    total, params, layers = thop.profile(model, inputs=inputs, verbose=False, ret_layer_info=True)
+    macs: Counter[str] = Counter()
     counted: dict[str, int] = {}
 
     def visit(path: str, layers: Mapping[str, tuple[float, float, Any]]) -> None:
@@ -323,36 +354,33 @@ def _run_thop(config: FeatherFaceConfig, height: int, width: int) -> _Thop:
                 visit(f"{below}.", inside)
                 continue
             module = model.get_submodule(below)
-            macs_by_type[type(module).__name__] += int(layer_macs)
+            macs[type(module).__name__] += int(layer_macs)
             if layer_params:
                 tensors = {f"{below}.{name}": x.numel() for name, x in module.named_parameters()}
                 assert int(layer_params) == sum(tensors.values()), (below, layer_params, tensors)
                 counted.update(tensors)
 
     visit("", layers)
-    return _Thop(model, int(macs), int(params), dict(macs_by_type), counted)
-
-
-def _not_installed(error: ImportError) -> str:
-    return f"thop cannot be imported: {error}"
+    assert int(total) == sum(macs.values()), (total, macs)
+    return dict(macs), int(params), counted
 
 
 @contextlib.contextmanager
 def _fresh(
-    config: FeatherFaceConfig, height: int, width: int
+    config: FeatherFaceConfig | str, height: int, width: int
 ) -> Iterator[tuple[FeatherFace, Tensor]]:
-    """A new network, without gradients, and a picture; the random state outside stays as it is."""
+    """A new network, without gradients, and an image; the random state outside stays as it is."""
+    check_size(height, width)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         yield FeatherFace(config).eval(), torch.zeros(1, 3, height, width)
 
 
 # The counters' names of what we count too, by operator or class of module.
 _SAME = {
-    "aten.convolution": "conv",
-    "Conv2d": "conv",
-    "addmm": "linear",
-    "aten.addmm": "linear",
-    "Linear": "linear",
+    **dict.fromkeys(("aten.convolution", "Conv1d", "Conv2d", "Conv3d"), "conv"),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), "conv"),
+    **dict.fromkeys(("addmm", "mm", "bmm", "baddbmm", "matmul", "linear", "einsum"), "linear"),
+    **dict.fromkeys(("aten.addmm", "aten.mm", "aten.bmm", "aten.baddbmm", "Linear"), "linear"),
 }
 
 
@@ -370,7 +398,7 @@ def _difference(theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str,
 
 
 def _by_owner(model: nn.Module, params: Mapping[str, int]) -> dict[str, int]:
-    """Parameters, given by name, by class of the modules that own them."""
+    """Return parameters, given by name, by class of the modules that own them."""
     owners: Counter[str] = Counter()
     for name, count in params.items():
         owners[type(model.get_submodule(name.rpartition(".")[0])).__name__] += count

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from analysis.cost.macs import check_size
+from analysis.cost.blocks import check_size
 from analysis.environment import stamp
 from analysis.speed.device import MEMORY_FORMATS, device_of, dtype_of, using_threads
 from analysis.speed.random_network import DESCRIPTION, make_pictures, make_specimen

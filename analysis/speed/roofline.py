@@ -5,7 +5,7 @@ for multicore architectures", Communications of the ACM 52(4): a block that does
 byte it moves cannot do more of them in a second than the processor can at best, nor more than I
 times the bytes that the memory delivers in a second. Both ceilings are measured, on the same
 device with the same threads, dtype and use of TF32: the best of several square matrix products,
-and copying between two arrays that no cache holds. Bytes are counted as `analysis.cost.traffic`
+and copying between two arrays that no cache holds. Bytes are counted as `analysis.cost.trace`
 says.
 Caches can deliver faster than memory, so that a block whose tensors fit in them may reach above
 the sloping part of its roof.
@@ -19,13 +19,10 @@ from typing import Any
 
 import torch
 
-from analysis.cost.macs import count_macs, counted
-from analysis.cost.traffic import block_traffic
+from analysis.cost.blocks import network_cost
 from analysis.speed.device import dtype_of, memory_free
 from analysis.speed.latency import Setting, measure_latency, warm_up
 from analysis.speed.timing import Rule, clock_of, collect, summarise
-from featherface.config import config_of
-from featherface.model import FeatherFace
 
 CONVENTIONS = {
     "macs": "as in the cost by block",
@@ -80,20 +77,17 @@ def measure_roofline(
     rule = rule or Rule()
     latency = latency or measure_latency(setting, rule)
     ceilings = measure_ceilings(setting, rule)
-    config = config_of(setting.variant)
     size = (setting.height, setting.width, setting.batch)
-    with torch.device("meta"):
-        macs = count_macs(FeatherFace(config), *size)
-    traffic = block_traffic(config, *size, dtype_of(setting.dtype))
-    in_block = {name: counted(macs.below(name)) for name in traffic}
-    assert sum(in_block.values()) == macs.total, (in_block, macs.total)
+    network = network_cost(setting.variant, *size, dtype_of(setting.dtype))
+    cost = {block.path: block for block in network.children}
+    assert sum(block.macs for block in cost.values()) == network.macs, cost
     blocks = [
         {
             "name": block["name"],
             **place(
-                in_block[block["name"]],
-                traffic[block["name"]].bytes,
-                traffic[block["name"]].bytes_least,
+                cost[block["name"]].macs,
+                cost[block["name"]].bytes_moved,
+                cost[block["name"]].bytes_least,
                 block["ms_p50"],
                 ceilings,
             ),
@@ -101,9 +95,9 @@ def measure_roofline(
         for block in latency["blocks"]
     ]
     whole = place(
-        macs.total,
-        sum(t.bytes for t in traffic.values()),
-        sum(t.bytes_least for t in traffic.values()),
+        network.macs,
+        sum(block.bytes_moved for block in cost.values()),
+        sum(block.bytes_least for block in cost.values()),
         latency["whole"]["ms_p50"],
         ceilings,
     )

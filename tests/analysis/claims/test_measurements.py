@@ -26,7 +26,7 @@ FUSIONS = 2 + 2 + 3 + 3  # of one cell
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Networks built anew, and not left behind: for tests that change how they are built."""
-    caches = (measure._network, measure._shapes, measure._macs)
+    caches = (measure._network, measure._shapes, measure._cost)
     for cache in caches:
         cache.cache_clear()
     yield

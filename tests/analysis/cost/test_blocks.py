@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.cost.blocks import measure_blocks, measure_layers
-from analysis.cost.macs import SizeError, count_macs
+from analysis.cost.blocks import (
+    SizeError,
+    count_macs,
+    measure_blocks,
+    measure_layers,
+)
 from featherface.config import CONFIGS, LEVELS, STRIDES, ConfigError, FeatherFaceConfig
 from featherface.model import FeatherFace
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.cost.macs import count_macs
+from analysis.cost.blocks import count_macs
 from analysis.design_space.closed_form import (
     LAYERS,
     READINGS,
@@ -74,7 +74,7 @@ def disagreements(drawn: list[tuple[FeatherFaceConfig, int, int]]) -> list[str]:
             "macs": (closed_form_macs(config, height, width), counted.total),
             "by kind": (
                 {k: int(v) for k, v in macs_by_kind(of, height, width).items()},
-                counted.by_kind,
+                counted.macs_by_kind,
             ),
             "uncounted": ({}, counted.uncounted),
         }
@@ -84,7 +84,7 @@ def disagreements(drawn: list[tuple[FeatherFaceConfig, int, int]]) -> list[str]:
                 int(of_blocks[0][block]),
                 sum(p.numel() for p in child.parameters()),
             )
-            below = counted.below(block)
+            below = counted[block].macs_by_kind
             pairs[f"macs of {block}"] = (
                 int(of_blocks[1][block]),
                 below["conv"] + below["linear"] + below["deformable_kernel"],

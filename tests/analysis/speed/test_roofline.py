@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.cost.macs import count_macs
-from analysis.cost.traffic import block_traffic
+from analysis.cost import Cost
+from analysis.cost.blocks import network_cost
 from analysis.speed.latency import Setting
 from analysis.speed.roofline import (
     _products_as_convolutions,
@@ -23,9 +23,13 @@ CEILINGS = {"gmacs_per_second": 100.0, "gigabytes_per_second": 10.0, "ridge_macs
 SHORT = Rule(seconds=0.0, least=3)
 
 
+def traffic_of(*setting: Any) -> dict[str, Cost]:
+    return {block.path: block for block in network_cost(*setting).children}
+
+
 def test_the_heads_move_what_their_convolutions_read_and_write() -> None:
     config = CONFIGS["v1"]
-    found = block_traffic(config, 64, 96, 2, torch.float32)["heads"]
+    found = traffic_of(config, 64, 96, 2, torch.float32)["heads"]
     channels, cells = config.channels, (8 * 12, 4 * 6, 2 * 3)
     outputs = config.anchors * (2 + 4 + 10)
     weights = 3 * (channels + 1) * outputs  # three levels, with biases
@@ -34,30 +38,30 @@ def test_the_heads_move_what_their_convolutions_read_and_write() -> None:
     # What the three convolutions of a level read, they read three times.
     convolutions = 3 * read + weights + written
     # Then values are laid out by position, and the levels are joined: each reads and writes all.
-    assert found.bytes == 4 * (convolutions + 2 * written + 2 * written)
+    assert found.bytes_moved == 4 * (convolutions + 2 * written + 2 * written)
     assert found.bytes_least == 4 * (read + weights + written)
 
 
 @pytest.mark.parametrize("variant", CONFIGS)
 def test_blocks_that_pass_on_their_input_move_nothing(variant: str) -> None:
     config = CONFIGS[variant]
-    found = block_traffic(config, 64, 64, 1, torch.float32)
-    assert (found["first_attention"].bytes == 0) == (config.attention == "none")
-    assert (found["shuffle"].bytes == 0) == (config.shuffle == "none")
+    found = traffic_of(config, 64, 64, 1, torch.float32)
+    assert (found["first_attention"].bytes_moved == 0) == (config.attention == "none")
+    assert (found["shuffle"].bytes_moved == 0) == (config.shuffle == "none")
     for traffic in found.values():
-        assert traffic.bytes >= traffic.bytes_least
-        assert bool(traffic.operators) == bool(traffic.bytes)
+        assert traffic.bytes_moved >= traffic.bytes_least
+        assert bool(traffic.operators) == bool(traffic.bytes_moved)
 
 
 def test_a_permutation_reads_and_writes_every_value_once() -> None:
-    found = block_traffic(CONFIGS["v1"], 64, 64, 1, torch.float32)["shuffle"]
+    found = traffic_of(CONFIGS["v1"], 64, 64, 1, torch.float32)["shuffle"]
     values = 74 * (8 * 8 + 4 * 4 + 2 * 2)
-    assert found.bytes == found.bytes_least == 4 * 2 * values
+    assert found.bytes_moved == found.bytes_least == 4 * 2 * values
 
 
 def test_half_the_width_is_half_the_bytes() -> None:
     wide, narrow = (
-        block_traffic(CONFIGS["official"], 64, 64, 1, dtype)
+        traffic_of(CONFIGS["official"], 64, 64, 1, dtype)
         for dtype in (torch.float32, torch.float16)
     )
     for name in wide:
@@ -66,7 +70,7 @@ def test_half_the_width_is_half_the_bytes() -> None:
 
 
 def test_weights_are_read_once_whatever_the_batch() -> None:
-    one, four = (block_traffic(CONFIGS["v1"], 64, 64, b, torch.float32)["heads"] for b in (1, 4))
+    one, four = (traffic_of(CONFIGS["v1"], 64, 64, b, torch.float32)["heads"] for b in (1, 4))
     weights = 4 * sum(p.numel() for p in FeatherFace("v1").heads.parameters())
     assert four.bytes_least - weights == 4 * (one.bytes_least - weights)
 
@@ -105,7 +109,7 @@ def test_a_roofline_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "SIZES", (64, 128))
     monkeypatch.setattr(roofline, "_ARRAY_BYTES", {"cpu": 2**20})
     found: dict[str, Any] = measure_roofline(Setting("official", height=64, width=64), SHORT)
-    macs = count_macs(FeatherFace("official"), 64, 64).total
+    macs = network_cost("official", 64, 64).macs
     assert sum(block["macs"] for block in found["blocks"]) == macs == found["whole"]["macs"]
     assert sum(block["bytes"] for block in found["blocks"]) == found["whole"]["bytes"]
     ceilings = found["ceilings"]

@@ -1,0 +1,234 @@
+"""Multiply-accumulates (MACs) of the operators that a network dispatches.
+
+Every operator is *counted*, by a handler that gives its kind and MACs; *free* by convention (see
+`is_free`); or *uncounted*, which results list by name. One MAC is a multiplication and the
+addition of its product. fvcore calls it a "flop"; elsewhere it is two FLOPs.
+
+`register` adds a handler for an operator or for a class of modules whose work no operator shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import torch
+import torchvision  # noqa: F401  (registers torchvision's operators)
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+KINDS = ("conv", "linear", "deformable_kernel")
+"""The kinds of operators whose sum is a network's MACs."""
+
+ITEMS = (*KINDS, "offset_and_mask_conv", "sampling")
+"""The items of a count: `offset_and_mask_conv` is part of `conv`, `sampling` is in no sum."""
+
+CONVENTIONS = {
+    "macs": "conv + linear + deformable_kernel; a multiplication and the addition of its product "
+    "are one MAC; a bias is an addition and costs none",
+    "conv": "convolutions: output values × kernel taps × input channels of a group",
+    "linear": "matrix products: output values × inner dimension",
+    "deformable_kernel": "deformable convolutions, as the plain convolution with the same kernel",
+    "offset_and_mask_conv": "the part of conv whose output becomes an offset or a mask of a "
+    "deformable convolution",
+    "sampling": "not in macs: bilinear interpolation in deformable convolutions, 4 MACs for each "
+    "of the taps × input channels × output positions sampled values; the interpolation weights "
+    "and the product with the mask are left out",
+}
+"""The definition of each item."""
+
+Handler = Callable[[tuple[Any, ...], Any], int]
+"""MACs of one call, from the arguments by the operator's schema and its output. Of a class of
+modules: from the module followed by its inputs, and its output."""
+
+_HANDLERS: dict[str, tuple[str, Handler]] = {}
+
+
+def register(operator: Any, handler: Handler, kind: str = "linear") -> None:
+    """Count an operator or a class of modules from now on.
+
+    Args:
+        operator: `torch.ops.NAMESPACE.NAME`, its name "NAMESPACE::NAME", or, for code that calls
+            no operators, a class of modules or its full name "package.module.Class".
+        handler: returns the MACs of one call.
+        kind: one of `ITEMS`, without `offset_and_mask_conv`.
+
+    Raises:
+        ValueError: for another kind.
+    """
+    if kind not in (*KINDS, "sampling"):
+        raise ValueError(f"kind (={kind!r}) must be one of {', '.join(KINDS)}, sampling")
+    name = _class_name(operator) if isinstance(operator, type) else str(operator)
+    if not isinstance(operator, str | type):
+        name = name.replace(".", "::", 1).split(".")[0]  # aten.mm.default → aten::mm
+    _HANDLERS[name] = kind, handler
+
+
+def find_handler(name: str) -> tuple[str, Handler] | None:
+    """Return the kind and handler of an operator such as "aten::add_", if it is counted."""
+    return _HANDLERS.get(name) or _HANDLERS.get(name.removesuffix("_"))
+
+
+def find_module_handler(module: nn.Module) -> tuple[str, Handler] | None:
+    """Return the kind and handler of a module whose class, or a base of it, is registered."""
+    found = (_HANDLERS.get(_class_name(base)) for base in type(module).__mro__)
+    return next((handler for handler in found if handler), None)
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+# --- what is counted ------------------------------------------------------------------------------
+
+
+def _convolution(args: tuple[Any, ...], output: Tensor) -> int:
+    inputs, weight, transposed = args[0], args[1], args[6]
+    # Every value of the output is a product of one slice of the weight; in a transposed
+    # convolution every value of the input is multiplied by one.
+    return int((inputs if transposed else output).numel() * weight[0].numel())
+
+
+def _product(left: int) -> Handler:
+    """For matrix products, whose left factor is argument `left`."""
+    return lambda args, output: int(output.numel() * args[left].shape[-1])
+
+
+def _attention(args: tuple[Any, ...], output: Any) -> int:
+    """For (..., sequence, channels) queries, keys and values: both of the products."""
+    queries, keys, values = args[:3]
+    return int(prod(queries.shape[:-1]) * keys.shape[-2] * (queries.shape[-1] + values.shape[-1]))
+
+
+def _attention_heads_last(args: tuple[Any, ...], output: Any) -> int:
+    """For (batch, sequence, heads, channels) queries, keys and values."""
+    queries, keys, values = args[:3]
+    return int(prod(queries.shape[:-1]) * keys.shape[1] * (queries.shape[-1] + values.shape[-1]))
+
+
+def _recurrent(args: tuple[Any, ...], output: Any) -> int:
+    """For a recurrent layer: each step multiplies by every weight matrix once."""
+    weights = [x for x in tree_leaves(args[1:5]) if isinstance(x, Tensor) and x.ndim == 2]
+    return int(prod(args[0].shape[:-1]) * sum(x.numel() for x in weights))
+
+
+def deformable_macs(weight: Any, output: Any) -> int:
+    """Return the MACs of a deformable convolution, from the shapes of its kernel and output."""
+    return int(prod(output) * prod(weight[1:]))
+
+
+def sampling_macs(args: tuple[Any, ...], output: Tensor) -> int:
+    """Return the MACs of the bilinear sampling in `torchvision.ops.deform_conv2d`."""
+    inputs, weight = args[:2]
+    positions = output.shape[0] * prod(output.shape[2:])
+    return int(_CORNERS * positions * inputs.shape[1] * prod(weight.shape[2:]))
+
+
+_CORNERS = 4  # of a cell, between which bilinear interpolation weighs
+
+
+def _interpolation(neighbours: int) -> Handler:
+    return lambda args, output: neighbours * output.numel()
+
+
+DEFORM_CONV = "torchvision::deform_conv2d"
+
+for _names, _kind, _handler in (
+    ("convolution _convolution convolution_overrideable", "conv", _convolution),
+    ("mm bmm mv _int_mm _scaled_mm", "linear", _product(0)),
+    ("addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
+    ("dot vdot", "linear", lambda args, output: args[0].numel()),
+    ("addr", "linear", lambda args, output: output.numel()),
+    ("addbmm", "linear", lambda args, output: args[1].numel() * args[2].shape[-1]),
+    (
+        "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
+        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
+        "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math",
+        "linear",
+        _attention,
+    ),
+    ("_flash_attention_forward _efficient_attention_forward", "linear", _attention_heads_last),
+    ("mkldnn_rnn_layer _cudnn_rnn miopen_rnn", "linear", _recurrent),
+    ("upsample_linear1d", "sampling", _interpolation(2)),
+    ("upsample_bilinear2d _upsample_bilinear2d_aa", "sampling", _interpolation(4)),
+    ("grid_sampler_2d", "sampling", _interpolation(4)),
+    ("upsample_trilinear3d grid_sampler_3d", "sampling", _interpolation(8)),
+    ("upsample_bicubic2d _upsample_bicubic2d_aa", "sampling", _interpolation(16)),
+):
+    for _name in _names.split():
+        register(f"aten::{_name}", _handler, _kind)
+
+register(
+    DEFORM_CONV,
+    lambda args, output: deformable_macs(args[1].shape, output.shape),
+    "deformable_kernel",
+)
+# Their kernels are called past the dispatcher, which sees none of their work.
+for _name in (
+    "mmcv.ops.deform_conv.DeformConv2d",
+    "mmcv.ops.modulated_deform_conv.ModulatedDeformConv2d",
+    "detectron2.layers.deform_conv.DeformConv",
+    "detectron2.layers.deform_conv.ModulatedDeformConv",
+):
+    register(
+        _name,
+        lambda args, output: deformable_macs(args[0].weight.shape, output.shape),
+        "deformable_kernel",
+    )
+
+
+# --- what is free ---------------------------------------------------------------------------------
+
+
+FREE: Mapping[str, str] = {
+    "at most one product per value, and no accumulation": "aten:: hardswish hardsigmoid dropout "
+    "native_dropout glu _prelu_kernel _weight_norm_interface log_sigmoid_forward",
+    "additions or comparisons of values, no products": "aten:: sum mean amax amin max min prod "
+    "argmax argmin any all _softmax _log_softmax _safe_softmax logsumexp var var_mean std std_mean "
+    "norm linalg_vector_norm topk sort max_pool2d max_pool2d_with_indices max_pool3d_with_indices "
+    "avg_pool2d avg_pool3d adaptive_avg_pool2d _adaptive_avg_pool2d _adaptive_avg_pool3d "
+    "adaptive_max_pool2d adaptive_max_pool3d _pdist_forward",
+    "at inference a batch normalisation folds into the convolution before it; others scale and "
+    "shift each value": "aten:: batch_norm native_batch_norm _native_batch_norm_legit_no_training "
+    "_native_batch_norm_legit _batch_norm_no_update _batch_norm_with_update cudnn_batch_norm "
+    "miopen_batch_norm native_layer_norm native_group_norm _fused_rms_norm rms_norm renorm",
+    "fills, copies and views; the nearest neighbour is copied, nothing is weighted": "aten:: empty "
+    "zeros ones detach alias clone copy _to_copy view _unsafe_view t transpose permute expand "
+    "select slice split unsafe_split unbind unsqueeze squeeze cat stack constant_pad_nd pad "
+    "index_select index index_put _index_put_impl gather scatter scatter_add slice_scatter "
+    "select_scatter embedding masked_select masked_scatter flip roll repeat repeat_interleave tril "
+    "triu diagonal_copy reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+    "replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "_upsample_nearest_exact2d pixel_shuffle pixel_unshuffle channel_shuffle im2col "
+    "_local_scalar_dense item nonzero _reshape_copy new_empty new_zeros new_ones new_full full "
+    "full_like empty_like zeros_like ones_like fill zero lift_fresh contiguous as_strided "
+    "_pack_padded_sequence resize",
+    "selection and averaging of regions, a few values each": "torchvision:: nms roi_align "
+    "roi_pool ps_roi_align ps_roi_pool",
+}
+"""By reason, the namespace and names of operators that cost no MACs by convention."""
+
+_FREE_NAMES = frozenset(
+    names.split()[0] + name for names in FREE.values() for name in names.split()[1:]
+)
+
+
+def is_free(operator: Any, args: Any) -> bool:
+    """Return whether an operator costs no MACs by convention.
+
+    These are the operators of `FREE`, all that PyTorch marks as pointwise or as reductions, views,
+    and all that calculate on no floating-point tensor. An in-place operator counts as the plain
+    one.
+    """
+    if operator._schema.name.removesuffix("_") in _FREE_NAMES or operator.is_view:
+        return True
+    if {torch.Tag.pointwise, _REDUCTION} & set(operator.tags):
+        return True
+    return not any(
+        isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
+        for x in tree_leaves(args)
+    )
+
+
+_REDUCTION = getattr(torch.Tag, "reduction", torch.Tag.pointwise)  # not in PyTorch 2.7

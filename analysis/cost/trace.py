@@ -1,0 +1,379 @@
+"""One traced forward pass: parameters, MACs, bytes and shapes of every module of a network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from analysis.cost.operators import (
+    DEFORM_CONV,
+    ITEMS,
+    KINDS,
+    find_handler,
+    find_module_handler,
+    is_free,
+    sampling_macs,
+)
+from featherface.errors import InputError
+
+
+class CostError(InputError):
+    """A network that cannot be measured; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one module in one forward pass, and, in `children`, of the modules in it.
+
+    Fields that begin with `own_` are of the module alone; `params`, `macs`, `macs_by_kind`,
+    `bytes_moved`, `operators`, `free` and `uncounted` include all modules below it.
+    """
+
+    path: str
+    """Dotted, as in `nn.Module.named_modules`; empty for the network."""
+    type: str
+    """Name of the class."""
+    device: str
+    """Where the pass ran: "meta" without values, else with them."""
+    own_params: int
+    """Values in learnable tensors; a tensor that modules share belongs to the first of them."""
+    own_macs: Mapping[str, int]
+    """By item of `operators.ITEMS`, of the operators that the module ran itself."""
+    own_bytes: int
+    """Read and written by the operators that it ran itself, each reading its tensors once (input,
+    weights, statistics) and writing its result once, as if no cache kept anything between two
+    operators. Views move nothing; a broadcast tensor is read once."""
+    own_operators: int
+    """Calls of operators that move anything."""
+    own_free: Mapping[str, int]
+    """Calls of the operators that cost nothing by convention."""
+    own_uncounted: Mapping[str, int]
+    """Calls of the operators that nothing is known about; `macs` is then a lower bound."""
+    calls: int
+    output_shapes: tuple[tuple[int, ...], ...]
+    """Of all tensors that the last call returned."""
+    output_bytes: int
+    """Of the tensors that all calls returned, without those among their inputs."""
+    activation_bytes: int
+    """The same without intermediate results, which a module may name in a trailing dict."""
+    bytes_least: int
+    """Of all calls, with every input, weight and activation moved once: what remains of
+    `bytes_moved` if caches keep everything in between."""
+    children: tuple[Cost, ...] = field(repr=False)
+
+    @property
+    def params(self) -> int:
+        return sum(cost.own_params for cost in self.walk())
+
+    @property
+    def macs_by_kind(self) -> dict[str, int]:
+        return {item: sum(cost.own_macs.get(item, 0) for cost in self.walk()) for item in ITEMS}
+
+    @property
+    def macs(self) -> int:
+        """The sum of `operators.KINDS`."""
+        return counted(self.macs_by_kind)
+
+    total = macs
+
+    @property
+    def bytes_moved(self) -> int:
+        return sum(cost.own_bytes for cost in self.walk())
+
+    @property
+    def operators(self) -> int:
+        return sum(cost.own_operators for cost in self.walk())
+
+    @property
+    def free(self) -> dict[str, int]:
+        return _sum(cost.own_free for cost in self.walk())
+
+    @property
+    def uncounted(self) -> dict[str, int]:
+        return _sum(cost.own_uncounted for cost in self.walk())
+
+    def walk(self) -> Iterator[Cost]:
+        """Yield this and all costs below, in the order of `nn.Module.named_modules`."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def __getitem__(self, path: str) -> Cost:
+        """Return the cost of the module at `path`; `KeyError` where there is none."""
+        for cost in self.walk():
+            if cost.path == path:
+                return cost
+        raise KeyError(path)
+
+
+def counted(kinds: Mapping[str, int]) -> int:
+    """Return the MACs that a count by item amounts to."""
+    return sum(kinds.get(kind, 0) for kind in KINDS)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of values in the module's learnable tensors, each tensor once.
+
+    Frozen ones (`requires_grad=False`) count as well, buffers such as running statistics do not.
+    """
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def is_below(path: str, ancestor: str) -> bool:
+    """Return whether the module at `path` is the one at `ancestor` or below it."""
+    return not ancestor or path == ancestor or path.startswith(f"{ancestor}.")
+
+
+def measure(module: nn.Module, inputs: Any) -> Cost:
+    """Return the cost of one forward pass in evaluation mode.
+
+    The pass runs on the meta device, which computes shapes alone. A network that needs values, as
+    one that branches on its data does, runs on its own device with the inputs as given, or with
+    zeros for inputs on the meta device. The network is left as it was, except for what its own
+    code writes into its tensors. What runs past PyTorch's dispatcher is not seen, but for classes
+    of modules with a handler (`operators.register`).
+
+    Args:
+        module: any network. Of a TorchScript module the parts cannot be told apart.
+        inputs: one tensor, a sequence of positional arguments, or a mapping of named ones.
+
+    Raises:
+        CostError: for a network that does not run with these inputs.
+    """
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    named = dict(inputs) if isinstance(inputs, Mapping) else {}
+    given = (inputs,) if isinstance(inputs, Tensor) else () if named else tuple(inputs)
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(nn.parameter.is_lazy(x) for x in tensors):
+        raise CostError(f"{_type(module)}: has lazy modules, run it once before measuring it")
+    home = next((x.device for x in tensors), torch.device("cpu"))
+    for device in dict.fromkeys([torch.device("meta"), home]):
+        try:
+            with _prepared(module, device):
+                arguments = tree_map(lambda x, device=device: _to(x, device), (given, named))
+                return _trace(module, device, *arguments)
+        except Exception as error:  # whatever the code of the network raises
+            failure = error
+    reason = next(iter(str(failure).splitlines()), "")[:200]
+    raise CostError(
+        f"{_type(module)}: cannot be measured: {type(failure).__name__}: {reason}"
+    ) from failure
+
+
+class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator, and by hooks which module runs it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.running = [""]
+        self.macs: dict[str, Counter[str]] = {}
+        self.free: dict[str, Counter[str]] = {}
+        self.uncounted: dict[str, Counter[str]] = {}
+        self.bytes: Counter[str] = Counter()
+        self.operators: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
+        self.output_bytes: Counter[str] = Counter()
+        self.activation_bytes: Counter[str] = Counter()
+        self.bytes_least: Counter[str] = Counter()
+        # Convolutions by number: where they ran and their MACs; those whose output steers the
+        # sampling of a deformable convolution; and from which convolutions a tensor comes through
+        # free operators alone.
+        self._convolutions: list[tuple[str, int]] = []
+        self._steering: set[int] = set()
+        self._origins: Any = WeakTensorKeyDictionary()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        name, module = func._schema.name, self.running[-1]
+        origins: frozenset[int] = frozenset()
+        if found := find_handler(name):
+            kind, handler = found
+            self._count(module, kind, handler(args, output))
+            if kind == "conv":
+                origins = frozenset([len(self._convolutions)])
+                self._convolutions.append((module, handler(args, output)))
+            elif name == DEFORM_CONV:
+                self._count(module, "sampling", sampling_macs(args, output))
+                self._steering |= self._come_from(args[2:4])
+        else:
+            free = is_free(func, (args, kwargs))
+            origins = self._come_from((args, kwargs)) if free else origins
+            calls = self.free if free else self.uncounted
+            calls.setdefault(module, Counter())[name] += 1
+        for x in _tensors(output):
+            self._origins[x] = origins
+        if not _is_view(func, (args, kwargs), output):
+            self.bytes[module] += sum(map(_bytes, _tensors((args, kwargs, output))))
+            self.operators[module] += 1
+        return output
+
+    def enter(self, path: str) -> None:
+        self.running.append(path)
+
+    def leave(self, path: str, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        self.running.pop()
+        if handler := find_module_handler(module):
+            self._count(path, handler[0], handler[1]((module, *inputs[0]), outputs))
+        named = isinstance(outputs, tuple) and outputs and isinstance(outputs[-1], dict)
+        read = {id(x): _bytes(x) for x in _tensors(inputs)}
+        tensors = _tensors(outputs)
+        returned = {id(x): x for x in _tensors(outputs[:-1] if named else outputs)}
+        new = {place: x for place, x in returned.items() if place not in read}
+        self.calls[path] += 1
+        self.shapes[path] = tuple(tuple(x.shape) for x in tensors)
+        self.output_bytes[path] += sum(
+            x.numel() * x.element_size() for x in tensors if id(x) not in read
+        )
+        self.activation_bytes[path] += sum(x.numel() * x.element_size() for x in new.values())
+        if new:
+            moved = read | {id(x): _bytes(x) for x in [*module.parameters(), *new.values()]}
+            self.bytes_least[path] += sum(moved.values())
+
+    def steering(self) -> dict[str, int]:
+        """Return the MACs of convolutions that predict offsets or masks, by module."""
+        found: Counter[str] = Counter()
+        for number in self._steering:
+            found[self._convolutions[number][0]] += self._convolutions[number][1]
+        return dict(found)
+
+    def _count(self, module: str, kind: str, macs: int) -> None:
+        self.macs.setdefault(module, Counter())[kind] += macs
+
+    def _come_from(self, tree: Any) -> frozenset[int]:
+        return frozenset().union(*(self._origins.get(x, frozenset()) for x in _tensors(tree)))
+
+
+def _trace(
+    module: nn.Module, device: torch.device, given: Sequence[Any], named: Mapping[str, Any]
+) -> Cost:
+    seen = _Trace()
+    paths = list(module.named_modules())
+    with ExitStack() as stack:
+        for path, part in paths:
+            if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
+                continue
+            enter = part.register_forward_pre_hook(lambda m, x, path=path: seen.enter(path))
+            stack.callback(enter.remove)
+            leave = part.register_forward_hook(
+                lambda m, x, named, out, path=path: seen.leave(path, m, (x, named), out),
+                with_kwargs=True,
+                always_call=True,
+            )
+            stack.callback(leave.remove)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), seen:
+            outputs = module(*given, **named)
+        if isinstance(module, torch.jit.ScriptModule):
+            seen.leave("", module, (given, named), outputs)
+    owned: Counter[str] = Counter()
+    for name, parameter in module.named_parameters():
+        owned[name.rpartition(".")[0]] += parameter.numel()
+    steering = seen.steering()
+    inside: dict[str, list[Cost]] = {}
+    for path, part in reversed(paths):
+        cost = Cost(
+            path=path,
+            type=_type(part),
+            device=device.type,
+            own_params=owned[path],
+            own_macs={**seen.macs.get(path, {}), "offset_and_mask_conv": steering.get(path, 0)},
+            own_bytes=seen.bytes[path],
+            own_operators=seen.operators[path],
+            own_free=dict(seen.free.get(path, {})),
+            own_uncounted=dict(seen.uncounted.get(path, {})),
+            calls=seen.calls[path],
+            output_shapes=seen.shapes.get(path, ()),
+            output_bytes=seen.output_bytes[path],
+            activation_bytes=seen.activation_bytes[path],
+            bytes_least=seen.bytes_least[path],
+            children=tuple(reversed(inside.pop(path, []))),
+        )
+        if path:
+            inside.setdefault(path.rpartition(".")[0], []).append(cost)
+    assert not inside, inside
+    assert cost.params == count_parameters(module), (cost.params, count_parameters(module))
+    assert cost.macs == sum(map(counted, seen.macs.values())), cost
+    return cost
+
+
+@contextmanager
+def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have the network in evaluation mode and, for "meta", its tensors without values."""
+    attributes = [(part.__dict__, dict(part.__dict__)) for part in module.modules()]
+    training = [part for part in module.modules() if getattr(part, "training", False)]
+    moved: dict[int, Tensor] = {}  # a shared tensor stays shared
+
+    def move(x: Any) -> Any:
+        if isinstance(x, Tensor) and id(x) not in moved:
+            bare = torch.empty_like(x, device=device)
+            parameter = isinstance(x, nn.Parameter)
+            moved[id(x)] = nn.Parameter(bare, requires_grad=False) if parameter else bare
+        return moved.get(id(x), x) if isinstance(x, Tensor) else x
+
+    try:
+        with ExitStack() as stack:
+            fast = torch.backends.mha.get_fastpath_enabled()
+            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+            torch.backends.mha.set_fastpath_enabled(False)  # its operators would hide the parts
+            for part in training:
+                part.training = False
+            if device.type == "meta":
+                for own, _ in attributes:
+                    own |= {k: tree_map(move, v) for k, v in own.items() if _tensors(v)}
+                stack.enter_context(device)
+            yield
+    finally:
+        for own, before in attributes:
+            own.clear()
+            own.update(before)
+        for part in training:
+            part.training = True
+
+
+def _to(x: Any, device: torch.device) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    return torch.zeros_like(x, device=device) if x.is_meta else x.to(device)
+
+
+def _is_view(operator: Any, inputs: Any, output: Any) -> bool:
+    """Return whether an operator's results are its inputs' memory, seen otherwise.
+
+    Told by the memory: not every operator that makes a view says so (`_unsafe_view`).
+    """
+    return not operator._schema.is_mutable and _storages(output) <= _storages(inputs)
+
+
+def _storages(tree: Any) -> set[int]:
+    return {x.untyped_storage()._cdata for x in _tensors(tree)}
+
+
+def _bytes(x: Tensor) -> int:
+    # A broadcast tensor has more values than memory.
+    return min(x.numel() * x.element_size(), x.untyped_storage().nbytes())
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]
+
+
+def _sum(counts: Iterator[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
+
+
+def _type(module: nn.Module) -> str:
+    return str(getattr(module, "original_name", type(module).__name__))

@@ -1,0 +1,619 @@
+"""The trace: small networks counted by hand, the variants by three counters that must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torchvision.ops import deform_conv2d, nms, roi_align
+
+from analysis.cost import CostError, measure, operators, register
+from analysis.cost.blocks import MAX_SIZE, SizeError, count_macs
+from analysis.cost.counters import REGISTER
+from analysis.cost.operators import KINDS
+from analysis.cost.trace import count_parameters, is_below
+from featherface.config import CONFIGS, FeatherFaceConfig
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+
+HEIGHT, WIDTH = 33, 50
+POSITIONS_640 = 80**2 + 40**2 + 20**2  # of the three levels at 640×640
+
+# Measured on the reference implementations; conv + linear, and deformable kernels.
+TOTALS_640 = {
+    "v1": (966_997_688, 0),
+    # v1 with its three 3×3 convolutions made deformable, and one more to predict 18 offsets.
+    "v1-deformable": (
+        966_997_688 - 74 * 74 * 9 * POSITIONS_640 + 74 * 18 * 9 * POSITIONS_640,
+        74 * 74 * 9 * POSITIONS_640,
+    ),
+    "official": (953_498_176, 290_304_000),
+    "no-attention": (792_392_800, 222_264_000),
+    "retinaface": (981_145_600, 0),
+}
+
+
+def on_meta(config: FeatherFaceConfig | str) -> FeatherFace:
+    with torch.device("meta"):
+        return FeatherFace(config)
+
+
+class Calls(nn.Module):
+    """A network that is one function of the picture, which may use `layers`."""
+
+    def __init__(self, function: Callable[[nn.ModuleDict, Tensor], Tensor], **layers: nn.Module):
+        super().__init__()
+        self.layers = nn.ModuleDict(layers)
+        self.function = function
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.function(self.layers, pictures)
+
+
+class Deformable(nn.Module):
+    """A 3→5 deformable 3×3 convolution, steered by one convolution for offsets and mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(3, 4, 1)
+        self.steer = nn.Conv2d(4, 27, 3, padding=1)
+        self.weight = nn.Parameter(torch.zeros(5, 4, 3, 3))
+        self.after = nn.Conv2d(5, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.before(x))
+        y, x_shift, mask = self.steer(x).chunk(3, dim=1)
+        offset = torch.cat([y, x_shift], dim=1)
+        out = deform_conv2d(x, offset, self.weight, padding=1, mask=2 * mask.sigmoid())
+        return self.after(out)
+
+
+@pytest.fixture
+def torch_knows() -> Iterator[None]:
+    """The formula that we give to users is registered with PyTorch's counter, for one test."""
+    saved = dict(flop_registry)
+    exec(REGISTER["torch"], {"torch": torch})
+    yield
+    flop_registry.clear()
+    flop_registry.update(saved)
+
+
+def torch_macs(network: nn.Module, picture: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(picture)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def fvcore_macs(network: nn.Module, picture: Tensor) -> int:
+    """Convolutions and matrix products by fvcore, and the lines that we give to users."""
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(network.eval(), picture)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    exec(REGISTER["fvcore"], {"analysis": analysis})
+    kinds = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "deform_conv2d")
+    return int(sum(n for name, n in analysis.by_operator().items() if name in kinds))
+
+
+# name: network, and its MACs by kind on a (1, 3, 33, 50) picture.
+TINY: dict[str, tuple[nn.Module, dict[str, int]]] = {
+    "a convolution with bias": (nn.Conv2d(3, 8, 3, padding=1), {"conv": 8 * 33 * 50 * 3 * 9}),
+    "stride 2": (nn.Conv2d(3, 8, 3, 2, padding=1), {"conv": 8 * 17 * 25 * 3 * 9}),
+    "groups": (nn.Conv2d(3, 6, (1, 5), groups=3), {"conv": 6 * 33 * 46 * 1 * 5}),
+    "dilation": (nn.Conv2d(3, 2, 3, dilation=4), {"conv": 2 * 25 * 42 * 3 * 9}),
+    "transposed": (nn.ConvTranspose2d(3, 4, 2, 2, bias=False), {"conv": 33 * 50 * 3 * 4 * 4}),
+    "transposed, in groups": (
+        nn.ConvTranspose2d(3, 6, 3, stride=2, groups=3),
+        {"conv": 33 * 50 * 3 * 2 * 9},
+    ),
+    "linear with bias": (nn.Linear(50, 7), {"linear": 3 * 33 * 50 * 7}),
+    "linear without": (nn.Linear(50, 7, bias=False), {"linear": 3 * 33 * 50 * 7}),
+    "linear of flat rows": (
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 11)),
+        {"linear": 3 * 11},
+    ),
+    "products in a batch": (
+        Calls(lambda _, x: torch.bmm(x[0], x[0].transpose(1, 2))),
+        {"linear": 3 * 33 * 33 * 50},
+    ),
+    "nothing that is counted": (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Sigmoid()), {}),
+    "one layer called twice": (
+        Calls(lambda layers, x: layers["conv"](layers["conv"](x)), conv=nn.Conv2d(3, 3, 1)),
+        {"conv": 2 * 3 * 33 * 50 * 3},
+    ),
+    "deformable": (
+        Deformable(),
+        {
+            "conv": (4 * 3 + 27 * 4 * 9 + 2 * 5) * 33 * 50,
+            "offset_and_mask_conv": 27 * 4 * 9 * 33 * 50,
+            "deformable_kernel": 5 * 4 * 9 * 33 * 50,
+            "sampling": 4 * 9 * 4 * 33 * 50,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_tiny_networks(name: str) -> None:
+    network, expected = TINY[name]
+    count = count_macs(network, HEIGHT, WIDTH)
+    everything = dict.fromkeys([*KINDS, "offset_and_mask_conv", "sampling"], 0) | expected
+    assert count.macs_by_kind == everything
+    assert count.total == sum(expected.get(kind, 0) for kind in KINDS)
+    assert count.uncounted == {}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_other_counters_agree_on_tiny_networks(name: str, torch_knows: None) -> None:
+    network, _ = TINY[name]
+    total = count_macs(network, HEIGHT, WIDTH).macs
+    picture = torch.zeros(1, 3, HEIGHT, WIDTH)
+    assert (fvcore_macs(network, picture), torch_macs(network, picture)) == (total, total)
+
+
+def test_deformable_stride_and_groups() -> None:
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.offset = nn.Conv2d(3, 8, 3, 2)
+            self.weight = nn.Parameter(torch.zeros(6, 1, 2, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return deform_conv2d(x[..., 1:, 1:], self.offset(x), self.weight, stride=2)
+
+    # 34×52 → 16×25 for the 3×3 with stride 2; 33×51 → 16×25 for the 2×2 with stride 2.
+    count = count_macs(Strided(), 34, 52)
+    assert count.macs_by_kind == {
+        "conv": 8 * 16 * 25 * 3 * 9,
+        "linear": 0,
+        "deformable_kernel": 6 * 16 * 25 * 1 * 4,  # one input channel a group
+        "offset_and_mask_conv": 8 * 16 * 25 * 3 * 9,
+        "sampling": 4 * 4 * 3 * 16 * 25,  # but all three are sampled
+    }
+
+
+def test_batch_multiplies_everything() -> None:
+    one, five = (count_macs(Deformable(), HEIGHT, WIDTH, batch) for batch in (1, 5))
+    assert five.macs_by_kind == {kind: 5 * macs for kind, macs in one.macs_by_kind.items()}
+
+
+def test_by_module() -> None:
+    cost = count_macs(Deformable(), HEIGHT, WIDTH)
+    assert {part.path: sum(part.own_macs.get(k, 0) for k in KINDS) for part in cost.walk()} == {
+        "": 5 * 4 * 9 * 33 * 50,
+        "before": 4 * 3 * 33 * 50,
+        "steer": 27 * 4 * 9 * 33 * 50,
+        "after": 2 * 5 * 33 * 50,
+    }
+    with pytest.raises(KeyError):
+        cost["no such module"]
+
+
+def test_below_does_not_take_a_name_for_its_beginning() -> None:
+    network = Calls(
+        lambda layers, x: layers["ab"](layers["a"](x)), a=nn.Conv2d(3, 3, 1), ab=nn.Conv2d(3, 1, 3)
+    )
+    count = count_macs(network, HEIGHT, WIDTH)
+    assert count["layers.a"].macs_by_kind["conv"] == 3 * 33 * 50 * 3
+    assert count["layers"].macs_by_kind["conv"] == count.total
+
+
+def test_an_operator_belongs_to_the_module_that_applies_it() -> None:
+    network = Calls(
+        lambda layers, x: F.conv2d(x, layers["conv"].weight), conv=nn.Conv2d(3, 2, 3, bias=False)
+    )
+    cost = count_macs(network, HEIGHT, WIDTH)
+    assert (cost.own_macs["conv"], cost["layers.conv"].macs) == (cost.macs, 0)
+    assert cost["layers.conv"].own_params == 2 * 3 * 9
+
+
+def test_unknown_operators_are_listed() -> None:
+    network = Calls(
+        lambda layers, x: layers["conv"](x.cumsum(2).cumsum(3)), conv=nn.Conv2d(3, 2, 1)
+    )
+    cost = count_macs(network, HEIGHT, WIDTH)
+    assert cost.uncounted == {"aten::cumsum": 2}
+    assert "aten::cumsum" not in cost.free
+    assert cost.macs == 2 * 3 * 33 * 50
+
+
+def test_weighted_interpolation_is_sampling() -> None:
+    network = nn.Upsample(scale_factor=2, mode="bilinear")
+    cost = count_macs(network, HEIGHT, WIDTH)
+    assert (cost.macs, cost.macs_by_kind["sampling"]) == (0, 4 * 3 * 66 * 100)
+
+
+def test_in_place_operators_share_the_entry() -> None:
+    count = count_macs(nn.ReLU(inplace=True), HEIGHT, WIDTH)
+    assert count.uncounted == {}
+    assert count.free["aten::relu_"] == 1
+
+
+def test_free_operators_are_counted_by_call() -> None:
+    network = nn.Sequential(nn.ReLU(), nn.Sigmoid(), nn.ReLU())
+    assert count_macs(network, HEIGHT, WIDTH).free["aten::relu"] == 2
+
+
+def test_free_operators_are_named_once_and_not_counted() -> None:
+    names = [
+        group.split()[0] + name for group in operators.FREE.values() for name in group.split()[1:]
+    ]
+    assert len(names) == len(set(names))
+    assert [name for name in names if operators.find_handler(name)] == []
+
+
+class Stateful(nn.Module):
+    """Old weight normalisation, a plain tensor, a list of tensors, and a branch on the data."""
+
+    def __init__(self, branch: bool) -> None:
+        super().__init__()
+        self.conv = nn.utils.weight_norm(nn.Conv2d(3, 2, 1))
+        self.norm = nn.BatchNorm2d(2)
+        self.mean = torch.ones(1, 3, 1, 1)
+        self.scales = [torch.ones(1), torch.ones(1)]
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.branch and x.sum() > 1e9:
+            return x
+        return self.norm(self.conv(x - self.mean)) * self.scales[0]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize("branch", [False, True])
+def test_network_is_not_touched(branch: bool) -> None:
+    network = Stateful(branch).train()
+    attributes = [(part, dict(part.__dict__)) for part in network.modules()]
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    random = torch.get_rng_state()
+    cost = count_macs(network, HEIGHT, WIDTH)
+    assert (cost.macs, cost.device) == (2 * 3 * HEIGHT * WIDTH, "cpu" if branch else "meta")
+    assert torch.equal(torch.get_rng_state(), random)
+    for part, own in attributes:
+        assert part.__dict__.keys() == own.keys()
+        assert all(part.__dict__[name] is value for name, value in own.items())
+    assert all(part.training for part in network.modules())
+    assert not any(m._forward_hooks for m in network.modules())
+    for name, x in network.state_dict().items():
+        assert torch.equal(x, before[name]), name  # and so on the CPU, still
+
+
+def test_outputs_of_modules() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Identity())
+    cost = count_macs(network, HEIGHT, WIDTH)
+    assert cost["0"].output_shapes == cost["1"].output_shapes == ((1, 2, 31, 48),)
+    assert cost["0"].output_bytes == cost[""].output_bytes == 2 * 31 * 48 * 4
+    assert cost["1"].output_bytes == 0  # its input, handed on
+    assert [part.calls for part in cost.walk()] == [1, 1, 1]
+    assert cost["0"].bytes_moved == 4 * (3 * 33 * 50 + 2 * 3 * 9 + 2 + 2 * 31 * 48)
+
+
+def test_a_shared_module_counts_once_and_its_calls_each_time() -> None:
+    conv = nn.Conv2d(3, 3, 1)
+    cost = count_macs(nn.Sequential(conv, nn.ReLU(), conv), HEIGHT, WIDTH)
+    assert (cost.params, cost.macs) == (3 * 3 + 3, 2 * 3 * 33 * 50 * 3)
+    assert (cost["0"].calls, [part.path for part in cost.children]) == (2, ["0", "1"])
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_totals_of_the_variants(variant: str) -> None:
+    count = count_macs(on_meta(variant), 640, 640)
+    products, kernels = TOTALS_640[variant]
+    assert count.macs_by_kind["conv"] + count.macs_by_kind["linear"] == products
+    assert count.macs_by_kind["deformable_kernel"] == kernels
+    assert count.total == products + kernels
+
+
+def test_official_costs_more_than_the_baseline_only_with_its_deformable_kernels() -> None:
+    official, baseline = (count_macs(on_meta(v), 640, 640) for v in ("official", "retinaface"))
+    assert (
+        official.total - official.macs_by_kind["deformable_kernel"]
+        < baseline.total
+        < official.total
+    )
+
+
+def test_offsets_and_masks_of_official() -> None:
+    kinds = count_macs(on_meta("official"), 640, 640)["context"].macs_by_kind
+    inputs = 64 + 64 + 3 * 16  # of the five deformable convolutions of a level
+    assert kinds["offset_and_mask_conv"] == (18 + 9) * 9 * inputs * POSITIONS_640 == kinds["conv"]
+    assert kinds["deformable_kernel"] == 9 * (64 * 32 + 64 * 16 + 3 * 16 * 16) * POSITIONS_640
+    assert kinds["sampling"] == 4 * 9 * inputs * POSITIONS_640
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_counters_agree(variant: str, torch_knows: None) -> None:
+    model, picture = FeatherFace(variant), torch.zeros(1, 3, 97, 131)
+    cost = measure(model, picture)
+    assert cost.uncounted == {}
+    assert (fvcore_macs(model, picture), torch_macs(model, picture)) == (cost.macs, cost.macs)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FeatherFaceConfig(channels=8, attention="none", context="none", shuffle="none", cells=1),
+        FeatherFaceConfig(channels=10, attention="backbone", context="plain", shuffle="free"),
+        FeatherFaceConfig(channels=22, attention="pyramid", context="dcnv1", anchors=1),
+        FeatherFaceConfig(channels=30, context="dcnv2", shuffle_order="interleave", anchors=3),
+        FeatherFaceConfig(channels=68, context="ssh-dcnv1", pyramid="fpn"),
+    ],
+    ids=lambda config: f"{config.channels}-{config.context}",
+)
+def test_every_operator_of_other_architectures_is_known(config: FeatherFaceConfig) -> None:
+    assert count_macs(on_meta(config), 47, 96).uncounted == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((31, 640), "height (=31) must be from 32 to"),
+        ((640, 0), "width (=0) must be from 32 to"),
+        ((-640, 640), "height (=-640) must be from 32 to"),
+        ((640, MAX_SIZE + 1), f"width (={MAX_SIZE + 1}) must be from 32 to {MAX_SIZE}"),
+        ((640.0, 640), "height (=640.0) must be an integer"),
+        ((640, True), "width (=True) must be an integer"),
+        ((640, 640, 0), "batch (=0) must be from 1 to"),
+    ],
+)
+def test_sizes_that_cannot_be(size: tuple[int, ...], message: str) -> None:
+    with pytest.raises(SizeError) as error:
+        count_macs(nn.Conv2d(3, 1, 1), *size)
+    assert isinstance(error.value, InputError)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_largest_size(variant: str) -> None:
+    model = on_meta(variant)
+    # Convolutions grow with the area, linear layers not at all.
+    small, large = (
+        count_macs(model, 32, 32).macs_by_kind,
+        count_macs(model, MAX_SIZE, MAX_SIZE).macs_by_kind,
+    )
+    area = (MAX_SIZE // 32) ** 2
+    growth = {"linear": 1}
+    assert large == {kind: macs * growth.get(kind, area) for kind, macs in small.items()}
+
+
+# --- any network ---------------------------------------------------------------------------------
+
+Q = torch.zeros(2, 4, 5, 8)  # batch, heads, steps, channels
+STEPS = torch.zeros(2, 5, 16)
+RECURRENT = 2 * 5 * (16 + 8) * 8  # of one gate of one direction
+
+
+class Item(nn.Module):
+    """Adds a branch on the data in front of a network, so that it runs with values."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any) -> Any:
+        return inputs if next(self.parameters()).sum().item() > 1e9 else self.network(*inputs)
+
+
+class Does(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.zeros(6, 6))
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return self.function(self.weight, *inputs, **named)
+
+
+# name: network, its inputs, and its MACs.
+ANY: dict[str, tuple[nn.Module, Any, int]] = {
+    "matrix times vector": (Does(lambda w, x: w @ x), torch.zeros(6), 36),
+    "addmv": (Does(lambda w, x: torch.addmv(x, w, x)), torch.zeros(6), 36),
+    "dot": (Does(lambda w, x: w[0] @ x), torch.zeros(6), 6),
+    "outer product": (Does(lambda w, x: torch.addr(w, x, x)), torch.zeros(6), 36),
+    "baddbmm": (Does(lambda w, x: torch.baddbmm(x, x, x)), torch.zeros(2, 6, 6), 2 * 6**3),
+    "addbmm": (Does(lambda w, x: torch.addbmm(w, x, x)), torch.zeros(2, 6, 6), 2 * 6**3),
+    "einsum": (
+        Does(lambda w, x, y: torch.einsum("bij,bkj->bik", x, y)),
+        (torch.zeros(2, 3, 4), torch.zeros(2, 5, 4)),
+        2 * 3 * 5 * 4,
+    ),
+    "named inputs": (Does(lambda w, *, x: x @ w), {"x": torch.zeros(2, 6)}, 72),
+    "a list of tensors": (
+        Does(lambda w, x: x[0] @ x[1]),
+        ([torch.zeros(2, 6), torch.zeros(6, 6)],),
+        72,
+    ),
+    "attention": (Does(lambda w, q: F.scaled_dot_product_attention(q, q, q)), Q, 2 * 4 * 25 * 16),
+    "multi-head attention": (
+        nn.MultiheadAttention(16, 4, batch_first=True),
+        (STEPS, STEPS, STEPS),
+        2 * 5 * 16 * 64 + 2 * 4 * 25 * 8,
+    ),
+    "transformer layer": (
+        nn.TransformerEncoderLayer(16, 4, 32, batch_first=True),
+        STEPS,
+        2 * 5 * 16 * 64 + 2 * 4 * 25 * 8 + 2 * 5 * 2 * 16 * 32,
+    ),
+    "LSTM": (nn.LSTM(16, 8, bidirectional=True, batch_first=True), STEPS, 2 * 4 * RECURRENT),
+    "GRU": (nn.GRU(16, 8, batch_first=True), STEPS, 3 * RECURRENT),
+    "RNN": (nn.RNN(16, 8, batch_first=True), STEPS, RECURRENT),
+    "one channel": (nn.Conv2d(1, 8, 3, padding=1), torch.zeros(1, 1, 64, 64), 8 * 64 * 64 * 9),
+    "three dimensions": (nn.Conv3d(2, 4, 3), torch.zeros(1, 2, 5, 5, 5), 4 * 27 * 2 * 27),
+    "transposed, one dimension": (nn.ConvTranspose1d(2, 4, 3), torch.zeros(1, 2, 7), 7 * 2 * 4 * 3),
+}
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_any_network(name: str) -> None:
+    network, inputs, macs = ANY[name]
+    cost = measure(network, inputs)
+    assert (cost.macs, cost.uncounted, cost.device) == (macs, {}, "meta")
+
+
+@pytest.mark.parametrize("name", [name for name in ANY if name != "named inputs"])
+def test_any_network_with_values(name: str) -> None:
+    network, inputs, macs = ANY[name]
+    cost = measure(Item(network), inputs)
+    assert (cost.macs, cost.uncounted, cost.device) == (macs, {}, "cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_precision_changes_bytes_alone(dtype: torch.dtype) -> None:
+    wide, other = (
+        measure(nn.Conv2d(3, 4, 3).to(d), torch.zeros(1, 3, 9, 9, dtype=d))
+        for d in (torch.float32, dtype)
+    )
+    assert other.macs == wide.macs
+    assert other.bytes_moved * 4 == wide.bytes_moved * dtype.itemsize
+
+
+def test_tensors_made_on_the_way_follow_the_device() -> None:
+    network = Calls(lambda layers, x: x + torch.arange(50).float())
+    assert measure(network, torch.zeros(1, 3, 33, 50)).device == "meta"
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_torchscript() -> None:
+    network = torch.jit.script(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()))
+    cost = count_macs(network, 64, 64)
+    assert (cost.macs, cost.params, cost.type) == (8 * 64 * 64 * 27, 8 * 27 + 8, "Sequential")
+    assert cost.output_shapes == ((1, 8, 64, 64),)
+
+
+def test_selection_of_regions_is_free() -> None:
+    boxes = torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 5]])
+    network = Does(lambda w, x: (nms(boxes, x[0, 0, 0, :2], 0.5), roi_align(x, [boxes], 2)))
+    cost = measure(network, torch.zeros(1, 1, 8, 8))
+    assert (cost.macs, cost.uncounted) == (0, {})
+    assert cost.free["torchvision::nms"] == cost.free["torchvision::roi_align"] == 1
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_deformable_convolutions_of_any_shape(groups: int) -> None:
+    weight = torch.zeros(6, 4 // groups, 3, 3)
+
+    def deform(w: Tensor, x: Tensor) -> Tensor:
+        offset = torch.zeros(1, 2 * 2 * 9, 7, 7)
+        return deform_conv2d(x, offset, weight, stride=2, dilation=2, padding=1)
+
+    cost = measure(Does(deform), torch.zeros(1, 4, 17, 17))
+    assert cost.macs_by_kind["deformable_kernel"] == 6 * 4 // groups * 9 * 49
+    assert cost.macs_by_kind["sampling"] == 4 * 4 * 9 * 49
+
+
+def test_deformable_convolutions_of_other_packages_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their kernels are no operators; a class of that name stands in for the package."""
+
+    class DeformConv2d(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(6, 2, 3, 3))
+
+        def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+            return x.new_zeros(1, 6, 7, 7)
+
+    DeformConv2d.__module__, DeformConv2d.__qualname__ = "mmcv.ops.deform_conv", "DeformConv2d"
+
+    class Pack(DeformConv2d):
+        pass
+
+    cost = measure(Pack(), (torch.zeros(1, 4, 7, 7), torch.zeros(1, 18, 7, 7)))
+    assert cost.macs == 6 * 49 * 2 * 9
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    saved = dict(operators._HANDLERS)
+    yield
+    operators._HANDLERS.clear()
+    operators._HANDLERS.update(saved)
+
+
+def test_registering_a_handler(handlers: None) -> None:
+    network = Does(lambda w, x: x.cumsum(0))
+    assert measure(network, torch.zeros(9)).uncounted == {"aten::cumsum": 1}
+    register(torch.ops.aten.cumsum, lambda args, output: output.numel())
+    cost = measure(network, torch.zeros(9))
+    assert (cost.macs, cost.uncounted) == (9, {})
+    register(torch.ops.aten.cumsum.default, lambda args, output: 2 * output.numel(), "conv")
+    assert measure(network, torch.zeros(9)).macs_by_kind["conv"] == 18
+    with pytest.raises(ValueError, match="kind"):
+        register("aten::cumsum", lambda args, output: 0, "offset_and_mask_conv")
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "message"),
+    [
+        (nn.LazyLinear(3), torch.zeros(2, 2), "LazyLinear: has lazy modules, run it once"),
+        (nn.Linear(3, 3), torch.zeros(2, 2), "Linear: cannot be measured: RuntimeError: mat1"),
+        (nn.Linear(3, 3), (), "Linear: cannot be measured: TypeError: "),
+        (Item(nn.Linear(3, 3, device="meta")), torch.zeros(2, 3), "Item: cannot be measured: "),
+    ],
+)
+def test_networks_that_cannot_be_measured(network: nn.Module, inputs: Any, message: str) -> None:
+    with pytest.raises(CostError) as error:
+        measure(network, inputs)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def test_parameters_are_learnable_values_without_buffers() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.Linear(7, 4, bias=False))
+    network[2].weight.requires_grad_(False)  # frozen, and still a parameter
+    assert count_parameters(network) == (5 * 2 * 3 * 3 + 5) + (5 + 5) + 7 * 4
+
+
+def test_a_shared_tensor_belongs_to_the_first_module() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
+    network[1].weight = network[0].weight
+    cost = measure(network, torch.zeros(1, 3))
+    assert (cost["0"].params, cost["1"].params, cost.params) == (12, 0, 12)
+    assert cost.macs == 2 * 9
+
+
+@pytest.mark.parametrize(
+    ("path", "ancestor", "expected"),
+    [
+        ("a.b", "", True),
+        ("a.b", "a", True),
+        ("a.b", "a.b", True),
+        ("ab", "a", False),
+        ("a", "a.b", False),
+        ("", "a", False),
+    ],
+)
+def test_is_below(path: str, ancestor: str, expected: bool) -> None:
+    assert is_below(path, ancestor) is expected
+
+
+# Measured on the reference implementations.
+PARAMS = {
+    "v1": 487_103,
+    "v1-deformable": 523_121,
+    "official": 592_371,
+    "no-attention": 489_015,
+    "retinaface": 426_608,
+}
+BLOCKS = {
+    "v1": (213_072, 293 + 742 + 2_921, 113_610, 3 * 323, 3 * 49_432, 0, 7_200),
+    "official": (213_072, 11_528, 112_606, 2_040, 232_965, 13_920, 6_240),
+}
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_parameters_of_the_variants(variant: str) -> None:
+    cost = count_macs(on_meta(variant), 64, 64)
+    assert cost.params == PARAMS[variant]
+    blocks = tuple(block.params for block in cost.children)
+    assert sum(blocks) == cost.params
+    assert blocks == BLOCKS.get(variant, blocks)
