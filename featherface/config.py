@@ -37,6 +37,10 @@ MIN_SIZE = 32
 """The smallest height and width of an input: one cell of the coarsest level."""
 
 
+MOST = {"channels": 4096, "cells": 64, "reduction": 4096, "anchors": 64}
+"""The largest configuration that is built, far above any of use: files may claim any number."""
+
+
 class ConfigError(InputError):
     """A configuration that no network can be built from; the message names the value and why."""
 
@@ -63,12 +67,14 @@ class FeatherFaceConfig:
     mean_pooling: MeanPooling = "adaptive"  # CBAM's mean; differs in rounding alone
 
     def __post_init__(self) -> None:
-        for name, least in (("channels", 1), ("cells", 1), ("reduction", 1), ("anchors", 1)):
+        for name, most in MOST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"{name} (={value!r}) must be an integer")
-            if value < least:
-                raise ConfigError(f"{name} (={value}) must be at least {least}")
+                raise ConfigError(f"{name} (={value!r:.40}) must be an integer")
+            if value < 1:
+                raise ConfigError(f"{name} (={_short(value)}) must be at least 1")
+            if value > most:
+                raise ConfigError(f"{name} (={_short(value)}) must be at most {most}")
         for name, kinds in _KINDS.items():
             if getattr(self, name) not in kinds:
                 raise ConfigError(
@@ -115,6 +121,10 @@ class FeatherFaceConfig:
         """The fields in which the two differ, each with (this value, the other's)."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _short(value: int) -> str:
+    return str(value) if abs(value) < 10**12 else "an integer of more than twelve digits"
 
 
 _KINDS: dict[str, tuple[str, ...]] = {

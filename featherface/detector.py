@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -14,13 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from featherface.boxes import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors, nms
+from featherface.boxes import decode_boxes, decode_landmarks, make_anchors, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
-from featherface.errors import InputError
-from featherface.images import Picture, PictureError, RGBArray, describe, read_picture
+from featherface.errors import InputError, without_warnings
+from featherface.images import (
+    MAX_NETWORK_PIXELS,
+    Picture,
+    PictureError,
+    describe,
+    preprocess,
+    read_picture,
+)
 from featherface.model import FeatherFace
 from featherface.runtimes.network import (
     FloatArray,
@@ -32,13 +36,6 @@ from featherface.runtimes.network import (
     open_onnx,
 )
 from featherface.weights import checkpoints
-
-MAX_NETWORK_PIXELS = 2**25
-"""The largest input the network is given, in pixels (8192 × 4096, say).
-
-A forward pass of these networks on a CPU takes 75 to 100 bytes of memory for each pixel, so that
-this one takes some three gigabytes.
-"""
 
 
 @dataclass(frozen=True)
@@ -72,15 +69,6 @@ class Detections(NamedTuple):
     boxes: FloatArray  # (n, 4)
     scores: FloatArray  # (n,)
     landmarks: FloatArray  # (n, 5, 2)
-
-
-class NetworkInput(NamedTuple):
-    """A picture as a network takes it, and the way back."""
-
-    pixels: FloatArray
-    """(1, 3, height, width): blue, green, red from 0 to 255, minus `anchors.MEAN_BGR`."""
-    scale: tuple[float, float]
-    """Pixels of the original picture per pixel of this one, in x and in y."""
 
 
 class Detector:
@@ -206,46 +194,6 @@ class Detector:
         return found
 
 
-def preprocess(
-    picture: RGBArray, size: int | tuple[int, int] | None = None, *, name: str = "picture"
-) -> NetworkInput:
-    """Official pre-processing: BGR minus the mean, unscaled, at the size asked for.
-
-    Args:
-        picture: (height, width, 3) uint8 RGB.
-        size: see `Detector`.
-        name: what an error message calls the picture.
-
-    Where a side is shorter than the 32 pixels that the networks need, it is padded at the right
-    or the bottom with the mean colour, which is zero after the subtraction: coordinates stay.
-
-    Raises:
-        PictureError: for more than `MAX_NETWORK_PIXELS`.
-    """
-    height, width = picture.shape[:2]
-    new_height, new_width = _resized(height, width, size)
-    padded = (max(new_height, MIN_SIZE), max(new_width, MIN_SIZE))
-    if math.prod(padded) > MAX_NETWORK_PIXELS:
-        raise PictureError(
-            f"{name}: {padded[1]}×{padded[0]} pixels are more than the {MAX_NETWORK_PIXELS:,} the "
-            "network takes at once; give a smaller size=, say size=2048"
-        )
-    if (new_height, new_width) != (height, width):
-        # Pillow's bilinear filter. Enlarging, it is cv2.INTER_LINEAR up to the rounding to 8 bits.
-        # Reducing, it averages all the pixels under one of the result, where INTER_LINEAR looks at
-        # four of them whatever the factor, and turns detail into noise. The official protocol
-        # reduces nothing, so that there is nothing to be equal to.
-        resized = Image.fromarray(picture).resize(
-            (new_width, new_height), Image.Resampling.BILINEAR
-        )
-        picture = np.asarray(resized)
-    pixels = np.zeros((1, 3, *padded), dtype=np.float32)
-    for channel, mean in enumerate(MEAN_BGR):
-        inner = pixels[0, channel, :new_height, :new_width]
-        np.subtract(picture[:, :, 2 - channel], np.float32(mean), out=inner)
-    return NetworkInput(pixels, (width / new_width, height / new_height))
-
-
 def postprocess(
     raw: RawDetections,
     anchors: Tensor,
@@ -268,7 +216,7 @@ def postprocess(
     # Filtered first: of the tens of thousands of anchors, hundreds are decoded.
     chosen = anchors[torch.from_numpy(kept)]
     scores = torch.from_numpy(raw.scores[kept])
-    x_y = torch.tensor(extent, dtype=torch.float32)
+    x_y = torch.tensor(extent, dtype=torch.float32, device="cpu")
     boxes = decode_boxes(torch.from_numpy(raw.boxes[kept]), chosen) * x_y.repeat(2)
     best = nms(boxes, scores, nms_threshold)[:max_faces]  # sorted by falling score
     landmarks = decode_landmarks(torch.from_numpy(raw.landmarks[kept])[best], chosen[best]) * x_y
@@ -277,16 +225,7 @@ def postprocess(
 
 @lru_cache(maxsize=8)  # at most eight times 11 MB, at MAX_NETWORK_PIXELS
 def _anchors(height: int, width: int, anchors: int) -> Tensor:
-    return make_anchors(height, width, anchors)
-
-
-def _resized(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
-    if size is None:
-        return height, width
-    if isinstance(size, tuple):
-        return size
-    factor = size / max(height, width)
-    return max(1, round(height * factor)), max(1, round(width * factor))
+    return make_anchors(height, width, anchors, device="cpu")
 
 
 def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
@@ -334,14 +273,13 @@ def _fraction(name: str, value: float) -> float:
 
 def _checked_device(device: str | torch.device | None) -> torch.device:
     if device is None:
-        with warnings.catch_warnings():
-            # A driver too old for this PyTorch is reported, and then means the CPU.
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.cuda")
+        # A driver too old for this PyTorch is reported, and then means the CPU.
+        with without_warnings(r"torch\.cuda"):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         checked = torch.device(device)
         torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # of any class: some backends' modules are missing
+        reason = str(error) or type(error).__name__
         raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
     return checked

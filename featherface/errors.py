@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -22,3 +26,18 @@ def printable(text: str | os.PathLike[str]) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def without_warnings(module: str = "") -> Iterator[None]:
+    """Keep the warnings of modules (a regular expression) from the screen, in the main thread.
+
+    In other threads they stay: Python's filters belong to the whole process, and two threads that
+    change and restore them would leave them changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=module)
+        yield

@@ -1,26 +1,30 @@
-"""Reading a picture, whatever it comes as, into one form: RGB, 8 bits, upright."""
+"""Images: read from whatever they come as, and prepared for the network."""
 
 from __future__ import annotations
 
+import io
 import logging
+import math
 import os
-import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from featherface.errors import InputError
+from featherface.boxes import MEAN_BGR
+from featherface.config import MIN_SIZE
+from featherface.errors import InputError, printable, without_warnings
+from featherface.files import check_readable, named
 
-Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | Tensor
+Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """What `read_picture` takes."""
 
 RGBArray = npt.NDArray[np.uint8]
@@ -29,20 +33,17 @@ RGBArray = npt.NDArray[np.uint8]
 MAX_PIXELS = 150_000_000
 """The largest picture that is read: reading takes 10 to 14 bytes of memory for each pixel."""
 
+MAX_FILE_BYTES = 2**30
+"""The largest image file that is read."""
+
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+# An end after bytes that a decoder takes for pixels where some are missing, also where it waits
+# for the next of the restart markers D0 to D7.
+_OTHER_END = b"".join(bytes([*range(1, 255, 3), 0xFF, 0xD0 + i]) for i in range(8)) + _JPEG_END
+
 # Encapsulated PostScript is a program. Pillow would hand it to a Ghostscript it finds on the
 # machine, so that the result would depend on the machine.
 _NOT_PICTURES = {"EPS"}
-
-# What brings a picture upright, by its EXIF orientation (EXIF 2.32, tag 274); 1 is upright.
-_UPRIGHT: dict[int, Callable[[RGBArray], RGBArray]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
 
 # Where an application configures no logging, Python prints the decoders' complaints on stderr.
 # They say less than the PictureError that follows; the application's own handlers still get them.
@@ -59,8 +60,8 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     Args:
         picture: one of
 
-            - a file (`str` or path) in any raster format that Pillow reads; the first frame of an
-              animation, the first page of a document;
+            - a file (`str`, path, its content as bytes, or open for reading bytes) in any raster
+              format that Pillow reads; the first frame of an animation or page of a document;
             - a `PIL.Image.Image` of any mode, with its current frame;
             - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4);
             - a tensor (H, W), (1, H, W), (3, H, W) or (4, H, W), on any device.
@@ -87,7 +88,12 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     """
     name = describe(picture)
     if isinstance(picture, str | os.PathLike):
-        array = _read_file(Path(os.fsdecode(picture)), name)
+        array = _decode(_content_of(Path(os.fsdecode(picture)), name), name)
+    elif isinstance(picture, bytes | bytearray):
+        array = _decode(bytes(picture), name)
+    elif hasattr(picture, "read"):
+        with named(name, error=PictureError):
+            array = _decode(picture.read(MAX_FILE_BYTES), name)
     elif isinstance(picture, Image.Image):
         with _decoding(name):
             array = _from_pil(picture, name)
@@ -97,14 +103,15 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
         array = _from_array(_channels_last(picture, name), name, bgr=bgr)
     else:
         raise PictureError(
-            f"{name}: not a picture (a path, a PIL image, a numpy array or a torch tensor)"
+            f"{name}: not a picture (a path, bytes, an open file, a PIL image, a numpy array or a "
+            "torch tensor)"
         )
     # Writable, since PyTorch warns of what is not.
     return np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])
 
 
 def describe(picture: object) -> str:
-    """What an error message calls a picture, in one line: its file, or what it is."""
+    """Return what an error message calls an image, in one line: its file, or what it is."""
     if isinstance(picture, str | os.PathLike):
         return _printable(os.fsdecode(picture))
     if isinstance(picture, Image.Image):
@@ -114,6 +121,10 @@ def describe(picture: object) -> str:
         return f"array of shape {picture.shape}, {picture.dtype}"
     if isinstance(picture, Tensor):
         return f"tensor of shape {tuple(picture.shape)}, {picture.dtype}".replace("torch.", "")
+    if isinstance(picture, bytes | bytearray):
+        return f"{len(picture):,} bytes"
+    if hasattr(picture, "read") and isinstance(name := getattr(picture, "name", None), str):
+        return _printable(name)
     return f"object of type {type(picture).__name__}"
 
 
@@ -121,24 +132,42 @@ def _printable(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _read_file(path: Path, name: str) -> RGBArray:
-    # A pipe would block and a device might never end: Pillow is given regular files only.
+def _content_of(path: Path, name: str) -> bytes:
+    # A pipe would block and a device might never end: only regular files are read.
     try:
-        found = path.stat()
-    except OSError as error:
-        raise PictureError(f"{name}: {error.strerror}") from error
-    except ValueError as error:  # a null character
-        raise PictureError(f"{name}: {error}") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise PictureError(f"{name}: a folder, not a picture")
-    if not stat.S_ISREG(found.st_mode):
-        raise PictureError(f"{name}: not a regular file")
-    if found.st_size == 0:
+        size = check_readable(path, MAX_FILE_BYTES, PictureError)
+    except PictureError as error:
+        reason = str(error).rpartition(": ")[2]
+        raise PictureError(f"{name}: {reason.replace('a file', 'a picture')}") from error
+    if size == 0:
         raise PictureError(f"{name}: an empty file")
+    with named(name, error=PictureError):
+        return path.read_bytes()
+
+
+def _decode(content: bytes, name: str) -> RGBArray:
+    """The pixels of an encoded image."""
+    try:
+        return _decode_whole(content, name)
+    except PictureError as error:
+        if "truncated" not in str(error) or not content.startswith(_JPEG_START):
+            raise
+        whole = content.rstrip(b"\xff") + _JPEG_END
+        image = _decode_whole(whole, name)
+        # Where pixels are missing, the decoder takes them from whatever follows.
+        if not np.array_equal(image, _decode_whole(content.rstrip(b"\xff") + _OTHER_END, name)):
+            raise
+        warnings.warn(
+            f"{printable(name)}: the JPEG lacks its end, but no pixel", RuntimeWarning, stacklevel=4
+        )
+        return image
+
+
+def _decode_whole(content: bytes, name: str) -> RGBArray:
     with _decoding(name):
         Image.init()  # otherwise formats beyond the most common are unknown until one is met
         formats = [kind for kind in Image.OPEN if kind not in _NOT_PICTURES]
-        with Image.open(path, formats=formats) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             return _from_pil(image, name)
 
 
@@ -146,11 +175,8 @@ def _read_file(path: Path, name: str) -> RGBArray:
 def _decoding(name: str) -> Iterator[None]:
     """Pillow's failures as one line, and its warnings about a file kept off the screen."""
     try:
-        with warnings.catch_warnings():
-            # Bytes out of place in metadata and the like: the picture is read or refused below.
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-            # Pillow warns of half our limit, and refuses what is beyond.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns of bytes out of place in metadata, and of half of the size that it refuses.
+        with without_warnings(r"PIL\."):
             yield
     except PictureError:
         raise
@@ -165,25 +191,18 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(reason.split())
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _from_pil(image: Image.Image, name: str) -> RGBArray:
     _require_pixels(image.height, image.width, name)  # before anything is decoded
     image.load()
     # After decoding, since a PNG may say it at its end, and since Pillow turns a TIFF itself.
-    orientation = _orientation(image)
-    array = _pixels(image, name)
-    return _UPRIGHT[orientation](array) if orientation in _UPRIGHT else array
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, struct.error):
-        return 1  # not EXIF at all. The pixels are sound, and every viewer shows them as they are.
-    return orientation
+    # Damaged EXIF counts as none: the pixels are sound, and every viewer shows them as they are.
+    with suppress(SyntaxError, ValueError, struct.error):
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    return _pixels(image, name)
 
 
 def _pixels(image: Image.Image, name: str) -> RGBArray:
@@ -255,3 +274,69 @@ def _require_pixels(height: int, width: int, name: str) -> None:
             f"{name}: {width}×{height} = {width * height:,} pixels, more than the "
             f"{MAX_PIXELS:,} that are read; make it smaller first"
         )
+
+
+MAX_NETWORK_PIXELS = 2**25
+"""The largest input the network is given, in pixels (8192 × 4096, say).
+
+A forward pass of these networks on a CPU takes 75 to 100 bytes of memory for each pixel, so that
+this one takes some three gigabytes.
+"""
+
+
+class NetworkInput(NamedTuple):
+    """A picture as a network takes it, and the way back."""
+
+    pixels: npt.NDArray[np.float32]
+    """(1, 3, height, width): blue, green, red from 0 to 255, minus `boxes.MEAN_BGR`."""
+    scale: tuple[float, float]
+    """Pixels of the original picture per pixel of this one, in x and in y."""
+
+
+def preprocess(
+    picture: RGBArray, size: int | tuple[int, int] | None = None, *, name: str = "picture"
+) -> NetworkInput:
+    """Official pre-processing: BGR minus the mean, unscaled, at the size asked for.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+        size: see `Detector`.
+        name: what an error message calls the picture.
+
+    Where a side is shorter than the 32 pixels that the networks need, it is padded at the right
+    or the bottom with the mean colour, which is zero after the subtraction: coordinates stay.
+
+    Raises:
+        PictureError: for more than `MAX_NETWORK_PIXELS`.
+    """
+    height, width = picture.shape[:2]
+    new_height, new_width = _resized(height, width, size)
+    padded = (max(new_height, MIN_SIZE), max(new_width, MIN_SIZE))
+    if math.prod(padded) > MAX_NETWORK_PIXELS:
+        raise PictureError(
+            f"{name}: {padded[1]}×{padded[0]} pixels are more than the {MAX_NETWORK_PIXELS:,} the "
+            "network takes at once; give a smaller size=, say size=2048"
+        )
+    if (new_height, new_width) != (height, width):
+        # Pillow's bilinear filter. Enlarging, it is cv2.INTER_LINEAR up to the rounding to 8 bits.
+        # Reducing, it averages all the pixels under one of the result, where INTER_LINEAR looks at
+        # four of them whatever the factor, and turns detail into noise. The official protocol
+        # reduces nothing, so that there is nothing to be equal to.
+        resized = Image.fromarray(picture).resize(
+            (new_width, new_height), Image.Resampling.BILINEAR
+        )
+        picture = np.asarray(resized)
+    pixels = np.zeros((1, 3, *padded), dtype=np.float32)
+    for channel, mean in enumerate(MEAN_BGR):
+        inner = pixels[0, channel, :new_height, :new_width]
+        np.subtract(picture[:, :, 2 - channel], np.float32(mean), out=inner)
+    return NetworkInput(pixels, (width / new_width, height / new_height))
+
+
+def _resized(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    if size is None:
+        return height, width
+    if isinstance(size, tuple):
+        return size
+    factor = size / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))

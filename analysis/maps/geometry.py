@@ -90,7 +90,7 @@ def make_grids(height: int, width: int, scale: tuple[float, float] = (1.0, 1.0))
 
     Args:
         height, width: of the network's input, in pixels.
-        scale: see `Grid`; `featherface.detector.NetworkInput` has it.
+        scale: see `Grid`; `featherface.images.NetworkInput` has it.
     """
     return [
         Grid(level, stride, -(-height // stride), -(-width // stride), scale)

@@ -13,15 +13,9 @@ from analysis.maps.geometry import Grid, make_grids
 from featherface.blocks.heads import Outputs
 from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
-from featherface.detector import (
-    Detections,
-    FloatArray,
-    RawDetections,
-    postprocess,
-    preprocess,
-)
+from featherface.detector import Detections, FloatArray, RawDetections, postprocess
 from featherface.errors import InputError
-from featherface.images import Picture, RGBArray, describe, read_picture
+from featherface.images import Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}

@@ -16,9 +16,9 @@ from torchvision.ops import box_iou
 from analysis.widerface.protocol import Protocol
 from featherface.boxes import MEAN_BGR, decode_boxes, make_anchors, nms
 from featherface.config import MIN_SIZE
-from featherface.detector import MAX_NETWORK_PIXELS, Detector, preprocess
+from featherface.detector import Detector
 from featherface.errors import InputError
-from featherface.images import PictureError, RGBArray
+from featherface.images import MAX_NETWORK_PIXELS, PictureError, RGBArray, preprocess
 from featherface.runtimes.network import RawDetections
 
 FloatArray = npt.NDArray[np.float32]

@@ -33,7 +33,12 @@ POSITIONS_AT_ONCE = 8192
 """How many positions "gather" interpolates at a time without gradients; all of level P3 at
 640×640 are 6400."""
 
+OUTSIDE = 2.0**20
+"""An offset in cells, either way, that leaves every level; points outside are zero."""
+
 DeformKernel = Literal["auto", "gather", "torchvision"]
+
+_HALF = (torch.float16, torch.bfloat16)
 
 _wanted: ContextVar[DeformKernel] = ContextVar("deform_kernel", default="auto")
 
@@ -64,8 +69,9 @@ def runs_gather(x: Tensor) -> bool:
     Compilers, tracers and exporters always get torchvision's operator: they have their own
     kernel for it, or write it down by its name. So does, unless "gather" is asked for, whoever
     watches operators with a `TorchDispatchMode`, as counters of operations do: what they should
-    see is a deformable convolution, not how it is computed. Otherwise "auto" is "gather" for
-    float32 on a CPU from `WORTHWHILE` numbers up.
+    see is a deformable convolution, not how it is computed. Otherwise "auto" is "gather" on a CPU
+    for float32 from `WORTHWHILE` numbers up, and for half precisions and under autocast, which
+    torchvision's CPU kernel lacks.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
@@ -74,7 +80,11 @@ def runs_gather(x: Tensor) -> bool:
     wanted = _wanted.get()
     if wanted != "auto":
         return wanted == "gather"
-    fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= WORTHWHILE
+    if x.device.type != "cpu":
+        return False
+    if x.dtype in _HALF or torch.is_autocast_enabled("cpu"):
+        return True
+    fits = x.dtype == torch.float32 and x.numel() >= WORTHWHILE
     return fits and _get_current_dispatch_mode() is None
 
 
@@ -87,11 +97,20 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
         weight: (outputs, inputs, 3, 3).
         mask: (batch, 9, H, W), what each tap is multiplied by; `None` for version 1.
 
+    torchvision's kernel reads beyond its memory where an offset is not a number. On a CPU such a
+    call goes to "gather", whose outputs there are not a number; on a GPU, where looking would
+    wait for the device, such a point lies outside of the input.
+
     Returns:
         (batch, outputs, H, W).
     """
     if runs_gather(x):
         return gather_deform_conv2d(x, offset, weight, mask)
+    if torch._C._get_tracing_state() is None and not torch.compiler.is_compiling():
+        if x.device.type != "cpu":
+            offset = offset.nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE)
+        elif not offset.is_meta and offset.isnan().any():
+            return gather_deform_conv2d(x, offset, weight, mask)
     y: Tensor = torchvision.ops.deform_conv2d(x, offset, weight, padding=KERNEL // 2, mask=mask)
     return y
 
@@ -111,9 +130,10 @@ def gather_deform_conv2d(
 
     Shape: see `deform_conv2d`; the result lies in memory as (batch, H, W, outputs).
     """
-    if x.dtype in (torch.float16, torch.bfloat16):
-        wide = (None if t is None else t.float() for t in (x, offset, weight, mask))
-        return gather_deform_conv2d(*wide).to(x.dtype)  # type: ignore[arg-type]
+    given = [t for t in (x, offset, weight, mask) if t is not None]
+    if any(t.dtype in _HALF for t in given):  # all of them, or, under autocast, some
+        with torch.autocast(x.device.type, enabled=False):
+            return gather_deform_conv2d(*(t.float() for t in given)).to(x.dtype)
     batch, inputs, height, width = x.shape
     outputs = weight.shape[0]
     stride, frame = _frame(height, width)
@@ -124,9 +144,7 @@ def gather_deform_conv2d(
     del cells, inner
     # Some rows of positions after others, as indices and weights take more memory than outputs.
     # Not with gradients: of the contributions, each call of embedding_bag would keep its own.
-    learns = torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in (x, offset, weight, mask)
-    )
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     step = height if learns else max(1, POSITIONS_AT_ONCE // max(1, batch * width))
     parts = []
     for top in range(0, height, step):

@@ -119,8 +119,8 @@ def _pixels(*pictures: RGBArray) -> FloatArray:
 def _compare(model: FeatherFace, run: Run, pixels: FloatArray) -> dict[str, Any]:
     batch, _, height, width = pixels.shape
     where = f"{batch} × {height}×{width} pixels"
-    anchors = make_anchors(height, width, model.config.anchors).double()
-    extent = torch.tensor([width, height], dtype=torch.float64)
+    anchors = make_anchors(height, width, model.config.anchors, device="cpu").double()
+    extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
 
     def decoded(boxes: Tensor, scores: Tensor, landmarks: Tensor) -> tuple[Tensor, ...]:
         # In float64, so that the comparison adds no rounding of its own.

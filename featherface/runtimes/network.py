@@ -146,7 +146,7 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
     network = OnnxNetwork(content, str(path), threads)
     smallest = np.zeros((1, 3, MIN_SIZE, MIN_SIZE), np.float32)
     found = [array.shape for array in run(network.session, smallest, network.name)]
-    anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors))
+    anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors, device="cpu"))
     stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
     if found != stated:
         raise InputError(

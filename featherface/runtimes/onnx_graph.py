@@ -250,6 +250,7 @@ def _context_convs(w: Writer, name: str, modules: dict[str, ContextConv], x: str
     bias[: 2 * TAPS * len(offsets)] += np.concatenate([tap_offsets(c) for c in deformable])
     weight = np.concatenate([array_of(c.weight) for c in (*offsets, *masks)])
     together = w.conv(x, f"{name}.{'.'.join(modules)}.predicted", weight, bias)
+    together = w.bounded(together)
     parts = [f"{n}.offset" for n in names] + [f"{n}.mask" for n in names[: len(masks)]]
     sizes = [conv.out_channels for conv in (*offsets, *masks)]
     if len(parts) == 1:
@@ -294,7 +295,7 @@ def _shuffle(
 
 def _permutation(shuffle: ChannelShuffle, channels: int) -> Order:
     """Which channel each channel of the output is."""
-    numbers = torch.arange(channels).reshape(1, channels, 1, 1)
+    numbers = torch.arange(channels, device="cpu").reshape(1, channels, 1, 1)
     return shuffle(numbers).reshape(-1).numpy()  # type: ignore[no-any-return]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,17 @@ def runtime_version() -> str:
 
 
 def _onnxruntime() -> Any:
+    # Without it, onnxruntime from 1.29 writes an identifier below the user's home and sends
+    # telemetry; to ask it later not to is too late.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
+        cause: BaseException | None = error
+        while cause is not None:  # an interrupt inside of an extension module arrives as this
+            if isinstance(cause, KeyboardInterrupt):
+                raise cause from error
+            cause = cause.__cause__ or cause.__context__
         raise RuntimeUnavailableError(f"onnxruntime is not installed: {error}") from error
     return onnxruntime
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from featherface.blocks.context import ContextConv
 from featherface.blocks.convolution import ConvNorm
-from featherface.blocks.deform_kernel import KERNEL, TAPS
+from featherface.blocks.deform_kernel import KERNEL, OUTSIDE, TAPS
 from featherface.blocks.deformable import DeformConv2d
 
 Array = npt.NDArray[np.float64]
@@ -88,6 +88,20 @@ class Writer:
         if columns is not None:
             weight = reordered(weight, columns)
         return self.conv(x, name, weight, bias, stride=conv.stride[0], groups=conv.groups)
+
+    def bounded(self, offsets: str) -> str:
+        """Offsets (and logits of masks) from -OUTSIDE to OUTSIDE, which changes no result.
+
+        A runtime that turns a larger one into an index may read beyond its memory. ONNX Runtime
+        makes it part of the convolution that predicts them.
+        """
+        bounds = []
+        for name, bound in (("lowest", -OUTSIDE), ("highest", OUTSIDE)):
+            bounds.append(f"offsets.{name}")
+            if bounds[-1] not in (tensor.name for tensor in self.initializers):
+                array = np.array(bound, dtype=np.float32)
+                self.initializers.append(numpy_helper.from_array(array, bounds[-1]))
+        return self.op("Clip", [offsets, *bounds], f"{offsets}.bounded")
 
     def activation(self, x: str, act: nn.Module) -> str:
         """LeakyReLU, ReLU where its slope is zero, or nothing."""

@@ -16,14 +16,8 @@ from PIL import Image
 from featherface import Detector, Face, FeatherFace, InputError, load
 from featherface import detector as module
 from featherface.boxes import MEAN_BGR, encode_boxes, encode_landmarks, make_anchors
-from featherface.detector import (
-    MAX_NETWORK_PIXELS,
-    FloatArray,
-    RawDetections,
-    postprocess,
-    preprocess,
-)
-from featherface.images import PictureError, read_picture
+from featherface.detector import FloatArray, RawDetections, postprocess
+from featherface.images import MAX_NETWORK_PIXELS, PictureError, preprocess, read_picture
 
 SHARED = Path(
     os.environ.get("FEATHERFACE_SHARED") or Path(__file__).resolve().parents[3] / "shared"
@@ -539,3 +533,26 @@ def test_the_network_step_agrees_with_the_reference(
         np.testing.assert_allclose(raw.scores, reference["scores"][0, :, 1], rtol=0, atol=1e-5)
         np.testing.assert_allclose(raw.boxes, reference["boxes_raw"][0], rtol=0, atol=1e-4)
         np.testing.assert_allclose(raw.landmarks, reference["landmarks_raw"][0], rtol=0, atol=1e-4)
+
+
+def test_the_default_device_of_torch_is_of_no_effect() -> None:
+    """Anchors used to be made on it, and kept."""
+    picture = np.full((40, 56, 3), 90, np.uint8)
+    torch.manual_seed(0)
+    model = FeatherFace("retinaface").eval()
+    expected = Detector(model, runtime="torch", score_threshold=0.3)(picture)
+    module._anchors.cache_clear()
+    torch.set_default_device("meta")
+    try:
+        for runtime in ("torch", "onnx"):
+            found = Detector(model, runtime=runtime, score_threshold=0.3)(picture)
+            assert len(found) == len(expected) > 0
+    finally:
+        torch.set_default_device(None)
+    assert Detector(model, runtime="torch", score_threshold=0.3)(picture) == expected
+
+
+@pytest.mark.parametrize("device", ["hpu", "xla", "mtia", "fpga", "no such device", "cuda:99"])
+def test_a_device_that_is_not_here_is_one_line(device: str) -> None:
+    with pytest.raises(InputError, match=r"device \(=.*cannot be used"):
+        Detector(FeatherFace("retinaface"), device=device)

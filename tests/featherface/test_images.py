@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -304,7 +307,7 @@ def test_floats_that_round_into_the_range_are_taken() -> None:
         (Image.fromarray(np.full((2, 2), 255, np.float32)), "255.0"),
         (Image.new("RGB", (0, 7)), "no pixels"),
         (None, "NoneType"),
-        (b"p.png", "bytes"),
+        (b"p.png", "not a picture in a format"),
         ([[0, 0]], "list"),
     ],
     ids=describe,
@@ -454,3 +457,43 @@ def test_nothing_but_the_error_reaches_the_screen(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert done.stdout.splitlines()[2] == "(5, 5, 3)"
     assert all(a in line for a, line in zip(arguments[:2], done.stdout.splitlines(), strict=False))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"quality": 30, "subsampling": 2}, {"restart_marker_rows": 1}],
+    ids=str,
+)
+def test_a_jpeg_that_lacks_its_end_alone_is_read(tmp_path: Path, options: dict[str, int]) -> None:
+    """Every other reader shows it whole; where rows are gone, it is refused as truncated."""
+    whole = io.BytesIO()
+    Image.effect_noise((160, 160), 60).convert("RGB").save(whole, "JPEG", **options)
+    content = whole.getvalue()
+    assert content.endswith(b"\xff\xd9")
+    expected = read_picture(content)
+    for cut in (1, 2):
+        (tmp_path / "cut.jpg").write_bytes(content[:-cut])
+        with pytest.warns(RuntimeWarning, match=r"cut\.jpg: the JPEG lacks its end"):
+            assert np.array_equal(read_picture(tmp_path / "cut.jpg"), expected)
+    cuts = [len(content) * share // 100 for share in (95, 60, 40)]
+    for marker in range(0xD0, 0xD8):  # whole intervals are left, and the next one is awaited
+        at = content.rfind(bytes([0xFF, marker]))
+        cuts += [at, at + 2] if at > 0 else []
+    for cut in cuts:
+        assert "truncated" in refusal(content[:cut])
+
+
+def test_threads_leave_the_warning_filters_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_picture, [tmp_path / "p.png"] * 200))
+    assert list(warnings.filters) == before
+
+
+def test_content_and_open_files_are_read(rgb: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(rgb).save(tmp_path / "p.png")
+    content = (tmp_path / "p.png").read_bytes()
+    with (tmp_path / "p.png").open("rb") as file:
+        assert describe(file) == str(tmp_path / "p.png")
+        assert_same(rgb, {"bytes": content, "memory": io.BytesIO(content), "file": file})

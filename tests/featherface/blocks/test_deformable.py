@@ -18,6 +18,7 @@ from featherface.blocks.deform_kernel import (
     runs_gather,
 )
 from featherface.blocks.deformable import DeformConv2d
+from featherface.model import FeatherFace
 
 NAN, INF = float("nan"), float("inf")
 
@@ -167,7 +168,7 @@ def test_auto_takes_ours_for_float32_on_a_cpu() -> None:
     assert runs_gather(x)
     assert not runs_gather(torch.randn(1, 16, 4, 4))  # too few to be worth it
     assert not runs_gather(x.double())
-    assert not runs_gather(x.half())
+    assert runs_gather(x.half())  # torchvision's kernel has no half precision on a CPU
     assert not runs_gather(x.to("meta"))
     with FlopCounterMode(display=False):
         assert not runs_gather(x)
@@ -255,3 +256,26 @@ def test_deform_conv2d_takes_what_was_asked_for() -> None:
         assert torch.equal(deform_conv2d(*args), reference(*args))
     with deform_kernel("gather"):
         assert torch.equal(deform_conv2d(*args), gather_deform_conv2d(*args))
+
+
+@pytest.mark.parametrize("kernel", ["torchvision", "gather"])
+def test_no_offset_can_make_a_kernel_read_beyond_its_memory(kernel: Any) -> None:
+    """torchvision's own would end the process here: the level is large enough for that."""
+    x, offset, weight, mask = arguments((1, 8, 80, 88), 4)
+    for value in (NAN, INF, -INF, 1e38, -1e10):
+        with deform_kernel(kernel):
+            y = deform_conv2d(x, torch.full_like(offset, value), weight, mask)
+        assert y.isnan().all() if value != value else (y == 0).all()
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_bfloat16_runs_on_the_cpu(autocast: bool) -> None:
+    model, x = FeatherFace("official").eval(), 50 * torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        expected = model(x).logits.softmax(-1)
+        if autocast:
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = model(x).logits.softmax(-1)
+        else:
+            scores = model.bfloat16()(x.bfloat16()).logits.softmax(-1)
+    torch.testing.assert_close(scores.float(), expected, rtol=0, atol=0.05)

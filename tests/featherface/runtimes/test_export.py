@@ -30,6 +30,7 @@ from featherface.runtimes.export import (
     stated,
 )
 from featherface.runtimes.onnx_graph import build_graph
+from featherface.runtimes.onnx_writer import Writer
 
 DEFORMABLE = {"v1": 0, "v1-deformable": 3, "official": 15, "no-attention": 15, "retinaface": 0}
 
@@ -286,3 +287,34 @@ def test_weights_whose_rounding_shows_are_refused(shared: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
     with pytest.warns(RuntimeWarning, match="PyTorch is used"):
         assert Detector(path).runtime == "torch"
+
+
+@pytest.mark.parametrize("variant", ["v1-deformable", "official"])
+def test_offsets_are_bounded_and_nothing_changes(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = rough(variant)
+    bounded = build_graph(model)
+    produced = {node.output[0]: node for node in bounded.graph.node if node.op_type != "Split"}
+    split = {
+        out: n.input[0] for n in bounded.graph.node if n.op_type == "Split" for out in n.output
+    }
+    offsets = [n.input[2] for n in bounded.graph.node if n.op_type == "DeformConv"]
+    assert offsets
+    assert {produced[split.get(name, name)].op_type for name in offsets} == {"Clip"}
+    monkeypatch.setattr(Writer, "bounded", lambda _, name: name)
+    x = pixels(1, 96, 131)
+    for a, b in zip(run(bounded, x), run(build_graph(model), x), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+@pytest.mark.parametrize("value", [1e38, float("nan")])
+def test_no_weight_can_end_the_process(runtime: str, value: float) -> None:
+    """Offsets of 1e38 times the input overflow to what is not a number."""
+    model = FeatherFace("official").eval()
+    for module in model.modules():
+        if isinstance(module, DeformConv2d):
+            nn.init.normal_(module.offset.weight).data.mul_(value)
+    with pytest.raises(InputError, match=r"not finite|NaN|differs"):
+        Detector(model, runtime=runtime)(np.full((320, 352, 3), 99, np.uint8))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 
 from featherface import Detector, FeatherFace, InputError
 from featherface.config import FeatherFaceConfig
-from featherface.detector import preprocess
+from featherface.images import preprocess
 from featherface.runtimes import network as runtimes
 from featherface.runtimes import onnx_cache, onnx_session
 from featherface.runtimes.agreement import DisagreementError, default_picture
@@ -23,6 +25,7 @@ from featherface.runtimes.export import export
 from featherface.runtimes.network import OnnxNetwork, TorchNetwork, make_network
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
 
+ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 
 
@@ -309,3 +312,35 @@ def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
         pixels = preprocess(default_picture()[: size[0], : size[1]]).pixels
         for a, b in zip(network(pixels), TorchNetwork(model, CPU)(pixels), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_onnxruntime_leaves_no_trace_below_home(tmp_path: Path) -> None:
+    """From 1.29 it writes an identifier there, unless it is told not to before its import."""
+    home, cache = tmp_path / "home", tmp_path / "cache"
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    environment |= {"HOME": str(home), "USERPROFILE": str(home), "FEATHERFACE_CACHE": str(cache)}
+    code = (
+        "import numpy, time, featherface\n"
+        "network = featherface.FeatherFace('retinaface')\n"
+        "featherface.Detector(network, runtime='onnx')(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "time.sleep(2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert cache.is_dir()
+
+
+def test_an_interrupt_while_onnxruntime_is_imported_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "onnxruntime":
+                raise ImportError("numpy.core.multiarray failed to import") from KeyboardInterrupt()
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(KeyboardInterrupt):
+        onnx_session.runtime_version()
