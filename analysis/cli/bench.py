@@ -8,20 +8,35 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, Size, emit, is_stdout, progress, show
-
-EXAMPLE = "featherface bench --picture crowd.jpg"
+from analysis.cli.options import (
+    Json,
+    Size,
+    emit,
+    input_file,
+    is_stdout,
+    progress,
+    show,
+    variant_name,
+)
 
 
 def bench(
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="May be repeated; official, v1 and retinaface by default."),
+        typer.Option(
+            metavar="VARIANT",
+            parser=variant_name,
+            help="May be repeated; official, v1 and retinaface by default.",
+        ),
     ] = None,
     size: Size = (640, 640),
-    picture: Annotated[
+    image: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A crowd; by default one made of a sample portrait."),
+        typer.Option(
+            metavar="FILE",
+            parser=input_file,
+            help="A crowd; by default one made of a sample portrait.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Longest time for each comparison.")] = 30.0,
     json: Json = None,
@@ -37,7 +52,7 @@ def bench(
 
     with progress("timing") as track:
         record = detector_speed.measure(
-            variant or detector_speed.VARIANTS, size, picture, Rule(seconds=seconds), track
+            variant or detector_speed.VARIANTS, size, image, Rule(seconds=seconds), track
         )
     emit(record, json)
     if not is_stdout(json):

@@ -1,4 +1,4 @@
-"""`featherface blocks`: what each block costs."""
+"""`featherface blocks`: the cost of each block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def blocks(
     layers: Annotated[bool, typer.Option("--layers", help="Every module, as a tree.")] = False,
     json: Json = None,
 ) -> None:
-    """Parameters, MACs, activations and output shapes of each block.
+    """Measure parameters, MACs, activations and output shapes of each block.
 
     MACs are multiply-accumulates of convolutions, linear layers and deformable kernels.
     """

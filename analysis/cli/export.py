@@ -7,24 +7,41 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout
+from analysis.cli.options import (
+    Json,
+    VariantName,
+    emit,
+    image,
+    is_stdout,
+    name_or_file,
+    output_file,
+)
 from featherface.errors import InputError
 
 
 def export(
     out: Annotated[
-        Path, typer.Option(metavar="FILE.onnx", help="The file; whole and compared, or not there.")
+        Path,
+        typer.Option(
+            metavar="FILE.onnx",
+            parser=output_file,
+            help="The file; whole and compared, or not there.",
+        ),
     ],
-    pictures: Annotated[
+    images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PICTURE...]", help="Compare on these as well."),
+        typer.Argument(metavar="IMAGE", parser=image, help="Compare on these as well."),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Published weights by name, or a checkpoint file."),
+        typer.Option(
+            metavar="NAME|FILE",
+            parser=name_or_file,
+            help="Published weights by name, or a checkpoint file.",
+        ),
     ] = None,
     variant: Annotated[
-        str | None,
+        VariantName | None,
         typer.Option(help="Instead of weights: this variant with random ones, to measure speed."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random weights.", min=0, max=2**64 - 1)] = 0,
@@ -41,7 +58,7 @@ def export(
     from featherface.runtimes.export import export as export_network
 
     if weights is not None:
-        record = export_network(weights, out, pictures=pictures or ())
+        record = export_network(weights, out, pictures=images or ())
     else:
         import torch
 
@@ -49,7 +66,7 @@ def export(
         torch.manual_seed(seed)
         model = FeatherFace(variant)
         described = f"random, seed {seed}"
-        record = export_network(model, out, pictures=pictures or (), described=described)
+        record = export_network(model, out, pictures=images or (), described=described)
     emit(record, json)
     if not is_stdout(json):
         largest = record["check"]["max_difference"]

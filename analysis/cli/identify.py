@@ -1,4 +1,4 @@
-"""`featherface identify`: which architecture a checkpoint holds."""
+"""`featherface identify`: the architecture that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, show
+from analysis.cli.options import Json, emit, is_stdout, name_or_file, show
 
 
 def identify(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A file, or the name of published weights.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            parser=name_or_file,
+            help="A file, or the name of published weights.",
+        ),
     ],
     json: Json = None,
 ) -> None:
-    """Which architecture a checkpoint holds, and what in it is stray, missing or misshapen.
+    """Tell which architecture a checkpoint holds, and what in it is stray, missing or misshapen.
 
     Decided from the tensors alone; nothing in the file is executed.
     """

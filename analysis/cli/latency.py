@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from analysis.cli.options import Json, Size, Variant, emit, is_stdout, progress, show
+from analysis.cli.options import (
+    Json,
+    Size,
+    Threads,
+    Variant,
+    device_name,
+    emit,
+    is_stdout,
+    output_folder,
+    progress,
+    show,
+)
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,12 +36,18 @@ KINDS = ("latency", "growth", "roofline", "operators")
 def latency(
     variant: Variant = "official",
     size: Size = (640, 640),
-    batch: Annotated[int, typer.Option(help="Pictures in a pass.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")] = "float32",
-    threads: Annotated[
-        int | None, typer.Option(help="Of one operator on a CPU; PyTorch's own choice by default.")
-    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in a forward pass.")] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="cpu|cuda|cuda:N|mps", parser=device_name, help="Device of the network."
+        ),
+    ] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16", "float64"],
+        typer.Option(help="Type of the weights and activations."),
+    ] = "float32",
+    threads: Threads = None,
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Lay tensors out with channels innermost.")
     ] = False,
@@ -38,13 +55,12 @@ def latency(
         bool, typer.Option("--flush-l2", help="Overwrite a GPU's L2 cache before every pass.")
     ] = False,
     runtime: Annotated[
-        str, typer.Option(help="torch, or compile or onnx, which time the whole pass alone.")
+        Literal["torch", "compile", "onnx"],
+        typer.Option(help="What computes the network; only torch is timed by block."),
     ] = "torch",
     kernel: Annotated[
-        str,
-        typer.Option(
-            "--deform-kernel", help="Of deformable convolutions: auto, gather or torchvision."
-        ),
+        Literal["auto", "gather", "torchvision"],
+        typer.Option("--deform-kernel", help="The kernel of deformable convolutions."),
     ] = "auto",
     growth: Annotated[
         bool,
@@ -72,6 +88,7 @@ def latency(
         typer.Option(
             "--record",
             metavar="DIR",
+            parser=output_folder,
             help="Also append each record to DIR/latency.jsonl, growth.jsonl and so on.",
         ),
     ] = None,

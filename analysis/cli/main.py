@@ -5,10 +5,12 @@ torch takes seconds to import, so every command imports what it needs when it ru
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +21,8 @@ from analysis.cli.detect import detect
 from analysis.cli.export import export
 from analysis.cli.identify import identify
 from analysis.cli.latency import latency
-from analysis.cli.maps import MapsCommand, maps
+from analysis.cli.maps import maps
+from analysis.cli.options import warn
 from analysis.cli.report import report
 from analysis.cli.search import search
 from analysis.cli.site import site
@@ -58,43 +61,83 @@ for command, example in (
     (audit, "audit --json verdicts.json"),
     (blocks, "blocks --variant v1 --size 480 640"),
     (latency, "latency --variant v1 --threads 2"),
-    (bench, "bench --picture crowd.jpg"),
+    (bench, "bench --image crowd.jpg"),
     (search, "search --params 487103 --facts card"),
     (identify, "identify weights.pth"),
-    (detect, "detect --weights official picture.jpg --out found"),
+    (detect, "detect image.jpg folder 'more/*.png' --out found"),
+    (maps, "maps --weights official image.jpg --out maps"),
     (export, "export --weights official --out official.onnx"),
     (train, "train --data faces --teacher official --minutes 60 --out run"),
     (report, "report --out docs"),
     (site, "site"),
 ):
     app.command(epilog=f"Example: featherface {example}")(command)
-app.command(
-    cls=MapsCommand, epilog="Example: featherface maps --weights official picture.jpg --out maps"
-)(maps)
 app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.
-_UsageError = typer.BadParameter.__bases__[0]
-_ClickException = _UsageError.__bases__[0]
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
+RENAMED = {
+    "detect": {"--size": "--longer-side"},
+    "maps": {"--size": "--longer-side"},
+    "bench": {"--picture": "--image"},
+    "search": {"--reading": "--convention"},
+    "track": {"--no-record": "--no-history"},
+    "evaluate": {"--predictions": ""},
+    "gallery": {"--predictions": ""},
+}
+"""Options by their earlier names, by command; "" for what is an argument now."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit code 0: done, 1: a finding fails a gate, 2: bad usage or input."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 a finding fails a gate, 2 bad input, 130 interrupted."""
+    _open_streams()
     try:
-        code = _run(arguments)
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of our output has gone, as `| head` does. Click and rich exit with 1 then.
+        if not any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
+            raise
+        _discard_output()
         code = 0
+    except OSError as error:
+        # The last resort: a path that a command gave to the system without looking at it first,
+        # or, without a name, what was printed.
+        name = error.filename
+        if name is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            name = "standard output"
+            _discard_output()
+        reason = error.strerror or str(error) or type(error).__name__
+        _fail(reason if name is None else f"{os.fsdecode(name)}: {reason}")
     sys.exit(code)
 
 
-def _run(arguments: list[str] | None) -> int:
+def _open_streams() -> None:
+    """Make printing safe: to closed streams, and of signs that their encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif name == "stdout" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # standard error escapes them by itself
+
+
+def _discard_output() -> None:
+    """Point standard output nowhere, as Python flushes what is left of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=arguments, prog_name="featherface", standalone_mode=False)
+        code = command.main(
+            args=_with_new_names(arguments), prog_name="featherface", standalone_mode=False
+        )
     except InputError as error:
-        _fail(str(error))
+        _fail(error)
+    except MemoryError:
+        _fail("too little memory")
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
@@ -107,6 +150,22 @@ def _run(arguments: list[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"featherface: {' '.join(message.split())}", file=sys.stderr)
+def _with_new_names(arguments: list[str]) -> list[str]:
+    """Return the arguments with earlier names of options replaced, see `RENAMED`."""
+    renamed = next((RENAMED[word] for word in arguments[:2] if word in RENAMED), {})
+    result = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        new = renamed.get(name)
+        if new is None:
+            result.append(argument)
+        elif new:
+            result.append(new + equals + value)
+        elif equals:
+            result.append(value)
+    return result
+
+
+def _fail(message: object) -> NoReturn:
+    warn(message)
     sys.exit(2)

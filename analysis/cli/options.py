@@ -1,75 +1,339 @@
-"""What the commands share: options, where records go, tables and progress bars."""
+"""Options that mean the same in every command, checks of the paths they name, and output."""
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import typer
 
-Item = TypeVar("Item")
+from featherface.errors import InputError
+
+MAX_TEXT_BYTES = 2**28
+"""The largest list, record or history that a command reads; they are read as a whole."""
+
+# Paths are checked before a command does anything, so that a mistake costs no time. A check that
+# another process undoes in between is no matter: whoever opens the file reports that too.
+
+
+def output_file(text: str | Path) -> Path:
+    """Return the path of a file to write, which may be there already; or "-"."""
+    found = _stat(text)
+    if found and stat.S_ISDIR(found.st_mode):
+        raise typer.BadParameter(f"{_short(text)}: a folder, not a file")
+    return Path(text)
+
+
+def output_folder(text: str | Path) -> Path:
+    """Return the path of a folder to write into, which may be missing."""
+    found = _stat(text)
+    if found and not stat.S_ISDIR(found.st_mode):
+        raise typer.BadParameter(f"{_short(text)}: not a folder")
+    if found and not os.access(text, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{_short(text)}: no permission to write there")
+    return Path(text)
+
+
+def input_folder(text: str | Path) -> Path:
+    """Return the path of a folder that can be read."""
+    if not stat.S_ISDIR(_existing(text).st_mode):
+        raise typer.BadParameter(f"{_short(text)}: not a folder")
+    return Path(text)
+
+
+def input_file(text: str | Path) -> Path:
+    """Return the path of a regular file that can be read: no folder, pipe or device."""
+    if stat.S_ISDIR(_existing(text).st_mode):
+        raise typer.BadParameter(f"{_short(text)}: a folder, not a file")
+    return Path(text)
+
+
+def text_file(text: str | Path) -> Path:
+    """Return the path of a regular file of at most `MAX_TEXT_BYTES` that can be read."""
+    path = input_file(text)
+    size = _existing(text).st_size
+    if size > MAX_TEXT_BYTES:
+        raise typer.BadParameter(
+            f"{_short(text)}: {size:,} bytes, more than the {MAX_TEXT_BYTES:,} that are read"
+        )
+    return path
+
+
+def input_path(text: str | Path) -> Path:
+    """Return the path of a folder or a regular file that can be read."""
+    _existing(text)
+    return Path(text)
+
+
+def name_or_file(text: str) -> str:
+    """Return a name, or the path of a regular file that can be read."""
+    if _stat(text):
+        input_file(text)
+    return text
+
+
+def image(text: str | Path) -> Path:
+    """Return the path of an image, not looked at: one that is unusable must not stop the others."""
+    if not str(text):
+        raise typer.BadParameter("an empty path")
+    return Path(text)
+
+
+PATH_CHECKS = (
+    output_file,
+    output_folder,
+    input_folder,
+    input_file,
+    text_file,
+    input_path,
+    name_or_file,
+    image,
+)
+"""A parameter that names a path has one of these as its parser."""
+
+
+def _stat(text: str | Path) -> os.stat_result | None:
+    """Return what a path names; None where there is nothing by that name."""
+    if not str(text):
+        raise typer.BadParameter("an empty path")
+    try:
+        return os.stat(text)  # noqa: PTH116 - Path("") would be the current folder
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(f"{_short(text)}: {reason}") from error
+
+
+def _existing(text: str | Path) -> os.stat_result:
+    """Return what a path names, a regular file or a folder that can be read."""
+    found = _stat(text)
+    if found is None:
+        raise typer.BadParameter(f"{_short(text)}: no such file or folder")
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise typer.BadParameter(f"{_short(text)}: neither a regular file nor a folder")
+    if not os.access(text, os.R_OK):
+        raise typer.BadParameter(f"{_short(text)}: no permission to read it")
+    return found
+
+
+def _short(text: str | Path, most: int = 120) -> str:
+    name = str(text)
+    return name if len(name) <= most else f"{name[:most]}…"
+
+
+def device_name(text: str) -> str:
+    """Return the name of a kind of device that these networks run on; it may not be here."""
+    """Return the name of a kind of device that these networks run on; it may not be here."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
+        raise typer.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N and mps")
+    return text
+
+
+VariantName = Literal["v1", "v1-deformable", "official", "no-attention", "retinaface"]
+
+
+def variant_name(text: str) -> str:
+    """Return the name of a network of the family, for an option that may be repeated."""
+    if text not in get_args(VariantName):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(get_args(VariantName))}")
+    return text
+
+
+RuntimeName = Literal["auto", "torch", "compile", "onnx"]
+ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="PATH", help="Also write the records as JSON; - prints them."),
+    typer.Option(
+        "--json",
+        metavar="PATH",
+        parser=output_file,
+        help="Also write the records as JSON; - prints them.",
+    ),
 ]
-Variant = Annotated[
-    str,
-    typer.Option(help="v1, v1-deformable, official, no-attention or retinaface."),
-]
+Variant = Annotated[VariantName, typer.Option(help="A network of the family.")]
 Weights = Annotated[
     str,
-    typer.Option(metavar="NAME|FILE", help="Published weights by name, or a checkpoint file."),
+    typer.Option(
+        metavar="NAME|FILE",
+        parser=name_or_file,
+        help="Published weights by name, or a checkpoint file.",
+    ),
 ]
 Size = Annotated[
     tuple[int, int],
-    typer.Option(metavar="H W", help="Height and width of the picture, in pixels, from 32."),
+    typer.Option(metavar="H W", help="Height and width of the network's input, from 32 pixels."),
+]
+LongerSide = Annotated[
+    int | None,
+    typer.Option(
+        min=32,
+        metavar="PIXELS",
+        help="Resize images to this longer side; by default they keep their size.",
+    ),
+]
+Score = Annotated[float, typer.Option(min=0, max=1, help="A face is what scores more than this.")]
+Runtime = Annotated[
+    RuntimeName,
+    typer.Option(help="What computes the network; auto takes the fastest with equal results."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cpu|cuda|cuda:N|mps",
+        parser=device_name,
+        help="Device of the network; by default a GPU where there is one, else the CPU.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads to compute with; by default one a core."),
+]
+Predictions = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PREDICTIONS",
+        parser=input_path,
+        help="EVENT/IMAGE.txt in a folder or an archive; or .jsonl, or .parquet.",
+    ),
+]
+GroundTruth = Annotated[
+    Path,
+    typer.Option(metavar="DIR", parser=input_folder, help="The folder of the four .mat files."),
+]
+Images = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR", parser=input_folder, help="Holds EVENT/IMAGE.jpg, as WIDER_val/images."
+    ),
+]
+Subset = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="LIST", parser=text_file, help="Only these: a file with an EVENT/IMAGE.jpg a line."
+    ),
+]
+Protocol = Annotated[
+    ProtocolName,
+    typer.Option(
+        help="original: the image's size, as the authors' script does it; exact: the same without "
+        "rounding boxes; 1600: shorter side, longer at most 2150; multi-scale: five sizes, "
+        "mirrored too."
+    ),
 ]
 
 
 def emit(records: Any, path: Path | None) -> None:
-    """Write the records as JSON: to a file, to standard output for "-", nowhere for none."""
+    """Write the records as JSON: to a file, to standard output for "-", nowhere for None."""
     from featherface.files import to_json, write_json
 
     if path is None:
         return
-    if is_stdout(path):
-        print(to_json(records), end="")
-    else:
+    if not is_stdout(path):
         write_json(path, records)
+        return
+    text = to_json(records)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        # Escaped as JSON does it: a sign that standard output replaces would be another record.
+        text = re.sub(r"[^\x00-\x7f]+", lambda found: _escaped(found[0]), text)
+    print(text, end="")
+
+
+def _escaped(text: str) -> str:
+    import json
+
+    return json.dumps(text)[1:-1]
 
 
 def is_stdout(path: Path | None) -> bool:
-    """Whether `--json -` was given, so that nothing else may be printed there."""
+    """Return whether `--json -` was given, so that nothing else may be printed there."""
     return path == Path("-")
 
 
 def show(renderable: Any) -> None:
-    """Print a rich renderable, a table say."""
+    """Print a table, or anything that rich can print. Text is taken as it is, without markup."""
     from rich.console import Console
 
     # Wide enough for the tables where the output is a file or a pipe, which have no width.
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(renderable)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False, markup=False, emoji=False).print(renderable)
+
+
+def warn(message: object) -> None:
+    """Print one line on standard error, as all messages are."""
+    print(f"featherface: {InputError(str(message))}", file=sys.stderr)
+
+
+def finish(messages: Iterable[str], code: int = 2) -> NoReturn:
+    """Print messages, such as those of inputs that were unusable; exit with 0 if there are none."""
+    messages = list(messages)
+    for message in messages:
+        warn(message)
+    raise typer.Exit(code if messages else 0)
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[..., Iterable[Item]]]:
-    """A progress bar on standard error, where somebody looks: yields `track(items)`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+def progress(
+    what: str, unit: str = "", *, shown: bool = True
+) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Show a progress bar on standard error where it is a terminal: yields `track(items, total)`.
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Remaining())
+    Args:
+        unit: also show the rate, in this unit a second.
+        shown: False where another process shows it.
+    """
+    from rich import progress as bars
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(bars.ProgressColumn):
+        def render(self, task: bars.Task) -> Text:
+            return Text(f"{task.speed:.2f} {unit}/s" if unit and task.speed else "")
+
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not shown or not console.is_terminal:
         yield lambda items, total=None: items
         return
-    with Progress(*columns, console=console, transient=True) as progress:
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        Rate(),
+        bars.TimeRemainingColumn(),
+    )
+    # What is printed meanwhile goes where it belongs, not to standard error. The speed is that of
+    # the last minutes, as one image may take a hundred times as long as the next.
+    with bars.Progress(
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        speed_estimate_period=300,
+    ) as progress:
 
-        def track(items: Iterable[Item], total: int | None = None) -> Iterable[Item]:
-            return progress.track(items, total=total)
+        def track(items: Iterable[Any], total: int | None = None) -> Iterable[Any]:
+            return progress.track(items, total=total, description=what)
 
         yield track
+
+
+def output_stem(image: Path) -> str:
+    """Return how names of files made from an image start: its name, and a hash of its whole path.
+
+    The same image gets the same name in every call, and no other image does.
+    """
+    import hashlib
+
+    digest = hashlib.sha256(os.fsencode(os.path.abspath(image))).hexdigest()[:8]  # noqa: PTH100
+    # File systems allow 255 bytes, of which what follows the stem takes some.
+    stem = os.fsencode(image.stem)[:180].decode(errors="ignore")
+    return f"{stem}-{digest}"

@@ -9,12 +9,17 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import progress, show
+from analysis.cli.options import output_folder, progress, show
 
 
 def report(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of pages; records go to DIR/results.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help="The folder of pages; records go to DIR/results.",
+        ),
     ] = Path("docs"),
 ) -> None:
     """Measure everything again: every record, table and figure under docs/.

@@ -1,14 +1,19 @@
-"""`featherface search`: which architectures have so many parameters."""
+"""`featherface search`: the architectures with a number of parameters or MACs."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from math import prod
+from typing import Annotated, Any, Literal
 
 import typer
 
 from analysis.cli.options import Json, Size, emit, is_stdout, show
 from featherface.errors import InputError
+
+MAX_VALUES = 1_000
+MAX_COMBINATIONS = 10_000_000
+"""The largest space that is searched; it takes about a second and 600 MB of memory."""
 
 
 def _field(name: str) -> Any:
@@ -20,19 +25,19 @@ def _kind(name: str, kinds: str) -> Any:
 
 
 def search(
-    params: Annotated[int | None, typer.Option(help="How many parameters.")] = None,
-    macs: Annotated[int | None, typer.Option(help="How many MACs, at --size.")] = None,
-    within: Annotated[int, typer.Option(help="How far from that a network may lie.")] = 0,
+    params: Annotated[int | None, typer.Option(help="Number of parameters.")] = None,
+    macs: Annotated[int | None, typer.Option(help="Number of MACs, at --size.")] = None,
+    within: Annotated[int, typer.Option(help="Largest distance from these numbers.")] = 0,
     within_macs: Annotated[
-        int | None, typer.Option(help="How far its MACs may lie, where not --within.")
+        int | None, typer.Option(help="Largest distance of the MACs, if not --within.")
     ] = None,
     facts: Annotated[
-        str | None,
-        typer.Option(help="Best first by what this source states besides: card or paper."),
+        Literal["card", "paper"] | None,
+        typer.Option(help="Sort by how much else of what this source states agrees."),
     ] = None,
-    reading: Annotated[
-        str,
-        typer.Option(help="What counts: parameters, 'weights and biases', weights, or thop."),
+    convention: Annotated[
+        Literal["parameters", "weights and biases", "weights", "thop"],
+        typer.Option(help="What counts as a parameter."),
     ] = "parameters",
     channels: Annotated[str | None, _field("Channels")] = None,
     cells: Annotated[str | None, _field("BiFPN cells")] = None,
@@ -48,20 +53,21 @@ def search(
     shuffle: Annotated[str | None, _kind("Channel shuffle", "none,free,bottleneck")] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--not", metavar="FIELD=VALUES", help="Leave these out; may be repeated."),
+        typer.Option("--not", metavar="FIELD=VALUES", help="Exclude these; may be repeated."),
     ] = None,
     size: Size = (640, 640),
-    limit: Annotated[int, typer.Option(help="Show at most so many; all are counted.")] = 50,
+    limit: Annotated[int, typer.Option(help="Show at most this number; all are counted.")] = 50,
     json: Json = None,
 ) -> None:
-    """Every architecture of the family with that many parameters, MACs, or both.
+    """List every architecture of the family with a number of parameters, MACs, or both.
 
     The whole space is counted in closed form, so that finding none is a proof for that space:
     8 to 256 channels (even), a BiFPN of 1 to 8 cells, 1 to 3 anchors, every kind of attention and
-    context, the usual reductions, a shuffle. A field that is given takes the place of its range.
+    context, the usual reductions, a shuffle. A field that is given replaces its range.
     """
     from analysis.design_space import facts as stated
     from analysis.design_space.search import search
+    from analysis.design_space.space import SPACE, Grid
     from analysis.report.tables import networks as tables
 
     given = {
@@ -74,18 +80,26 @@ def search(
         "shuffle": shuffle,
         "anchors": anchors,
     }
+    fixed = {name: _values(name, text) for name, text in given.items() if text is not None}
+    excluded = dict(_excluded(text) for text in exclude or [])
+    combinations = prod(Grid(SPACE.narrowed(fixed, excluded)).shape)
+    if combinations > MAX_COMBINATIONS:
+        raise InputError(
+            f"{combinations:,} combinations are more than the {MAX_COMBINATIONS:,} that are "
+            "searched; give fewer values"
+        )
     known = stated.load_facts(facts) if facts else ()
     found = search(
         params,
         macs,
         within,
-        fixed={name: _values(name, text) for name, text in given.items() if text is not None},
-        excluded=dict(_excluded(text) for text in exclude or []),
+        fixed=fixed,
+        excluded=excluded,
         facts=known,
         size=size,
         limit=limit,
         within_macs=within_macs,
-        reading=reading,
+        reading=convention,
     )
     record = {**found.record(), "unstated": list(stated.unstated(known)) if known else []}
     emit(record, json)
@@ -103,19 +117,23 @@ def _excluded(text: str) -> tuple[str, list[int | str]]:
 
 
 def _values(field: str, text: str) -> list[int | str]:
-    """The values of "74", "8,16", "8-256" or "8-256:2"; kinds as they are."""
+    """Return the values of "74", "8,16", "8-256" or "8-256:2"; kinds as they are.
+
+    Raises:
+        InputError: for a number of more than nine digits, or more than `MAX_VALUES`.
+    """
     values: list[int | str] = []
-    for part in text.split(","):
-        run = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?", part.strip())
+    for part in map(str.strip, text.split(",")):
+        if re.search(r"\d{10}", part):
+            raise InputError(f"{field} (={part[:20]}…) has more than nine digits")
+        run = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?", part)
         if run:
             first, last, step = int(run[1]), int(run[2]), int(run[3] or 1)
-            if not step or last < first or (last - first) // step >= _LONGEST_RUN:
-                raise InputError(f"{field} (={part!r}) is no range of 1 to {_LONGEST_RUN} values")
+            if not step or last < first or (last - first) // step >= MAX_VALUES:
+                raise InputError(f"{field} (={part!r}) is no range of 1 to {MAX_VALUES:,} values")
             values += range(first, last + 1, step)
         else:
-            number = re.fullmatch(r"\s*([+-]?\d+)\s*", part)
-            values.append(int(number[1]) if number else part.strip())
+            values.append(int(part) if re.fullmatch(r"[+-]?\d+", part) else part)
+    if len(values) > MAX_VALUES:
+        raise InputError(f"{field} has {len(values):,} values, more than {MAX_VALUES:,}")
     return values
-
-
-_LONGEST_RUN = 100_000

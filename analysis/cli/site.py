@@ -8,13 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import progress
+from analysis.cli.options import input_folder, progress
 
 
 def site(
     context: typer.Context,
     root: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder with mkdocs.yml, docs and notebooks.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=input_folder,
+            help="The folder with mkdocs.yml, docs and notebooks.",
+        ),
     ] = Path(),
 ) -> None:
     """Bring up to date what the site's pages include: tables, references, notebooks.

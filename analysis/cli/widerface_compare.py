@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, show
+from analysis.cli.options import (
+    GroundTruth,
+    Json,
+    Score,
+    Subset,
+    emit,
+    input_path,
+    is_stdout,
+    show,
+    warn,
+)
 
 EXAMPLE = "featherface widerface compare before/ after/ --ground-truth DIR"
 
 
 def compare(
     a: Annotated[
-        Path, typer.Argument(metavar="A", help="Predictions: a folder, an archive, JSON lines.")
+        Path,
+        typer.Argument(
+            metavar="A", parser=input_path, help="Predictions: a folder, an archive, JSON lines."
+        ),
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The other's predictions.")],
-    ground_truth: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
+    b: Annotated[
+        Path, typer.Argument(metavar="B", parser=input_path, help="The other's predictions.")
     ],
-    subset: Annotated[
-        Path | None,
-        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
-    ] = None,
-    score: Annotated[float, typer.Option(help="A face is found where a box scores this.")] = 0.5,
+    ground_truth: GroundTruth,
+    subset: Subset = None,
+    score: Score = 0.5,
     equal_false_alarms: Annotated[
         bool,
         typer.Option(
@@ -58,4 +67,4 @@ def compare(
             show(table)
     for name, evaluation in both.items():
         for remark in evaluation.remarks:
-            print(f"featherface: {name.upper()}: {remark}", file=sys.stderr)
+            warn(f"{name.upper()}: {remark}")

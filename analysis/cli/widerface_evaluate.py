@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, show
-
-EXAMPLE = (
-    "featherface widerface evaluate --predictions found --ground-truth eval_tools/ground_truth"
+from analysis.cli.options import (
+    GroundTruth,
+    Json,
+    Predictions,
+    Subset,
+    emit,
+    finish,
+    is_stdout,
+    name_or_file,
+    output_file,
+    show,
+    warn,
 )
+
+EXAMPLE = "featherface widerface evaluate found --ground-truth eval_tools/ground_truth"
 
 
 def evaluate(
-    predictions: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR|TAR",
-            help="EVENT/PICTURE.txt in a folder or an archive; or .jsonl, or .parquet.",
-        ),
-    ],
-    ground_truth: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
-    ],
-    subset: Annotated[
-        Path | None,
-        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
-    ] = None,
+    predictions: Predictions,
+    ground_truth: GroundTruth,
+    subset: Subset = None,
     curves: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Write the precision-recall curves there, as JSON."),
+        typer.Option(
+            metavar="PATH",
+            parser=output_file,
+            help="Write the precision-recall curves there, as JSON.",
+        ),
     ] = None,
     by_height: Annotated[
         bool, typer.Option("--by-height", help="AP on Hard by height of the face, too.")
@@ -43,6 +45,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME|FILE|AP,AP,AP",
+            parser=name_or_file,
             help="Exit with 1 when AP is below this: a detector of the history, a file that "
             "--json wrote, or easy, medium and hard.",
         ),
@@ -51,8 +54,9 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="By which the predictions were made, for --expect; what protocol.json beside "
-            "them says, else original."
+            "them says, else original.",
         ),
     ] = None,
     json: Json = None,
@@ -92,10 +96,8 @@ def evaluate(
         if events:
             show(tables.events(events))
     for remark in evaluation.remarks:
-        print(f"featherface: {remark}", file=sys.stderr)
-    for line in fallen:
-        print(f"featherface: {line}", file=sys.stderr)
-    raise typer.Exit(1 if fallen else 0)
+        warn(remark)
+    finish(fallen, 1)
 
 
 def _made(predictions: Path) -> dict[str, Any] | None:

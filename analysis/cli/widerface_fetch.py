@@ -7,19 +7,30 @@ from typing import Annotated
 
 import typer
 
+from analysis.cli.options import input_file, output_folder
+
 EXAMPLE = "featherface widerface fetch --out data"
 
 
 def fetch(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Pictures go to DIR/widerface, the rest beside it.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help="Images go to DIR/widerface, the rest beside it.",
+        ),
     ],
-    pictures: Annotated[
-        bool, typer.Option(help="Pictures too: 3.4 GB, through torchvision and gdown.")
+    images: Annotated[
+        bool, typer.Option(help="Images too: 3.4 GB, through torchvision and gdown.")
     ] = True,
     archive: Annotated[
         Path | None,
-        typer.Option(metavar="ZIP", help="Take the ground truth from this eval_tools.zip."),
+        typer.Option(
+            metavar="ZIP",
+            parser=input_file,
+            help="Take the ground truth from this eval_tools.zip.",
+        ),
     ] = None,
 ) -> None:
     """Download WIDER FACE: what `predict` and `evaluate` read. Nothing else ever does.
@@ -35,5 +46,5 @@ def fetch(
     else:
         fetching.take_ground_truth(archive, truth)
     print(f"--ground-truth {truth}")
-    if pictures:
+    if images:
         print(f"--images {fetching.fetch_pictures(out)}")

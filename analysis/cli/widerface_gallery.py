@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os.path
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, progress
+from analysis.cli.options import (
+    GroundTruth,
+    Images,
+    Json,
+    Predictions,
+    Score,
+    Subset,
+    emit,
+    is_stdout,
+    output_folder,
+    progress,
+    warn,
+)
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 EXAMPLE = (
-    "featherface widerface gallery --predictions found --ground-truth eval_tools/ground_truth "
+    "featherface widerface gallery found --ground-truth eval_tools/ground_truth "
     "--images WIDER_val/images --out gallery"
 )
 NOTE = "For local use: these pictures show people. Do not publish them."
@@ -29,30 +40,19 @@ _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def gallery(
-    predictions: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR|TAR",
-            help="EVENT/PICTURE.txt in a folder or an archive; or .jsonl, or .parquet.",
-        ),
-    ],
-    ground_truth: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
-    ],
-    images: Annotated[
-        Path, typer.Option(metavar="DIR", help="Holds EVENT/PICTURE.jpg: WIDER_val/images.")
-    ],
+    predictions: Predictions,
+    ground_truth: GroundTruth,
+    images: Images,
     out: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="Write misses.png, false-alarms.png and gallery.json there."
+            metavar="DIR",
+            parser=output_folder,
+            help="Write misses.png, false-alarms.png and gallery.json there.",
         ),
     ],
-    subset: Annotated[
-        Path | None,
-        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
-    ] = None,
-    score: Annotated[float, typer.Option(help="A face is found where a box scores this.")] = 0.5,
+    subset: Subset = None,
+    score: Score = 0.5,
     number: Annotated[int, typer.Option(min=1, max=600, help="Show so many of each.")] = 24,
     json: Json = None,
 ) -> None:
@@ -67,8 +67,6 @@ def gallery(
     from analysis.widerface import worst
     from analysis.widerface.average_precision import evaluate_files
 
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder; it should hold EVENT/PICTURE.jpg")
     evaluation = evaluate_files(predictions, ground_truth, subset)
     matches = evaluation.matches
     faces, alarms = worst.missed(matches, score), worst.false_alarms(matches, score)
@@ -120,7 +118,7 @@ def gallery(
     if not is_stdout(json):
         print("\n".join([*lines, *_said(skipped), NOTE]))
     for remark in evaluation.remarks:
-        print(f"featherface: {remark}", file=sys.stderr)
+        warn(remark)
 
 
 def _tiles(

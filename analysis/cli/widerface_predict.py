@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, Weights, emit, is_stdout
+from analysis.cli.options import (
+    Device,
+    Json,
+    Protocol,
+    Runtime,
+    Subset,
+    Threads,
+    Weights,
+    emit,
+    input_folder,
+    is_stdout,
+    output_folder,
+    progress,
+    warn,
+)
 
 EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/images --out found"
 
@@ -18,27 +29,24 @@ EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/i
 def predict(
     images: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="EVENT/PICTURE.jpg, as in WIDER_val/images; or pictures."),
+        typer.Option(
+            metavar="DIR",
+            parser=input_folder,
+            help="Holds EVENT/IMAGE.jpg, as WIDER_val/images; or images.",
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Write EVENT/PICTURE.txt and protocol.json there.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help="Write EVENT/IMAGE.txt and protocol.json there.",
+        ),
     ],
     weights: Weights = "official",
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="original (size, as the authors' script does it), exact (the same without "
-            "rounding boxes), 1600 (shorter side, longer at most 2150), or multi-scale (5 sizes, "
-            "mirrored too)."
-        ),
-    ] = "original",
-    runtime: Annotated[
-        str, typer.Option(help="auto (the fastest here), torch, compile or onnx.")
-    ] = "auto",
-    subset: Annotated[
-        Path | None,
-        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
-    ] = None,
+    protocol: Protocol = "original",
+    runtime: Runtime = "auto",
+    subset: Subset = None,
     score: Annotated[
         float | None, typer.Option(help="Keep what scores more; the protocol's by default, 0.02.")
     ] = None,
@@ -48,18 +56,15 @@ def predict(
             help="Drop the worse of two boxes that overlap more (IoU); the protocol's by default."
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Pictures at once; by default one a core.")
-    ] = None,
+    device: Device = None,
+    threads: Threads = None,
     json: Json = None,
 ) -> None:
-    """Find the faces on every picture of a folder, and write them in the benchmark's format.
+    """Find the faces on every image of a folder, and write them in the benchmark's format.
 
-    Interrupt it whenever you like: the same command goes on where it was. A picture that cannot
-    be read is reported at the end, in unreadable.json too, and the exit code is then 2.
+    Images are taken in parallel, one a thread. Interrupted, the same command goes on where it
+    was. An image that cannot be read is reported at the end, in unreadable.json too, and the exit
+    code is then 2.
 
     Several processes and machines share the work under torchrun; on two machines, on each of them:
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500
@@ -75,7 +80,8 @@ def predict(
 
         with process_group() as group:
             first = group.first
-            with bar(shown=first, processes=group.world) as track:
+            title = f"predicting (process 1 of {group.world})" if group.world > 1 else "predicting"
+            with progress(title, "images", shown=first) as track:
                 record = predicting.predict(
                     images,
                     out,
@@ -90,11 +96,7 @@ def predict(
                 )
     except KeyboardInterrupt:
         if first:
-            print(
-                f"featherface: interrupted; {out} keeps what is done, and the same command goes on "
-                "with the rest",
-                file=sys.stderr,
-            )
+            warn(f"interrupted; {out} keeps what is done; the same command goes on with the rest")
         raise typer.Exit(130) from None
     except ToldByFirstError:
         raise typer.Exit(2) from None
@@ -103,7 +105,7 @@ def predict(
         if not is_stdout(json):
             print(_summary(record, out))
         for item in record["unreadable"]:
-            print(f"featherface: {item['picture']}: {item['reason']}", file=sys.stderr)
+            warn(f"{item['picture']}: {item['reason']}")
     raise typer.Exit(2 if record["unreadable"] else 0)
 
 
@@ -117,37 +119,3 @@ def _summary(record: dict[str, Any], out: Path) -> str:
     speed = f", {rate:.2f} pictures/s" if rate else ""
     made = f"{record['weights']['name']}, {record['protocol']['name']}, {record['runtime']}"
     return f"{out}: {', '.join(parts)} ({made}{speed})"
-
-
-@contextmanager
-def bar(*, shown: bool, processes: int) -> Iterator[Callable[[Iterable[Any], int], Iterable[Any]]]:
-    """A bar with the rate and the time left, on standard error where somebody looks."""
-    from rich import progress as bars
-    from rich.console import Console
-    from rich.text import Text
-
-    class Rate(bars.ProgressColumn):
-        def render(self, task: bars.Task) -> Text:
-            return Text(f"{task.speed:.2f} pictures/s" if task.speed else "")
-
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield lambda items, total: items
-        return
-    what = "predicting" if processes == 1 else f"predicting (process 1 of {processes})"
-    columns = (
-        bars.TextColumn(what),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        Rate(),
-        bars.TimeRemainingColumn(),
-    )
-    # The speed of the last minutes, as one picture may take a hundred times as long as the next.
-    with bars.Progress(
-        *columns, console=console, transient=True, speed_estimate_period=300
-    ) as progress:
-
-        def track(items: Iterable[Any], total: int) -> Iterable[Any]:
-            return progress.track(items, total=total)
-
-        yield track

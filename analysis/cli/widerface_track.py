@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, show
+from analysis.cli.options import (
+    Device,
+    GroundTruth,
+    Images,
+    Json,
+    Protocol,
+    Runtime,
+    Subset,
+    emit,
+    is_stdout,
+    name_or_file,
+    output_file,
+    output_folder,
+    progress,
+    show,
+    warn,
+)
 
 EXAMPLE = "featherface widerface track official epoch_*.pth --images DIR --ground-truth DIR"
 
@@ -16,37 +31,40 @@ EXAMPLE = "featherface widerface track official epoch_*.pth --images DIR --groun
 def track(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(metavar="CHECKPOINT...", help="Files, or names of published weights."),
+        typer.Argument(
+            metavar="CHECKPOINT", parser=name_or_file, help="Files, or names of published weights."
+        ),
     ],
-    images: Annotated[
-        Path, typer.Option(metavar="DIR", help="EVENT/PICTURE.jpg, as in WIDER_val/images.")
-    ],
-    ground_truth: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the four .mat files.")
-    ],
+    images: Images,
+    ground_truth: GroundTruth,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Predictions and figures; done ones are reused.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help="Predictions and figures; done ones are reused.",
+        ),
     ] = Path("tracked"),
-    subset: Annotated[
-        Path | None,
-        typer.Option(metavar="LIST", help="Only these: a file with an EVENT/PICTURE.jpg a line."),
-    ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="original, exact, 1600 or multi-scale; see widerface predict.")
-    ] = "original",
-    runtime: Annotated[str, typer.Option(help="auto, torch, compile or onnx.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    subset: Subset = None,
+    protocol: Protocol = "original",
+    runtime: Runtime = "auto",
+    device: Device = None,
     history: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="Add rows to this file, not docs/results/widerface.jsonl."
+            metavar="PATH",
+            parser=output_file,
+            help="Add rows to this file, not docs/results/widerface.jsonl.",
         ),
     ] = None,
-    record: Annotated[bool, typer.Option(help="Add what is new to the history.")] = True,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Add nothing to a history.")
+    ] = False,
     docs: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
+            parser=output_folder,
             help="Add curves, AP by height and AP by event to the records of these pages.",
         ),
     ] = None,
@@ -57,7 +75,6 @@ def track(
     Interrupt it whenever you like: the same command goes on where it was. Writes training.svg,
     curves.svg, height.svg, events.svg and the rows as track.json below --out.
     """
-    from analysis.cli.widerface_predict import bar
     from analysis.report.plots import widerface as plots
     from analysis.report.plots.style import render
     from analysis.report.tables import tracking as tables
@@ -68,18 +85,16 @@ def track(
     from featherface.files import write_bytes
 
     chosen = named(protocol)
-    path = history or HISTORY
+    path, record = history or HISTORY, not no_history
     if record and history is None and not path.parent.is_dir():
         record = False
-        print(
-            "no docs/results here: nothing is added to a history (see --history)", file=sys.stderr
-        )
+        warn("no docs/results here: nothing is added to a history (see --history)")
     if record:
         read(path)  # a damaged one should show before the predicting
     if docs is not None:
         breakdown.read(docs / "results" / breakdown.FILE)
     tracked = []
-    with bar(shown=True, processes=1) as progress:
+    with progress("predicting", "images") as track_images:
         for one in tracking.track(
             checkpoints,
             images,
@@ -89,14 +104,14 @@ def track(
             runtime=runtime,
             subset=subset,
             device=device,
-            progress=lambda name: progress,
+            progress=lambda name: track_images,
         ):
             tracked.append(one)
             for remark in one.evaluation.remarks:
-                print(f"featherface: {one.row.detector}: {remark}", file=sys.stderr)
+                warn(f"{one.row.detector}: {remark}")
             if record:
                 for row in tracking.add_new([one.row], path):
-                    print(f"{path}: added {row.detector}", file=sys.stderr)
+                    warn(f"{path}: added {row.detector}")
     rows = [one.row.model_dump(mode="json") for one in tracked]
     emit(rows, out / "track.json")
     emit(rows, json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 SUBSETS = ("easy", "medium", "hard")
@@ -17,7 +16,7 @@ def headline(record: Mapping[str, Any], source: str) -> str:
     pictures = f"{record['images']:,} pictures"
     if subset is not None:
         pictures += f" (a subset, {subset['sha256'][:12]})"
-    return f"{escape(source)}: {pictures}, {record['boxes']:,} boxes"
+    return f"{source}: {pictures}, {record['boxes']:,} boxes"
 
 
 def evaluation(record: Mapping[str, Any]) -> Table:
@@ -53,7 +52,7 @@ def events(records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         if record["pictures"]:
             table.add_row(
-                escape(record["event"]),
+                record["event"],
                 f"{record['pictures']:,}",
                 f"{record['boxes']:,}",
                 f"{record['faces']['hard']:,}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 SUBSETS = ("easy", "medium", "hard")
@@ -22,9 +21,9 @@ def rows(records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         partial = "" if record["images_sha256"] is None else " (subset)"
         table.add_row(
-            escape(record["detector"]),
-            escape(record["protocol"]["name"]),
-            escape(record["runtime"] or ""),
+            record["detector"],
+            record["protocol"]["name"],
+            record["runtime"] or "",
             f"{record['images']:,}{partial}",
             *(_ap(record[name]) for name in (*SUBSETS, "mean")),
             "" if record["boxes"] is None else f"{record['boxes']:,}",
@@ -39,8 +38,8 @@ def comparison(record: Mapping[str, Any], limit: int) -> Iterator[Table | str]:
         limit: show so many faces and pictures of each list.
     """
     scores = record["scores"]
-    yield f"A: {escape(record['a'])}, read at score {scores['a']:g}"
-    yield f"B: {escape(record['b'])}, read at score {scores['b']:g}"
+    yield f"A: {record['a']}, read at score {scores['a']:g}"
+    yield f"B: {record['b']}, read at score {scores['b']:g}"
     yield _subsets(record["subsets"])
     heights = [
         {
@@ -87,7 +86,7 @@ def _side_by_side(title: str, name: str, records: Sequence[Mapping[str, Any]]) -
         table.add_column(column, justify="right")
     for one in records:
         table.add_row(
-            escape(one["name"]),
+            one["name"],
             f"{one['faces']:,}",
             _ap(one["a"]),
             _ap(one["b"]),
@@ -102,7 +101,7 @@ def _pictures(records: Sequence[Mapping[str, Any]], limit: int) -> Table:
     for column in ("faces", "found by A", "found by B"):
         table.add_column(column, justify="right")
     for one in records[:limit]:
-        table.add_row(escape(one["picture"]), *(f"{one[key]:,}" for key in ("faces", "a", "b")))
+        table.add_row(one["picture"], *(f"{one[key]:,}" for key in ("faces", "a", "b")))
     return table
 
 
@@ -112,7 +111,7 @@ def _faces(records: Sequence[Mapping[str, Any]], title: str, limit: int) -> Tabl
         table.add_column(column)
     for one in records[:limit]:
         box = ", ".join(f"{value:g}" for value in one["box"])
-        table.add_row(escape(one["picture"]), box, ", ".join(one["subsets"]) or "none")
+        table.add_row(one["picture"], box, ", ".join(one["subsets"]) or "none")
     return table
 
 

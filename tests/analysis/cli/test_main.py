@@ -5,14 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib.cbook
 import pytest
 import torch
-from PIL import Image
 
 from analysis.cli import main as cli
 from featherface import CONFIGS, FeatherFace
-from featherface.weights.checkpoints import save
 
 COMMANDS = sorted(
     command.name or command.callback.__name__ for command in cli.app.registered_commands
@@ -27,11 +24,6 @@ class Result:
             cli.main([str(argument) for argument in arguments])
         self.code = caught.value.code
         self.out, self.err = capsys.readouterr()
-
-
-@pytest.fixture
-def portrait() -> Path:
-    return Path(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -68,11 +60,17 @@ def test_every_command_has_help_with_an_example(
         ["search", "--params", "1", "--not", "depth=3"],
         ["search", "--params", "1", "--channels", "74", "--context", "ssh"],
         ["search", "--params", "1", "--facts", "gossip"],
-        ["search", "--params", "1", "--reading", "aloud"],
+        ["search", "--params", "1", "--convention", "aloud"],
+        ["search", "--params", "1", "--cells", "2-100001"],
+        ["search", "--params", "1", "--channels", "1" * 5000],
+        ["search", "--params", "1", "--cells", "1-1000", "--reduction", "1-1000"],
+        ["search", "--params", "9" * 5000],
+        ["latency", "--device", "hpu"],
+        ["detect", "--device", "hpu", "picture.jpg"],
         ["audit", "--source", "gossip"],
         ["audit", "--recorded", "none.json"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_bad_usage_and_bad_input_are_one_line(
     capsys: pytest.CaptureFixture[str],
@@ -186,36 +184,12 @@ def test_identify_prints_what_is_missing(
     assert "module.*" in result.out
 
 
-def test_detect_finds_the_portraits_face(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, weights: Path, portrait: Path
-) -> None:
-    out = tmp_path / "found"
-    checkpoint = weights / "official.pth"
-    result = Result(capsys, "detect", "--weights", checkpoint, portrait, "--out", out)
-    (record,) = json.loads((out / "faces.json").read_text(encoding="utf-8"))
-    (face,) = record["faces"]
-    assert result.code == 0
-    assert face["score"] > 0.99
-    x1, y1, x2, y2 = face["box"]
-    assert all(x1 < x < x2 and y1 < y < y2 for x, y in face["landmarks"])
-    with Image.open(portrait) as picture, Image.open(out / "0000-grace_hopper.png") as drawn:
-        assert drawn.size == picture.size
-
-
-def test_one_unreadable_picture_does_not_cost_the_others(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, portrait: Path
-) -> None:
-    torch.manual_seed(0)
-    save(FeatherFace("retinaface"), tmp_path / "x.safetensors")
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(portrait.read_bytes()[:5000])
-    result = Result(
-        capsys, "detect", "--weights", tmp_path / "x.safetensors", broken, portrait, "--json", "-"
-    )
-    assert result.code == 2
-    assert [record["picture"] for record in json.loads(result.out)] == [str(portrait)]
-    assert result.err.count("\n") == 1
-    assert str(broken) in result.err
+@pytest.mark.parametrize(("command", "names"), cli.RENAMED.items())
+def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> None:
+    for old, new in names.items():
+        after = [new, "x", f"{new}=x"] if new else ["x", "x"]
+        assert cli._with_new_names([command, old, "x", f"{old}=x"]) == [command, *after]
+        assert cli._with_new_names(["other", old]) == ["other", old]
 
 
 def test_the_module_is_the_command() -> None:

@@ -1,0 +1,210 @@
+"""Every parameter of every command that names a path, given what it must refuse: one line, code 2.
+
+The parameters are found in the Typer app, so that a new one is tested from its first day.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import pytest
+import typer
+from typer.models import ArgumentInfo, ParameterInfo
+
+from analysis.cli import main as cli
+from analysis.cli import options
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="names and files of POSIX")
+
+
+class Parameter(NamedTuple):
+    """A parameter of a command, as its function declares it."""
+
+    command: tuple[str, ...]
+    name: str
+    kind: Any
+    info: ParameterInfo
+    required: bool
+
+    def call(self, value: str) -> list[str]:
+        """Return the arguments that give it a value."""
+        if isinstance(self.info, ArgumentInfo):
+            return ["--", value] if value.startswith("-") else [value]
+        declared = self.info.param_decls or [f"--{self.name.replace('_', '-')}"]
+        return [f"{declared[0]}={value}"]
+
+    def __str__(self) -> str:
+        return " ".join([*self.command, self.name])
+
+
+def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parameter]:
+    for command in app.registered_commands:
+        function = command.callback
+        assert function is not None
+        required = function.__code__.co_argcount - len(function.__defaults__ or ())
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            kind, *notes = get_args(hint) or (hint,)
+            for info in notes:
+                if isinstance(info, ParameterInfo):
+                    yield Parameter(
+                        (*path, command.name or function.__name__),
+                        name,
+                        kind,
+                        info,
+                        names.index(name) < required,
+                    )
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        yield from _parameters(group.typer_instance, (*path, str(group.name)))
+
+
+PARAMETERS = list(_parameters(cli.app))
+PATHS = [p for p in PARAMETERS if p.info.parser in options.PATH_CHECKS]
+INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
+
+Made = Callable[[Path], str]
+
+
+def _fifo(folder: Path) -> str:
+    os.mkfifo(folder / "fifo")
+    return str(folder / "fifo")
+
+
+def _loop(folder: Path) -> str:
+    (folder / "loop").symlink_to(folder / "loop")
+    return str(folder / "loop")
+
+
+def _file(folder: Path) -> str:
+    (folder / "file").write_text("x")
+    return str(folder / "file")
+
+
+def _huge(folder: Path) -> str:
+    with (folder / "huge").open("wb") as file:
+        file.truncate(options.MAX_TEXT_BYTES + 1)  # sparse: it takes no room on the disk
+    return str(folder / "huge")
+
+
+def _folder(folder: Path) -> str:
+    return str(folder)
+
+
+EVERY = tuple(check for check in options.PATH_CHECKS if check is not options.image)
+READ = (*INPUTS, options.name_or_file)
+HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
+    "empty": (lambda _: "", options.PATH_CHECKS),
+    "long name": (lambda _: "x" * 300, EVERY),
+    "long path": (lambda _: "ab/" * 3000, EVERY),
+    "loop": (_loop, EVERY),
+    "pipe": (_fifo, (*READ, options.output_folder)),
+    "endless device": (lambda _: "/dev/zero", (*READ, options.output_folder)),
+    "full device": (lambda _: "/dev/full", (*READ, options.output_folder)),
+    "folder": (
+        _folder,
+        (options.input_file, options.text_file, options.name_or_file, options.output_file),
+    ),
+    "file": (_file, (options.input_folder, options.output_folder)),
+    "huge": (_huge, (options.text_file,)),
+    "missing": (lambda folder: str(folder / "none"), INPUTS),
+    "not UTF-8": (lambda folder: str(folder / os.fsdecode(b"caf\xe9")), INPUTS),
+    "markup": (lambda folder: str(folder / "[red]x[/b]"), INPUTS),
+    "control characters": (lambda folder: str(folder / "a\x1b[31m\nb"), INPUTS),
+}
+
+
+@pytest.fixture(autouse=True)
+def _deadline() -> Iterator[None]:
+    """End a test that waits for a pipe or a device."""
+    if sys.platform == "win32":
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise TimeoutError("the command read what it should refuse")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2, err
+    assert out == ""
+    assert err.startswith("featherface: ")
+    assert err.removesuffix("\n").isprintable(), err
+    return str(err)
+
+
+def _others(parameter: Parameter, folder: Path) -> list[str]:
+    """Return usable values for what else the command requires."""
+    file, inside = folder / "usable", folder / "inside"
+    file.write_text("x")
+    inside.mkdir()
+    result = []
+    for other in PARAMETERS:
+        if other.required and other.command == parameter.command and other.name != parameter.name:
+            folders = (options.input_folder, options.input_path, options.output_folder)
+            result += other.call(str(inside if other.info.parser in folders else file) or "")
+    return result
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=str)
+def test_every_path_is_checked(parameter: Parameter) -> None:
+    kinds = {parameter.kind, *get_args(parameter.kind)}
+    names_a_path = bool(kinds & {Path, list[Path]}) or "FILE" in str(parameter.info.metavar)
+    assert not names_a_path or parameter.info.parser in options.PATH_CHECKS
+
+
+@posix
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_cannot_be_used_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    make, checks = HOSTILE[kind]
+    (tmp_path / "bad").mkdir()
+    value = make(tmp_path / "bad")
+    tried = [p for p in PATHS if p.info.parser in checks]
+    assert tried
+    for number, parameter in enumerate(tried):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        said = _refused(
+            capsys, [*parameter.command, *_others(parameter, folder), *parameter.call(value)]
+        )
+        assert said.count("'") >= 2, said  # names the parameter
+    if kind == "loop":
+        assert Path(value).is_symlink()
+
+
+@posix
+def test_no_permission_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    root = os.geteuid() == 0
+    for number, parameter in enumerate(p for p in PATHS if p.info.parser in EVERY):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        arguments = [
+            *parameter.command,
+            *_others(parameter, folder),
+            *parameter.call(str(closed / "x")),
+        ]
+        if root:
+            os.seteuid(65534)
+        try:
+            assert "Permission denied" in _refused(capsys, arguments)
+        finally:
+            if root:
+                os.seteuid(0)

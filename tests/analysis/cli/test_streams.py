@@ -1,0 +1,61 @@
+"""Standard output in any state: closed, full, without a reader, or with few signs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TABLE = ("search", "--params", "487103", "--facts", "card")
+
+
+def _run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell command line in which `featherface` is ours."""
+    script = f'featherface() {{ "{sys.executable}" -m featherface "$@"; }}\n{command}'
+    return subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        encoding=environment.get("PYTHONIOENCODING"),
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="written for a POSIX shell")
+
+
+@posix
+def test_a_closed_output_is_no_failure() -> None:
+    done = _run(f"featherface {' '.join(TABLE)} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@posix
+@pytest.mark.parametrize("arguments", [TABLE, ("search", "--help")], ids=" ".join)
+def test_a_full_disk_is_one_line(arguments: tuple[str, ...]) -> None:
+    done = _run(f"featherface {' '.join(arguments)} >/dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "featherface: standard output: No space left on device\n"
+
+
+@posix
+@pytest.mark.parametrize("arguments", [TABLE, ("search", "--help")], ids=" ".join)
+def test_a_reader_that_has_gone_is_no_failure(arguments: tuple[str, ...]) -> None:
+    # `true` ends at once, long before anything is printed.
+    done = _run(f"featherface {' '.join(arguments)} | true; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_signs_that_the_encoding_lacks_are_replaced(encoding: str) -> None:
+    done = _run(f"featherface {' '.join(TABLE)}", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "966,997,688" in done.stdout
