@@ -1,84 +1,123 @@
-"""`featherface detect`: the faces on pictures."""
+"""`featherface detect`: the faces on images."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, Weights, emit, is_stdout, progress, show
+from analysis.cli.inputs import STDIN, find_images, read_stdin
+from analysis.cli.options import (
+    Device,
+    Json,
+    LongerSide,
+    Runtime,
+    Score,
+    Threads,
+    Weights,
+    emit,
+    finish,
+    image,
+    is_stdout,
+    output_folder,
+    output_stem,
+    progress,
+    show,
+)
 from featherface.errors import InputError
+
+RECORDS = "faces.jsonl"
+LATEST = "faces.json"
 
 
 def detect(
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURE...", help="Pictures of any common format.")
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE",
+            parser=image,
+            help="Images, folders, quoted patterns ('photos/*.jpg'), or - for standard input.",
+        ),
     ],
     weights: Weights = "official",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write annotated pictures and faces.json there."),
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help=f"Write annotated images there, append the faces to {RECORDS}, and write the "
+            f"latest of every image to {LATEST}.",
+        ),
     ] = None,
-    score: Annotated[
-        float, typer.Option(help="Report faces that score more; the official protocol has 0.02.")
-    ] = 0.5,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Include folders in folders.")
+    ] = False,
+    score: Score = 0.5,
     nms: Annotated[
-        float, typer.Option(help="Drop the worse of two boxes that overlap more (IoU).")
+        float,
+        typer.Option(min=0, max=1, help="Drop the worse of two boxes that overlap more (IoU)."),
     ] = 0.4,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Longer side at the network, in pixels; the original size by default."),
-    ] = None,
-    runtime: Annotated[
-        str, typer.Option(help="auto, torch, compile or onnx; auto takes the fastest proven equal.")
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="Of the CPU, for the network; all by default.")
-    ] = None,
+    longer_side: LongerSide = None,
+    runtime: Runtime = "auto",
+    device: Device = None,
+    threads: Threads = None,
     json: Json = None,
 ) -> None:
-    """Find faces: boxes, scores and five landmarks, in pixels of the original picture.
+    """Find faces: boxes, scores and five landmarks, in pixels of the original image.
 
-    A picture that cannot be read is reported at the end, after all others are done.
+    Interrupted, it keeps what is done. An image that cannot be read is reported at the end, after
+    all others are done; the exit code is then 2.
     """
     from analysis.report.tables import networks as tables
     from featherface import Detector
+    from featherface.files import locked
+    from featherface.records import append, read
 
+    unusable: list[str] = []
+    found = find_images(images, unusable, recursive=recursive)
     detector = Detector(
         weights,
         score_threshold=score,
         nms_threshold=nms,
-        size=size,
+        size=longer_side,
         runtime=runtime,
+        device=device,
         threads=threads,
     )
     records: list[dict[str, Any]] = []
-    unusable: list[str] = []
-    with progress("finding faces") as track:
-        for picture in track(pictures):
-            try:
-                faces = [face.as_dict() for face in detector(picture)]
-                drawn = _annotate(picture, faces, out, len(records)) if out else None
-            except InputError as error:
-                unusable.append(str(error))
-                continue
-            records.append({"picture": str(picture), "faces": faces, "annotated": drawn})
+    interrupted = False
+    with progress("finding faces", "images") as track:
+        try:
+            for path in track(found):
+                try:
+                    pixels = read_stdin() if path == STDIN else path
+                    faces = [face.as_dict() for face in detector(pixels)]
+                    drawn = _annotate(path, pixels, faces, out) if out else None
+                except InputError as error:
+                    unusable.append(str(error))
+                    continue
+                records.append({"picture": str(path), "faces": faces, "annotated": drawn})
+                if out:
+                    append(out / RECORDS, records[-1])
+        except KeyboardInterrupt:
+            interrupted = True
     if out and records:
-        emit(records, out / "faces.json")
+        with locked(out / LATEST):
+            latest = {record["picture"]: record for record in read(out / RECORDS)}
+            emit(list(latest.values()), out / LATEST)
     emit(records, json)
     if not is_stdout(json):
         for record in records:
             show(tables.faces(record["faces"], record["picture"]))
             if record["annotated"]:
                 print(record["annotated"])
-    for message in unusable:
-        print(f"featherface: {message}", file=sys.stderr)
-    raise typer.Exit(2 if unusable else 0)
+    if interrupted:
+        unusable.append(f"interrupted after {len(records)} of {len(found)} images, which are kept")
+    finish(unusable, 130 if interrupted else 2)
 
 
-def _annotate(picture: Path, faces: list[dict[str, Any]], out: Path, index: int) -> str:
+def _annotate(path: Path, pixels: Any, faces: list[dict[str, Any]], out: Path) -> str:
     import io
 
     from featherface.drawing import draw_faces
@@ -86,8 +125,7 @@ def _annotate(picture: Path, faces: list[dict[str, Any]], out: Path, index: int)
     from featherface.images import read_picture
 
     buffer = io.BytesIO()
-    draw_faces(read_picture(picture), faces).save(buffer, format="PNG")
-    # Numbered, as pictures of different folders may share a name.
-    path = out / f"{index:04d}-{picture.stem}.png"
-    write_bytes(path, buffer.getvalue())
-    return str(path)
+    draw_faces(read_picture(pixels), faces).save(buffer, format="PNG")
+    annotated = out / f"{output_stem(path)}.png"
+    write_bytes(annotated, buffer.getvalue())
+    return str(annotated)

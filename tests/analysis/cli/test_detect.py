@@ -1,0 +1,184 @@
+"""`featherface detect`: what it takes, what it keeps."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from analysis.cli import main as cli
+from analysis.cli.inputs import find_images
+from featherface import Detector, FeatherFace
+from featherface.weights.checkpoints import save
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "fresh.safetensors"
+    save(FeatherFace("retinaface"), path)
+    return path
+
+
+class Detect:
+    """Calls the command with the fresh network."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], checkpoint: Path) -> None:
+        self.capsys, self.checkpoint = capsys, checkpoint
+        self.code: Any = None
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: object) -> list[dict[str, Any]]:
+        """Return the records that `--json -` prints."""
+        weights = ("--weights", self.checkpoint, "--runtime", "torch")
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["detect", *map(str, (*weights, *arguments, "--json", "-"))])
+        self.code = caught.value.code
+        self.out, self.err = self.capsys.readouterr()
+        return json.loads(self.out) if self.out else []
+
+
+@pytest.fixture
+def detect(capsys: pytest.CaptureFixture[str], checkpoint: Path) -> Detect:
+    return Detect(capsys, checkpoint)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Five images, two of them in a folder below."""
+    folder = tmp_path / "images"
+    names = ["a.png", "b.JPG", "c.webp", "below/d.png", "below/e.png"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 33), "gray").save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    return [folder / name for name in names]
+
+
+def test_folders_and_patterns_stand_for_the_images_in_them(images: list[Path]) -> None:
+    folder = images[0].parent
+    unusable: list[str] = []
+    assert find_images([folder], unusable) == images[:3]
+    assert find_images([folder], unusable, recursive=True) == images
+    assert find_images([folder / "*.png"], unusable) == [images[0]]
+    assert find_images([folder / "**" / "*.png"], unusable) == [images[0], *images[3:]]
+    assert find_images([images[1], folder], unusable) == [images[1], images[0], images[2]]
+    assert find_images([folder / "none*.png"], unusable) == [folder / "none*.png"]
+    assert unusable == []
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
+    for name in ("p[1].png", "p1.png"):
+        Image.new("RGB", (33, 33)).save(tmp_path / name)
+    assert find_images([tmp_path / "p[1].png"], []) == [tmp_path / "p[1].png"]
+
+
+def test_a_folder_without_images_is_reported(tmp_path: Path, detect: Detect) -> None:
+    assert detect(tmp_path) == []
+    assert detect.code == 2
+    assert "no images in this folder" in detect.err
+
+
+def test_standard_input(
+    detect: Detect, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.TextIOWrapper(io.BytesIO(images[0].read_bytes()))
+    monkeypatch.setattr(sys, "stdin", content)
+    (record,) = detect("-", "--score", 0.02)
+    (other,) = detect(images[0], "--score", 0.02)
+    assert record["picture"] == "-"
+    assert record["faces"] == other["faces"]
+
+
+def test_calls_with_one_folder_add_up(detect: Detect, images: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    records = detect(*images[:2], "--out", out)
+    records += detect(*images[2:], "--out", out)
+    lines = (out / "faces.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == records
+    assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
+    assert len({record["annotated"] for record in records}) == len(images)
+    assert all(Path(record["annotated"]).is_file() for record in records)
+
+    detect(images[0], "--out", out)  # again: the line is added, the latest list keeps its length
+    assert len((out / "faces.jsonl").read_bytes().splitlines()) == len(images) + 1
+    assert len(json.loads((out / "faces.json").read_text(encoding="utf-8"))) == len(images)
+
+
+def test_an_interrupt_keeps_what_is_done(
+    detect: Detect, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = Detector.__call__, 0
+
+    def interrupted(self: Detector, *arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Detector, "__call__", interrupted)
+    out = tmp_path / "found"
+    records = detect(*images, "--out", out)
+    assert detect.code == 130
+    assert detect.err == "featherface: interrupted after 2 of 5 images, which are kept\n"
+    assert [record["picture"] for record in records] == list(map(str, images[:2]))
+    assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
+    assert len((out / "faces.jsonl").read_bytes().splitlines()) == 2
+
+
+def test_an_unreadable_image_is_reported_after_the_others(
+    detect: Detect, images: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(images[0].read_bytes()[:50])
+    missing = tmp_path / ("x" * 300)
+    records = detect(broken, missing, images[0])
+    assert detect.code == 2
+    assert [record["picture"] for record in records] == [str(images[0])]
+    first, second = detect.err.splitlines()
+    assert str(broken) in first
+    assert "too long" in second
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that other systems do not allow")
+@pytest.mark.parametrize("name", ["caf\udce9.png", "p [red].png", "a[/b].png", "x" * 251 + ".png"])
+def test_names_are_taken_as_they_are(
+    detect: Detect, images: list[Path], tmp_path: Path, name: str
+) -> None:
+    image = tmp_path / name.replace("/", os.sep)
+    image.parent.mkdir(exist_ok=True)
+    image.write_bytes(images[0].read_bytes())
+    out = tmp_path / "found"
+    (record,) = detect(image, "--out", out)
+    assert detect.code == 0
+    assert record["picture"] == str(image)
+    assert Path(record["annotated"]).is_file()
+
+    with pytest.raises(SystemExit):
+        cli.main(["detect", "--weights", str(detect.checkpoint), str(image)])
+    shown = str(image).encode(errors="replace").decode()
+    assert shown[:100] in detect.capsys.readouterr().out.replace("\n", "")
+
+
+def test_the_portraits_face_is_found(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, weights: Path
+) -> None:
+    from matplotlib.cbook import get_sample_data
+
+    portrait = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    detect = Detect(capsys, weights / "official.pth")
+    (record,) = detect(portrait, "--out", tmp_path)
+    (face,) = record["faces"]
+    assert face["score"] > 0.99
+    x1, y1, x2, y2 = face["box"]
+    assert all(x1 < x < x2 and y1 < y < y2 for x, y in face["landmarks"])
+    with Image.open(portrait) as image, Image.open(record["annotated"]) as drawn:
+        assert drawn.size == image.size
