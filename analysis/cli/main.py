@@ -81,6 +81,7 @@ RENAMED = {
     "detect": {"--size": "--longer-side"},
     "maps": {"--size": "--longer-side"},
     "bench": {"--picture": "--image"},
+    "train": {"--size": "--crop"},
     "search": {"--reading": "--convention"},
     "track": {"--no-record": "--no-history"},
     "evaluate": {"--predictions": ""},

@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+
+from analysis.cli.options import Device, Variant, input_path, name_or_file, output_folder
 
 
 def train(
     data: Annotated[
         Path,
-        typer.Option(metavar="DIR|FILE", help="Images and annotated faces; see the manual."),
+        typer.Option(
+            metavar="DIR|FILE",
+            parser=input_path,
+            help="Images and annotated faces; see the manual.",
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Checkpoint, log and weights; an old run goes on.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=output_folder,
+            help="Checkpoint, log and weights; an old run goes on.",
+        ),
     ],
-    variant: Annotated[
-        str, typer.Option(help="v1, v1-deformable, official, no-attention or retinaface.")
-    ] = "v1",
+    variant: Variant = "v1",
     teacher: Annotated[
-        str, typer.Option(metavar="NAME|FILE|none", help="Learn from this network, too.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE|none", parser=name_or_file, help="Learn from this network, too."
+        ),
     ] = "official",
     backbone: Annotated[
-        str, typer.Option(help="Where its weights start: from the teacher, or random.")
+        Literal["teacher", "random"], typer.Option(help="Where its weights start.")
     ] = "teacher",
     frozen: Annotated[
         float, typer.Option(help="Fraction of the run in which the teacher's backbone stays.")
     ] = 0.4,
     minutes: Annotated[float | None, typer.Option(help="How long.")] = None,
     steps: Annotated[int | None, typer.Option(help="Or how many steps.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the crops, in pixels.")] = 512,
+    crop: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the crops.")] = 512,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-3,
     holdout: Annotated[int, typer.Option(help="Images to measure AP on, not trained on.")] = 160,
     seed: Annotated[int, typer.Option(min=0, max=2**30)] = 0,
     precision: Annotated[
-        str, typer.Option(help="float32, bfloat16, or auto: bfloat16 on a GPU.")
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="auto: bfloat16 on a GPU.")
     ] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")
-    ] = None,
+    device: Device = None,
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="On a GPU, replay steps as CUDA graphs.")
     ] = True,
@@ -59,16 +69,16 @@ def train(
     recipe = Recipe(
         variant=variant,
         teacher=None if teacher == "none" else teacher,
-        backbone=backbone,  # type: ignore[arg-type]  # checked there
+        backbone=backbone,
         frozen=frozen,
         minutes=minutes,
         steps=steps,
-        size=size,
+        size=crop,
         batch=batch,
         learning_rate=learning_rate,
         holdout=holdout,
         seed=seed,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
     )
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     weights = run(recipe, data, out, device=where, record=graph, every=every, report=_say)
