@@ -31,7 +31,7 @@ from IPython.display import SVG, Markdown
 from analysis.claims import verdicts as compliance
 from analysis.cost.blocks import measure_blocks, measure_layers
 from analysis.cost.trace import count_parameters
-from analysis.report.diagram import cost_bars
+from analysis.report.diagram import static_svg
 from featherface import CONFIGS, FeatherFace
 
 pd.options.display.float_format = "{:,.3f}".format
@@ -89,7 +89,7 @@ blocks[columns].style.format(
 # Attention, two of the seven blocks, costs next to nothing of either.
 
 # %%
-SVG(cost_bars(list(records.values())))
+SVG(static_svg(records[VARIANT], measure_layers(VARIANT, 640, 640)))
 
 # %% [markdown]
 # Every block opens into its layers. These are the heaviest ones:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from featherface.config import LEVELS
+
 MISSING = "–"
 """Stands for a value that is not known."""
 
-LEVELS = ("p3", "p4", "p5")
+MARKS = {"confirmed": "✓", "explained": "≈", "refuted": "✗", "untested": "?"}
+"""The sign of each verdict, which never stands without its word."""
 
 
 def count(value: int) -> str:

@@ -1,5 +1,6 @@
-// The architecture diagram's panel: the layers of the block that is pointed at, focused or tapped,
-// and the claims about it. Switching between networks is the style sheet's work.
+// The architecture diagram: a panel beside the block that is pointed at, focused or tapped, with the
+// layers and claims of its section; and the chosen network and block in the address. Switching
+// between networks is the style sheet's work.
 
 (function () {
   "use strict";
@@ -7,63 +8,112 @@
   function start(root) {
     if (root.dataset.faReady) return;
     root.dataset.faReady = "yes";
+    const body = root.querySelector(".fa-body");
     const panel = root.querySelector(".fa-panel");
-    const live = root.querySelector(".fa-live");
+    const title = root.querySelector(".fa-title");
+    const columns = root.querySelector(".fa-columns");
     const close = root.querySelector(".fa-close");
-    const entries = Array.from(root.querySelectorAll(".fa-about"));
     const blocks = Array.from(root.querySelectorAll(".fa-block"));
-    let chosen = ""; // the network as a whole
-    let touched = false;
+    let chosen = "";
+    let pinned = false;
+    let before = { chosen: "", pinned: false }; // what a click began on: focus comes first
 
     const network = () => root.querySelector(".fa-switch input:checked").value;
+    const visible = (block) =>
+      blocks.find((each) => each.dataset.block === block && each.getClientRects().length);
 
-    function show(block, aloud) {
-      chosen = block;
-      const variant = network();
-      let entry = null;
-      for (const each of entries) {
-        each.hidden =
-          each.dataset.block !== block || !each.dataset.variant.split(" ").includes(variant);
-        if (!each.hidden && each.dataset.live) entry = each;
+    // The parts of a block's section that are about the network.
+    function parts(block) {
+      const section = document.querySelector('.fa-section[data-block="' + block + '"]');
+      const folds = section ? Array.from(section.querySelectorAll("details[data-variant]")) : [];
+      return folds
+        .filter((fold) => fold.dataset.variant.split(" ").includes(network()))
+        .map(function (fold) {
+          const part = document.createElement("div");
+          part.append(...Array.from(fold.cloneNode(true).childNodes).slice(1));
+          return part;
+        });
+    }
+
+    function show(block, keep) {
+      const link = block && visible(block);
+      chosen = link ? block : "";
+      pinned = Boolean(link && keep);
+      for (const each of blocks) each.classList.toggle("on", each.dataset.block === chosen);
+      panel.classList.toggle("chosen", chosen !== "");
+      panel.classList.toggle("pinned", pinned);
+      close.hidden = !pinned;
+      title.textContent = "";
+      columns.replaceChildren();
+      if (link) {
+        const [name, ...rest] = link.getAttribute("aria-label").split(". ");
+        const section = document.createElement("a");
+        section.href = link.getAttribute("href");
+        section.textContent = "section ↓";
+        const strong = document.createElement("b");
+        strong.textContent = name;
+        title.append(strong, " ", rest.join(". "), " ", section);
+        columns.append(...parts(chosen).reverse()); // claims before layers
+        panel.scrollTop = 0;
+        // Beside the block, on the side that has more room.
+        const outer = body.getBoundingClientRect();
+        const inner = link.querySelector(".panel").getBoundingClientRect();
+        const right = inner.left + inner.right < outer.left + outer.right;
+        panel.style.setProperty("--at-left", right ? inner.right - outer.left + 8 + "px" : "auto");
+        panel.style.setProperty("--at-right", right ? "auto" : outer.right - inner.left + 8 + "px");
+        panel.style.setProperty("--at-top", inner.top - outer.top + "px");
       }
-      for (const each of blocks) each.classList.toggle("on", each.dataset.block === block);
-      panel.classList.toggle("chosen", block !== "");
-      close.hidden = block === "";
-      panel.scrollTop = 0;
-      if (aloud) live.textContent = entry ? entry.dataset.live : "";
+      remember();
+    }
+
+    function remember() {
+      const address = new URL(location.href);
+      const first = root.querySelector(".fa-switch input").value;
+      const state = { network: network() === first ? "" : network(), block: pinned ? chosen : "" };
+      for (const [key, value] of Object.entries(state)) {
+        if (value) address.searchParams.set(key, value);
+        else address.searchParams.delete(key);
+      }
+      if (address.href !== location.href) history.replaceState(history.state, "", address);
     }
 
     for (const link of blocks) {
       link.addEventListener("pointerenter", function (event) {
-        if (event.pointerType === "mouse") show(link.dataset.block, false);
+        if (event.pointerType === "mouse" && !pinned) show(link.dataset.block, false);
+      });
+      link.addEventListener("pointerdown", function () {
+        before = { chosen, pinned };
+      });
+      link.addEventListener("keydown", function () {
+        before = { chosen, pinned };
       });
       link.addEventListener("focus", function () {
-        if (!touched) show(link.dataset.block, false);
+        if (!pinned) show(link.dataset.block, false);
       });
-      // A finger cannot hover: its first tap shows, a second one on the same block follows.
-      link.addEventListener("pointerdown", function (event) {
-        touched = event.pointerType !== "mouse";
-      });
+      // The first click or tap keeps the panel open, the second one follows to the section.
       link.addEventListener("click", function (event) {
-        if (touched && chosen !== link.dataset.block) {
-          event.preventDefault();
-          show(link.dataset.block, true);
-        }
-        touched = false;
+        if (before.pinned && before.chosen === link.dataset.block) return;
+        event.preventDefault();
+        show(link.dataset.block, true);
       });
     }
-    root.querySelector(".fa-switch").addEventListener("change", function () {
-      show(chosen, true);
+    root.querySelector(".fa-views").addEventListener("pointerleave", function () {
+      if (!pinned) show("", false);
     });
-    function dismiss() {
-      show("", true);
-    }
-    close.addEventListener("click", dismiss);
+    root.querySelector(".fa-switch").addEventListener("change", function () {
+      show(chosen, pinned);
+    });
+    close.addEventListener("click", function () {
+      show("", false);
+    });
     root.addEventListener("keydown", function (event) {
-      if (event.key === "Escape" && chosen !== "") dismiss();
+      if (event.key === "Escape") show("", false);
     });
     panel.hidden = false;
-    show("", false);
+    const asked = new URLSearchParams(location.search);
+    for (const input of root.querySelectorAll(".fa-switch input"))
+      if (input.value === asked.get("network")) input.checked = true;
+    show(asked.get("block") || "", true);
   }
 
   const startAll = () => document.querySelectorAll("[data-fa]").forEach(start);

@@ -1,16 +1,19 @@
-"""The drawing for the site: all networks with a switch, and what each block is made of."""
+"""The architecture page: the networks' drawings, the panel of a block, and a section a block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from analysis.report.diagram.architecture import architecture_svg, tally
-from analysis.report.diagram.html import claims_list, layer_rows, layer_table
-from analysis.report.diagram.style import page_style
-from analysis.report.diagram.subjects import claims_by_block
-from analysis.report.diagram.words import NAMES, count, kind, percent
+from analysis.report import formats
+from analysis.report.diagram.claims import claims_by_block, claims_list
+from analysis.report.diagram.descriptions import descriptions
+from analysis.report.diagram.drawing import architecture_svg
+from analysis.report.diagram.layouts import kind, magnitude, tally
+from analysis.report.diagram.svg import page_style
+from analysis.report.table import Cell, Column, Table
+from featherface.config import BLOCKS
 
 Record = Mapping[str, Any]
 
@@ -18,64 +21,101 @@ FIRST = "official"
 """The network that is shown first, and alone where a browser cannot switch."""
 
 
-def default_address(claim: Record) -> str:
-    """Where a claim stands on the page of verdicts."""
-    return f"../verdicts/#{claim['source']}-{claim['id']}"
-
-
-def in_order(records: Sequence[Record]) -> list[Record]:
-    """The networks, the one that is shown first before the others."""
-    return sorted(records, key=lambda record: record["variant"] != FIRST)
-
-
 def architecture_html(
     records: Sequence[Record],
     layers: Mapping[str, Sequence[Record]],
     verdicts: Sequence[Record],
-    *,
-    claim_href: Callable[[Record], str] = default_address,
-    href: str = "#block-",
 ) -> str:
-    """The drawings of all networks, as one HTML element without empty lines.
+    """Return the drawings of all networks, as one HTML element without empty lines.
 
     Switching works without a script, in browsers that know `:has()`; others show the first
-    network. The script `docs/assets/architecture.js` adds the panel with a block's layers and
-    claims; without it these stand in the sections alone. The style is
-    `docs/assets/architecture.css`.
+    network. The script `docs/assets/architecture.js` opens a panel beside a block, with the layers
+    and claims of its section; without it a block's link leads to the section.
 
     Args:
         records: from `analysis.cost.blocks.measure_blocks`, one a network.
         layers: by network, from `analysis.cost.blocks.measure_layers`.
         verdicts: as in `docs/results/verdicts.json`.
-        claim_href: the address of a claim on the page of verdicts, as seen from this page.
-        href: what a block links to, with the block's name after it (its underscores as hyphens).
     """
-    claims = claims_by_block(verdicts, records)
-    records = in_order(records)
-    views, about = [], []
+    records = _in_order(records)
+    views = []
     for record in records:
         variant = record["variant"]
+        claims = claims_by_block(verdicts, variant)
         drawings = "".join(
-            architecture_svg(record, layers[variant], claims[variant], upright=upright, href=href)
+            architecture_svg(record, layers[variant], claims, upright=upright)
             for upright in (False, True)
         )
-        views.append(f'<div class="fa-view" data-variant="{variant}">{drawings}</div>')
-        about.append(_whole(record, claims[variant][""], claim_href))
-        about += [
-            _about(record, block, claims[variant][block["name"]], claim_href, href)
-            for block in record["blocks"]
-        ]
+        views.append(
+            f'<div class="fa-view" data-variant="{variant}">{drawings}<details class="fa-whole">'
+            f"<summary>Claims about {variant} as a whole: {_counts(claims[''])}</summary>"
+            f"{claims_list(claims[''])}</details></div>"
+        )
+    sections = {"card": "The card compared"} | {
+        f"block-{block['name'].replace('_', '-')}": _title(block) for block in records[0]["blocks"]
+    }
+    contents = " · ".join(f'<a href="#{at}">{title}</a>' for at, title in sections.items())
     return (
-        f'<div class="fa" data-fa><style>{page_style()}</style>{_switch(records)}'
+        f'<div class="fa" data-fa><style>{page_style()}</style>'
+        f'<nav aria-label="On this page">On this page: {contents}</nav>{_switch(records)}'
         f'<div class="fa-body"><div class="fa-views">{"".join(views)}</div>'
         '<div class="fa-panel" role="region" aria-label="The chosen block" hidden>'
-        '<p class="fa-hint">Point at a block, tap it or move to it with the Tab key to see its '
-        "layers and the claims about it here. Following it leads to its section.</p>"
-        '<p class="fa-live" aria-live="polite"></p>'
+        '<p class="fa-hint">Point at a block to see its layers and claims here; click it or press '
+        "Enter to keep them open.</p>"
         '<button type="button" class="fa-close" aria-label="Close" hidden>×</button>'
-        f'<div class="fa-columns">{"".join(about)}{"".join(_layers(records, layers))}</div>'
+        '<p class="fa-title" aria-live="polite"></p><div class="fa-columns"></div>'
         "</div></div></div>\n"
     )
+
+
+def block_sections(
+    records: Sequence[Record],
+    layers: Mapping[str, Sequence[Record]],
+    verdicts: Sequence[Record],
+) -> str:
+    """Return a section for each block, as Markdown with HTML: text, costs, layers and claims.
+
+    Args:
+        records, layers, verdicts: as for `architecture_html`; `official` among them.
+    """
+    records = _in_order(records)
+    paragraphs = descriptions(records[0], layers[FIRST])
+    claims = {record["variant"]: claims_by_block(verdicts, record["variant"]) for record in records}
+    sections = []
+    for at, name in enumerate(BLOCKS):
+        folds = [
+            (variants, f"Layers in {', '.join(variants)}", table)
+            for table, variants in _layer_tables(records, layers, name).items()
+        ]
+        folds += [
+            ([variant], f"Claims about it in {variant}: {_counts(of[name])}", claims_list(of[name]))
+            for variant, of in claims.items()
+            if of[name]
+        ]
+        folded = "".join(
+            f'<details data-variant="{" ".join(variants)}"><summary>{words}</summary>{body}'
+            "</details>"
+            for variants, words, body in folds
+        )
+        sections.append(
+            f"## {_title(records[0]['blocks'][at])} {{ #block-{name.replace('_', '-')} }}\n\n"
+            f'<div class="fa fa-section" data-block="{name}"><p>{paragraphs[name]}</p>'
+            f"{_costs(records, at).html().strip()}{folded}</div>\n"
+        )
+    return "\n".join(sections)
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    """The network that is shown first before the others."""
+    return sorted(records, key=lambda record: record["variant"] != FIRST)
+
+
+def _title(block: Record) -> str:
+    return str(block["title"]).partition(":")[0]
+
+
+def _counts(claims: Sequence[Record]) -> str:
+    return ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items()) or "none"
 
 
 def _switch(records: Sequence[Record]) -> str:
@@ -89,67 +129,82 @@ def _switch(records: Sequence[Record]) -> str:
     return f'<fieldset class="fa-switch">{legend}{choices}</fieldset>'
 
 
-def _whole(record: Record, claims: Sequence[Record], address: Callable[[Record], str]) -> str:
-    """What stands in the panel while no block is chosen."""
-    variant = record["variant"]
-    listed = claims_list(claims, address, fold=True) if claims else ""
-    return (
-        f'<div class="fa-about" data-variant="{variant}" data-block="" data-live="{variant}: '
-        f'{record["params"]:,} parameters." hidden><p class="fa-caption">Claims about {variant} as '
-        f"a whole: {_said(claims) or 'none'}</p>{listed}</div>"
-    )
-
-
-def _said(claims: Sequence[Record]) -> str:
-    return ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items())
-
-
-def _about(
-    record: Record,
-    block: Record,
-    claims: Sequence[Record],
-    address: Callable[[Record], str],
-    href: str,
-) -> str:
-    name, variant = block["name"], record["variant"]
-    what = kind(record, name)
-    said = _said(claims)
-    title = f"{NAMES[name]} of {variant}"
-    parts = [
-        f'<p class="fa-title"><b>{NAMES[name]}</b> {escape(what or "none")}'
-        f' <a href="{href}{name.replace("_", "-")}">section ↓</a></p>'
-    ]
-    live = f"{title}: none."
-    if what is None:
-        parts.append(f"<p>{variant} has none: data pass through as they are.</p>")
-    else:
-        share = percent(block["params_share"])
-        live = f"{title}: {block['params']:,} parameters, {share}. Claims: {said or 'none'}."
-        parts.append(
-            f'<p class="fa-costs"><span class="fa-p">{block["params"]:,} parameters · {share}'
-            f'</span> <span class="fa-c">{count(block["macs"])} MACs · '
-            f"{percent(block['macs_share'])}</span></p>"
-        )
-    parts.append(f'<p class="fa-caption">Claims: {said or "none"}</p>')
-    if claims:
-        parts.append(claims_list(claims, address, fold=True))
-    return (
-        f'<div class="fa-about" data-variant="{variant}" data-block="{name}" '
-        f'data-live="{escape(live)}" hidden>{"".join(parts)}</div>'
-    )
-
-
-def _layers(records: Sequence[Record], layers: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """The layers of each block, once for all networks that have the same."""
-    shared: dict[tuple[str, str], list[str]] = {}
+def _layer_tables(
+    records: Sequence[Record], layers: Mapping[str, Sequence[Record]], block: str
+) -> dict[str, list[str]]:
+    """The tables of a block's layers, and the networks that have each."""
+    shared: dict[str, list[str]] = {}
     for record in records:
-        for block in record["blocks"]:
-            rows = layer_rows(block["name"], layers[record["variant"]], depth=2)
-            table = layer_table(block["name"], rows, "Layers")
-            shared.setdefault((block["name"], table), []).append(record["variant"])
-    for (block, table), variants in shared.items():
-        yield (
-            f'<div class="fa-about fa-scroll" data-variant="{" ".join(variants)}" '
-            f'data-block="{block}" tabindex="0" role="region" aria-label="Layers" hidden>{table}'
-            "</div>"
-        )
+        rows = layer_rows(block, layers[record["variant"]])
+        if rows:
+            table = _layer_table(block, rows).html().strip()
+            shared.setdefault(table, []).append(record["variant"])
+    return shared
+
+
+def layer_rows(block: str, layers: Sequence[Record]) -> list[Record]:
+    """Return the modules of a block that have parameters or MACs, without lists of modules."""
+    return [
+        layer
+        for layer in layers
+        if layer["path"].startswith(f"{block}.")
+        and layer["type"] != "ModuleList"
+        and (layer["params"] or layer["macs"])
+    ]
+
+
+def _layer_table(block: str, rows: Sequence[Record]) -> Table:
+    paths = {row["path"] for row in rows}
+
+    def name(row: Record) -> Cell:
+        parents = [p for p in paths if row["path"].startswith(f"{p}.")]
+        short = row["path"].removeprefix(f"{max(parents, key=len, default=block)}.")
+        kind = f'<span class="fa-kind">{escape(row["type"])}</span>'
+        padded = f'<span class="fa-in{len(parents)}">{escape(short)} {kind}</span>'
+        return Cell(f"{short} {row['type']}", padded)
+
+    def output(row: Record) -> str | None:
+        return formats.shape(row["output_shapes"][0][1:]) if row["output_shapes"] else None
+
+    return Table(
+        f"{len(rows)} modules with parameters or MACs",
+        (
+            Column("layer", name, lambda cell: cell, left=True),
+            Column("output", output, str),
+            Column("parameters", "params", formats.count),
+            Column("MACs", "macs", magnitude),
+        ),
+        rows,
+    )
+
+
+def _costs(records: Sequence[Record], at: int) -> Table:
+    """What the block at a position costs in each network."""
+    heads = BLOCKS[at] == "heads"
+
+    def of_block(key: str) -> Callable[[Record], Any]:
+        def value(record: Record) -> Any:
+            return record["blocks"][at][key] if kind(record, BLOCKS[at]) else None
+
+        return value
+
+    def outputs(shapes: Mapping[str, Sequence[int]]) -> str:
+        return " · ".join(formats.shape(sizes[1:]) for sizes in shapes.values())
+
+    return Table(
+        "In the five networks",
+        (
+            Column("network", "variant"),
+            Column("kind", lambda record: record["blocks"][at]["title"].partition(": ")[2]),
+            Column("parameters", of_block("params"), formats.count),
+            Column("share", of_block("params_share"), formats.share),
+            Column("MACs", of_block("macs"), magnitude),
+            Column("share", of_block("macs_share"), formats.share),
+            Column(
+                "boxes · classes · landmarks" if heads else "output: P3 · P4 · P5",
+                of_block("output_shapes"),
+                outputs,
+            ),
+        ),
+        records,
+    )

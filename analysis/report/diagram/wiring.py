@@ -1,6 +1,6 @@
-"""What the blocks look like inside: nodes of ink and the tensors between them.
+"""The inside of the blocks: nodes, and the tensors between them as lines.
 
-Positions are (f, s): `f` runs with the flow of data, `s` across it, over the levels. A frame maps
+Positions are (f, s): `f` runs with the flow of data, `s` across it, over the levels. A layout maps
 them to the page, from left to right or from top to bottom.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.report.diagram.ink import Ink, Node, nodes
-from analysis.report.diagram.style import n, path
+from analysis.report.diagram.nodes import Node, Squares, nodes
+from analysis.report.diagram.svg import n, path
 
 Record = Mapping[str, Any]
 Point = tuple[float, float]
@@ -20,10 +20,10 @@ THIN = None  # the width that the style gives to lines
 
 
 class Wiring:
-    """The marks of a network's blocks, for a direction of flow.
+    """The lines and nodes of a network's blocks, for a direction of flow.
 
     Args:
-        record, layers: as in `ink.nodes`.
+        record, layers: as in `nodes.nodes`.
         lanes: where on `s` the levels run.
         upright: whether the flow runs down the page.
     """
@@ -43,53 +43,51 @@ class Wiring:
     # --- marks -----------------------------------------------------------------------------------
 
     def at(self, f: float, s: float) -> Point:
-        """Where a position lies on the page."""
+        """Return (x, y) of a position."""
         return (s, f) if self.upright else (f, s)
 
-    def ink(self, block: str, place: str, level: int) -> Ink:
-        """The squares of a node; none where the network has no such node."""
+    def squares(self, block: str, place: str, level: int) -> Squares:
+        """Return the squares of a node; none where the network has no such node."""
         node = self._nodes.get((block, place, level))
-        return Ink(node.params, node.predicting) if node else Ink(0)
+        return Squares(node.params, node.predicting) if node else Squares(0)
 
-    def extent(self, ink: Ink) -> Point:
-        """Half of what some ink takes up along `f` and along `s`."""
-        w, h = ink.width / 2, ink.height / 2
+    def extent(self, squares: Squares) -> Point:
+        """Return half the length of squares along `f` and along `s`."""
+        w, h = squares.width / 2, squares.height / 2
         return (h, w) if self.upright else (w, h)
 
-    def node(self, ink: Ink, f: float, s: float, *, halo: float = 3) -> Iterator[str]:
-        """A node's squares around (f, s), on a ground of their own."""
-        if not ink.params:
+    def node(self, squares: Squares, f: float, s: float) -> Iterator[str]:
+        """Yield a node's squares around (f, s), over an empty border."""
+        if not squares.params:
             return
         x, y = self.at(f, s)
-        x, y = float(round(x - ink.width / 2)), float(round(y - ink.height / 2))
-        if halo:
-            size = ink.width + 2 * halo, ink.height + 2 * halo
-            w, h = size
-            yield path(f"M{n(x - halo)} {n(y - halo)}h{n(w)}v{n(h)}h{n(-w)}z", "halo")
-        squares, predicting = ink.rows(x, y)
-        yield path(squares, "ink") + path(predicting, "hollow")
+        x, y = float(round(x - squares.width / 2)), float(round(y - squares.height / 2))
+        w, h = squares.width + 6, squares.height + 6
+        yield path(f"M{n(x - 3)} {n(y - 3)}h{n(w)}v{n(h)}h{n(-w)}z", "halo")
+        every, predicting = squares.paths(x, y)
+        yield path(every, "square") + path(predicting, "hollow")
 
     def line(self, width: float | None, a: Point, b: Point) -> str:
-        """A straight line along the flow or across it."""
+        """Return a straight line along the flow or across it."""
         (x, y), (u, v) = self.at(*a), self.at(*b)
         end = f"H{n(u)}" if y == v else f"V{n(v)}"
         return path(f"M{n(x)} {n(y)}{end}", "flow", width)
 
     def bend(self, width: float | None, a: Point, b: Point, pull: float = 0.5) -> str:
-        """A curve that leaves and arrives with the flow."""
+        """Return a curve that leaves and arrives with the flow."""
         (f, s), (g, t) = a, b
         first, second = (f + (g - f) * pull, s), (g - (g - f) * pull, t)
         curve = " ".join(self._xy(*p) for p in (first, second, b))
         return path(f"M{self._xy(*a)}C{curve}", "flow", width)
 
     def rise(self, a: Point, b: Point) -> str:
-        """A thin curve to another level: it leaves with the flow and arrives across it."""
+        """Return a thin curve to another level, which arrives across the flow."""
         (f, s), (g, t) = a, b
         points = (f + (g - f) * 0.9, s), (g, s + (t - s) * 0.45), b
         return path(f"M{self._xy(*a)}C{' '.join(self._xy(*p) for p in points)}", "flow")
 
     def head(self, f: float, s: float, towards: str = "f", size: float = HEAD) -> str:
-        """An arrow's head whose tip is at (f, s): with the flow, or up or down the levels."""
+        """Return an arrow's head with its tip at (f, s), towards "f", "s+" or "s-"."""
         half = size * 0.55
         if towards == "f":
             points = (f, s), (f - size, s - half), (f - size, s + half)
@@ -103,26 +101,25 @@ class Wiring:
         return f"{n(x)} {n(y)}"
 
     def width_in(self, block: str, level: int) -> float:
-        """Thickness of the tensor that enters a block."""
+        """Return the thickness of the tensor that enters a block."""
         return _thickness(self._before[block][level])
 
     def width_out(self, block: str, level: int) -> float:
-        """Thickness of the tensor that leaves a block."""
+        """Return the thickness of the tensor that leaves a block."""
         return _thickness(self._after[block][level])
 
     # --- blocks ----------------------------------------------------------------------------------
 
     def through(self, block: str, start: float, stop: float) -> Iterator[str]:
-        """A block that hands on what it gets."""
+        """Yield a block that the network lacks: its input is its output."""
         for level, s in enumerate(self.lanes):
             yield self.line(self.width_in(block, level), (start, s), (stop, s))
 
     def backbone(self, middle: float, stop: float) -> Iterator[str]:
-        """Three stages, one behind the other; each is also the start of a level."""
+        """Yield three stages, one behind the other; at the end of each a level begins."""
         block, before = "backbone", None
         for level, s in enumerate(self.lanes):
-            ink = self.ink(block, "stage", level)
-            _, across = self.extent(ink)
+            _, across = self.extent(self.squares(block, "stage", level))
             if before is not None:
                 width = self.width_out(block, level - 1)
                 yield self.line(width, (middle, before), (middle, s - across - 4 - HEAD + 1))
@@ -130,23 +127,23 @@ class Wiring:
             yield self.line(self.width_out(block, level), (middle, s), (stop, s))
             before = s + across + 4
         for level, s in enumerate(self.lanes):
-            yield from self.node(self.ink(block, "stage", level), middle, s)
+            yield from self.node(self.squares(block, "stage", level), middle, s)
 
     def attention(self, block: str, start: float, stop: float, gate: float) -> Iterator[str]:
-        """The tensor, and beside it the two gates that it is multiplied with."""
+        """Yield the tensor, and beside it the gates that it is multiplied with."""
         aside = 25.0 if not self.upright else 30.0
         for level, s in enumerate(self.lanes):
-            ink, width = self.ink(block, "level", level), self.width_in(block, level)
-            middle, s_ink = gate - 26, s - aside
-            along, _ = self.extent(ink)
+            node, width = self.squares(block, "level", level), self.width_in(block, level)
+            middle, s_node = gate - 26, s - aside
+            along, _ = self.extent(node)
             yield self.line(width, (start, s), (stop, s))
-            yield self.bend(THIN, (gate - 52, s), (middle - along - 3, s_ink), 0.6)
+            yield self.bend(THIN, (gate - 52, s), (middle - along - 3, s_node), 0.6)
             yield path(
-                f"M{self._xy(middle + along + 3, s_ink)}Q{self._xy(gate, s_ink)} "
+                f"M{self._xy(middle + along + 3, s_node)}Q{self._xy(gate, s_node)} "
                 f"{self._xy(gate, s - 6)}",
                 "flow",
             )
-            yield from self.node(ink, middle, s_ink)
+            yield from self.node(node, middle, s_node)
             x, y = self.at(gate, s)
             yield path(f"M{n(x - 6)} {n(y)}a6 6 0 1 0 12 0a6 6 0 1 0-12 0z", "gate")
             yield path(
@@ -155,15 +152,15 @@ class Wiring:
             )
 
     def pyramid(self, start: float, stop: float, first: float, step: float) -> Iterator[str]:
-        """Laterals, and for each cell a way down the levels and, in a BiFPN, a way up."""
+        """Yield laterals, and for each cell a way down the levels and, in a BiFPN, a way up."""
         block, places = "pyramid", {place for name, place, _ in self._nodes if name == "pyramid"}
         cells = sorted({place.split(".")[0] for place in places if "." in place}, key=int)
-        laterals = [self.ink(block, "lateral", level) for level in range(3)]
+        laterals = [self.squares(block, "lateral", level) for level in range(3)]
         drawn: list[str] = []
         for level, s in enumerate(self.lanes):
             yield self.line(self.width_in(block, level), (start, s), (first, s))
             drawn += self.node(laterals[level], first, s)
-        before = [(first, self.extent(ink)[0]) for ink in laterals]
+        before = [(first, self.extent(node)[0]) for node in laterals]
         for number, cell in enumerate(cells):
             f = first + self.extent(laterals[2])[0] + number * step
             if f"{cell}.down" in places:
@@ -181,8 +178,8 @@ class Wiring:
         block, (s3, s4, s5) = "pyramid", self.lanes
         down, out = f + 0.34 * step, f + 0.8 * step
         width = self.width_out(block, 0)
-        middle = self.ink(block, f"{cell}.down", 1)
-        outs = [self.ink(block, f"{cell}.out", level) for level in range(3)]
+        middle = self.squares(block, f"{cell}.down", 1)
+        outs = [self.squares(block, f"{cell}.out", level) for level in range(3)]
         along, across = self.extent(middle)
         _, (f4, e4), (f5, e5) = before
         for level, s in enumerate(self.lanes):
@@ -218,8 +215,8 @@ class Wiring:
         block = "pyramid"
         places = {1: f + 0.34 * step, 0: f + 0.72 * step}
         for level in (1, 0):
-            ink, target = self.ink(block, f"{cell}.out", level), places[level]
-            across = self.extent(ink)[1]
+            node, target = self.squares(block, f"{cell}.out", level), places[level]
+            across = self.extent(node)[1]
             source, reach = before[level + 1]
             width = self.width_out(block, level)
             yield self.line(
@@ -228,21 +225,21 @@ class Wiring:
             tip = self.lanes[level] + across + 3
             yield self.rise((source + reach, self.lanes[level + 1]), (target, tip + HEAD - 1))
             yield self.head(target, tip, "s-")
-            drawn += self.node(ink, target, self.lanes[level])
-            before[level] = target, self.extent(ink)[0]
+            drawn += self.node(node, target, self.lanes[level])
+            before[level] = target, self.extent(node)[0]
 
     def on_the_lanes(self, block: str, start: float, stop: float, middle: float) -> Iterator[str]:
-        """One module a level, which the tensor goes through."""
+        """Yield one module a level."""
         for level, s in enumerate(self.lanes):
             yield self.line(
                 self.width_out(block, level) if block != "heads" else self.width_in(block, level),
                 (start, s),
                 (stop, s),
             )
-            yield from self.node(self.ink(block, "level", level), middle, s)
+            yield from self.node(self.squares(block, "level", level), middle, s)
 
     def shuffle(self, start: float, stop: float, crossing: float, middle: float) -> Iterator[str]:
-        """Two groups of channels that change places, and the bottleneck if there is one."""
+        """Yield two groups of channels that change places, and the bottleneck if there is one."""
         block = "shuffle"
         for level, s in enumerate(self.lanes):
             width = self.width_in(block, level)
@@ -262,9 +259,9 @@ class Wiring:
                 )
                 curve = " ".join(self._xy(*p) for p in points)
                 yield path(f"M{self._xy(crossing - 14, s)}C{curve}", "flow")
-            yield from self.node(self.ink(block, "level", level), middle, s)
+            yield from self.node(self.squares(block, "level", level), middle, s)
 
 
 def _thickness(shape: Sequence[int]) -> float:
-    """A pixel for every 32 channels."""
+    """One pixel for 32 channels."""
     return shape[1] / 32

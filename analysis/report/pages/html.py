@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-MARKS = {"confirmed": "✓", "explained": "≈", "refuted": "✗", "untested": "?"}
-"""The sign of each verdict, which never stands without its word."""
+from analysis.report.formats import MARKS
 
 MEANING = {
     "confirmed": "holds as printed",

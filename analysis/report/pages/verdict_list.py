@@ -9,7 +9,8 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from analysis.report.pages.html import MARKS, MEANING, Html, badge, facts, show
+from analysis.report.formats import MARKS
+from analysis.report.pages.html import MEANING, Html, badge, facts, show
 from analysis.report.pages.prose import inline
 from analysis.report.pages.records import Record, Records, address_of
 

@@ -14,9 +14,11 @@ import pytest
 
 from analysis.cost.blocks import measure_layers
 from analysis.report import diagram
-from analysis.report.diagram import ink, style
-from analysis.report.diagram.architecture import architecture_svg, static_svg
-from analysis.report.diagram.html import layer_rows
+from analysis.report.diagram import architecture_svg, nodes, static_svg, svg
+from analysis.report.diagram.claims import claim_address, claims_by_block
+from analysis.report.diagram.nodes import Squares
+from analysis.report.diagram.page import layer_rows
+from analysis.report.formats import MARKS
 
 ROOT = Path(__file__).resolve().parents[4]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,38 +52,38 @@ def squares(path: str, columns: int) -> float:
     """How many squares a path of dashes shows, the last one in part."""
     count = 0.0
     for length in re.findall(r"h([\d.]+)", path):
-        whole, rest = divmod(float(length), ink.PITCH)
-        count += whole + rest / ink.SIDE
+        whole, rest = divmod(float(length), nodes.PITCH)
+        count += whole + rest / nodes.SIDE
     return count
 
 
-# --- ink ----------------------------------------------------------------------------------------
+# --- squares ------------------------------------------------------------------------------------
 
 
 def test_a_square_is_a_thousand() -> None:
-    assert ink.Ink(2500).rows(0, 0) == ("M0 2h9M0 7h2", "")  # 2 columns: two squares, then a half
-    assert (ink.Ink(2500).width, ink.Ink(2500).height) == (9, 9)
+    assert Squares(2500).paths(0, 0) == ("M0 2h9M0 7h2", "")  # 2 columns: two squares, then a half
+    assert (Squares(2500).width, Squares(2500).height) == (9, 9)
 
 
 def test_predicting_squares_are_the_last_ones() -> None:
-    assert ink.Ink(4000, predicting=2000).rows(10, 20) == ("M10 22h9M10 27h9", "M10 27h9")
+    assert Squares(4000, predicting=2000).paths(10, 20) == ("M10 22h9M10 27h9", "M10 27h9")
 
 
-def test_no_parameters_no_ink() -> None:
-    assert ink.Ink(0).rows(0, 0) == ("", "")
-    assert (ink.Ink(0).width, ink.Ink(0).height) == (0, 0)
+def test_no_parameters_no_squares() -> None:
+    assert Squares(0).paths(0, 0) == ("", "")
+    assert (Squares(0).width, Squares(0).height) == (0, 0)
 
 
 @pytest.mark.parametrize("params", [1, 999, 1000, 1001, 23_456, 103_552])
 def test_squares_add_up(params: int) -> None:
-    mark = ink.Ink(params)
-    assert squares(mark.rows(0, 0)[0], mark.columns) == pytest.approx(params / 1000, abs=0.03)
+    mark = Squares(params)
+    assert squares(mark.paths(0, 0)[0], mark.columns) == pytest.approx(params / 1000, abs=0.03)
 
 
 @every_variant
 def test_nodes_add_up_to_the_blocks(variant: str) -> None:
     record = record_of(variant)
-    found = ink.nodes(record, layers_of(variant))
+    found = nodes.nodes(record, layers_of(variant))
     assert sum(node.params for node in found) == record["params"]
     for block in record["blocks"]:
         assert sum(n.params for n in found if n.block == block["name"]) == block["params"]
@@ -90,12 +92,12 @@ def test_nodes_add_up_to_the_blocks(variant: str) -> None:
 def test_a_layer_without_a_place_is_an_error() -> None:
     stray = {"path": "pyramid.elsewhere.weight", "name": "weight", "own_params": 7}
     with pytest.raises(AssertionError, match="no place"):
-        ink.nodes(record_of("retinaface"), [*layers_of("retinaface"), stray])
+        nodes.nodes(record_of("retinaface"), [*layers_of("retinaface"), stray])
 
 
 @pytest.mark.slow
 def test_hollow_squares_predict_offsets_and_masks() -> None:
-    found = ink.nodes(record_of("official"), layers_of("official"))
+    found = nodes.nodes(record_of("official"), layers_of("official"))
     # Per level five deformable convolutions with 27 outputs of 3×3: two over 64 channels, three
     # over 16, each output with a bias.
     level = 27 * (2 * (9 * 64 + 1) + 3 * (9 * 16 + 1))
@@ -110,8 +112,8 @@ def test_hollow_squares_predict_offsets_and_masks() -> None:
 @pytest.mark.parametrize("upright", [False, True])
 def test_the_drawing_says_what_was_measured(variant: str, upright: bool) -> None:
     record = record_of(variant)
-    svg = ElementTree.fromstring(architecture_svg(record, layers_of(variant), upright=upright))
-    links = svg.findall(f"{SVG}a")
+    drawing = ElementTree.fromstring(architecture_svg(record, layers_of(variant), upright=upright))
+    links = drawing.findall(f"{SVG}a")
     assert [link.get("data-block") for link in links] == [b["name"] for b in record["blocks"]]
     for link, block in zip(links, record["blocks"], strict=True):
         words = [text for text in ("".join(t.itertext()) for t in link.iter(f"{SVG}text")) if text]
@@ -133,8 +135,8 @@ def test_the_drawing_says_what_was_measured(variant: str, upright: bool) -> None
 @every_variant
 def test_bars_are_as_long_as_shares(variant: str) -> None:
     record = record_of(variant)
-    svg = ElementTree.fromstring(architecture_svg(record, layers_of(variant)))
-    for link, block in zip(svg.findall(f"{SVG}a"), record["blocks"], strict=True):
+    drawing = ElementTree.fromstring(architecture_svg(record, layers_of(variant)))
+    for link, block in zip(drawing.findall(f"{SVG}a"), record["blocks"], strict=True):
         for kinds, key in ((("bp",), "params_share"), (("bc", "bd"), "macs_share")):
             length = sum(
                 float(part)
@@ -151,15 +153,15 @@ def test_the_same_records_give_the_same_bytes() -> None:
 
 
 def test_a_file_of_its_own_needs_nothing_else() -> None:
-    svg = static_svg(record_of("retinaface"), layers_of("retinaface"))
-    root = ElementTree.fromstring(svg)
-    assert (root.get("role"), svg[-1]) == ("img", "\n")
+    drawing = static_svg(record_of("retinaface"), layers_of("retinaface"))
+    root = ElementTree.fromstring(drawing)
+    assert (root.get("role"), drawing[-1]) == ("img", "\n")
     named = {element.get("id") for element in root.iter()}
     assert set((root.get("aria-labelledby") or "").split()) <= named
-    assert "prefers-color-scheme:dark" in svg
-    assert not re.search(r"(?:href|src|url\(|@import)", svg)
-    used = set(re.findall(r"var\((--fa-[a-z]+)", svg))
-    assert used <= set(re.findall(r"(--fa-[a-z]+):", svg))
+    assert "prefers-color-scheme:dark" in drawing
+    assert not re.search(r"(?:href|src|url\(|@import)", drawing)
+    used = set(re.findall(r"var\((--fa-[a-z]+)", drawing))
+    assert used <= set(re.findall(r"(--fa-[a-z]+):", drawing))
 
 
 # --- legible ------------------------------------------------------------------------------------
@@ -183,13 +185,13 @@ def test_contrast_is_what_it_is() -> None:
 def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
     """The drawing's colours; on the site, its own take the place of some."""
     if not on_the_site:
-        return dict(style.PALETTE[scheme])
+        return dict(svg.PALETTE[scheme])
     name = {"light": "default", "dark": "slate"}[scheme]
     css = (ROOT / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
     rules = re.findall(rf'\[data-md-color-scheme="{name}"\] {{([^}}]*)}}', css)
     site = dict(re.findall(r"--(ff-[\w-]+): *(#[0-9a-f]{6})", " ".join(rules)))
     rule = r"\.fa{([^}]*)}" if scheme == "light" else r"slate\] \.fa{([^}]*)}"
-    found = re.search(rule, style.page_style())
+    found = re.search(rule, svg.page_style())
     assert found
     return {
         name: site.get(own, colour)
@@ -204,15 +206,15 @@ def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
 @pytest.mark.parametrize("on_the_site", [False, True])
 def test_contrast_is_enough(scheme: str, ground: str, on_the_site: bool) -> None:
     colours = colours_of(scheme, on_the_site)
-    assert colours.keys() == style.PALETTE[scheme].keys()
-    for name in ("text", "muted", "params", "macs", *style.MARKS):
+    assert colours.keys() == svg.PALETTE[scheme].keys()
+    for name in ("text", "muted", "params", "macs", *MARKS):
         assert contrast(colours[name], colours[ground]) >= 4.5, name
     for name in ("flow", "frame"):
         assert contrast(colours[name], colours[ground]) >= 3, name
 
 
 def test_text_is_legible_on_a_phone() -> None:
-    sizes = [float(size) for size in re.findall(r"font-size:([\d.]+)px", style.file_style())]
+    sizes = [float(size) for size in re.findall(r"font-size:([\d.]+)px", svg.file_style())]
     shown = (360 - 2 * 16) / 360  # the page leaves 16 pixels on either side
     assert min(sizes) * shown >= 11
 
@@ -251,14 +253,10 @@ def fragments() -> tuple[str, str, str]:
     records, verdicts = recorded("blocks.json"), recorded("verdicts.json")
     layers = {variant: layers_of(variant) for variant in VARIANTS}
     return (
-        diagram.architecture_html(records, layers, verdicts, claim_href=address),
-        diagram.card_comparison(records, verdicts, claim_href=address),
-        diagram.block_sections(records, layers, verdicts, claim_href=address),
+        diagram.architecture_html(records, layers, verdicts),
+        diagram.card_comparison(records, verdicts),
+        diagram.block_sections(records, layers, verdicts),
     )
-
-
-def address(claim: Any) -> str:
-    return f"verdicts.html#{claim['source']}-{claim['id']}"
 
 
 @pytest.mark.slow
@@ -276,11 +274,8 @@ def test_the_page() -> None:
 
     headings = set(re.findall(r"\{ #([\w-]+) \}", sections))
     links = {link["href"] for link in page.all("a") if (link["href"] or "").startswith("#")}
-    assert links == {f"#{heading}" for heading in headings}
+    assert links == {f"#{heading}" for heading in headings} | {"#card"}
     assert len(headings) == 7
-
-    blocks = {(e["data-variant"], e["data-block"]) for e in page.all("div") if "data-live" in e}
-    assert len(blocks) == 5 * 8  # every block of every network, and the network as a whole
     Page(card)
     Page(re.sub(r"^## .*$", "", sections, flags=re.MULTILINE))
 
@@ -288,14 +283,12 @@ def test_the_page() -> None:
 @pytest.mark.slow
 def test_every_claim_about_a_block_is_beside_it_and_every_one_of_the_card_is_compared() -> None:
     drawing, card, sections = fragments()
-    by_block = diagram.claims_by_block(recorded("verdicts.json"), recorded("blocks.json"))
-    for blocks in by_block.values():
-        for block, claims in blocks.items():
+    for variant in VARIANTS:
+        for block, claims in claims_by_block(recorded("verdicts.json"), variant).items():
             for claim in claims:
-                assert f'"{address(claim)}"' in drawing
-                assert not block or f'"{address(claim)}"' in sections
+                assert f'"{claim_address(claim)}"' in (sections if block else drawing)
     of_card = [claim for claim in recorded("verdicts.json") if claim["source"] == "card"]
-    missing = [claim["id"] for claim in of_card if f'"{address(claim)}"' not in card]
+    missing = [claim["id"] for claim in of_card if f'"{claim_address(claim)}"' not in card]
     confirmed = {c["id"] for c in of_card if c["verdict"] == "confirmed"}
     assert set(missing) <= confirmed, missing  # of the whole network, which needs no comparison
 
@@ -314,10 +307,10 @@ def test_the_style_sheet_knows_every_network_and_class() -> None:
     css = (ROOT / "docs" / "assets" / "architecture.css").read_text(encoding="utf-8")
     for variant in VARIANTS:
         assert f'.fa:has([value="{variant}"]:checked) .fa-view[data-variant="{variant}"]' in css
-    assert set(re.findall(r"var\(--fa-([a-z]+)", css)) <= set(style.PALETTE["light"])
+    assert set(re.findall(r"var\(--fa-([a-z]+)", css)) <= set(svg.PALETTE["light"])
 
 
-def test_layer_rows_go_as_deep_as_they_are_told() -> None:
+def test_layer_rows_are_the_modules_that_cost_something() -> None:
     def layer(path: str, kind: str = "Conv2d", params: int = 1) -> Record:
         return {"path": path, "type": kind, "params": params, "macs": 0}
 
@@ -326,11 +319,26 @@ def test_layer_rows_go_as_deep_as_they_are_told() -> None:
         layer("context.levels", "ModuleList"),
         layer("context.levels.0", "SSH"),
         layer("context.levels.0.a"),
-        layer("context.levels.0.a.conv"),
         layer("context.levels.0.act", params=0),
         layer("context_like.levels.0"),
     ]
-    assert [row["path"] for row in layer_rows("context", layers, 2)] == [
+    assert [row["path"] for row in layer_rows("context", layers)] == [
         "context.levels.0",
         "context.levels.0.a",
     ]
+
+
+def claim(network: str | None, *blocks: str) -> Record:
+    return {"network": network, "blocks": list(blocks)}
+
+
+def test_claims_stand_with_their_blocks_and_those_about_many_with_the_network() -> None:
+    about_two = claim("v1", "context", "shuffle")
+    about_all = claim("v1", "backbone", "pyramid", "context", "heads")
+    about_none, elsewhere = claim("v1"), claim("official", "context")
+    found = claims_by_block([about_two, about_all, about_none, elsewhere], "v1")
+    assert {block: claims for block, claims in found.items() if claims} == {
+        "context": [about_two],
+        "shuffle": [about_two],
+        "": [about_all, about_none],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis.report import diagram
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[4]
+STYLES = ("site", "architecture")
 VARIANTS = ("official", "v1", "v1-deformable", "no-attention", "retinaface")
 
 COLLISIONS = """() => {
@@ -45,16 +47,17 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = json.loads((results / "blocks.json").read_text(encoding="utf-8"))
     verdicts = json.loads((results / "verdicts.json").read_text(encoding="utf-8"))
     layers = {variant: measure_layers(variant) for variant in VARIANTS}
+    sections = re.sub(r"^## .*$", "", diagram.block_sections(records, layers, verdicts), flags=re.M)
     assets = ROOT / "docs" / "assets"
-    css = (assets / "architecture.css").read_text(encoding="utf-8")
+    styles = [(assets / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
     js = (assets / "architecture.js").read_text(encoding="utf-8")
     path = tmp_path_factory.mktemp("diagram") / "page.html"
     path.write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Diagram</title>'
         '<meta name="viewport" content="width=device-width">'
-        f"<style>html{{font-size:20px}}body{{margin:16px}}{css}</style>"
-        f"<body>{diagram.architecture_html(records, layers, verdicts)}"
-        f'<h2 id="block-context">Context</h2><script>{js}</script></body></html>',
+        f"<style>html{{font-size:20px}}body{{margin:16px}}{''.join(styles)}</style>"
+        f'<body class="md-typeset">{diagram.architecture_html(records, layers, verdicts)}'
+        f'<h2 id="block-context">Context</h2>{sections}<script>{js}</script></body></html>',
         encoding="utf-8",
     )
     return path
@@ -113,30 +116,61 @@ def test_with_keys_alone(visit: Any) -> None:
     page.locator("input[value=official]").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".fa-view:visible").get_attribute("data-variant") == "v1"
-    for block in ("Backbone", "Attention 1"):
+    for block in ("Backbone", "First attention"):
         page.keyboard.press("Tab")
-        assert block in page.locator(".fa-about[data-live]:visible").inner_text()
-    assert "3,956 parameters" in page.locator(".fa-about[data-live]:visible").inner_text()
-    assert page.locator(".fa-layers:visible").count() == 1
+        assert block in page.locator(".fa-panel:visible .fa-title").inner_text()
+    assert "3,956 parameters" in page.locator(".fa-panel .fa-title").inner_text()
+    page.keyboard.press("Enter")
+    assert page.locator(".fa-panel table:visible").count() == 1
+    assert page.url.endswith("?network=v1&block=first_attention")
     page.keyboard.press("Escape")
-    assert "as a whole" in page.locator(".fa-about:visible").inner_text()
+    assert not page.locator(".fa-panel").is_visible()
+    assert page.url.endswith("?network=v1")
+
+
+def test_the_panel_is_in_sight_beside_the_block_that_is_pointed_at(visit: Any) -> None:
+    page = visit(1280)
+    for name in ("backbone", "heads"):
+        block = page.locator(f".fa-view:visible [data-block={name}]:visible .panel")
+        block.hover(position={"x": 12, "y": 12})
+        panel, column = page.locator(".fa-panel").bounding_box(), block.bounding_box()
+        assert panel["y"] < page.viewport_size["height"]
+        assert abs(panel["y"] - column["y"]) < 1
+        apart = (
+            panel["x"] - column["x"] - column["width"],
+            column["x"] - panel["x"] - panel["width"],
+        )
+        assert max(apart) == pytest.approx(8, abs=1), name
+        assert panel["x"] >= 0
+        assert panel["x"] + panel["width"] <= 1280
 
 
 def test_the_panel_follows_the_network(visit: Any) -> None:
     page = visit(1280)
-    page.locator(".fa-view:visible [data-block=context]:visible").hover()
-    assert "232,965" in page.locator(".fa-about[data-live]:visible").inner_text()
+    block = page.locator(".fa-view:visible [data-block=context]:visible .panel")
+    block.click(position={"x": 12, "y": 12})
+    assert "232,965" in page.locator(".fa-title").inner_text()
     page.locator("input[value=v1]").focus()
     page.keyboard.press("Space")
-    assert "148,296" in page.locator(".fa-about[data-live]:visible").inner_text()
-    assert "Context of v1: 148,296" in page.locator(".fa-live").inner_text()
+    assert "148,296" in page.locator(".fa-title").inner_text()
+
+
+def test_an_address_opens_its_network_and_block(visit: Any, page_file: Path) -> None:
+    page = visit(1280)
+    page.goto(page_file.as_uri() + "?network=v1&block=context")
+    assert page.locator(".fa-view:visible").get_attribute("data-variant") == "v1"
+    assert "148,296" in page.locator(".fa-panel:visible .fa-title").inner_text()
+    page.goto(page_file.as_uri() + "?network=nonsense&block=nonsense")
+    assert page.locator(".fa-view:visible").get_attribute("data-variant") == "official"
+    assert not page.locator(".fa-panel").is_visible()
+    assert page.errors == []
 
 
 def test_a_finger_first_shows_and_then_follows(visit: Any) -> None:
     page = visit(360, has_touch=True, is_mobile=True)
     block = page.locator(".fa-view:visible [data-block=context]:visible")
     block.tap()
-    assert "232,965" in page.locator(".fa-about[data-live]:visible").inner_text()
+    assert "232,965" in page.locator(".fa-panel:visible .fa-title").inner_text()
     assert "#" not in page.url
     block.tap()
     assert page.url.endswith("#block-context")

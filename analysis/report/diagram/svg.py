@@ -1,9 +1,9 @@
-"""Colours and drawing rules of the architecture diagram, and the shapes it is put together from.
+"""Colours, style rules and elements of the architecture diagram as SVG.
 
 Colours are CSS variables, so that one drawing serves light and dark pages. Text has a contrast of
-at least 4.5, lines and marks of at least 3 (WCAG 2.2, AA) on both grounds that they are drawn on.
-Nothing is told by colour alone: verdicts have signs, predicting layers hollow squares, deformable
-kernels a broken bar, and what a network lacks a dashed frame.
+at least 4.5, lines and marks of at least 3 (WCAG 2.2, AA) on both backgrounds. Nothing is told by
+colour alone: verdicts have signs, layers that predict offsets hollow squares, deformable kernels a
+broken bar, and a block that a network lacks a dashed frame.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape, quoteattr
+
+from analysis.report.formats import MARKS
 
 PALETTE: Mapping[str, Mapping[str, str]] = {
     "light": {
@@ -56,9 +58,6 @@ _SITE = {  # the site's own colours, where a page has them
     "untested": "untested",
 }
 
-MARKS = {"confirmed": "✓", "explained": "≈", "refuted": "✗", "untested": "?"}
-"""A sign for each verdict."""
-
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
 _RULES = """
@@ -84,7 +83,7 @@ _RULES = """
 .fa-svg .head{fill:var(--fa-flow)}
 .fa-svg .halo{fill:var(--fa-panel)}
 .fa-svg .gate{fill:var(--fa-panel);stroke:var(--fa-flow);stroke-width:1.4}
-.fa-svg .ink{fill:none;stroke:var(--fa-params);stroke-width:4;stroke-dasharray:4 1}
+.fa-svg .square{fill:none;stroke:var(--fa-params);stroke-width:4;stroke-dasharray:4 1}
 .fa-svg .hollow{fill:none;stroke:var(--fa-panel);stroke-width:2;stroke-dasharray:2 3;
 stroke-dashoffset:-1}
 .fa-svg .bp{stroke:var(--fa-params);stroke-width:5}
@@ -100,52 +99,47 @@ stroke-dashoffset:-1}
 """
 
 
-def variables(scheme: str) -> str:
-    """The colours of a scheme as CSS declarations."""
-    return ";".join(f"--fa-{name}:{colour}" for name, colour in PALETTE[scheme].items())
-
-
-def _of_the_site(scheme: str) -> str:
-    colours = PALETTE[scheme]
-    return ";".join(
-        f"--fa-{name}:var(--ff-{_SITE[name]},{colour})"
-        if name in _SITE
-        else f"--fa-{name}:{colour}"
-        for name, colour in colours.items()
-    )
-
-
 def page_style() -> str:
-    """The style of drawings in a page of Material for MkDocs: the reader's scheme is the page's."""
+    """Return the style of drawings in a page of Material for MkDocs, in the page's scheme."""
+
+    def colours(scheme: str) -> str:
+        own = PALETTE[scheme].items()
+        site = {name: f"var(--ff-{_SITE[name]},{c})" if name in _SITE else c for name, c in own}
+        return _variables(site)
+
     marks = "".join(f".fa-{v}{{color:var(--fa-{v})}}" for v in MARKS)
     return (
-        f".fa{{--fa-font:{FONT};{_of_the_site('light')}}}"
-        f"[data-md-color-scheme=slate] .fa{{{_of_the_site('dark')}}}{marks}{_RULES}"
+        f".fa{{--fa-font:{FONT};{colours('light')}}}"
+        f"[data-md-color-scheme=slate] .fa{{{colours('dark')}}}{marks}{_RULES}"
     )
 
 
 def file_style() -> str:
-    """The style of a drawing in a file of its own: the scheme is the reader's system's."""
+    """Return the style of a drawing in a file of its own, in the reader's system's scheme."""
     return (
-        f"svg{{--fa-font:{FONT};{variables('light')}}}"
-        f"@media (prefers-color-scheme:dark){{svg{{{variables('dark')}}}}}{_RULES}"
+        f"svg{{--fa-font:{FONT};{_variables(PALETTE['light'])}}}"
+        f"@media (prefers-color-scheme:dark){{svg{{{_variables(PALETTE['dark'])}}}}}{_RULES}"
     )
 
 
+def _variables(colours: Mapping[str, str]) -> str:
+    return ";".join(f"--fa-{name}:{colour}" for name, colour in colours.items())
+
+
 def text(x: float, y: float, words: str, kind: str = "") -> str:
-    """A line of text; `kind` are classes of the rules above."""
+    """Return a line of text; `kind` are classes of the rules above."""
     style = f' class="{kind}"' if kind else ""
     return f'<text x="{n(x)}" y="{n(y)}"{style}>{escape(words)}</text>'
 
 
 def path(data: str, kind: str, width: float | None = None) -> str:
-    """A stroked path."""
+    """Return a stroked path."""
     stroke = f' style="stroke-width:{n(width)}"' if width else ""
     return f'<path class="{kind}" d="{data}"{stroke}/>' if data else ""
 
 
 def rect(x: float, y: float, width: float, height: float, kind: str, radius: float = 0) -> str:
-    """A rectangle, its corners rounded by `radius`."""
+    """Return a rectangle, its corners rounded by `radius`."""
     corner = f' rx="{n(radius)}"' if radius else ""
     return (
         f'<rect class="{kind}" x="{n(x)}" y="{n(y)}" width="{n(width)}" '
@@ -154,17 +148,17 @@ def rect(x: float, y: float, width: float, height: float, kind: str, radius: flo
 
 
 def group(children: Iterable[str], kind: str = "") -> str:
-    """A group without a place in the reading order: it repeats what a label says."""
+    """Return a group that screen readers skip, as a label says the same."""
     style = f' class="{kind}"' if kind else ""
     return f'<g aria-hidden="true"{style}>{"".join(_layered(children))}</g>'
 
 
 _PATH = re.compile(r'<path class="(\w+)" d="([^"]*)"( style="[^"]*")?/>')
-_ABOVE = ("flow", "head", "halo", "ink", "hollow", "gate", "cross")  # what covers what
+_ABOVE = ("flow", "head", "halo", "square", "hollow", "gate", "cross")  # what covers what
 
 
 def _layered(children: Iterable[str]) -> Iterator[str]:
-    """The same marks, in the order in which they cover each other, paths alike as one."""
+    """Yield the elements in the order in which they cover each other, paths of a class as one."""
     paths: dict[tuple[str, str], list[str]] = {}
     rest: list[str] = []
     for child in children:
@@ -182,7 +176,7 @@ def _rank(kind: str) -> int:
 
 
 def link(href: str, label: str, data: str, children: Iterable[str], *, absent: bool) -> str:
-    """A block that one can point at, focus and follow."""
+    """Return a block that one can point at, focus and follow."""
     style = "fa-block absent" if absent else "fa-block"
     return (
         f'<a href={quoteattr(href)} class="{style}" data-block={quoteattr(data)} '
@@ -191,5 +185,5 @@ def link(href: str, label: str, data: str, children: Iterable[str], *, absent: b
 
 
 def n(number: float) -> str:
-    """A coordinate, to a tenth."""
+    """Return a coordinate, to a tenth."""
     return f"{number:.1f}".removesuffix(".0")

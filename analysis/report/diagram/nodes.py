@@ -1,26 +1,26 @@
-"""Where a network's parameters are: on which level of which block, as squares of a thousand.
+"""The nodes of the drawing: parameters by block, place and level, and their squares.
 
-The nodes of the drawing are read off the layer tree, so that what is drawn is what is measured,
-and they add up to the blocks.
+They are read off the layer tree and add up to the blocks.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from analysis.report.diagram.svg import n
 
 Record = Mapping[str, Any]
 
 UNIT = 1000
 """Parameters that one square stands for."""
 
-PITCH, SIDE = 5.0, 4.0
-"""Distance of the squares, and their side, in the drawing's units."""
-
-LEVELS = ("P3", "P4", "P5")
+SIDE, GAP = 4.0, 1.0
+PITCH = SIDE + GAP
+"""Side, gap and distance of the squares, in the drawing's units."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,14 @@ class Node:
 
 
 def nodes(record: Record, layers: Sequence[Record]) -> list[Node]:
-    """The nodes of a network.
+    """Return the nodes of a network.
 
     Args:
         record: from `analysis.cost.blocks.measure_blocks`.
         layers: from `analysis.cost.blocks.measure_layers`, of the same network.
 
     Raises:
-        AssertionError: where the nodes do not add up to the blocks: a layer that this drawing
-            does not know a place for.
+        AssertionError: where the nodes do not add up to the blocks, or a layer has no place.
     """
     sums: dict[tuple[str, str, int], list[int]] = {}
     for layer in layers:
@@ -85,56 +84,48 @@ def _place(path: str) -> tuple[str, str, int]:
 
 
 @dataclass(frozen=True)
-class Ink:
-    """Squares in rows, as many as there are thousands; the last one is as wide as its rest."""
+class Squares:
+    """Parameters as squares in rows, one a thousand; the last one is as wide as the rest."""
 
     params: int
     predicting: int = 0
 
     @property
     def columns(self) -> int:
+        """Squares in a row: as many as there are rows, or one more."""
         return max(1, math.ceil(math.sqrt(self.params / UNIT)))
 
     @property
     def width(self) -> float:
-        return self.columns * PITCH - (PITCH - SIDE) if self.params else 0.0
+        """In the drawing's units."""
+        return self.columns * PITCH - GAP if self.params else 0.0
 
     @property
     def height(self) -> float:
-        rows = math.ceil(self.params / UNIT / self.columns)
-        return rows * PITCH - (PITCH - SIDE) if self.params else 0.0
+        """In the drawing's units."""
+        return math.ceil(self.params / UNIT / self.columns) * PITCH - GAP if self.params else 0.0
 
-    def rows(self, x: float, y: float) -> tuple[str, str]:
-        """Paths to stroke `SIDE` wide with dashes of `SIDE` and gaps of the rest of `PITCH`.
+    def paths(self, x: float, y: float) -> tuple[str, str]:
+        """Return paths to stroke `SIDE` wide, with dashes of `SIDE` and gaps of `GAP`.
 
         Args:
             x, y: the upper left corner.
 
         Returns:
-            All squares, and the last of them, which predict.
+            the path of all squares, and that of the last ones, which predict offsets and masks.
         """
-        whole = self.params / UNIT
-        rest = self.predicting / UNIT
-        return (
-            "".join(self._run(x, y, 0.0, whole)),
-            "".join(self._run(x, y, whole - rest, whole)) if rest else "",
-        )
+        others = math.ceil((self.params - self.predicting) / UNIT)
+        return self._path(x, y, 0), self._path(x, y, others) if self.predicting else ""
 
-    def _run(self, x: float, y: float, start: float, stop: float) -> Iterator[str]:
-        for row in range(int(start // self.columns), math.ceil(stop / self.columns)):
-            left = max(start - row * self.columns, 0.0)
-            right = min(stop - row * self.columns, float(self.columns))
-            if right <= left:
-                continue
-            left = float(math.ceil(left))  # a square is not divided between two kinds
-            if right <= left:
-                continue
-            middle = y + row * PITCH + SIDE / 2
-            length = int(right - left) * PITCH + (right - left) % 1 * SIDE
-            whole = (right - left) % 1 == 0
-            length -= PITCH - SIDE if whole else 0
-            yield f"M{_n(x + left * PITCH)} {_n(middle)}h{_n(length)}"
-
-
-def _n(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
+    def _path(self, x: float, y: float, first: int) -> str:
+        """The path of the squares from number `first` on."""
+        runs = []
+        for row in range(first // self.columns, math.ceil(self.params / UNIT / self.columns)):
+            start = max(first - row * self.columns, 0)
+            count = min(self.params / UNIT - row * self.columns, self.columns) - start
+            if count > 0:
+                whole, rest = divmod(count, 1)
+                length = whole * PITCH + (rest * SIDE if rest else -GAP)
+                middle = y + row * PITCH + SIDE / 2
+                runs.append(f"M{n(x + start * PITCH)} {n(middle)}h{n(length)}")
+        return "".join(runs)

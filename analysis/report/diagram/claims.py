@@ -1,0 +1,84 @@
+"""Claims about blocks: which are about which, and lists of them as HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from analysis.report import formats
+from analysis.report.formats import MARKS
+from featherface.config import BLOCKS
+
+Record = Mapping[str, Any]
+
+_FEW = 3  # a claim about more blocks is about the whole network
+_CONTRADICTING = ("refuted", "explained", "untested")
+
+
+def claims_by_block(verdicts: Sequence[Record], variant: str) -> dict[str, list[Record]]:
+    """Return the verdicts on claims about each block of a network, in the ledgers' order.
+
+    Args:
+        verdicts: as in `docs/results/verdicts.json`.
+
+    Returns:
+        by block; claims about the network as a whole stand under the empty name.
+    """
+    found: dict[str, list[Record]] = {name: [] for name in (*BLOCKS, "")}
+    for verdict in verdicts:
+        if verdict["network"] == variant:
+            blocks = verdict["blocks"]
+            for name in blocks if 0 < len(blocks) <= _FEW else ("",):
+                found[name].append(verdict)
+    return found
+
+
+def claim_address(claim: Record) -> str:
+    """Return where a claim stands on the page of verdicts, as seen from another page."""
+    return f"../verdicts/#{claim['source']}-{claim['id']}"
+
+
+def claims_list(claims: Sequence[Record], *, fold: bool = False, source: bool = True) -> str:
+    """Return claims with their verdicts, what contradicts the source first.
+
+    Args:
+        fold: whether those that hold are folded away.
+        source: whether to say whose claim it is.
+    """
+    shown = [c for verdict in _CONTRADICTING for c in claims if c["verdict"] == verdict]
+    confirmed = [claim for claim in claims if claim["verdict"] == "confirmed"]
+    if not fold or len(confirmed) <= 2:
+        shown, confirmed = shown + confirmed, []
+    if not claims:
+        return '<p class="fa-none">No claims about it.</p>'
+    lists = [
+        f'<ul class="fa-claims">{"".join(_item(c, source) for c in part)}</ul>' if part else ""
+        for part in (shown, confirmed)
+    ]
+    if confirmed:
+        words = f"{MARKS['confirmed']} {len(confirmed)} confirmed"
+        lists[1] = f'<details><summary class="fa-confirmed">{words}</summary>{lists[1]}</details>'
+    return "".join(lists)
+
+
+def _item(claim: Record, source: bool) -> str:
+    figures, measured = formats.shortened(claim["printed"], 40), claim["measured"]
+    if measured is not None and not isinstance(measured, bool) and claim["verdict"] != "confirmed":
+        numbers = isinstance(measured, list) and all(isinstance(item, int) for item in measured)
+        as_shape = numbers and claim["kind"] == "shape"
+        value = formats.shape(measured) if as_shape else formats.measured(measured)
+        figures += f", measured {formats.shortened(value, 40)}"
+    figures += f" · {claim['source']}" if source else ""
+    statement = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(claim["statement"], quote=False))
+    return (
+        f'<li>{verdict_mark(claim)} <a href="{escape(claim_address(claim))}">{statement}</a> '
+        f"<small>{escape(figures)}</small></li>"
+    )
+
+
+def verdict_mark(claim: Record) -> str:
+    """Return the sign of a claim's verdict, with its word."""
+    verdict = claim["verdict"]
+    return f'<b class="fa-{verdict}">{MARKS[verdict]} <span>{verdict}</span></b>'
