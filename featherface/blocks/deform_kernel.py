@@ -30,8 +30,11 @@ WORTHWHILE = 2048
 some 0.2 ms, outweigh what they save; measured with 16 and with 64 channels."""
 
 POSITIONS_AT_ONCE = 8192
-"""How many positions "gather" interpolates at a time without gradients; all of level P3 at
-640×640 are 6400."""
+"""How many positions "gather" interpolates at a time on a CPU, without gradients; all of level P3
+at 640×640 are 6400."""
+
+POSITIONS_AT_ONCE_GPU = 2**19
+"""The same elsewhere, where a kernel of few positions would leave most of the device idle."""
 
 OUTSIDE = 2.0**20
 """An offset in cells, either way, that leaves every level; points outside are zero."""
@@ -71,7 +74,10 @@ def runs_gather(x: Tensor) -> bool:
     watches operators with a `TorchDispatchMode`, as counters of operations do: what they should
     see is a deformable convolution, not how it is computed. Otherwise "auto" is "gather" on a CPU
     for float32 from `WORTHWHILE` numbers up, and for half precisions and under autocast, which
-    torchvision's CPU kernel lacks.
+    torchvision's CPU kernel lacks; and on a GPU while another stream than the default one is
+    current, as in a CUDA graph: up to torchvision 0.29 its kernels run on the default stream all
+    the same (pytorch/vision issue 9513), so that they race with what comes before and after, and
+    cannot be recorded.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
@@ -80,6 +86,8 @@ def runs_gather(x: Tensor) -> bool:
     wanted = _wanted.get()
     if wanted != "auto":
         return wanted == "gather"
+    if x.is_cuda:
+        return torch.cuda.current_stream(x.device) != torch.cuda.default_stream(x.device)
     if x.device.type != "cpu":
         return False
     if x.dtype in _HALF or torch.is_autocast_enabled("cpu"):
@@ -145,7 +153,8 @@ def gather_deform_conv2d(
     # Some rows of positions after others, as indices and weights take more memory than outputs.
     # Not with gradients: of the contributions, each call of embedding_bag would keep its own.
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    step = height if learns else max(1, POSITIONS_AT_ONCE // max(1, batch * width))
+    at_once = POSITIONS_AT_ONCE if x.device.type == "cpu" else POSITIONS_AT_ONCE_GPU
+    step = height if learns else max(1, at_once // max(1, batch * width))
     parts = []
     for top in range(0, height, step):
         here = slice(top, top + step)
