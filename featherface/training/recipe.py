@@ -85,7 +85,13 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Recipe:
-        """Return the recipe that `dataclasses.asdict` wrote, also after a way through JSON."""
-        known = {field.name for field in fields(cls)}
-        settings = {name: value for name, value in record.items() if name in known}
-        return cls(**{**settings, "zoom": tuple(record["zoom"])})
+        """Return the recipe of such settings, also after their way through JSON.
+
+        Raises:
+            RecipeError: for a setting that does not exist.
+        """
+        unknown = sorted(record.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise RecipeError(f"a recipe has no setting {', '.join(unknown)}")
+        zoom = {"zoom": tuple(record["zoom"])} if "zoom" in record else {}
+        return cls(**{**record, **zoom})

@@ -1,0 +1,61 @@
+"""`python -m featherface.training`: a run where PyTorch is installed and little else.
+
+`featherface train` is the command for people. This one needs neither typer nor rich, and every
+setting of the recipe is given as NAME=VALUE, the value as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from featherface.errors import InputError
+from featherface.training.loop import train
+from featherface.training.recipe import Recipe
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line says; exit code 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m featherface.training",
+        epilog="Example: python -m featherface.training faces run minutes=60 variant=v1",
+    )
+    parser.add_argument("data", help="images and annotated faces: a folder or a pack")
+    parser.add_argument("out", help="folder for checkpoint, log and weights; an old run goes on")
+    parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="of the recipe")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--no-graph", action="store_true", help="do not record steps")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints")
+    options = parser.parse_args(arguments)
+    try:
+        weights = train(
+            Recipe.from_dict(_settings(options.settings)),
+            options.data,
+            options.out,
+            device=options.device,
+            record=not options.no_graph,
+            every=options.every,
+            report=lambda row: print(json.dumps(row), file=sys.stderr, flush=True),
+        )
+    except InputError as error:
+        parser.exit(2, f"featherface: {error}\n")
+    print(weights)
+    return 0
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    settings = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value  # a word
+    return settings
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

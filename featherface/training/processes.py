@@ -1,0 +1,140 @@
+"""One process, or several that share every batch, as `torchrun` starts them.
+
+Several need Lightning Fabric (extra `train`), which finds out who they are (torchrun, SLURM), and
+averages gradients. Normalisation is over the whole batch, so that the number of processes does
+not change what is learned.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional as F
+
+from featherface.errors import InputError
+
+
+class Processes:
+    """This process among those of the run; here the only one."""
+
+    rank, world = 0, 1
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def share(self, rows: Tensor) -> Tensor:
+        """Return this process's part of a batch."""
+        return rows.chunk(self.world)[self.rank]
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean of a tensor over all processes, without gradients."""
+        return tensor
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return a module whose gradients are averaged over all processes."""
+        return module
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients."""
+        torch.autograd.backward(loss)
+
+
+class _FabricProcesses(Processes):
+    def __init__(self, device: torch.device) -> None:
+        try:
+            from lightning.fabric import Fabric
+            from lightning.fabric.strategies import DDPStrategy
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"training in several processes needs {error.name}: pip install featherface[train]"
+            ) from error
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        self.fabric = Fabric(
+            accelerator="cuda" if device.type == "cuda" else "cpu",
+            devices=local,
+            num_nodes=int(os.environ["WORLD_SIZE"]) // local,
+            strategy=DDPStrategy(find_unused_parameters=True),  # a frozen backbone is unused
+        )
+        self.fabric.launch()
+        super().__init__(self.fabric.device)
+        self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        total = tensor.detach().clone()
+        dist.all_reduce(total)
+        return total / self.world
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        for name, child in list(module.named_modules()):
+            if isinstance(child, nn.BatchNorm2d):
+                parent = module.get_submodule(name.rpartition(".")[0])
+                setattr(parent, name.rpartition(".")[2], SharedNorm.like(child))
+        wrapped: nn.Module = self.fabric.setup_module(module, move_to_device=False)
+        return wrapped
+
+    def backward(self, loss: Tensor) -> None:
+        self.fabric.backward(loss)
+
+
+def join(device: torch.device) -> Processes:
+    """Return this process among those that `torchrun` started, or alone.
+
+    Raises:
+        InputError: where there are several and Lightning Fabric is not installed.
+    """
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return _FabricProcesses(device) if several else Processes(device)
+
+
+class SharedNorm(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes, on CPUs too.
+
+    PyTorch's SyncBatchNorm is for GPUs alone.
+    """
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> SharedNorm:
+        """Return a normalisation with the parameters and statistics of another, not copied."""
+        shared = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+        shared.weight, shared.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            setattr(shared, name, buffer)
+        return shared.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        wide = x.float()
+        mean = _mean(wide.mean((0, 2, 3)))
+        variance = _mean((wide - mean[:, None, None]).square().mean((0, 2, 3)))
+        self._update(mean.detach(), variance.detach(), x.numel() // x.shape[1])
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        y = (wide - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, variance: Tensor, here: int) -> None:
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.num_batches_tracked += 1
+        momentum = self.momentum
+        weight = 1 / int(self.num_batches_tracked) if momentum is None else momentum
+        count = here * dist.get_world_size()
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), weight)
+
+
+def _mean(tensor: Tensor) -> Tensor:
+    total: Tensor = all_reduce(tensor)
+    return total / dist.get_world_size()
