@@ -82,6 +82,19 @@ def after_backbone(model: FeatherFace, levels: list[Tensor]) -> Outputs:
     return outputs
 
 
+class Trained(nn.Module):
+    """A network as it is trained: called with pixels, or past its backbone with levels."""
+
+    def __init__(self, model: FeatherFace) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor, levels: list[Tensor] | None) -> tuple[list[Tensor], Outputs]:
+        if levels is None:
+            levels = self.model.backbone(pixels)
+        return levels, after_backbone(self.model, levels)
+
+
 def score_losses(student: Outputs, teacher: Outputs) -> tuple[dict[str, Tensor], Tensor]:
     """Return the sums of what student and teacher differ in, and what to divide them by.
 
@@ -108,11 +121,8 @@ def score_losses(student: Outputs, teacher: Outputs) -> tuple[dict[str, Tensor],
     }, score.sum()
 
 
-def level_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Return the mean over levels of |student − teacher|² / |teacher|²."""
-    parts = []
-    for ours, theirs in zip(student, teacher, strict=True):
-        target = theirs.float()
-        off = (ours.float() - target).square().mean()
-        parts.append(off / target.square().mean().clamp(min=1e-6))
-    return torch.stack(parts).mean()
+def level_losses(student: list[Tensor], teacher: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return by level the mean square of the difference and of the teacher's, to divide by."""
+    pairs = [(ours.float(), theirs.float()) for ours, theirs in zip(student, teacher, strict=True)]
+    off = [(ours - theirs).square().mean() for ours, theirs in pairs]
+    return torch.stack(off), torch.stack([theirs.square().mean() for _, theirs in pairs])

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 import featherface
 from featherface.config import config_of
 from featherface.errors import InputError
-from featherface.files import write_bytes
+from featherface.files import write_bytes, write_text
 from featherface.model import FeatherFace
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
 from featherface.training.data import Images, decode, read_source, split
 from featherface.training.distil import as_teacher, prepare
+from featherface.training.processes import Processes, join
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import PARTS, Recorded, Step, averaged, make_student
 from featherface.training.step import schedule as rate_at
@@ -70,6 +71,7 @@ def train(
     device: str | torch.device = "cpu",
     record: bool = True,
     every: float = 60.0,
+    log_every: float = 2.0,
     report: Log = lambda row: None,
 ) -> Path:
     """Follow a recipe, or go on with it where `out` holds its checkpoint.
@@ -78,7 +80,7 @@ def train(
         data: see `featherface.training.data.read_source`.
         out: a folder for the checkpoint, the log and the weights.
         record: on a GPU, record steps as CUDA graphs.
-        every: seconds between checkpoints.
+        every, log_every: seconds between checkpoints, and between rows of the log.
         report: gets every row of the log, too.
 
     Returns:
@@ -88,8 +90,8 @@ def train(
         InputError: for data, weights or a checkpoint that cannot be used, one line.
         TrainingError: where the loss is no longer finite, too.
     """
-    run = Run(recipe, data, Path(out), torch.device(device), record, every, report)
-    return run.finish()
+    processes = join(torch.device(device))
+    return Run(recipe, data, Path(out), processes, record, every, log_every, report).finish()
 
 
 class Run:
@@ -100,13 +102,18 @@ class Run:
         recipe: Recipe,
         data: str | Path,
         out: Path,
-        device: torch.device,
+        processes: Processes,
         record: bool,
         every: float,
+        log_every: float,
         report: Log,
     ) -> None:
-        self.recipe, self.out, self.record, self.every = recipe, out, record, every
-        self.report = report
+        if recipe.batch % processes.world:
+            raise RecipeError(f"batch (={recipe.batch}) must divide by {processes.world} processes")
+        device = processes.device
+        self.recipe, self.out, self.processes = recipe, out, processes
+        self.every, self.log_every, self.report = every, log_every, report
+        self.record = record and processes.world == 1  # exchanges are not recorded
         out.mkdir(parents=True, exist_ok=True)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # all steps have the same shapes
@@ -133,6 +140,11 @@ class Run:
                 f"teacher (={recipe.teacher!r}) has {teacher.config.anchors} anchors a cell, "
                 f"{recipe.variant} has {config.anchors}"
             )
+        if recipe.start is not None:
+            started_from = checkpoints.load(recipe.start)
+            if started_from.config != config:
+                raise RecipeError(f"start (={recipe.start!r}) holds no {recipe.variant}")
+            model.load_state_dict(started_from.state_dict())
         prepare(model).to(device)
         self.student = make_student(model, recipe)
         self.step = Step(
@@ -148,6 +160,7 @@ class Run:
                 "torchvision": torchvision.__version__,
             },
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "processes": processes.world,
         }
         self._resume()
         self._log(
@@ -159,8 +172,8 @@ class Run:
         recipe = self.recipe
         runner: Recorded | None = None
         frozen: bool | None = None
-        self._resumed = time.monotonic()
-        self._logged = self._saved = self._resumed
+        self._clock = time.monotonic()
+        self._logged = self._saved = self.spent
         self._logged_step = self.done
         while (elapsed := self._elapsed()) < 1:
             stays = recipe.backbone == "teacher" and elapsed < recipe.frozen
@@ -169,15 +182,13 @@ class Run:
                 runner = None  # its graph's memory is freed before the next one is recorded
                 runner = self._fastest(frozen)
             self._one(runner)
-            now = time.monotonic()
-            if now - self._logged >= 2:
+            if self.spent - self._logged >= self.log_every:
                 self._log_losses()
-            if now - self._saved >= self.every:
-                self._tick()
+            if self.spent - self._saved >= self.every:
                 self._checkpoint()
                 self._deliver(self.out / f"weights-step-{self.done:06d}.safetensors")
-                self._saved = self._logged = time.monotonic()
-        self._tick()
+                self._tick()
+                self._saved = self._logged = self.spent
         self._checkpoint()
         if self.done > self._logged_step:
             self._log_losses()
@@ -190,7 +201,8 @@ class Run:
         # By time alone a slow start would leave but a few steps to warm up.
         factor = min(rate_at(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
         self.step.set_rates(factor, self.done)
-        runner(*draw(self.recipe, len(self.images), self.done))
+        drawn = draw(self.recipe, len(self.images), self.done)
+        runner(*(self.processes.share(rows) for rows in drawn))
         self.done += 1
         if self.done % 10 == 0:
             self._wait()  # else the clock would run ahead of the device
@@ -199,11 +211,12 @@ class Run:
     def _fastest(self, frozen: bool) -> Recorded:
         """How the steps of a phase run: on a GPU in the faster memory layout, found by trying."""
         self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
+        here = self.recipe.batch // self.processes.world
         if self.images.device.type != "cuda":
-            return Recorded(self.step, self.recipe.batch, frozen, record=False)
+            return Recorded(self.step, here, frozen, record=False)
         tried: list[tuple[float, Recorded]] = []
         for channels_last in (True, False):
-            runner = Recorded(self.step, self.recipe.batch, frozen, self.record, channels_last)
+            runner = Recorded(self.step, here, frozen, self.record, channels_last)
             began = time.monotonic()
             for _ in range(_TRIED_STEPS):
                 self._one(runner)
@@ -235,9 +248,10 @@ class Run:
             torch.cuda.synchronize()
 
     def _tick(self) -> None:
+        """Count the time since the last call; processes agree on it, and so on what is due."""
         now = time.monotonic()
-        self.spent += now - self._resumed
-        self._resumed = now
+        self.spent += self.processes.agree(now - self._clock)
+        self._clock = now
 
     def _elapsed(self) -> float:
         if self.recipe.steps is not None:
@@ -248,6 +262,8 @@ class Run:
     def _deliver(self, path: Path) -> None:
         """Write the averaged weights, and measure them on the images held out."""
         with self._averaged() as trained:
+            if not self.processes.first:
+                return
             model = FeatherFace(config_of(self.recipe.variant))
             model.load_state_dict(trained.state_dict())
             checkpoints.save(model, path, {"training": json.dumps(self.facts)})
@@ -259,6 +275,8 @@ class Run:
 
     def _checkpoint(self) -> None:
         """Everything to go on from, in one file, written whole."""
+        if not self.processes.first:
+            return
         content = io.BytesIO()
         torch.save(
             {
@@ -296,6 +314,10 @@ class Run:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate  # on its device
         self.done, self.spent = saved["step"], saved["spent"]
+        if self.processes.first:  # of what was done after the checkpoint and is done again
+            log = (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in log if json.loads(row)["step"] <= self.done]
+            write_text(self.out / LOG, "".join(kept))
 
     @contextmanager
     def _averaged(self) -> Iterator[FeatherFace]:
@@ -327,17 +349,19 @@ class Run:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean
         for number in range(_NORM_BATCHES):
-            index, draws = draw(self.recipe, len(self.images), number)
-            self.step.run_student(index.to(self.images.device), draws.to(self.images.device))
+            drawn = draw(self.recipe, len(self.images), number)
+            here = (self.processes.share(rows).to(self.images.device) for rows in drawn)
+            self.step.run_student(*here)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
     def _log_losses(self) -> None:
         steps = self.done - self._logged_step
-        values = (self.step.totals / steps).tolist()  # waits for the device
+        values = self.processes.mean(self.step.totals / steps).tolist()  # waits for the device
         self.step.totals.zero_()
-        taken = (time.monotonic() - self._logged) / steps
-        self._logged, self._logged_step = time.monotonic(), self.done
+        self._tick()
+        taken = max(self.spent - self._logged, 1e-6) / steps
+        self._logged, self._logged_step = self.spent, self.done
         parts = dict(zip((*PARTS, "loss", "gradient"), values, strict=True))
         self._log(
             {
@@ -353,6 +377,8 @@ class Run:
             raise TrainingError(f"step {self.done}: the loss is not finite; {parts}")
 
     def _log(self, row: dict[str, Any]) -> None:
+        if not self.processes.first:
+            return
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.report(row)

@@ -8,13 +8,11 @@ not change what is learned.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
-from torch.nn import functional as F
 
 from featherface.errors import InputError
 
@@ -40,6 +38,10 @@ class Processes:
         """Return the mean of a tensor over all processes, without gradients."""
         return tensor
 
+    def agree(self, value: float) -> float:
+        """Return the mean of a number over all processes, the same for each."""
+        return value
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return a module whose gradients are averaged over all processes."""
         return module
@@ -53,7 +55,7 @@ class _FabricProcesses(Processes):
     def __init__(self, device: torch.device) -> None:
         try:
             from lightning.fabric import Fabric
-            from lightning.fabric.strategies import DDPStrategy
+            from lightning.fabric.strategies.ddp import DDPStrategy
         except ModuleNotFoundError as error:
             raise InputError(
                 f"training in several processes needs {error.name}: pip install featherface[train]"
@@ -73,6 +75,9 @@ class _FabricProcesses(Processes):
         total = tensor.detach().clone()
         dist.all_reduce(total)
         return total / self.world
+
+    def agree(self, value: float) -> float:
+        return float(self.mean(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
     def wrap(self, module: nn.Module) -> nn.Module:
         for name, child in list(module.named_modules()):
@@ -136,5 +141,5 @@ class SharedNorm(nn.BatchNorm2d):
 
 
 def _mean(tensor: Tensor) -> Tensor:
-    total: Tensor = all_reduce(tensor)
+    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
     return total / dist.get_world_size()

@@ -26,6 +26,7 @@ class Recipe:
     variant: str = "v1"
     teacher: str | None = "official"  # published weights or a file; None trains on faces alone
     backbone: Literal["teacher", "random"] = "teacher"  # what its weights start from
+    start: str | None = None  # a file of weights that all of the network starts from, instead
     frozen: float = 0.4  # fraction of the run for which a backbone from the teacher stays as it is
     steps: int | None = None
     minutes: float | None = None

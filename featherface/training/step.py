@@ -8,7 +8,6 @@ kernels one by one would take longer than running them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -20,8 +19,9 @@ from featherface.boxes import make_anchors
 from featherface.model import FeatherFace
 from featherface.training.augment import DRAWS, Augment
 from featherface.training.data import Images
-from featherface.training.distil import after_backbone, level_loss, score_losses
+from featherface.training.distil import Trained, after_backbone, level_losses, score_losses
 from featherface.training.losses import face_losses, margin
+from featherface.training.processes import Processes
 from featherface.training.recipe import Recipe
 
 PARTS = (
@@ -92,7 +92,7 @@ class Step:
     """Runs steps of a recipe.
 
     Args:
-        mean_over_processes: of a tensor, its mean over all processes; identity in one process.
+        processes: which this one shares every batch with.
     """
 
     def __init__(
@@ -101,10 +101,11 @@ class Step:
         images: Images,
         student: Student,
         teacher: FeatherFace | None,
-        mean_over_processes: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        processes: Processes,
     ) -> None:
         self.recipe, self.images, self.student, self.teacher = recipe, images, student, teacher
-        self.mean_over_processes = mean_over_processes
+        self.processes = processes
+        self.trained = processes.wrap(Trained(student.model))
         device = images.device
         self.half = recipe.precision == "bfloat16" or (
             recipe.precision == "auto" and device.type == "cuda"
@@ -142,36 +143,38 @@ class Step:
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
         theirs, their_levels = self._teach(pixels)
         with self.autocast(torch.bfloat16):
+            given = None
             if frozen:
                 assert their_levels is not None
                 dtype = torch.bfloat16 if self.half else torch.float32
-                levels = [level.to(dtype) for level in their_levels]
-            else:
-                levels = self.student.model.backbone(pixels)
-            ours = _wide(after_backbone(self.student.model, levels))
+                given = [level.to(dtype) for level in their_levels]
+            levels, outputs = self.trained(pixels, given)
+        ours = _wide(outputs)
+        mean = self.processes.mean
         parts = {name: pixels.new_zeros(()) for name in PARTS}
         known = None
         if theirs is not None and their_levels is not None:
             sums, weight = score_losses(ours, theirs)
-            weight = self.mean_over_processes(weight).clamp(min=1)
+            weight = mean(weight).clamp(min=1)
             parts |= {name: value / weight for name, value in sums.items()}
             known = torch.sigmoid(margin(theirs.logits)) > _KNOWN
             if not frozen:
-                parts["levels"] = level_loss(levels, their_levels)
+                off, size = level_losses(levels, their_levels)
+                parts["levels"] = (off / mean(size).clamp(min=1e-6)).mean()
         if recipe.face_loss:
             sums, count = face_losses(ours, faces, self.anchors, known)
-            count = self.mean_over_processes(count).clamp(min=1)
+            count = mean(count).clamp(min=1)
             parts |= {name: value / count for name, value in sums.items()}
         loss = self._weighted(parts)
-        torch.autograd.backward(loss)
+        self.processes.backward(loss)
         parameters = [p for group in self.student.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
         self.student.optimizer.step()
         with torch.no_grad():
             self.totals += torch.stack([*(parts[name].detach() for name in PARTS), loss, norm])
-            off = torch._foreach_sub(self.student.state, self.student.average)
-            torch._foreach_mul_(off, self.fresh)
-            torch._foreach_add_(self.student.average, off)
+            change = torch._foreach_sub(self.student.state, self.student.average)
+            torch._foreach_mul_(change, self.fresh)
+            torch._foreach_add_(self.student.average, change)
 
     def run_student(self, index: Tensor, draws: Tensor) -> None:
         """Run the student on a batch, for the statistics of its normalisation."""
