@@ -147,9 +147,7 @@ class Run:
             model.load_state_dict(started_from.state_dict())
         prepare(model).to(device)
         self.student = make_student(model, recipe)
-        self.step = Step(
-            recipe, self.images, self.student, as_teacher(teacher) if teacher else None
-        )
+        self.step = Step(recipe, self.images, self.student, teacher, processes)
         self.done, self.spent = 0, 0.0
         self.facts = {
             "recipe": asdict(recipe),
