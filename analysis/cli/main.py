@@ -145,7 +145,7 @@ def _run(arguments: list[str]) -> int:
             return 2
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        _fail(f"{error.format_message()}{hint}")
+        _fail(f"{error.format_message().replace('Value error, ', '')}{hint}")
     except (KeyboardInterrupt, typer.Abort):
         return 130
     return code if isinstance(code, int) else 0

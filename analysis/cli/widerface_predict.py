@@ -96,7 +96,9 @@ def predict(
                 )
     except KeyboardInterrupt:
         if first:
-            warn(f"interrupted; {out} keeps what is done; the same command goes on with the rest")
+            warn(
+                f"interrupted; {out} keeps what is done, and the same command goes on with the rest"
+            )
         raise typer.Exit(130) from None
     except ToldByFirstError:
         raise typer.Exit(2) from None

@@ -81,10 +81,10 @@ def test_two_sources_of_the_same_boxes_differ_in_nothing(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--score", "nan"], "score (=nan)"),
+        (["--score", "nan"], "--score"),
         (["--limit", "-1"], "--limit"),
-        (["--subset", "none.txt"], "none.txt: cannot be read"),
-        (["--ground-truth", "none"], "none: no such folder"),
+        (["--subset", "none.txt"], "none.txt: no such file"),
+        (["--ground-truth", "none"], "none: no such file or folder"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -129,7 +129,7 @@ def test_a_folder_without_the_pictures_is_refused(
     assert run({**setting, "images": tmp_path / "empty"}) == 2
     assert "none of the 3 pictures" in capsys.readouterr().err
     assert run({**setting, "images": tmp_path / "nowhere"}) == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "no such file or folder" in capsys.readouterr().err
     assert not setting["out"].exists()
 
 

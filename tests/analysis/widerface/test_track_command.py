@@ -81,12 +81,12 @@ def test_nothing_is_recorded_unasked(
         (["none.pth"], "none.pth: no such file"),
         (["{tmp}/list.txt"], "list.txt: not a PyTorch checkpoint"),
         (["{tmp}/list.onnx"], "list.onnx: not an ONNX model"),
-        (["--protocol", "single"], "protocol (='single')"),
-        (["--subset", "none.txt"], "none.txt: cannot be read"),
+        (["--protocol", "single"], "'single' is not one of"),
+        (["--subset", "none.txt"], "none.txt: no such file"),
         (["--subset", "{tmp}/other.txt"], "is no picture of the ground truth"),
-        (["--ground-truth", "none"], "none: no such folder"),
+        (["--ground-truth", "none"], "none: no such file or folder"),
         (["--history", "{tmp}/damaged.jsonl"], "damaged.jsonl, line 1: damaged"),
-        (["--history", "{tmp}"], "cannot be read: Is a directory"),
+        (["--history", "{tmp}"], "a folder, not a file"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_predicted(
