@@ -147,6 +147,8 @@ class Run:
             model.load_state_dict(started_from.state_dict())
         prepare(model).to(device)
         self.student = make_student(model, recipe)
+        if teacher is not None:
+            as_teacher(teacher)
         self.step = Step(recipe, self.images, self.student, teacher, processes)
         self.done, self.spent = 0, 0.0
         self.facts = {
