@@ -1,10 +1,9 @@
-"""A small language to say what to measure in: Python's arithmetic over named functions.
+"""The language of measurements: Python's arithmetic over named functions, and nothing else.
 
 An expression is one line such as `params('v1', 'heads') / 3`. It may hold numbers, strings,
-tuples, `+ - * / // % **`, comparisons, `and or not`, an index such as `[0]`, and calls of the
-functions of a vocabulary. Everything else that Python knows is refused, so that a ledger cannot
-run code. What can be checked without measuring (syntax, names, arguments) is checked when the
-text is parsed, long before its value is asked for.
+tuples, `+ - * / // %`, comparisons, `and or not`, an index such as `[0]`, and calls of the
+functions of a vocabulary, so that a ledger cannot run code. Syntax, names and arguments are
+checked when the text is parsed, before anything is measured.
 """
 
 from __future__ import annotations
@@ -22,28 +21,35 @@ from featherface.errors import InputError
 Value = bool | int | float | str | tuple[Any, ...]
 Function = Callable[..., Value]
 
-LARGEST_EXPONENT = 64
+LONGEST = 2000
+"""Characters of an expression; the longest of the project's own has 300."""
 
 UNKNOWN = object()
 """Stands, while a call is checked, for an argument that is only known once it is measured."""
 
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+    ast.And: lambda a, b: bool(a and b),
+    ast.Or: lambda a, b: bool(a or b),
 }
+_SYNTAX = (
+    *(ast.Constant, ast.Tuple, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Subscript),
+    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, *_OPERATORS),
+)
+_NUMBERS_ALONE = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub)
 
 
 class ExpressionError(InputError):
@@ -70,35 +76,27 @@ class Expression:
     """A checked expression; see `parse`."""
 
     text: str
-    _tree: ast.expr
-    _vocabulary: Vocabulary
+    tree: ast.expr
+    vocabulary: Vocabulary
 
     def evaluate(self) -> Value:
-        """Its value.
+        """Return its value.
 
         Raises:
             ExpressionError: if it has none, such as a division by zero.
             Exception: whatever a function of the vocabulary raises.
         """
-        try:
-            value: Value = self._evaluate(self._tree)
-        except RecursionError as error:
-            raise ExpressionError(f"{self.text[:60]!r}… is nested too deeply") from error
+        value: Value = self._evaluate(self.tree)
         return value
 
     def functions(self) -> set[str]:
-        """Names of the functions it calls."""
-        return {call.func.id for call in _calls(self._tree) if isinstance(call.func, ast.Name)}
+        """Return the names of the functions it calls."""
+        return {_name(call) for call in _calls(self.tree)}
 
     def literals(self) -> list[int | float | str]:
-        """The numbers and strings written in it, in reading order."""
-        return [
-            node.value
-            for node in ast.walk(self._tree)
-            if isinstance(node, ast.Constant)
-            and isinstance(node.value, int | float | str)
-            and not isinstance(node.value, bool)
-        ]
+        """Return the numbers and strings written in it."""
+        values = [node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant)]
+        return [v for v in values if isinstance(v, int | float | str) and not isinstance(v, bool)]
 
     def _evaluate(self, node: ast.expr) -> Any:
         match node:
@@ -107,58 +105,59 @@ class Expression:
             case ast.Tuple():
                 return tuple(self._evaluate(item) for item in node.elts)
             case ast.Call():
-                function = self._vocabulary.functions[_name(node)]
-                return function(
-                    *(self._evaluate(argument) for argument in node.args),
-                    **{str(k.arg): self._evaluate(k.value) for k in node.keywords},
-                )
+                function = self.vocabulary.functions[_name(node)]
+                named = {str(k.arg): self._evaluate(k.value) for k in node.keywords}
+                return function(*(self._evaluate(argument) for argument in node.args), **named)
+            case ast.UnaryOp():
+                return self._apply(node.op, self._evaluate(node.operand))
+            case ast.BinOp():
+                return self._apply(node.op, self._evaluate(node.left), self._evaluate(node.right))
             case ast.BoolOp():
-                values = [self._evaluate(item) for item in node.values]
-                return all(values) if isinstance(node.op, ast.And) else any(values)
+                value = self._evaluate(node.values[0])
+                for item in node.values[1:]:
+                    value = self._apply(node.op, value, self._evaluate(item))
+                return value
             case ast.Compare():
                 values = [self._evaluate(item) for item in (node.left, *node.comparators)]
-                pairs = zip(values, node.ops, values[1:], strict=False)
-                return all(self._apply(_COMPARE[type(op)], a, b) for a, op, b in pairs)
-            case ast.UnaryOp():
-                value = self._evaluate(node.operand)
-                if isinstance(node.op, ast.Not):
-                    return not value
-                return self._apply(lambda zero, x: zero - x, 0, value)
-            case ast.BinOp():
-                left, right = self._evaluate(node.left), self._evaluate(node.right)
-                if isinstance(node.op, ast.Pow) and not _modest(right):
-                    raise ExpressionError(
-                        f"{self.text!r}: the exponent must be a number up to {LARGEST_EXPONENT}"
-                    )
-                return self._apply(_BINARY[type(node.op)], left, right)
+                pairs = zip(node.ops, values, values[1:], strict=False)
+                return all(self._apply(op, a, b) for op, a, b in pairs)
             case ast.Subscript():
-                return self._apply(
-                    operator.getitem, self._evaluate(node.value), self._evaluate(node.slice)
-                )
-        raise AssertionError(ast.dump(node))  # parse lets nothing else through
+                return self._apply(None, self._evaluate(node.value), self._evaluate(node.slice))
+        raise AssertionError(ast.dump(node))  # parse accepts nothing else
 
-    def _apply(self, function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    def _apply(self, sign: ast.AST | None, *values: Any) -> Any:
+        numbers = all(isinstance(value, int | float) for value in values)
+        if isinstance(sign, _NUMBERS_ALONE) and not numbers:
+            raise ExpressionError(f"{self.text!r} has no value: it calculates with no numbers")
+        function = operator.getitem if sign is None else _OPERATORS[type(sign)]
         try:
-            return function(left, right)
+            return function(*values)
         except (ArithmeticError, TypeError, IndexError) as error:
             raise ExpressionError(f"{self.text!r} has no value: {error}") from error
 
 
 def parse(text: str, vocabulary: Vocabulary) -> Expression:
-    """The expression that `text` writes.
+    """Return the expression that `text` writes.
 
     Raises:
         ExpressionError: for bad syntax, anything outside the language, an unknown function or
             arguments that do not fit it.
     """
+    if len(text) > LONGEST:
+        raise ExpressionError(f"{text[:60]!r}… is longer than {LONGEST} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        called = {call.func for call in _calls(tree)}
+        for node in ast.walk(tree):
+            _require_known(text, node, called)
+        for call in _calls(tree):
+            _require_fitting(text, call, vocabulary)
+        ast.dump(tree)  # is as deep a recursion as evaluation
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise ExpressionError(f"{text!r} is not an expression: {reason}") from error
-    _require_known_syntax(text, tree)
-    for call in _calls(tree):
-        _require_fitting_call(text, call, vocabulary)
+        raise ExpressionError(f"{text[:60]!r} is not an expression: {reason}") from error
     return Expression(text, tree, vocabulary)
 
 
@@ -170,7 +169,7 @@ class Template:
     _parts: tuple[tuple[str, Expression | None, str], ...]
 
     def render(self, form: Callable[[Expression, str], str]) -> str:
-        """The text, each expression replaced by what `form` makes of it and its format."""
+        """Return the text, each expression replaced by what `form` makes of it and its format."""
         return "".join(
             before + (form(expression, spec) if expression else "")
             for before, expression, spec in self._parts
@@ -181,7 +180,9 @@ class Template:
 
 
 def parse_template(text: str, vocabulary: Vocabulary) -> Template:
-    """The template that `text` writes: `{expression}` or `{expression:format}`, `{{` for a brace.
+    """Return the template that `text` writes.
+
+    An expression stands as `{expression}` or `{expression:format}`, a brace as `{{`.
 
     Raises:
         ExpressionError: for unbalanced braces or a bad expression.
@@ -200,44 +201,36 @@ def parse_template(text: str, vocabulary: Vocabulary) -> Template:
     return Template(text, tuple(parts))
 
 
-def _require_known_syntax(text: str, tree: ast.expr) -> None:
-    known: tuple[type[ast.AST], ...] = (
-        *(ast.Constant, ast.Tuple, ast.Call, ast.keyword, ast.Name, ast.Load),
-        *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, ast.Compare),
-        *(ast.Subscript,),
-        *(kind for table in (_BINARY, _COMPARE) for kind in table),
-    )
-    called = {call.func for call in _calls(tree)}
-    for node in ast.walk(tree):
-        if not isinstance(node, known):
-            raise ExpressionError(f"{text!r}: {type(node).__name__} is not part of the language")
-        if isinstance(node, ast.Name) and node not in called:
-            raise ExpressionError(f"{text!r}: {node.id!r} is not a function call")
-        if isinstance(node, ast.Constant) and not isinstance(node.value, bool | int | float | str):
-            raise ExpressionError(f"{text!r}: {node.value!r} is not a number, truth value or text")
-        if isinstance(node, ast.Subscript) and not isinstance(
-            node.slice, ast.Constant | ast.UnaryOp
-        ):
-            raise ExpressionError(f"{text!r}: an index must be a number")
+def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:
+    wrong = None
+    match node:
+        case ast.Name() if node not in called:
+            wrong = f"{node.id!r} is not a function call"
+        case ast.Constant() if not isinstance(node.value, bool | int | float | str):
+            wrong = f"{node.value!r} is not a number, truth value or text"
+        case ast.Subscript() if not isinstance(node.slice, ast.Constant | ast.UnaryOp):
+            wrong = "an index must be a number"
+        case ast.keyword() if node.arg is None:
+            wrong = "'**' is not part of the language"
+        case _ if not isinstance(node, _SYNTAX):
+            wrong = f"{type(node).__name__} is not part of the language"
+    if wrong:
+        raise ExpressionError(f"{text!r}: {wrong}")
 
 
-def _require_fitting_call(text: str, call: ast.Call, vocabulary: Vocabulary) -> None:
+def _require_fitting(text: str, call: ast.Call, vocabulary: Vocabulary) -> None:
     name = _name(call)
     if name not in vocabulary.functions:
-        raise ExpressionError(
-            f"{text!r}: there is no function {name!r}; known: {', '.join(vocabulary.functions)}"
-        )
-    if any(keyword.arg is None for keyword in call.keywords):
-        raise ExpressionError(f"{text!r}: '**' is not part of the language")
-    positional = [_literal(argument) for argument in call.args]
+        known = ", ".join(vocabulary.functions)
+        raise ExpressionError(f"{text!r}: there is no function {name!r}; known: {known}")
+    values = [_literal(argument) for argument in call.args]
     named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
     try:
-        bound = inspect.signature(vocabulary.functions[name]).bind(*positional, **named)
+        bound = inspect.signature(vocabulary.functions[name]).bind(*values, **named)
+        bound.apply_defaults()
+        vocabulary.check(name, bound.arguments)
     except TypeError as error:
         raise ExpressionError(f"{text!r}: {name}: {error}") from error
-    bound.apply_defaults()
-    try:
-        vocabulary.check(name, bound.arguments)
     except InputError as error:
         raise ExpressionError(f"{text!r}: {error}") from error
 
@@ -252,7 +245,3 @@ def _name(call: ast.Call) -> str:
 
 def _literal(node: ast.expr) -> Any:
     return node.value if isinstance(node, ast.Constant) else UNKNOWN
-
-
-def _modest(exponent: object) -> bool:
-    return isinstance(exponent, int | float) and abs(exponent) <= LARGEST_EXPONENT

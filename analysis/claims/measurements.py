@@ -51,7 +51,7 @@ from featherface.config import (
 )
 from featherface.errors import InputError
 from featherface.model import FeatherFace
-from featherface.weights.published import PUBLISHED
+from featherface.weights.published import PUBLISHED, Published
 
 WIDERFACE = history.HISTORY
 """Where measured average precision is recorded, one JSON object a line."""
@@ -429,32 +429,45 @@ def nearest_of_block(
 
 
 @_word
-def ap(variant: str, subset: str) -> float:
-    """Average precision, in percent, measured on all of WIDER FACE's validation pictures.
+def ap(variant: str, subset: str, weights: str = "") -> float:
+    """Return the average precision, in percent, measured on all validation images of WIDER FACE.
 
-    `subset` is `easy`, `medium`, `hard` or `mean`, their mean. Read from the last row of
-    `docs/results/widerface.jsonl` that says `"source": "measured"`, was made under the protocol
-    `original`, counts all 3,226 pictures and carries the sha256 of the variant's published weights.
+    Read from the last row of `docs/results/widerface.jsonl` that says `"source": "measured"`, was
+    made under the protocol `original`, counts all 3,226 images and carries the sha256 of the
+    weights.
+
+    Args:
+        subset: `easy`, `medium`, `hard` or `mean`, their mean.
+        weights: a published checkpoint of the variant, by default the one of its name; or
+            "paper", the weights of the paper's authors, which were never published.
 
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
     _subset(subset)
-    if variant not in PUBLISHED:
-        raise UntestableError(f"no trained weights of {variant} are known")
-    rows = [row for row in _widerface_rows(WIDERFACE) if _is_measurement(row, variant)]
+    name = weights or variant
+    if name == "paper":
+        raise UntestableError("the paper's authors published no weights")
+    if name not in PUBLISHED:
+        raise UntestableError(f"no trained weights of {name} are known")
+    published = PUBLISHED[name]
+    if published.variant != variant:
+        raise MeasureError(f"the weights {name} are of {published.variant}, not of {variant}")
+    if not WIDERFACE.exists():
+        raise UntestableError("this installation comes without docs/results", tool=True)
+    rows = [row for row in _widerface_rows(WIDERFACE) if _is_measurement(row, published)]
     if not rows:
         raise UntestableError(
-            f"the AP of {variant} on all {VALIDATION_PICTURES:,} validation pictures of WIDER FACE "
+            f"the AP of {name} on all {VALIDATION_PICTURES:,} validation pictures of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
-            f"featherface widerface track {variant} --images DIR --ground-truth DIR"
+            f"featherface widerface track {name} --images DIR --ground-truth DIR"
         )
     return _ap(rows[-1].model_dump(), subset)
 
 
 @_word
 def recorded_ap(variant: str, subset: str) -> float:
-    """The AP, in percent, that the publisher of the weights recorded; not our measurement."""
+    """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
     _subset(subset)
     published = PUBLISHED.get(variant)
     if published is None or published.recorded is None:
@@ -641,13 +654,13 @@ def _ap(fractions: Mapping[str, float], subset: str) -> float:
     return mean(*values)
 
 
-def _is_measurement(row: history.Row, variant: str) -> bool:
+def _is_measurement(row: history.Row, published: Published) -> bool:
     return (
         row.source == "measured"
-        and row.variant == variant
+        and row.variant == published.variant
         and row.protocol.name == "original"
         and row.images == VALIDATION_PICTURES
-        and row.checkpoint_sha256 == PUBLISHED[variant].sha256
+        and row.checkpoint_sha256 == published.sha256
     )
 
 

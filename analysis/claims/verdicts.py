@@ -4,10 +4,11 @@
 - *explained*: it does not, but another reading that the ledger names reproduces it within its
   printed digits;
 - *refuted*: measured otherwise, and no such reading reproduces it;
-- *untested*: the measurement that would decide cannot be made here; the reason says what it takes.
+- *untested*: the measurement that would decide cannot be made; the explanation says what it takes,
+  and *replications* show what somebody else reached.
 
-A verdict is never written down by hand. The ones that were computed last are recorded in
-`docs/results/verdicts.json`, and `changes` says what moved since.
+A verdict is never written down by hand. The ones accepted last are recorded in `RECORD`, and
+`changes` lists what moved since.
 """
 
 from __future__ import annotations
@@ -21,25 +22,41 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from analysis.claims.expression import Expression, Value
-from analysis.claims.ledger import Claim, Ledger, LedgerError, load_all
+from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, load_all
 from analysis.claims.measurements import UntestableError, expression, template
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
-from featherface.files import write_json
+from featherface.files import read_text, write_bytes
 
-RECORD = Path(__file__).resolve().parents[2] / "docs" / "results" / "verdicts.json"
-"""The verdicts as last recorded, a list of `Verdict` in the order of the ledgers."""
+RECORD = CLAIMS / "recorded.json"
+"""The verdicts as last accepted: of each, what `changes` compares. It ships with the package."""
 
 Name = Literal["confirmed", "explained", "refuted", "untested"]
 
 VERDICTS: tuple[Name, ...] = ("confirmed", "explained", "refuted", "untested")
 
 RELATIVE = 1e-9
-"""How far two measurements that are not whole numbers may lie apart and still be the same."""
+"""The largest relative distance of two measurements, not whole numbers, that count as the same."""
 
 
 class RecordError(InputError):
-    """Recorded verdicts that are not there or cannot be used; the message names the file."""
+    """Recorded verdicts that are missing or damaged; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is recorded of a verdict."""
+
+    id: str
+    source: str
+    claimed: Value
+    measured: Value | None
+    verdict: Name
+
+    @property
+    def name(self) -> str:
+        """Source and claim, as in the node ids of the tests: "card:total"."""
+        return f"{self.source}:{self.id}"
 
 
 @dataclass(frozen=True)
@@ -56,14 +73,14 @@ class Verdict:
     unit: str
     printed: str
     tolerance: float
-    """How far a measurement may lie from `claimed`: what rounding to `printed` explains."""
+    """The largest distance of a measurement from `claimed` that rounding to `printed` explains."""
     variant: str | None
     network: str | None
     """`variant` or, for arithmetic, the network that the figures belong to."""
     blocks: tuple[str, ...]
     """The blocks that it is about; none for the network as a whole."""
     published: bool
-    """`False` for what nobody published, such as what a counter said when it was asked here."""
+    """`False` for what nobody published, such as the answer of a counter that was asked here."""
     measure: str
     convention: str
     measured: Value | None
@@ -75,11 +92,11 @@ class Verdict:
     replications: tuple[dict[str, Any], ...]
     """Measurements near to the claim: `statement`, `measured`, and whether the figure `holds`."""
     missing: tuple[str, ...]
-    """What could not be measured for want of a program that is not installed here."""
+    """Measurements that failed because a program is not installed here."""
 
     @property
     def name(self) -> str:
-        """Source and claim, as in the node ids of the tests: "card:total"."""
+        """Source and claim: "card:total"."""
         return f"{self.source}:{self.id}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -97,7 +114,7 @@ class Change:
 
     @property
     def fails(self) -> bool:
-        """Whether it is a finding, rather than a measurement that this machine cannot make."""
+        """Whether it is a finding, not a measurement that this machine cannot make."""
         return self.what != "not rechecked"
 
     def __str__(self) -> str:
@@ -116,7 +133,7 @@ def audit(
     *,
     track: Callable[[Sequence[tuple[Claim, Ledger]]], Iterable[tuple[Claim, Ledger]]] = iter,
 ) -> list[Verdict]:
-    """Judge every claim, in the order of the ledgers.
+    """Return the verdict on every claim, in the order of the ledgers.
 
     Args:
         ledgers: all of the project's, unless given.
@@ -131,42 +148,33 @@ def audit(
 
 
 def judge(claim: Claim, ledger: Ledger) -> Verdict:
-    """Measure what a claim is about, and the other readings where it does not hold.
+    """Return the verdict on one claim.
 
     Raises:
         LedgerError: for a measurement that makes no sense on the network.
     """
     place = f"{ledger.source.id}.yaml: claim {claim.id!r}"
-    missing: list[str] = []
-    doubt = ""
+    gaps: list[UntestableError] = []
+    measured = _measure(claim.measure, f"{place}: measure", gaps)
+    holds = measured is not None and _holds(measured, claim)
     readings: list[tuple[str, Value]] = []
-    measured: Value | None = None
-    try:
-        measured = _measure(claim.measure, f"{place}: measure")
-    except UntestableError as gap:
-        doubt = gap.reason
-        missing += [gap.reason] if gap.tool else []
-    if measured is None or not _holds(measured, claim):
-        for i, other in enumerate(claim.alternatives):
-            try:
-                value = _measure(other.measure, f"{place}: alternatives[{i}].measure")
-            except UntestableError as gap:
-                doubt = doubt or gap.reason
-                missing += [gap.reason] if gap.tool else []
-            else:
-                if _holds(value, claim):
-                    readings.append((other.reading, value))
+    for i, other in enumerate(() if holds else claim.alternatives):
+        value = _measure(other.measure, f"{place}: alternatives[{i}].measure", gaps)
+        if value is not None and _holds(value, claim):
+            readings.append((other.reading, value))
     if measured is None:
         verdict: Name = "untested"
-    elif _holds(measured, claim):
+    elif holds:
         verdict = "confirmed"
     elif readings:
         verdict = "explained"
     else:
         # A reading that cannot be tried might be the one that reproduces the figure.
-        verdict = "untested" if doubt else "refuted"
-    finding = _finding(claim, verdict, measured, readings, doubt)
-    because, gaps = _because(claim, place)
+        verdict = "untested" if gaps else "refuted"
+    replications = tuple(_replicate(claim, place))
+    doubt = gaps[0].reason if gaps else ""
+    finding = _finding(claim, verdict, measured, readings, doubt, replications)
+    reason = _explain(claim, place, gaps)
     return Verdict(
         id=claim.id,
         source=ledger.source.id,
@@ -187,72 +195,67 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
         measured=measured,
         verdict=verdict,
         readings=tuple(reading for reading, _ in readings),
-        explanation=f"{finding} {because}".strip(),
-        replications=tuple(_replicate(claim, place)),
-        missing=tuple(dict.fromkeys(missing + gaps)),
+        explanation=f"{finding} {reason}".strip(),
+        replications=replications,
+        missing=tuple(dict.fromkeys(gap.reason for gap in gaps if gap.tool)),
     )
 
 
-def record(verdicts: Sequence[Verdict], path: str | Path = RECORD) -> None:
-    """Write the verdicts as JSON, whole or not at all; the same verdicts give the same bytes.
+def record(verdicts: Iterable[Verdict], path: str | Path = RECORD) -> None:
+    """Accept the verdicts: write what `changes` compares as JSON, one a line.
 
     Raises:
         InputError: where the file cannot be written.
     """
-    write_json(path, [verdict.as_dict() for verdict in verdicts])
+    names = [field.name for field in fields(Recorded)]
+    rows = [{name: getattr(verdict, name) for name in names} for verdict in verdicts]
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    write_bytes(path, f"[\n{lines}\n]\n".encode())
 
 
-def recorded(path: str | Path | None = None) -> list[Verdict] | None:
-    """The verdicts as last recorded.
+def recorded(path: str | Path = RECORD) -> list[Recorded]:
+    """Return the verdicts as last accepted.
 
     Args:
-        path: of the file; without it the project's own, and `None` if this installation of the
-            project comes without its `docs/`.
+        path: a file that `record` or `featherface audit --json` wrote.
 
     Raises:
-        RecordError: where the file cannot be read, or is not what `record` writes.
+        RecordError: where the file cannot be read, or is something else.
     """
-    if path is None and not RECORD.exists():
-        return None
-    path = Path(path or RECORD)
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(rows, list):
-        raise RecordError(f"{path}: is not a list of verdicts")
-    names = {field.name for field in fields(Verdict)}
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or set(row) != names or row["verdict"] not in VERDICTS:
-            raise RecordError(f"{path}: entry {number} is not a verdict")
-    return [Verdict(**{name: _tuples(value) for name, value in row.items()}) for row in rows]
-
-
-def keep_unchecked(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Verdict]:
-    """`now`, with the recorded verdict in place of one that this machine lacks a program for.
-
-    It is what to record: a counter that is not installed here must not undo what was found with
-    it elsewhere.
-    """
-    old = {verdict.name: verdict for verdict in before}
     return [
-        old[verdict.name]
-        if verdict.missing
-        and verdict.name in old
-        and not any(change.fails for change in changes([verdict], [old[verdict.name]]))
-        else verdict
-        for verdict in now
+        Recorded(**{field.name: _tuples(row[field.name]) for field in fields(Recorded)})
+        for row in _rows(Path(path))
     ]
 
 
-def changes(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Change]:
-    """What differs between two audits: first in the order of `now`, then what is gone.
+def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
+    """Return `now` as records, but a recorded verdict for one that lacks a program here.
+
+    A counter that is not installed must not undo what was found with it elsewhere.
+
+    Args:
+        path: of the records as they are, if there are any.
+
+    Raises:
+        RecordError: as `recorded`.
+    """
+    rows = {f"{row['source']}:{row['id']}": row for row in _rows(path)} if path.exists() else {}
+    before = {verdict.name: verdict for verdict in recorded(path)} if rows else {}
+
+    def keep(verdict: Verdict) -> dict[str, Any]:
+        old = before.get(verdict.name)
+        moved = old is None or any(change.fails for change in changes([verdict], [old]))
+        return verdict.as_dict() if moved or not verdict.missing else rows[verdict.name]
+
+    return [keep(verdict) for verdict in now]
+
+
+def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> list[Change]:
+    """Return what differs between two audits: first in the order of `now`, then what is gone.
 
     Explanations may be reworded freely; verdicts, measured values and the claimed figures count.
-    A measurement that only wants a program which is not installed here is "not rechecked", unless
-    the measured value, which does not depend on it, moved.
+    A measurement that only lacks a program is "not rechecked", unless the measured value, which
+    does not depend on it, moved.
     """
     old = {verdict.name: verdict for verdict in before}
     new = {verdict.name: verdict for verdict in now}
@@ -264,12 +267,12 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Change]:
         then = old[name]
         if not same(verdict.claimed, then.claimed):
             found.append(Change(name, "claim", then.claimed, verdict.claimed))
-        cannot = "; ".join(verdict.missing)
-        if not same(verdict.measured, then.measured) and not (cannot and verdict.measured is None):
+        lacks = "; ".join(verdict.missing)
+        if not same(verdict.measured, then.measured) and not (lacks and verdict.measured is None):
             found.append(Change(name, "measured", then.measured, verdict.measured))
         if verdict.verdict != then.verdict:
-            if cannot and verdict.verdict == "untested":
-                found.append(Change(name, "not rechecked", then.verdict, cannot))
+            if lacks and verdict.verdict == "untested":
+                found.append(Change(name, "not rechecked", then.verdict, lacks))
             else:
                 found.append(Change(name, "verdict", then.verdict, verdict.verdict))
     found += [Change(name, "gone", v.verdict, None) for name, v in old.items() if name not in new]
@@ -277,7 +280,7 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict]) -> list[Change]:
 
 
 def same(a: Value | None, b: Value | None) -> bool:
-    """Whether two measurements are the same: whole numbers exactly, others to 1 in 10⁹."""
+    """Return whether two measurements are equal: whole numbers exactly, others to 1 in 10⁹."""
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if not (_is_number(a) and _is_number(b)):
@@ -288,7 +291,7 @@ def same(a: Value | None, b: Value | None) -> bool:
 
 
 def text(value: Value | None) -> str:
-    """A measured or claimed value for people: 213,072; 43.74; yes; 64 × 80 × 80."""
+    """Return a measured or claimed value for people: 213,072; 43.74; yes; 64 × 80 × 80."""
     match value:
         case None:
             return "nothing"
@@ -304,21 +307,23 @@ def text(value: Value | None) -> str:
     return value
 
 
-def _measure(measure: str, place: str) -> Value:
+def _measure(measure: str, place: str, gaps: list[UntestableError]) -> Value | None:
+    """Return what is measured; `None`, and one more of the `gaps`, where that cannot be done."""
     try:
         return expression(measure).evaluate()
+    except UntestableError as gap:
+        gaps.append(gap)
+        return None
     except InputError as error:
         raise LedgerError(f"{place}: {error}") from error
 
 
 def _replicate(claim: Claim, place: str) -> Iterator[dict[str, Any]]:
     for i, replication in enumerate(claim.replications):
-        try:
-            value = _measure(replication.measure, f"{place}: replications[{i}].measure")
-        except UntestableError:
-            continue
-        holds = _holds(value, claim)
-        yield {"statement": replication.statement, "measured": value, "holds": holds}
+        value = _measure(replication.measure, f"{place}: replications[{i}].measure", [])
+        if value is not None:
+            holds = _holds(value, claim)
+            yield {"statement": replication.statement, "measured": value, "holds": holds}
 
 
 def _holds(measured: Value, claim: Claim) -> bool:
@@ -338,31 +343,36 @@ def _finding(
     measured: Value | None,
     readings: Sequence[tuple[str, Value]],
     doubt: str,
+    replications: Sequence[dict[str, Any]],
 ) -> str:
-    """What was found, in one or two sentences, from the measured values alone."""
+    """Return what was found, in a few sentences, from the measured values alone."""
     whose = f"On {_subject(claim)}" if claim.variant else "Calculated"
     found = "" if measured is None else f"{whose}: {_with_unit(measured, claim.unit)}"
     also = "; ".join(
         reading if isinstance(value, bool) else f"{reading}: {_with_unit(value, claim.unit)}"
         for reading, value in readings
     )
+    hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
     otherwise = "" if isinstance(claim.claimed, bool) else f", not {text(claim.claimed)}"
     match verdict:
         case "confirmed":
             rounded = claim.tolerance and not same(measured, claim.claimed)
             return f"{found}, which rounds to {claim.printed}." if rounded else f"{found}."
         case "explained":
-            return f"{found}. The printed figure is reproduced by another reading — {also}."
+            return f"{found}.{hint}"
         case "refuted":
             return f"{found}{otherwise}."
     what = f"{found}{otherwise}; undecided because" if found else "Not measured:"
     needs = f" Needed: {claim.requires}." if claim.requires else ""
-    hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
-    return f"{what} {doubt}.{needs}{hint}"
+    others = "; ".join(
+        f"{r['statement']}: {_with_unit(r['measured'], claim.unit)}" for r in replications
+    )
+    nearest = f" Replications — {others}." if others else ""
+    return f"{what} {doubt}.{needs}{hint}{nearest}"
 
 
 def _subject(claim: Claim) -> str:
-    """The network that a claim is measured on: its variant, and what the measure changes in it."""
+    """Return the network that a claim is measured on, and what the measure changes in it."""
     settings = {field.name for field in fields(FeatherFaceConfig)}
     changes = {
         f"{keyword.arg} {ast.literal_eval(keyword.value)}": None
@@ -381,22 +391,37 @@ def _with_unit(value: Value, unit: str) -> str:
     return text(value) + (unit if unit.startswith("%") else f" {unit}")
 
 
-def _because(claim: Claim, place: str) -> tuple[str, list[str]]:
-    """The ledger's explanation with its measurements filled in, and the programs it lacked."""
-    gaps: list[str] = []
+def _explain(claim: Claim, place: str, gaps: list[UntestableError]) -> str:
+    """Return the ledger's explanation with its measurements filled in."""
 
     def form(part: Expression, spec: str) -> str:
-        try:
-            value = part.evaluate()
-        except UntestableError as gap:
-            gaps.extend([gap.reason] if gap.tool else [])
-            return f"(not measured: {gap.reason})"
+        value = _measure(part.text, f"{place}: explanation", gaps)
+        if value is None:
+            return f"(not measured: {gaps[-1].reason})"
         return format(value, spec) if spec else text(value)
 
     try:
-        return template(claim.explanation).render(form), gaps
+        return template(claim.explanation).render(form)
     except (ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise LedgerError(f"{place}: explanation: {error}") from error
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(read_text(path, error=RecordError))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise RecordError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise RecordError(f"{path}: is not a list of verdicts")
+    names = {field.name for field in fields(Recorded)}
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or not names <= set(row) or row["verdict"] not in VERDICTS:
+            raise RecordError(f"{path}: entry {number} is not a verdict")
+    return rows
 
 
 def _tuples(value: Any) -> Any:

@@ -28,18 +28,22 @@ def audit(
             help="Compare with these verdicts, not the recorded ones.",
         ),
     ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Record the verdicts as the ones to compare with.")
+    ] = False,
 ) -> None:
     """Judge every published figure by measuring it.
 
     Prints the claims grouped by verdict: confirmed, explained (holds under another named
     convention, protocol or variant), refuted, untested. Every claim is judged, whatever is shown:
-    exits with 1 when any verdict differs from the recorded one or a measured value has moved.
+    exits with 1 when any verdict differs from the recorded one or a measured value has moved, and
+    with 2 when there is no record to compare with.
     """
     from analysis.claims import ledger, verdicts
     from analysis.report.tables import networks as tables
 
     path = recorded or verdicts.RECORD
-    before = verdicts.recorded(path) if recorded or path.exists() else None
+    before = [] if accept else verdicts.recorded(path)
     claims = [(claim, book) for book in ledger.load_all() for claim in book.claims]
     with progress("judging claims") as track:
         judged = [verdicts.judge(claim, book) for claim, book in track(claims)]
@@ -52,8 +56,8 @@ def audit(
             found = [record for record in records if record["verdict"] == shown]
             show(tables.verdicts(found, shown, tables.COLOURS[shown]))
         show(tables.summary(records))
-    if before is None:
-        warn(f"{path}: no recorded verdicts to compare with")
+    if accept:
+        verdicts.record(judged, path)
         return
     changes = verdicts.changes(judged, before)
     for change in changes:

@@ -138,10 +138,7 @@ def _recorded_counts(path: Path) -> dict[str, Any]:
 
 def _verdicts(docs: Path) -> Written:
     now = compliance.audit()
-    path = docs / "results" / "verdicts.json"
-    before = compliance.recorded(path) if path.exists() else []
-    verdicts = compliance.keep_unchecked(now, before)
-    records = [verdict.as_dict() for verdict in verdicts]
+    records = compliance.keep_unchecked(now, docs / "results" / "verdicts.json")
     yield "results/verdicts.json", to_json(records)
     tables = (
         networks.verdicts([r for r in records if r["source"] == book.source.id], book.source.title)

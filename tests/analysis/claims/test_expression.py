@@ -44,7 +44,6 @@ WORDS = Vocabulary({"double": double, "pair": pair, "crash": crash}, check)
         ("7 / 2", 3.5),
         ("7 // 2, 7 % 2", (3, 1)),
         ("-double(3, times=2)", -12),
-        ("2 ** 10", 1024),
         ("pair()[1] - pair()[-2]", 4 - 3),
         ("pair() + (5,)", (3, 4, 5)),
         ("1 < 2 <= 2", True),
@@ -85,6 +84,7 @@ def test_it_calculates_as_python_does(text: str, value: Any) -> None:
         ("1 if True else 2", "IfExp is not part of the language"),
         ("f'{1}'", "is not part of the language"),
         ("1 in pair()", "In is not part of the language"),
+        ("2 ** 9", "Pow is not part of the language"),
         ("1 | 2", "BitOr is not part of the language"),
         ("None", "None is not a number, truth value or text"),
         ("b'x'", "is not a number, truth value or text"),
@@ -101,17 +101,18 @@ def test_what_is_not_in_the_language_is_refused_when_parsed(text: str, message: 
 
 
 @pytest.mark.parametrize(
-    "text", ["1 / 0", "1 % 0", "pair() - 1", "pair()[2]", "'a' < 1", "2 ** 65", "2.0 ** pair()"]
+    "text", ["1 / 0", "1 % 0", "pair() - 1", "pair()[2]", "'a' < 1", "'a' * 2", "pair() * 2"]
 )
 def test_an_expression_without_a_value_says_so(text: str) -> None:
     expression = parse(text, WORDS)
-    with pytest.raises(ExpressionError, match=r"value|exponent"):
+    with pytest.raises(ExpressionError, match="has no value"):
         expression.evaluate()
 
 
 def test_a_very_deep_expression_is_an_error_and_not_a_crash() -> None:
-    with pytest.raises(ExpressionError, match=r"deeply|is not an expression"):
-        parse("-" * 5000 + "1", WORDS).evaluate()
+    for text, message in (("-" * 1500 + "1", "is not an exp"), ("-" * 5000 + "1", "is longer")):
+        with pytest.raises(ExpressionError, match=message):
+            parse(text, WORDS)
 
 
 def test_a_failing_measurement_is_not_hidden() -> None:

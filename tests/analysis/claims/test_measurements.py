@@ -288,9 +288,19 @@ def test_only_a_full_measurement_of_the_published_weights_counts(
 
 
 def test_without_a_history_nothing_is_measured(history: Path) -> None:
-    assert not history.exists()
-    with pytest.raises(UntestableError, match="has not been measured here"):
+    with pytest.raises(UntestableError, match="comes without docs/results") as error:
         measure.ap("official", "mean")
+    assert error.value.tool  # as in an installed wheel: another machine has it
+
+
+def test_ap_of_other_weights(history: Path) -> None:
+    other = PUBLISHED["official-2025-06"].sha256
+    write(history, row(), row(easy=0.25, checkpoint_sha256=other))
+    assert measure.ap("official", "easy", "official-2025-06") == 25
+    with pytest.raises(UntestableError, match="the paper's authors published no weights"):
+        measure.ap("official", "easy", "paper")
+    with pytest.raises(MeasureError, match="are of official, not of v1"):
+        measure.ap("v1", "easy", "official")
 
 
 def test_a_network_without_weights_cannot_be_tested(history: Path) -> None:

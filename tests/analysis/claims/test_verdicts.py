@@ -29,6 +29,7 @@ from analysis.claims.verdicts import (
 )
 from featherface.blocks import heads
 from featherface.config import CONFIGS
+from featherface.files import write_json
 
 HEADS = 3 * (74 + 1) * 2 * 16  # v1: three levels, two anchors, weights and biases
 
@@ -117,6 +118,29 @@ def test_untested_says_what_is_missing() -> None:
     assert found.explanation == (
         "Not measured: no trained weights of v1 are known. Needed: trained weights."
     )
+
+
+def test_replications_stand_beside_a_claim_that_cannot_be_tested() -> None:
+    found = verdict(
+        kind="accuracy",
+        claimed=50.0,
+        printed="50.0%",
+        unit="% AP",
+        variant="official",
+        measure="ap('official', 'mean', 'paper')",
+        requires="the paper's weights",
+        replications=[
+            {"statement": "one training", "measure": "mean(40, 60)"},
+            {"statement": "another", "measure": "mean(40, 50)"},
+            {"statement": "not there", "measure": "ap('v1', 'easy')"},
+        ],
+    )
+    assert (found.verdict, found.measured) == ("untested", None)
+    assert found.replications == (
+        {"statement": "one training", "measured": 50.0, "holds": True},
+        {"statement": "another", "measured": 45.0, "holds": False},
+    )
+    assert "Replications — one training: 50% AP; another: 45% AP." in found.explanation
 
 
 def test_an_untested_claim_stays_so_though_its_figure_is_anothers() -> None:
@@ -225,7 +249,13 @@ def test_a_missing_tool_is_said_in_explanations(without_thop: None) -> None:
     )
 
 
-def test_a_missing_tool_is_no_change_and_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_json(records: list[Any]) -> Any:
+    return json.loads(json.dumps([getattr(r, "as_dict", lambda r=r: r)() for r in records]))
+
+
+def test_a_missing_tool_is_no_change_and_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     claim = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
     with_thop(monkeypatch, 7136)
     before = verdict(**claim)
@@ -235,10 +265,12 @@ def test_a_missing_tool_is_no_change_and_not_recorded(monkeypatch: pytest.Monkey
     now = verdict(**claim)
     (change,) = changes([now], [before])
     assert (change.what, change.fails) == ("not rechecked", False)
-    assert keep_unchecked([now], [before]) == [before]
+    write_json(tmp_path / "v.json", [before.as_dict()])
+    assert keep_unchecked([now], tmp_path / "v.json") == as_json([before])
+    assert as_json(keep_unchecked([now], tmp_path / "none.json")) == as_json([now])
 
 
-def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     claim = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
     with_thop(monkeypatch, 7136)
     before = replace(verdict(**claim), measured=HEADS - 1)
@@ -246,7 +278,8 @@ def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(measure, "_counters", lambda config: [absent])
     now = verdict(**claim)
     assert [c.what for c in changes([now], [before]) if c.fails] == ["measured"]
-    assert keep_unchecked([now], [before]) == [now]
+    write_json(tmp_path / "v.json", [before.as_dict()])
+    assert as_json(keep_unchecked([now], tmp_path / "v.json")) == as_json([now])
 
 
 def test_a_tool_that_counts_otherwise_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +300,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
         verdict(
             id="pair",
             kind="structure",
-            claimed=[[74, 2]],
+            claimed=[[74, 4]] * 3,
             printed="p",
             measure="channels('v1', 'heads.classes.*')",
         ),
@@ -282,16 +315,21 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     ]
     path = tmp_path / "new" / "verdicts.json"
     record(verdicts, path)
-    assert recorded(path) == verdicts
-    assert changes(verdicts, recorded(path) or []) == []
+    assert [(v.name, v.verdict, v.measured) for v in recorded(path)] == [
+        ("paper:heads", "confirmed", HEADS),
+        ("paper:pair", "confirmed", ((74, 4),) * 3),
+        ("paper:open", "untested", None),
+    ]
+    assert changes(verdicts, recorded(path)) == []
     before = path.read_bytes()
     record(verdicts, path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["verdicts.json"]
 
 
-def test_a_record_is_the_json_that_the_command_writes(tmp_path: Path) -> None:
-    record([verdict()], tmp_path / "v.json")
+def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Path) -> None:
+    write_json(tmp_path / "v.json", [verdict().as_dict()])
+    assert changes([verdict()], recorded(tmp_path / "v.json")) == []
     (row,) = json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))
     promised = {
         "id",
@@ -335,13 +373,9 @@ def test_an_unknown_verdict_is_refused(tmp_path: Path) -> None:
         recorded(tmp_path / "v.json")
 
 
-def test_a_record_that_was_asked_for_must_be_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot be read: No such file"):
         recorded(tmp_path / "none.json")
-    monkeypatch.setattr("analysis.claims.verdicts.RECORD", tmp_path / "none.json")
-    assert recorded() is None
 
 
 def test_changes_are_told_apart() -> None:
@@ -425,7 +459,7 @@ def test_there_are_four_verdicts() -> None:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    caches = (measure._network, measure._shapes, measure._macs)
+    caches = (measure._network, measure._shapes, measure._cost)
     for cache in caches:
         cache.cache_clear()
     yield

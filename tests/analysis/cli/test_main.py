@@ -161,7 +161,7 @@ def test_audit_exits_with_1_when_a_verdict_differs(
     needed |= {"variant", "convention", "explanation"}
     assert all(needed <= record.keys() for record in now)
     assert [r["id"] for r in now] == [r["id"] for r in known]
-    moved = next(r for r in known if r["verdict"] == "confirmed" and r["kind"] == "parameters")
+    moved = next(r for r in known if r["id"] == "total" and r["verdict"] == "confirmed")
     moved["measured"] += 1
     (tmp_path / "old.json").write_text(json.dumps(known), encoding="utf-8")
     result = Result(capsys, "audit", "--recorded", tmp_path / "old.json", "--source", "card")
