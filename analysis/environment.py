@@ -22,7 +22,7 @@ _CODE = ("featherface", "analysis")
 COMMIT_VARIABLE = "FEATHERFACE_COMMIT"
 """Environment variable with the commit of a copy that has no `.git`."""
 
-_GPU_QUERY = ("clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit", "temperature.gpu")
+_GPU_STATE = ("clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit", "temperature.gpu")
 
 
 def stamp(device: torch.device, dtype: str, memory_format: str) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def stamp(device: torch.device, dtype: str, memory_format: str) -> dict[str, Any
     """
     gpu = device.type == "cuda"
     commit, dirty = _commit()
+    driver, *state = _nvidia_smi(device, "driver_version", *_GPU_STATE) if gpu else [None]
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(device),
@@ -43,13 +44,11 @@ def stamp(device: torch.device, dtype: str, memory_format: str) -> dict[str, Any
         "threads": torch.get_num_threads(),
         "dtype": dtype,
         "memory_format": memory_format,
-        "driver": _nvidia_smi(device, "driver_version")[0] if gpu else None,
+        "driver": driver,
         "cuda": torch.version.cuda if gpu else None,
         "cudnn": torch.backends.cudnn.version() if gpu else None,  # type: ignore[no-untyped-call]
         "tf32": bool(torch.backends.cudnn.allow_tf32) if gpu else None,
-        "gpu_state": dict(zip(_GPU_QUERY, _nvidia_smi(device, *_GPU_QUERY), strict=True))
-        if gpu
-        else None,
+        "gpu_state": dict(zip(_GPU_STATE, state, strict=True)) if gpu else None,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "python": platform.python_version(),

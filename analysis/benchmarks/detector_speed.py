@@ -1,4 +1,4 @@
-"""How much faster than the authors' code, measured side by side in one run.
+"""Speed of networks and detector as ratios to the authors' code, measured in one run.
 
 Everything compared takes turns, run by run, so that whatever else the machine does meets all of it
 alike; what is reported are ratios of medians. The authors' code is eager PyTorch with torchvision's
@@ -7,6 +7,7 @@ deformable convolution (`authors_way`).
 
 from __future__ import annotations
 
+import copy
 import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +22,12 @@ from PIL import Image
 from analysis.benchmarks import authors_way, peers
 from analysis.cost.blocks import check_size, network_cost
 from analysis.environment import stamp
+from analysis.speed.ceilings import measure_ceilings
+from analysis.speed.device import device_of
 from analysis.speed.latency import Setting, in_onnx_runtime
 from analysis.speed.random_network import make_specimen
-from analysis.speed.roofline import measure_ceilings
-from analysis.speed.timing import CpuClock, Rule, collect, summarise
+from analysis.speed.self_check import OtherLoad, load_doubts
+from analysis.speed.timing import CpuClock, Rule, summarise, take_turns
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import config_of
 from featherface.detector import Detector
@@ -32,13 +35,17 @@ from featherface.errors import InputError
 from featherface.images import read_picture
 from featherface.model import FeatherFace
 from featherface.runtimes.agreement import default_picture
-from featherface.runtimes.network import FloatArray, TorchNetwork, make_network
+from featherface.runtimes.cuda_graph import GraphRunner, full_float32
+from featherface.runtimes.network import FloatArray, Runtime, TorchNetwork, make_network
 from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
 
 VARIANTS = ("official", "v1", "retinaface")
-AUTHORS, OURS, ONNX = "authors", "ours", "onnx"
-"""Eager PyTorch as the authors have it, with our deformable kernel, and ONNX Runtime."""
+AUTHORS, OURS = "authors", "ours"
+"""Eager PyTorch as the authors have it, and with our deformable kernel."""
+
+FASTEST: dict[str, Runtime] = {"cpu": "onnx", "cuda": "cuda-graph"}
+"""The runtime that is compared with them, by type of device."""
 
 FRESH = "fresh"
 """Of weights: those of a specimen, where none are published or at hand."""
@@ -53,6 +60,7 @@ def measure(
     picture: Path | None = None,
     rule: Rule | None = None,
     track: Callable[[Sequence[Any]], Any] = lambda steps: steps,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Time networks of one size, and pictures to faces, each in all of its ways.
 
@@ -60,13 +68,14 @@ def measure(
         variants: networks; published weights are used where they are at hand, fresh ones else.
         size: height and width, in pixels, from 32.
         picture: a crowd; by default one made of matplotlib's portrait, forty-eight times.
-        rule: when a median is settled.
+        rule: the time for each comparison, and when a median is settled.
         track: wraps the steps, to show progress.
+        device: cpu, cuda or cuda:N.
 
     Returns:
         `networks` (per variant: each way's times, ratios to the authors' way, MACs, GMAC/s, share
         of the ceiling), `pictures` (the same from file to faces, or why not), `ceiling` (the best
-        matrix product here), `peers`, `environment` and `rule`.
+        matrix product here), `peers`, `environment`, `rule`, `others_load` and `doubts`.
 
     Raises:
         InputError: for a size, a variant or a picture that cannot be used.
@@ -77,15 +86,18 @@ def measure(
         config_of(variant)
     if picture is not None:
         read_picture(picture)  # before taking minutes for the networks
+    place = device_of(device)
     steps = [*variants, "picture", "ceiling"]
     networks, found, ceilings = [], {}, {}
-    for step in track(steps):
-        if step == "picture":
-            found = _pictures(picture, rule)
-        elif step == "ceiling":
-            ceilings = measure_ceilings(Setting(), rule)
-        else:
-            networks.append(_network(step, size, rule))
+    with OtherLoad() as load, full_float32():
+        for step in track(steps):
+            if step == "picture":
+                found = _pictures(picture, rule, place)
+            elif step == "ceiling":
+                quick = Rule(seconds=rule.seconds / 4)
+                ceilings = measure_ceilings(Setting(device=device), quick)
+            else:
+                networks.append(_network(step, size, rule, place))
     ceiling = ceilings["gmacs_per_second"]
     for network in networks:
         for way in network["ways"].values():
@@ -97,9 +109,14 @@ def measure(
         "input": [1, 3, *size],
         "networks": networks,
         "pictures": found,
-        "ceiling": {"gmacs_per_second": ceiling, "of": "the best square matrix product, float32"},
+        "ceiling": {
+            "gmacs_per_second": ceiling,
+            "of": f"the best square matrix product, float32, by {ceilings['product_by']}",
+        },
         "rule": rule.as_dict(),
-        "environment": stamp(torch.device("cpu"), "float32", "contiguous"),
+        "environment": stamp(place, "float32", "contiguous"),
+        "others_load": load.share,
+        "doubts": load_doubts(load.share),
     }
 
 
@@ -109,20 +126,21 @@ class _Way:
     run: Callable[[], Any]
 
 
-def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
+def _network(
+    variant: str, size: tuple[int, int], rule: Rule, device: torch.device
+) -> dict[str, Any]:
     config = config_of(variant)
     model, weights = _model(variant)
-    eager = TorchNetwork(model, torch.device("cpu"))
+    eager = TorchNetwork(model, device)
     pixels = (np.random.default_rng(0).random((1, 3, *size), dtype=np.float32) - 0.5) * 255
-    ways = {
-        AUTHORS: _Way("torchvision", lambda: eager(pixels)),
-        OURS: _Way("auto", lambda: eager(pixels)),
-    }
-    skipped = {}
+    ways = {AUTHORS: _Way("torchvision", lambda: eager(pixels))}
+    if device.type == "cpu":
+        ways[OURS] = _Way("auto", lambda: eager(pixels))
+    fastest, skipped = FASTEST[device.type], {}
     try:
-        ways[ONNX] = _Way("auto", _onnx(model, weights, pixels))
+        ways[fastest] = _Way("auto", _fastest(model, weights, pixels, device))
     except InputError as error:
-        skipped[ONNX] = {"not_measured": str(error)}
+        skipped[fastest] = {"not_measured": str(error)}
     return {
         "variant": variant,
         "weights": weights,
@@ -131,40 +149,48 @@ def _network(variant: str, size: tuple[int, int], rule: Rule) -> dict[str, Any]:
     }
 
 
-def _onnx(model: FeatherFace, weights: str, pixels: FloatArray) -> Callable[[], Any]:
-    if weights == FRESH:
-        forward = in_onnx_runtime(model, "the exported network")
-        return lambda: forward(torch.from_numpy(pixels))
-    network, _ = make_network(model, "onnx", torch.device("cpu"))
-    return lambda: network(pixels)
+def _fastest(
+    model: FeatherFace, weights: str, pixels: FloatArray, device: torch.device
+) -> Callable[[], Any]:
+    if weights != FRESH:
+        network, _ = make_network(model, FASTEST[device.type], device)
+        return lambda: network(pixels)
+    # Fresh weights amplify rounding: two right answers may differ, so they are not compared.
+    if device.type == "cuda":
+        runner = GraphRunner(model, device)
+        return lambda: runner.run(pixels)
+    forward = in_onnx_runtime(model, "the exported network")
+    return lambda: forward(torch.from_numpy(pixels))
 
 
-def _pictures(picture: Path | None, rule: Rule) -> dict[str, Any]:
+def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[str, Any]:
     try:
         model = load("official")
     except CheckpointError as error:
         return {"not_measured": str(error)}
+    on_cpu = device.type == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         path = picture
         if path is None:
             path = Path(folder) / "crowd.png"
             path.write_bytes(make_crowd())
-        ours = Detector(model)
-        eager = Detector(model, runtime="torch")
+        theirs = copy.deepcopy(model).to(device)
+        ours = Detector(model, device=device)
+        eager = Detector(model, runtime="torch", device=device)
         ways = {
-            AUTHORS: _Way("torchvision", lambda: authors_way.detect(model, path)),
+            AUTHORS: _Way("torchvision", lambda: authors_way.detect(theirs, path)),
             OURS: _Way("auto", lambda: eager.detect_arrays(path)),
         }
         if ours.runtime != "torch":
             ways[ours.runtime] = _Way("auto", lambda: ours.detect_arrays(path))
         faces = {
-            AUTHORS: len(authors_way.detect(model, path).faces),
+            AUTHORS: len(authors_way.detect(theirs, path).faces),
             OURS: len(ours.detect_arrays(path).scores),
         }
         with Image.open(path) as opened:
             width, height = opened.size
         with authors_way.torchvision_kernel():
-            stages = authors_way.detect(model, path).seconds
+            stages = authors_way.detect(theirs, path).seconds
         return {
             "picture": "made of matplotlib's portrait" if picture is None else picture.name,
             "height": height,
@@ -172,7 +198,7 @@ def _pictures(picture: Path | None, rule: Rule) -> dict[str, Any]:
             "faces": faces,
             "ways": _times(ways, rule),
             "authors_stages_ms": {name: 1e3 * seconds for name, seconds in stages.items()},
-            "peers": peers.measure(path, rule),
+            "peers": peers.measure(path, rule) if on_cpu else [],
         }
 
 
@@ -193,25 +219,20 @@ def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
 
 
 def _times(ways: Mapping[str, _Way], rule: Rule) -> dict[str, dict[str, Any]]:
-    """All ways in turns; times, and how many times faster than the authors' each is."""
+    """Run all ways in turns; returns times, and how many times faster than the authors' each is."""
     clock = CpuClock()
 
-    def run() -> dict[str, float]:
-        times = {}
-        for name, way in ways.items():
+    def timed(way: _Way) -> Callable[[], dict[str, float]]:
+        def run() -> dict[str, float]:
             with deform_kernel(way.kernel):
-                # Untimed: threads of the one before that still wait for work, spinning, take a
-                # core from the next, and its memory the cache.
-                way.run()
                 start = clock.mark()
                 way.run()
-                times[name] = clock.ms_between(start, clock.mark())
-        return times
+                return {"ms": clock.ms_between(start, clock.mark())}
 
-    for _ in range(3):
-        run()
-    times = collect(run, rule)
-    records = {name: summarise(ms, rule) for name, ms in times.items()}
+        return run
+
+    times = take_turns({name: timed(way) for name, way in ways.items()}, rule)
+    records = {name: summarise(found["ms"], rule) for name, found in times.items()}
     for record in records.values():
         record["times_faster"] = records[AUTHORS]["ms_p50"] / record["ms_p50"]
     return records

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from analysis.speed.timing import CpuClock, Rule, collect, summarise
+from analysis.speed.timing import CpuClock, Rule, summarise
+from analysis.speed.timing import measure as timed
 
 WITHOUT_A_MODEL = {
     "insightface": "2.1",
@@ -67,5 +68,5 @@ def _mtcnn(picture: Path, rule: Rule) -> dict[str, Any]:
         return {"ms": ms}
 
     run()
-    times = summarise(collect(run, rule)["ms"], rule)
+    times = summarise(timed(run, rule)["ms"], rule)
     return {**record, **times, "faces": counted}

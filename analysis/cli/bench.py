@@ -11,6 +11,7 @@ import typer
 from analysis.cli.options import (
     Json,
     Size,
+    device_name,
     emit,
     input_file,
     is_stdout,
@@ -38,7 +39,10 @@ def bench(
             help="A crowd; by default one made of a sample portrait.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Longest time for each comparison.")] = 30.0,
+    device: Annotated[
+        str, typer.Option(metavar="cpu|cuda|cuda:N", parser=device_name, help="Device of both.")
+    ] = "cpu",
+    seconds: Annotated[float, typer.Option(help="For each way of each comparison.")] = 15.0,
     json: Json = None,
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.
@@ -52,7 +56,7 @@ def bench(
 
     with progress("timing") as track:
         record = detector_speed.measure(
-            variant or detector_speed.VARIANTS, size, image, Rule(seconds=seconds), track
+            variant or detector_speed.VARIANTS, size, image, Rule(seconds=seconds), track, device
         )
     emit(record, json)
     if not is_stdout(json):

@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -41,8 +41,15 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"featherface {version('featherface')}")
+        print(f"featherface {_installed_version()}")
         raise typer.Exit
+
+
+def _installed_version() -> str:
+    try:
+        return version("featherface")
+    except PackageNotFoundError:  # run from a checkout
+        return "(not installed)"
 
 
 @app.callback()
@@ -170,3 +177,7 @@ def _with_new_names(arguments: list[str]) -> list[str]:
 def _fail(message: object) -> NoReturn:
     warn(message)
     sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -146,7 +146,7 @@ def variant_name(text: str) -> str:
     return text
 
 
-RuntimeName = Literal["auto", "torch", "compile", "onnx"]
+RuntimeName = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
 ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 
 Json = Annotated[

@@ -1,12 +1,11 @@
-"""How latency and peak memory grow with the size of a picture and with the batch.
+"""Growth of latency and peak memory with the size of an image and with the batch.
 
-Every point is measured in a process of its own, so that none finds memory that another left
-behind. On a CPU the peak is the process's largest resident set; `peak_bytes` is by how much the
-first pass at this size exceeds what was resident before it, when a pass over the smallest picture
-has loaded the libraries. Where a system cannot forget an earlier peak (all but Linux), that peak
-stands for what was resident, and `peak_bytes` may be too low by what making the input took.
-On a GPU it is what PyTorch's allocator had handed out at most, less what it
-had handed out before the pass.
+On a CPU every point is measured in a process of its own, so that none finds memory that another
+left behind. The peak is the process's largest resident set; `peak_bytes` is by how much the first
+run at this size exceeds what was resident before it, after a run on the smallest image has loaded
+the libraries. Where a system cannot forget an earlier peak (all but Linux), that peak stands for
+what was resident, and `peak_bytes` may be too low by what making the input took. On a GPU it is
+the most that PyTorch's allocator had handed out, less what it had handed out before the run.
 """
 
 from __future__ import annotations
@@ -23,18 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
-from analysis.environment import stamp
 from analysis.speed.device import device_of, memory_free
-from analysis.speed.latency import Setting, warm_up
-from analysis.speed.random_network import DESCRIPTION
-from analysis.speed.timing import Rule, collect, summarise
+from analysis.speed.latency import Setting
+from analysis.speed.self_check import OtherLoad, load_doubts
+from analysis.speed.timing import Rule, measure, summarise
 from featherface.config import MIN_SIZE
-from featherface.errors import InputError
 
 SIZES = (320, 480, 640, 800, 960, 1280, 1600)
-"""Sides of the square pictures, one a batch."""
+"""Sides of the square images, one a batch."""
 
 BATCHES = (1, 2, 4, 8, 16)
 
@@ -46,7 +44,7 @@ FIELDS = {
     "batches": list,
     "fits": dict,
 }
-"""What a record of `measure_growth` has, for `featherface.records`."""
+"""The fields of a record of `measure_growth`, for `featherface.records`."""
 
 _MOST_OF_FREE = 0.8
 
@@ -60,19 +58,19 @@ def measure_growth(
     batches: Sequence[int] = BATCHES,
     track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> dict[str, Any]:
-    """Latency and peak memory against picture size, and against batch.
+    """Measure latency and peak memory against image size, and against batch.
 
     Args:
         setting: its batch is taken for the sizes, its height and width for the batches.
-        sizes: sides of square pictures.
+        sizes: sides of square images.
         track: wraps the list of points, to show progress.
 
     Returns:
         A JSON document. `sizes` and `batches` are lists of points, each with `input`,
-        `megapixels` (of all its pictures together), the latency as
-        `analysis.speed.timing.summarise`
-        describes it, `peak_bytes`, and `skipped`: `None`, or why there is no measurement. `fits`
-        has for both lists what `fit` says of `ms_p50` and of `peak_bytes`.
+        `megapixels` (of all its images together), the latency as
+        `analysis.speed.timing.summarise` describes it, `peak_bytes`, and `skipped`: `None`, or the
+        reason why there is no measurement. `fits` has for both lists the `fit` of `ms_p50` and of
+        `peak_bytes`.
 
     Raises:
         InputError: for a setting that cannot be measured here.
@@ -84,29 +82,31 @@ def measure_growth(
     }
     points = sorted({p for points in series.values() for p in points}, key=_pixels)
     rows: dict[Point, dict[str, Any]] = {}
-    for point in track(points):
-        rows[point] = _measure(setting, rule, point, rows)
-    with setting.on_device() as device:
-        environment = stamp(device, setting.dtype, setting.memory_format)
+    with OtherLoad() as load:
+        for point in track(points):
+            rows[point] = _measure(setting, rule, point, rows)
+    with setting.on_device():
+        begin = setting.record()
     found = {name: [rows[point] for point in points] for name, points in series.items()}
+    del begin["input"]  # each point has its own
     return {
         "record": "growth",
-        "variant": setting.variant,
-        "weights": DESCRIPTION,
-        "flush_l2": setting.flush_l2,
+        **begin,
         "kernel": setting.kernel,
-        "environment": environment,
         "rule": rule.as_dict(),
         **found,
         "fits": {
             name: {key: fit(points, key) for key in ("ms_p50", "peak_bytes")}
             for name, points in found.items()
         },
+        "others_load": load.share,
+        "settled": all(row["settled"] for row in rows.values() if row["skipped"] is None),
+        "doubts": load_doubts(load.share),
     }
 
 
 def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
-    """A straight line through `key` against megapixels, by least squares; skipped points apart.
+    """Fit a straight line through `key` against megapixels, by least squares, skipped points apart.
 
     Returns:
         `per_megapixel`, `at_zero` (the intercept), `r_squared` and `points`, their number;
@@ -140,19 +140,21 @@ def _measure(
     if reason:
         return row | {"skipped": reason}
     here = setting.at(batch=batch, height=height, width=width)
-    # "spawn": a forked child would inherit threads' locks, and a GPU cannot be used in one.
+    if setting.device != "cpu":
+        return row | measure_point(asdict(here), rule.as_dict())
+    # "spawn": a forked child would inherit threads' locks.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             return row | process.submit(measure_point, asdict(here), rule.as_dict()).result()
         except BrokenProcessPool:
-            return row | {"skipped": "the system ended the process, as it does for want of memory"}
+            return row | {"skipped": "the system ended the process: too little memory"}
 
 
 def _too_much(setting: Setting, point: Point, before: dict[Point, dict[str, Any]]) -> str | None:
-    """Why a point cannot be measured, judged by the points so far."""
+    """Return the reason why a point cannot be measured, judged by the points so far."""
     known = [(_pixels(p), r["peak_bytes"]) for p, r in before.items() if r["skipped"] is None]
     free = memory_free(device_of(setting.device))
-    if not known or free is None:
+    if not known:
         return None
     need = max(peak / pixels for pixels, peak in known) * _pixels(point)
     if need <= _MOST_OF_FREE * free:
@@ -161,7 +163,7 @@ def _too_much(setting: Setting, point: Point, before: dict[Point, dict[str, Any]
 
 
 def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
-    """Latency and peak memory of one setting, in this process; call it in a fresh one.
+    """Measure latency and peak memory of one setting, in this process; on a CPU, a fresh one.
 
     Args:
         setting, rule: the fields of a `Setting` and of a `Rule`.
@@ -172,29 +174,26 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    obey = Rule(**rule)
-    small = Setting(**setting).at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False)
+    here, obey = Setting(**setting), Rule(**rule)
+    small = here.at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False, runtime="torch")
     with small.enter() as subject:
         subject.first_run()
-    with Setting(**setting).enter() as subject:
-        gpu = subject.pictures.device.type == "cuda"
+    with here.enter() as subject:
+        device = subject.images.device
+        gpu = device.type == "cuda"
         if gpu:
-            torch.cuda.reset_peak_memory_stats(subject.pictures.device)
-            before = torch.cuda.memory_allocated(subject.pictures.device)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
         else:
             forget_peak()
             before = peak_resident_bytes()
+        subject.prepare()
         first = subject.first_run()
         if gpu:
-            peak = torch.cuda.max_memory_allocated(subject.pictures.device) - before
+            peak = torch.cuda.max_memory_allocated(device) - before
         else:
             peak = peak_resident_bytes() - before
-
-        def run() -> dict[str, float]:
-            return {"whole": subject.time()}
-
-        warm_up(run, obey)
-        times = collect(run, obey)["whole"]
+        times = measure(lambda: {"whole": subject.time()}, obey)["whole"]
     return {**summarise(times, obey), "first_run_ms": first, "peak_bytes": peak}
 
 
@@ -202,47 +201,22 @@ def forget_peak() -> None:
     """Give unused memory back and, where the system can, start the peak anew from what remains."""
     if sys.platform != "linux":
         return
-    import ctypes
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it; musl keeps less anyway
+    trim = getattr(psutil, "heap_trim", None)  # psutil 7.2, with glibc
     if trim:
-        trim(0)
+        trim()
     with suppress(OSError):  # forbidden in some containers: then as on other systems
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that this process has had in use at once, so far.
-
-    Raises:
-        InputError: on a system that does not say.
-    """
+    """Return the most memory that this process has had in use at once, so far."""
     if sys.platform == "win32":
-        import ctypes
-        from ctypes import wintypes
-
-        class Counters(ctypes.Structure):
-            _fields_ = [
-                ("size", wintypes.DWORD),
-                ("page_faults", wintypes.DWORD),
-                *((name, ctypes.c_size_t) for name in ("peak", *"abcdefg")),
-            ]
-
-        counters = Counters(ctypes.sizeof(Counters))
-        kernel = ctypes.WinDLL("kernel32")
-        kernel.GetCurrentProcess.restype = wintypes.HANDLE
-        ask = kernel.K32GetProcessMemoryInfo
-        ask.argtypes = [wintypes.HANDLE, ctypes.POINTER(Counters), wintypes.DWORD]
-        if not ask(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.size):
-            raise InputError("peak memory: the system does not say")
-        return int(counters.peak)
+        return int(psutil.Process().memory_info().peak_wset)
     if sys.platform == "linux":
         # Not getrusage: on Linux a new process starts with the peak of the one that started it.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-        if not found:
-            raise InputError("peak memory: /proc/self/status does not say (no line VmHWM)")
-        return int(found[1]) * 1024
+        return int(found[1]) * 1024 if found else int(psutil.Process().memory_info().rss)
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes

@@ -1,18 +1,18 @@
-"""How long a forward pass takes, whole and block by block.
+"""Latency of a forward pass, whole and block by block.
 
 The blocks are timed inside the network's own forward pass, by marks that hooks set before and
-after each of its children. Passes with marks alternate with passes without, on the same pictures,
-so that what the marks cost is a measured number: `overhead`. The sum of the blocks is taken pass
-by pass and compared with the same pass as a whole: `outside_blocks`.
+after each of its children; in a CUDA graph the marks are captured with it. Runs with marks
+alternate with runs without, on the same images, so that what the marks cost is a measured number:
+`overhead`. The sum of the blocks is taken run by run and compared with the same run as a whole:
+`outside_blocks`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import torch
@@ -22,20 +22,28 @@ from analysis.cost.blocks import check_size
 from analysis.environment import stamp
 from analysis.speed.device import MEMORY_FORMATS, device_of, dtype_of, using_threads
 from analysis.speed.random_network import DESCRIPTION, make_pictures, make_specimen
-from analysis.speed.timing import CacheFlush, Clock, Rule, clock_of, collect, summarise
+from analysis.speed.self_check import OtherLoad, doubts
+from analysis.speed.timing import (
+    CacheFlush,
+    Clock,
+    CudaClock,
+    Rule,
+    Turns,
+    clock_of,
+    summarise,
+    take_turns,
+)
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel, runs_gather
 from featherface.blocks.deformable import DeformConv2d
 from featherface.config import config_of
 from featherface.errors import InputError
 from featherface.model import FeatherFace
+from featherface.runtimes.cuda_graph import CapturedForward, GraphRunner, full_float32
 
-RUNTIMES = ("torch", "compile", "onnx")
+RUNTIMES = ("torch", "compile", "cuda-graph", "onnx")
+"""PyTorch as the network is written, `torch.compile`, CUDA graphs, ONNX Runtime on the CPU."""
 
 KERNELS: tuple[str, ...] = get_args(DeformKernel)
-
-WARM_UP_RUNS = 5
-"""Passes after the first that are run and not counted: caches fill, libraries choose kernels.
-Fewer, but at least one, where they would take a quarter of the rule's time."""
 
 FIELDS = {
     "record": str,
@@ -46,12 +54,17 @@ FIELDS = {
     "whole": dict,
     "blocks": list | None,
 }
-"""What a record of `measure_latency` has, for `featherface.records`."""
+"""The fields of a record of `measure_latency`, for `featherface.records`."""
+
+_HALF = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What to time, and how.
+    """A network, its input, and how it is run.
+
+    On a GPU float16 and bfloat16 are autocast; on a CPU weights and input are of the dtype.
+    Float32 is computed without TF32.
 
     Raises:
         InputError: for a value that cannot be measured, when the setting is entered.
@@ -68,64 +81,92 @@ class Setting:
     flush_l2: bool = False
     kernel: str = "auto"
     """Of deformable convolutions, see `featherface.blocks.deform_kernel`."""
+    runtime: str = "torch"
 
     @contextmanager
     def enter(self) -> Iterator[Subject]:
-        """The network and its pictures on the device, as long as the context lasts."""
+        """Yield the network and its images on the device, ready to run."""
         config = config_of(self.variant)
         check_size(self.height, self.width, self.batch)
-        if self.memory_format not in MEMORY_FORMATS:
-            raise InputError(
-                f"memory_format (={self.memory_format!r}) must be one of "
-                f"{', '.join(MEMORY_FORMATS)}"
-            )
+        for name, value, known in (
+            ("memory_format", self.memory_format, MEMORY_FORMATS),
+            ("runtime", self.runtime, RUNTIMES),
+        ):
+            if value not in known:
+                raise InputError(f"{name} (={value!r}) must be one of {', '.join(known)}")
         dtype, layout = dtype_of(self.dtype), MEMORY_FORMATS[self.memory_format]
         with self.on_device() as device:
+            if self.runtime == "onnx":
+                self._require("onnx", device="cpu", dtype="float32", memory_format="contiguous")
+            if self.runtime == "cuda-graph" and device.type != "cuda":
+                raise InputError(
+                    f"runtime 'cuda-graph' runs on CUDA, not on device {self.device!r}"
+                )
             flush = CacheFlush(device) if self.flush_l2 else None
-            model = make_specimen(config).to(device, dtype)
+            kept = torch.float32 if self.autocast else dtype
+            model = make_specimen(config).to(device, kept).to(memory_format=layout)
             with self._explained():
-                pictures = make_pictures(self.batch, self.height, self.width).to(device, dtype)
-            yield Subject(
-                self,
-                model.to(memory_format=layout),
-                pictures.to(memory_format=layout),
-                clock_of(device),
-                flush,
-            )
+                images = make_pictures(self.batch, self.height, self.width).to(device, kept)
+                images = images.to(memory_format=layout)
+            yield Subject(self, model, images, clock_of(device), flush)
+
+    @property
+    def autocast(self) -> bool:
+        """Whether the network is float32 and its operators are cast as they run."""
+        return self.device != "cpu" and self.dtype in _HALF
 
     @contextmanager
     def on_device(self) -> Iterator[torch.device]:
-        """The device with the setting's threads, and no gradients, as long as the context lasts."""
+        """Use the device with the setting's threads and kernel, without gradients."""
         device = device_of(self.device)
         if self.kernel not in KERNELS:
             raise InputError(
                 f"deform_kernel (={self.kernel!r}) must be one of {', '.join(KERNELS)}"
             )
-        with (
-            using_threads(self.threads),
-            deform_kernel(self.kernel),  # type: ignore[arg-type]
-            _on(device),
-            torch.inference_mode(),
-        ):
+        current: AbstractContextManager[Any] = (
+            torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        )
+        with using_threads(self.threads), current, self.computing():
             yield device
 
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute as the setting says; contenders of other settings may be entered as well."""
+        cast = torch.autocast("cuda", dtype_of(self.dtype)) if self.autocast else nullcontext()
+        with (
+            deform_kernel(self.kernel),  # type: ignore[arg-type]
+            torch.inference_mode(),
+            full_float32(),
+            cast,
+        ):
+            yield
+
     def at(self, **changes: Any) -> Setting:
-        """The same setting, but for some fields."""
+        """Return the same setting, but for some fields."""
         return replace(self, **changes)
 
     def record(self) -> dict[str, Any]:
-        """What every record of a measurement begins with; call it while the setting is entered."""
+        """Return the beginning of every record; call it while the setting is entered."""
+        layout = "channels-last" if self.runtime == "cuda-graph" else self.memory_format
         return {
             "variant": self.variant,
+            "runtime": self.runtime,
             "input": [self.batch, 3, self.height, self.width],
             "weights": DESCRIPTION,
             "flush_l2": self.flush_l2,
-            "environment": stamp(device_of(self.device), self.dtype, self.memory_format),
+            "environment": stamp(device_of(self.device), self.dtype, layout),
         }
+
+    def _require(self, runtime: str, **only: str) -> None:
+        for name, value in only.items():
+            if getattr(self, name) != value:
+                raise InputError(
+                    f"{name} (={getattr(self, name)!r}): the runtime {runtime} has {value} alone"
+                )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns what PyTorch cannot do on this device into one line.
+        """Turn what PyTorch cannot do on this device into one line.
 
         Raises:
             InputError: for an operator that has no kernel for the dtype, or too little memory.
@@ -133,145 +174,190 @@ class Setting:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"{self.variant} with dtype {self.dtype}, input {self.batch}×3×{self.height}×"
-                f"{self.width} on {self.device} cannot be run: {said}"
+                f"{self.variant} with dtype {self.dtype}, runtime {self.runtime}, input "
+                f"{self.batch}×3×{self.height}×{self.width} on {self.device} cannot be run: "
+                f"{reason}"
             ) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
-    """A network with its pictures, ready to run on its device."""
+    """A network with its images on its device.
+
+    Attributes:
+        call: the network in its runtime; PyTorch as it is written until `prepare`.
+    """
 
     setting: Setting
-    model: FeatherFace
-    pictures: Tensor
+    model: nn.Module
+    images: Tensor
     clock: Clock
     flush: Callable[[], None] | None
+    call: Callable[[Tensor], Any] = field(init=False)
+    blocks_missing: str | None = None
+    """The reason why a graph's blocks cannot be timed."""
+    _graph: tuple[Callable[[Tensor], Any], list[Mark]] | None = None
+    """The graph with marks in it, and its marks."""
 
-    def first_run(self, forward: Callable[[Tensor], Any] | None = None) -> float:
-        """Milliseconds of the first pass, which is when one learns whether it works at all.
+    def __post_init__(self) -> None:
+        self.call = self.model
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the blocks are still there to be timed."""
+        return self.setting.runtime == "torch" or self._graph is not None
+
+    def prepare(self) -> float:
+        """Bring the network into its runtime; returns the milliseconds that took.
+
+        Raises:
+            InputError: where it cannot be done.
+        """
+        start, setting = time.perf_counter(), self.setting
+        with setting._explained(), setting.computing():
+            if setting.runtime == "compile":
+                self.call = torch.compile(self.model)
+            elif setting.runtime == "onnx":
+                self.call = in_onnx_runtime(self.model, f"the exported {setting.variant}")
+            elif setting.runtime == "cuda-graph":
+                self._capture()
+        return (time.perf_counter() - start) * 1e3
+
+    def _capture(self) -> None:
+        device = self.images.device
+        assert isinstance(self.model, FeatherFace)
+        runner = GraphRunner(self.model, device, dtype_of(self.setting.dtype))
+        self.call = CapturedForward(runner.network, self.images)
+        try:
+            with _marking(runner.model, CudaClock(device, captured=True)) as marks:
+                marked = CapturedForward(runner.network, self.images)
+            # The hooks marked the runs that warm up as well; the captured one was the last.
+            calls = len(marks) // (marked.warm_up_runs + 1)
+            self._graph = marked, marks[-calls:]
+            self.time_blocks()
+        except RuntimeError as error:  # a driver without events in graphs
+            self._graph = None
+            self.blocks_missing = " ".join(str(error).split())[:200]
+
+    def first_run(self) -> float:
+        """Return the milliseconds of the first run, which shows whether it works at all.
 
         Raises:
             InputError: where PyTorch cannot run it.
         """
         with self.setting._explained():
-            return self.time(forward)
+            return self.time()
 
-    def time(self, forward: Callable[[Tensor], Any] | None = None) -> float:
-        """Milliseconds of one pass, of the network itself or of another form of it."""
-        forward = forward or self.model
-        if self.flush:
-            self.flush()
-        start = self.clock.mark()
-        forward(self.pictures)
-        end = self.clock.mark()
-        self.clock.settle()
+    def time(self, call: Callable[[Tensor], Any] | None = None) -> float:
+        """Return the milliseconds of one run."""
+        call = self.call if call is None else call
+        with self.setting.computing():
+            if self.flush:
+                self.flush()
+            start = self.clock.mark()
+            call(self.images)
+            end = self.clock.mark()
+            self.clock.settle()
         return self.clock.ms_between(start, end)
 
     def time_blocks(self) -> dict[str, float]:
-        """Milliseconds of one pass ("marked") and of each block in it, by the block's name.
+        """Return the milliseconds of one run ("marked") and of each block in it, by its name.
 
         A block that is called more than once is the sum of its calls.
         """
-        with _marking(self.model, self.clock) as marks:
-            whole = self.time()
+        if self._graph is not None:
+            graph, marks = self._graph
+            whole = self.time(graph)
+        else:
+            with _marking(self.model, self.clock) as marks:
+                whole = self.time()
         times = {name: 0.0 for name, _ in self.model.named_children()}
         for name, start, end in marks:
             times[name] += self.clock.ms_between(start, end)
         return {"marked": whole, **times}
 
 
-def measure_latency(
-    setting: Setting, rule: Rule | None = None, runtime: str = "torch"
-) -> dict[str, Any]:
-    """Time forward passes of a network.
+def measure_latency(setting: Setting, rule: Rule | None = None) -> dict[str, Any]:
+    """Return the record of one setting; see `measure_latencies`."""
+    return measure_latencies([setting], rule)[0]
 
-    Args:
-        rule: when to stop; it has to be met by the whole pass and by each block that takes a
-            twentieth of it or more.
-        runtime: "torch" is PyTorch as the network is written. "compile" is `torch.compile` and
-            "onnx" is ONNX Runtime on the CPU; both dissolve the blocks, so that only the whole is
-            timed.
+
+def measure_latencies(
+    settings: Sequence[Setting], rule: Rule | None = None
+) -> list[dict[str, Any]]:
+    """Time forward passes of several settings, which take turns.
 
     Returns:
-        A JSON document. `whole` is the pass without marks, `marked` the one with, and `overhead`
-        the ratio of their medians minus 1. `sum_of_blocks` is taken pass by pass, and
-        `outside_blocks` is the part of the marked pass's median that it does not reach. Each of
+        A JSON document for each setting. `whole` is the run without marks, `marked` the one with,
+        and `overhead` the ratio of their medians minus 1. `sum_of_blocks` is taken run by run, and
+        `outside_blocks` is the part of the marked run's median that it does not reach. Each of
         `blocks` has, besides its times, `share`: its median over the sum of the blocks' medians.
+        The runtimes "compile" and "onnx" dissolve the blocks: `blocks` is `None`.
         Times are described by `analysis.speed.timing.summarise`. `deform_kernel` is the one that
-        ran,
-        `None` for a network without deformable convolutions and with other runtimes.
-        `prepare_ms` is what a runtime takes before the first run, with "onnx" to write the graph
-        and to open it; `first_run_ms` includes what happens only once, with "compile" the
-        compilation.
+        ran, `None` for a network without deformable convolutions and with other runtimes.
+        `prepare_ms` is what a runtime takes before the first run, to write or capture a graph;
+        `first_run_ms` includes what happens only once, with "compile" the compilation.
+        `others_load`, `settled` and `doubts`: see `analysis.speed.self_check`.
 
     Raises:
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
-    if runtime not in RUNTIMES:
-        raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(RUNTIMES)}")
-    with setting.enter() as subject:
-        start = time.perf_counter()
-        forward = _forward(subject, runtime)
-        prepare = None if runtime == "torch" else (time.perf_counter() - start) * 1e3
-        first = subject.first_run(forward)
-        with_blocks = runtime == "torch"
-
-        turn = 0
-
-        def run() -> dict[str, float]:
-            nonlocal turn
-            turn += 1
-            if not with_blocks:
-                return {"whole": subject.time(forward)}
-            # Which goes first alternates, so that neither always finds the other's warm caches.
-            if turn % 2:
-                return {"whole": subject.time(), **subject.time_blocks()}
-            return {**subject.time_blocks(), "whole": subject.time()}
-
-        warm_up_runs = warm_up(run, rule)
-        times = collect(run, rule, _worth_watching)
-        record = {
-            "record": "latency",
-            "runtime": runtime,
-            **setting.record(),
-            "rule": rule.as_dict(),
-            "prepare_ms": prepare,
-            "first_run_ms": first,
-            "warm_up_runs": warm_up_runs,
-            "deform_kernel": kernel_that_runs(subject) if with_blocks else None,
-            "whole": summarise(times["whole"], rule),
-        }
-        names = [name for name, _ in subject.model.named_children()]
-    return record | (_by_block(times, names, rule) if with_blocks else {"blocks": None})
+    with ExitStack() as stack:
+        subjects = [stack.enter_context(setting.enter()) for setting in settings]
+        prepared = [subject.prepare() for subject in subjects]
+        first = [subject.first_run() for subject in subjects]
+        with OtherLoad() as load:
+            times = take_turns(dict(enumerate(map(_alternating, subjects))), rule)
+        records = [
+            {
+                "record": "latency",
+                **subject.setting.record(),
+                "rule": rule.as_dict(),
+                "prepare_ms": None if subject.setting.runtime == "torch" else prepared[i],
+                "first_run_ms": first[i],
+                "deform_kernel": kernel_that_runs(subject) if subject.has_blocks else None,
+                "blocks_missing": subject.blocks_missing,
+                "others_load": load.share,
+                **_summaries(times[i], list(dict(subject.model.named_children())), rule),
+            }
+            for i, subject in enumerate(subjects)
+        ]
+        same = [{name: repr(m) for name, m in s.model.named_children()} for s in subjects]
+    for record, found in zip(records, doubts(records, same), strict=True):
+        record["settled"] = is_settled(record)
+        record["doubts"] = found
+    return records
 
 
-def _forward(subject: Subject, runtime: str) -> Callable[[Tensor], Any]:
-    """The network in that runtime.
+def _alternating(subject: Subject) -> Callable[[], Mapping[str, float]]:
+    """Return one run: whole, and with marks where there are blocks, either first in turn."""
+    turn = 0
 
-    Raises:
-        InputError: for settings that ONNX Runtime cannot have here.
-    """
-    if runtime == "compile":
-        return torch.compile(subject.model)
-    if runtime != "onnx":
-        return subject.model
-    setting = subject.setting
-    for name, value, only in (
-        ("device", setting.device, "cpu"),
-        ("dtype", setting.dtype, "float32"),
-        ("memory_format", setting.memory_format, "contiguous"),
-    ):
-        if value != only:
-            raise InputError(f"{name} (={value!r}): the runtime onnx has {only} alone")
-    return in_onnx_runtime(subject.model, f"the exported {setting.variant}")
+    def run() -> dict[str, float]:
+        nonlocal turn
+        turn += 1
+        if not subject.has_blocks:
+            return {"whole": subject.time()}
+        # Neither always finds the other's warm caches.
+        if turn % 2:
+            return {"whole": subject.time(), **subject.time_blocks()}
+        return {**subject.time_blocks(), "whole": subject.time()}
+
+    return run
 
 
-def in_onnx_runtime(model: FeatherFace, name: str) -> Callable[[Tensor], Any]:
-    """A network to time in ONNX Runtime, with PyTorch's threads, not compared with PyTorch.
+def is_settled(record: Mapping[str, Any]) -> bool:
+    """Return whether the whole and each block of a twentieth of it or more are settled."""
+    whole = record["whole"]
+    blocks = [b for b in record["blocks"] or () if b["ms_p50"] >= whole["ms_p50"] / 20]
+    return all(times["settled"] for times in (whole, *blocks))
+
+
+def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:
+    """Return a network to time in ONNX Runtime, with PyTorch's threads, not compared with PyTorch.
 
     Random offsets amplify rounding until two right answers differ. What graphs compute is compared
     where one is exported to be used, see `featherface.runtimes.agreement`.
@@ -288,23 +374,14 @@ def in_onnx_runtime(model: FeatherFace, name: str) -> Callable[[Tensor], Any]:
         raise InputError(f"onnx is not installed: {error}") from error
     from featherface.runtimes.onnx_session import open_session, run
 
+    assert isinstance(model, FeatherFace)
     content = build_graph(model).SerializeToString()
     session = open_session(content, name, torch.get_num_threads())
-    return lambda pictures: run(session, pictures.numpy(), name)
-
-
-def warm_up(run: Callable[[], Any], rule: Rule) -> int:
-    """Run without counting; returns how many times."""
-    start = time.monotonic()
-    runs = 0
-    while runs < WARM_UP_RUNS and (not runs or time.monotonic() - start < rule.seconds / 4):
-        run()
-        runs += 1
-    return runs
+    return lambda images: run(session, images.numpy(), name)
 
 
 def kernel_that_runs(subject: Subject) -> str | None:
-    """Which kernel computes the network's deformable convolutions; `None` if it has none."""
+    """Return the kernel of the network's deformable convolutions; `None` if it has none."""
     seen: set[str] = set()
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -313,42 +390,45 @@ def kernel_that_runs(subject: Subject) -> str | None:
     deforming = [m for m in subject.model.modules() if isinstance(m, DeformConv2d)]
     hooks = [module.register_forward_pre_hook(look) for module in deforming]
     try:
-        subject.model(subject.pictures)
+        with subject.setting.computing():
+            subject.model(subject.images)
     finally:
         for hook in hooks:
             hook.remove()
     return " and ".join(sorted(seen)) or None
 
 
-def _worth_watching(times: Mapping[str, Sequence[float]]) -> list[str]:
-    whole = sorted(times["whole"])[len(times["whole"]) // 2]
-    middle = {name: sorted(ms)[len(ms) // 2] for name, ms in times.items()}
-    return [name for name, ms in middle.items() if ms >= whole / 20]
-
-
-def _by_block(
-    times: Mapping[str, Sequence[float]], names: Sequence[str], rule: Rule
-) -> dict[str, Any]:
-    whole, marked = summarise(times["whole"], rule), summarise(times["marked"], rule)
-    sums = [sum(ms) for ms in zip(*(times[name] for name in names), strict=True)]
-    sum_of_blocks = summarise(sums, rule)
-    blocks = [{"name": name, **summarise(times[name], rule)} for name in names]
-    total = sum(block["ms_p50"] for block in blocks)
-    for block in blocks:
-        block["share"] = block["ms_p50"] / total
+def _summaries(times: Mapping[str, Turns], names: Sequence[str], rule: Rule) -> dict[str, Any]:
+    found = {name: summarise(turns, rule) for name, turns in times.items()}
+    whole = found["whole"]
+    if "marked" not in found:
+        return {"whole": whole, "blocks": None}
+    sums = [
+        [sum(run) for run in zip(*turn, strict=True)]
+        for turn in zip(*(times[name] for name in names), strict=True)
+    ]
+    marked, sum_of_blocks = found["marked"], summarise(sums, rule)
+    total = sum(found[name]["ms_p50"] for name in names)
     return {
+        "whole": whole,
         "marked": marked,
         "overhead": marked["ms_p50"] / whole["ms_p50"] - 1,
         "sum_of_blocks": sum_of_blocks,
         "outside_blocks": 1 - sum_of_blocks["ms_p50"] / marked["ms_p50"],
-        "blocks": blocks,
+        "blocks": [
+            {"name": name, **found[name], "share": found[name]["ms_p50"] / total} for name in names
+        ],
     }
 
 
+Mark = tuple[str, Any, Any]
+"""The name of a block, and when it began and ended."""
+
+
 @contextmanager
-def _marking(model: nn.Module, clock: Clock) -> Iterator[list[tuple[str, Any, Any]]]:
-    """Marks before and after every call of a child; they are set while the context lasts."""
-    marks: list[tuple[str, Any, Any]] = []
+def _marking(model: nn.Module, clock: Clock) -> Iterator[list[Mark]]:
+    """Mark before and after every call of a child, as long as the context lasts."""
+    marks: list[Mark] = []
     started: list[Any] = []
 
     def enter(module: nn.Module, inputs: Any) -> None:
@@ -370,8 +450,3 @@ def _marking(model: nn.Module, clock: Clock) -> Iterator[list[tuple[str, Any, An
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Makes a GPU the current one, whose stream the events go to."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

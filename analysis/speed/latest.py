@@ -40,7 +40,7 @@ def key(record: Record) -> tuple[Any, ...]:
     return (
         record["record"],
         record["variant"],
-        record.get("runtime"),
+        record.get("runtime") or "torch",  # older records of blocks and operators name none
         record.get("deform_kernel"),
         record.get("kernel"),
         record.get("flush_l2"),

@@ -1,4 +1,4 @@
-"""Where the time goes inside the blocks: operators, as PyTorch's profiler sees them.
+"""Operators and their share of the time inside the blocks, from PyTorch's profiler.
 
 The profiler notes when every operator begins and ends; an operator's self time is what it does
 not spend in operators that it calls. Each is put down to the block it runs in and to its part
@@ -15,13 +15,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from analysis.speed.latency import Setting, Subject, kernel_that_runs, warm_up
-from analysis.speed.timing import Rule, summarise
+from analysis.speed.latency import Setting, Subject, kernel_that_runs
+from analysis.speed.self_check import OtherLoad, load_doubts
+from analysis.speed.timing import Rule
 from featherface.blocks.deformable import DeformConv2d
 
 KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
@@ -40,11 +42,11 @@ FIELDS = {
     "blocks": list,
     "operators": list,
 }
-"""What a record of `measure_operators` has, for `featherface.records`."""
+"""The fields of a record of `measure_operators`, for `featherface.records`."""
 
 
 def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10) -> dict[str, Any]:
-    """Self time by block, part and operator, the mean of several passes.
+    """Measure self time by block, part and operator, the mean of several passes.
 
     On a GPU it is the time of the kernels that the operators launch.
 
@@ -63,11 +65,11 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
     rule = rule or Rule()
     with setting.enter() as subject:
         subject.first_run()
-        warm_up(subject.time, rule)
-        plain = [subject.time() for _ in range(3)]
-        passes = max(1, min(runs, int(rule.seconds * 1e3 / max(plain))))
-        plain += [subject.time() for _ in range(passes - 3)]
-        found, profiled = _profile(subject, passes)
+        with OtherLoad() as load:
+            plain = [subject.time() for _ in range(4)][1:]
+            passes = max(1, min(runs, int(rule.seconds * 1e3 / max(plain))))
+            plain += [subject.time() for _ in range(passes - 3)]
+            found, profiled = _profile(subject, passes)
         total = sum(ms for ms, _ in found.values())
         operators: list[dict[str, Any]] = [
             {
@@ -81,20 +83,22 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
             for (block, part, operator), (ms, calls) in found.items()
         ]
         operators.sort(key=lambda record: -record["ms"])
-        usual = summarise(plain, rule)["ms_p50"]
+        usual, slow = median(plain), median(profiled)
         return {
             "record": "operators",
             **setting.record(),
             "deform_kernel": kernel_that_runs(subject),
             "passes": passes,
-            "ms_profiled": summarise(profiled, rule)["ms_p50"],
+            "ms_profiled": slow,
             "ms_p50": usual,
-            "slowdown": summarise(profiled, rule)["ms_p50"] / usual - 1,
+            "slowdown": slow / usual - 1,
             "ms_self_total": total / passes,
             "deformable_share": sum(r["share"] for r in operators if r["part"] == KERNEL),
             "blocks": _sums(operators, "block"),
             "by_operator": _sums(operators, "operator"),
             "operators": operators,
+            "others_load": load.share,
+            "doubts": load_doubts(load.share),
         }
 
 
@@ -115,7 +119,7 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
     """By block, part and operator: milliseconds and calls; and how long each pass took."""
     # The profiler's library writes its progress to standard error unless told not to, once.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    gpu = subject.pictures.device.type == "cuda"
+    gpu = subject.images.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with _labelling(subject.model), profile(activities=activities) as profiler:
         times = [_flush_labelled(subject).time() for _ in range(passes)]
@@ -152,7 +156,7 @@ def _around(event: Any) -> Iterator[Any]:
 
 
 def _flush_labelled(subject: Subject) -> Subject:
-    """The same, whose flushing of a cache can be told from the pass."""
+    """Return the same, whose flushing of a cache can be told from the pass."""
     if subject.flush is None:
         return subject
     flush = subject.flush

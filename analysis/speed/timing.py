@@ -1,53 +1,61 @@
-"""Clocks, and how long to go on measuring: until the median stands still.
+"""Clocks, the plan of a measurement, and what is said of its times.
 
-Times of one machine are neither normal nor without outliers, so everything here is a quantile,
-and the interval of the median is the one from order statistics: of n independent times the l-th
-smallest and l-th largest enclose the true median with a probability that the binomial
-distribution gives, whatever the times' own distribution is (David and Nagaraja 2003, "Order
-Statistics", section 7.1). Times that follow each other are not quite independent; `drift` shows
-how far the second half of a measurement lies from the first.
+What is compared takes turns: in each turn every contender runs once untimed, then a few times on
+the clock. How many turns and runs is decided before, from the warm-up; stopping when an interval
+looks narrow would make it too narrow. The interval of the median is that of the turns' medians,
+from order statistics, which assume nothing about the distribution but independence: single runs
+are not independent, turns nearly are, as seconds and other contenders lie between them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import comb, floor, sqrt
-from statistics import NormalDist
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from featherface.errors import InputError
 
-FEWEST = 3
-"""So many times are always taken, however slow; with fewer a median means nothing."""
+FEWEST_TURNS = 3
+MOST_RUNS = 20
+"""Runs of one contender in a turn."""
+
+WARM_UP_RUNS = 5
+"""Runs before that are not counted: caches fill, libraries choose kernels. Fewer, but at least
+one, where they would take a quarter of the rule's time."""
+
+Key = TypeVar("Key", bound=Hashable)
+Run = Callable[[], Mapping[str, float]]
+"""One run: its times in milliseconds by name, the same names each time."""
+
+Turns = list[list[float]]
+"""Milliseconds of each run, by turn."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When to stop: once the median's interval is narrow enough, or the time is spent.
+    """The time that a measurement takes, and when its median counts as settled.
 
     Raises:
-        InputError: for values that no measurement can obey.
+        InputError: for values out of range.
     """
 
-    within: float = 0.02
-    """Half the width of the interval, as a fraction of the median."""
-    confidence: float = 0.95
-    least: int = 20
-    """Runs before looking at the interval at all."""
     seconds: float = 20.0
-    """Then stop anyway, and say so."""
+    """For each contender, the warm-up apart."""
+    turns: int = 20
+    within: float = 0.02
+    """Half the width of the median's interval, as a fraction of the median, that is settled."""
+    confidence: float = 0.95
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
+            ("seconds", self.seconds, 0.0, 10**6),
+            ("turns", self.turns, FEWEST_TURNS, 10**4),
             ("within", self.within, 0.0001, 1.0),
             ("confidence", self.confidence, 0.5, 0.9999),
-            ("least", self.least, FEWEST, 10**6),
-            ("seconds", self.seconds, 0.0, 10**6),
         ):
             if not low <= value <= high:
                 raise InputError(f"{name} (={value}) must be from {low:g} to {high:g}")
@@ -56,88 +64,89 @@ class Rule:
         return asdict(self)
 
 
-def median_ranks(n: int, confidence: float) -> tuple[int, int] | None:
-    """Which order statistics of n enclose the median so surely: (l, n - 1 - l), from 0.
+def take_turns(
+    contenders: Mapping[Key, Run], rule: Rule, now: Callable[[], float] = time.monotonic
+) -> dict[Key, dict[str, Turns]]:
+    """Run all contenders in turns, and return their times by name.
 
-    The narrowest such pair that is symmetric; `None` where even the smallest and the largest do
-    not reach the confidence, as with five values and 95 %. Exact up to a thousand values, then by
-    the normal distribution, rounded outwards.
+    With little time there are fewer runs in a turn, then fewer turns, but never fewer than
+    `FEWEST_TURNS`.
     """
-    if n > _EXACT:
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        rank = floor((n - z * sqrt(n)) / 2) - 1
-        return rank, n - 1 - rank
-    most = 2**n * (1 - confidence) / 2  # of the 2ⁿ ways to fall below or above, on either side
-    tail, rank = 0, -1
-    while rank + 1 < (n + 1) // 2:
-        tail += comb(n, rank + 1)
-        if tail > most:
+    seconds = {key: _warm_up(run, rule, now) for key, run in contenders.items()}
+    # Every turn begins with an untimed run.
+    slowest = max(seconds.values(), default=0.0)
+    turns = rule.turns
+    if 2 * turns * slowest > rule.seconds:
+        turns = max(FEWEST_TURNS, int(rule.seconds / (2 * slowest)))
+    runs = {
+        key: max(1, min(MOST_RUNS, int(rule.seconds / (turns * each)) - 1)) if each else MOST_RUNS
+        for key, each in seconds.items()
+    }
+    found: dict[Key, dict[str, Turns]] = {key: {} for key in contenders}
+    for _ in range(turns):
+        for key, run in contenders.items():
+            run()
+            for times in found[key].values():
+                times.append([])
+            for _ in range(runs[key]):
+                for name, ms in run().items():
+                    found[key].setdefault(name, [[]])[-1].append(ms)
+    return found
+
+
+def measure(run: Run, rule: Rule) -> dict[str, Turns]:
+    """Return the times of a single contender by name."""
+    return take_turns({"": run}, rule)[""]
+
+
+def _warm_up(run: Run, rule: Rule, now: Callable[[], float]) -> float:
+    """Run without counting; returns the seconds of the fastest run."""
+    begin, fastest = now(), float("inf")
+    for done in range(WARM_UP_RUNS):
+        start = now()
+        if done and start - begin >= rule.seconds / 4:
             break
-        rank += 1
-    return (rank, n - 1 - rank) if rank >= 0 else None
+        run()
+        fastest = min(fastest, now() - start)
+    return fastest
 
 
-_EXACT = 1000  # 2ⁿ is still a float
-
-
-def summarise(ms: Sequence[float], rule: Rule) -> dict[str, Any]:
-    """Times in milliseconds as one record.
+def summarise(turns: Turns, rule: Rule) -> dict[str, Any]:
+    """Return times in milliseconds as one record.
 
     Returns:
-        `ms_p10`, `ms_p50`, `ms_p90`, `ms_mean`, `n`; `ms_p50_interval`, the median's interval at
-        the rule's confidence, and `p50_within`, half of its width over the median, both `None`
-        for too few times; `settled`, whether that is as narrow as the rule asks; `drift`, the
-        median of the second half over that of the first, minus 1.
+        `ms_p10`, `ms_p50`, `ms_p90`, `ms_mean` and `n` of all runs; `turns`; `ms_p50_interval`,
+        the interval of the turns' medians at the rule's confidence, and `p50_within`, half of its
+        width over the median, both `None` for too few turns; `settled`, whether that is as narrow
+        as the rule asks; `drift`, the median of the second half over that of the first, minus 1.
     """
-    times = np.sort(np.asarray(ms, dtype=np.float64))
-    n = len(times)
+    times = np.array([ms for turn in turns for ms in turn], dtype=np.float64)
     p10, p50, p90 = (float(q) for q in np.quantile(times, (0.1, 0.5, 0.9)))
-    ranks = median_ranks(n, rule.confidence)
-    interval = [float(times[ranks[0]]), float(times[ranks[1]])] if ranks else None
+    interval = median_interval([float(np.median(turn)) for turn in turns], rule.confidence)
     within = (interval[1] - interval[0]) / 2 / p50 if interval and p50 > 0 else None
-    first, second = float(np.median(ms[: n // 2] or ms)), float(np.median(ms[n // 2 :]))
+    half = len(times) // 2
+    first, second = float(np.median(times[:half] if half else times)), np.median(times[half:])
     return {
         "ms_p10": p10,
         "ms_p50": p50,
         "ms_p90": p90,
         "ms_mean": float(times.mean()),
-        "n": n,
+        "n": len(times),
+        "turns": len(turns),
         "ms_p50_interval": interval,
         "p50_within": within,
-        "settled": n >= rule.least and within is not None and within <= rule.within,
-        "drift": second / first - 1 if first > 0 else None,
+        "settled": within is not None and within <= rule.within,
+        "drift": float(second) / first - 1 if first > 0 else None,
     }
 
 
-def collect(
-    run: Callable[[], Mapping[str, float]],
-    rule: Rule,
-    watched: Callable[[Mapping[str, list[float]]], Sequence[str]] = list,
-    now: Callable[[], float] = time.monotonic,
-) -> dict[str, list[float]]:
-    """Run again and again until the watched times have settled, or the rule's time is spent.
+def median_interval(values: Sequence[float], confidence: float) -> list[float] | None:
+    """Return the interval of a median from order statistics; `None` for too few values."""
+    from scipy.stats import quantile_test  # takes a second to import
 
-    Args:
-        run: one run; its times in milliseconds by name, the same names each time.
-        watched: of the times so far, by name, the names that have to settle; all by default.
-
-    Returns:
-        All times by name, in the order they were taken.
-    """
-    times: dict[str, list[float]] = {}
-    start = now()
-    n = 0
-    look = rule.least
-    while True:
-        for name, ms in run().items():
-            times.setdefault(name, []).append(ms)
-        n += 1
-        if n >= look:
-            if all(summarise(times[name], rule)["settled"] for name in watched(times)):
-                return times
-            look = n + max(1, n // 10)  # sorting at every run would cost more than some runs
-        if n >= FEWEST and now() - start >= rule.seconds:
-            return times
+    found = quantile_test(values, p=0.5).confidence_interval(confidence)
+    interval = [float(found.low), float(found.high)]
+    return interval if np.isfinite(interval).all() else None
 
 
 class Clock(Protocol):
@@ -167,15 +176,20 @@ class CpuClock:
 class CudaClock:
     """Events in the stream of a GPU, which take the time when the device gets to them.
 
-    The time between two events also holds what the device waits for the host that feeds it; in
-    eager PyTorch and with small pictures that is most of it.
+    The time between two events includes what the device waits for the host that feeds it, which
+    in eager PyTorch and with small images is most of it.
+
+    Args:
+        captured: the events are marked while a CUDA graph is captured, and take their times anew
+            whenever it is replayed.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, captured: bool = False) -> None:
         self._device = device
+        self._captured = captured
 
     def mark(self) -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(enable_timing=True, external=self._captured)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
 
@@ -187,7 +201,7 @@ class CudaClock:
 
 
 def clock_of(device: torch.device) -> Clock:
-    """The clock for a device."""
+    """Return the clock for a device."""
     return CudaClock(device) if device.type == "cuda" else CpuClock()
 
 

@@ -68,7 +68,12 @@ def default_picture() -> RGBArray:
     return read_picture(path)
 
 
-def compare(model: FeatherFace, run: Run, pictures: Iterable[RGBArray] = ()) -> dict[str, Any]:
+def compare(
+    model: FeatherFace,
+    run: Run,
+    pictures: Iterable[RGBArray] = (),
+    tolerance: Differences = TOLERANCE,
+) -> dict[str, Any]:
     """Compare a runtime with PyTorch, torchvision's deformable convolution in it.
 
     On the default picture at `SIZES`, in batches of two (the picture and its mirror image) but
@@ -88,13 +93,13 @@ def compare(model: FeatherFace, run: Run, pictures: Iterable[RGBArray] = ()) -> 
     Raises:
         DisagreementError: where they differ by more.
     """
-    comparisons = [_compare(model, run, pixels) for pixels in _inputs(pictures)]
+    comparisons = [_compare(model, run, pixels, tolerance) for pixels in _inputs(pictures)]
     worst = Differences(
         *(max(c[name] for c in comparisons) for name in asdict(TOLERANCE))  # NaN was refused
     )
     return {
         "max_difference": asdict(worst),
-        "tolerance": asdict(TOLERANCE),
+        "tolerance": asdict(tolerance),
         "comparisons": comparisons,
     }
 
@@ -116,7 +121,9 @@ def _pixels(*pictures: RGBArray) -> FloatArray:
     return np.ascontiguousarray(bgr.transpose(0, 3, 1, 2))
 
 
-def _compare(model: FeatherFace, run: Run, pixels: FloatArray) -> dict[str, Any]:
+def _compare(
+    model: FeatherFace, run: Run, pixels: FloatArray, tolerance: Differences
+) -> dict[str, Any]:
     batch, _, height, width = pixels.shape
     where = f"{batch} × {height}×{width} pixels"
     anchors = make_anchors(height, width, model.config.anchors, device="cpu").double()
@@ -137,9 +144,9 @@ def _compare(model: FeatherFace, run: Run, pixels: FloatArray) -> dict[str, Any]
         raise DisagreementError(f"outputs of shapes {shapes[0]} instead of {shapes[1]} on {where}")
     theirs, ours = decoded(*answer), decoded(*reference)
     difference = _difference(theirs, ours)
-    if not difference.within(TOLERANCE):
+    if not difference.within(tolerance):
         raise DisagreementError(
-            f"differs from PyTorch on {where} by {_said(difference)}; at most {_said(TOLERANCE)} "
+            f"differs from PyTorch on {where} by {_said(difference)}; at most {_said(tolerance)} "
             "are let pass"
         )
     return {"batch": batch, "height": height, "width": width, **asdict(difference)}

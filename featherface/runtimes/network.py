@@ -19,14 +19,14 @@ from featherface.boxes import make_anchors
 from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.model import FeatherFace
-from featherface.runtimes import export, onnx_cache
+from featherface.runtimes import cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
 
 FloatArray = npt.NDArray[np.float32]
 
-Runtime = Literal["auto", "torch", "compile", "onnx"]
+Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
 
 
 class RawDetections(NamedTuple):
@@ -88,6 +88,28 @@ class CompiledNetwork(TorchNetwork):
             raise RuntimeUnavailableError(
                 f"runtime 'compile' cannot be used here: {type(error).__name__}: {reason}"
             ) from error
+
+
+class CudaGraphNetwork:
+    """A `Network`: CUDA graphs on a GPU, see `featherface.runtimes.cuda_graph`.
+
+    Attributes:
+        check: the comparison with PyTorch, as `featherface.runtimes.agreement.compare` returns it.
+
+    Raises:
+        InputError: for a device without CUDA, or a dtype that is not supported.
+        RuntimeUnavailableError: where the network cannot be captured.
+        DisagreementError: where the graphs' answers differ from PyTorch's.
+    """
+
+    def __init__(
+        self, model: FeatherFace, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.device = device
+        self.runner, self.check = cuda_graph.proven_runner(model, device, dtype)
+
+    def __call__(self, pixels: FloatArray) -> RawDetections:
+        return RawDetections(*(array[0] for array in self.runner.run(pixels)))
 
 
 class OnnxNetwork:
@@ -161,14 +183,22 @@ def make_network(
 ) -> tuple[Network, Runtime]:
     """The network in that runtime, and which runtime it is.
 
-    "auto" is ONNX Runtime on the CPU, where it is installed and its answers have been compared
-    with PyTorch's (`featherface.runtimes.agreement`), and PyTorch otherwise. The exported network
+    "auto" is ONNX Runtime on the CPU and CUDA graphs on a GPU, where they are available and their
+    answers have been compared with PyTorch's (`featherface.runtimes.agreement`), and PyTorch
+    otherwise. The exported network
     comes
     from a cache, see `featherface.runtimes.onnx_cache`.
 
     Raises:
         RuntimeUnavailableError, ExportError, DisagreementError: for a runtime asked for by name.
     """
+    if runtime == "cuda-graph" or (runtime == "auto" and device.type == "cuda"):
+        try:
+            return CudaGraphNetwork(model, device), "cuda-graph"
+        except (RuntimeUnavailableError, DisagreementError) as error:
+            if runtime != "auto":
+                raise
+            warnings.warn(f"eager PyTorch is used: {error}", RuntimeWarning, stacklevel=3)
     if runtime == "torch" or (runtime == "auto" and device.type != "cpu"):
         return TorchNetwork(model, device, threads), "torch"
     if runtime == "compile":

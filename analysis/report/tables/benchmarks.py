@@ -11,6 +11,7 @@ _WAYS = {
     "authors": "authors' way: eager, torchvision's kernel",
     "ours": "eager, our deformable kernel",
     "onnx": "ONNX Runtime",
+    "cuda-graph": "CUDA graph",
 }
 
 
@@ -48,6 +49,7 @@ def detector_speed(record: Mapping[str, Any]) -> Iterator[Table | str]:
         table.add_column(name, justify="right")
     for key, way in pictures["ways"].items():
         table.add_row(_WAYS[key], *_times(way), f"{way['times_faster']:.2f}")
+    yield from (f"DOUBT: {doubt}" for doubt in record["doubts"])
     reference = pictures["ways"]["authors"]["ms_p50"]
     for peer in pictures["peers"]:
         if "not_measured" not in peer:

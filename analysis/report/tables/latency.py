@@ -40,8 +40,9 @@ def _latency_notes(record: Record) -> Iterator[str]:
             f"{_percent(record['outside_blocks'])} of the marked pass"
         )
     yield _rule(record)
-    if not record["whole"]["settled"]:
-        yield "NOT SETTLED: the whole pass's p50 is less certain than that"
+    if not record.get("settled", record["whole"]["settled"]):
+        yield f"NOT SETTLED: p50 is not within ±{100 * record['rule']['within']:g} %"
+    yield from (f"DOUBT: {doubt}" for doubt in record.get("doubts", ()))
     yield (
         f"first run, apart: {_ms(record['first_run_ms'])} ms"
         + (" with compilation" if record["runtime"] != "torch" else "")
@@ -167,11 +168,10 @@ def _machine(record: Record) -> str:
 
 def _rule(record: Record) -> str:
     rule = record["rule"]
-    return (
-        f"measured until the {100 * rule['confidence']:g} % interval of p50 is within "
-        f"±{100 * rule['within']:g} %, after {rule['least']} runs at least, or for "
-        f"{rule['seconds']:g} s"
-    )
+    interval = f"{100 * rule['confidence']:g} % interval of p50"
+    if "least" in rule:  # records before turns were taken
+        return f"measured until the {interval} was within ±{100 * rule['within']:g} %"
+    return f"{rule['turns']} turns in {rule['seconds']:g} s; {interval} from the turns' medians"
 
 
 def _software(record: Record) -> str:

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from analysis.speed import latest
-from analysis.speed.latency import FIELDS, Setting, Subject, measure_latency
+from analysis.speed.latency import FIELDS, Setting, Subject, measure_latencies, measure_latency
 from analysis.speed.random_network import make_pictures, make_specimen
 from analysis.speed.timing import Rule
 from featherface import CONFIGS
 from featherface.errors import InputError
 from featherface.records import append, read
 
-SHORT = Rule(seconds=0.0, least=3)
+SHORT = Rule(seconds=0.0)
 BLOCKS = [
     "backbone",
     "first_attention",
@@ -56,14 +56,12 @@ def test_every_block_is_marked_before_and_after_and_nothing_stays_behind() -> No
     model = make_specimen(CONFIGS["v1"])
     clock = Ticking()
     subject = Subject(Setting("v1"), model, make_pictures(1, 32, 32), clock, None)
-    with torch.inference_mode():
-        times = subject.time_blocks()
+    times = subject.time_blocks()
     # Two looks for the whole, two for each of seven blocks; the whole spans all of them.
     assert clock.looks == 16
     assert times == {"marked": 15.0, **dict.fromkeys(BLOCKS, 1.0)}
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in model.children())
-    with torch.inference_mode():
-        assert subject.time() == 1.0
+    assert subject.time() == 1.0
 
 
 def test_the_cache_is_flushed_before_the_clock_starts() -> None:
@@ -76,9 +74,8 @@ def test_the_cache_is_flushed_before_the_clock_starts() -> None:
         clock,
         lambda: looks.append(clock.looks),  # type: ignore[arg-type]
     )
-    with torch.inference_mode():
-        subject.time()
-        subject.time_blocks()
+    subject.time()
+    subject.time_blocks()
     assert looks == [0, 2]
 
 
@@ -124,7 +121,7 @@ def test_onnx_runtime_is_timed_as_a_whole(
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path))
-    found = measure_latency(Setting(variant, height=32, width=32, threads=1), SHORT, "onnx")
+    found = measure_latency(Setting(variant, height=32, width=32, threads=1, runtime="onnx"), SHORT)
     assert (found["runtime"], found["blocks"]) == ("onnx", None)
     assert found["whole"]["ms_p50"] > 0
     assert found["prepare_ms"] > 0
@@ -135,11 +132,11 @@ def test_onnx_runtime_is_timed_as_a_whole(
 def test_other_dtypes_and_memory_formats_are_what_runs(dtype: str) -> None:
     setting = Setting("v1", height=32, width=32, dtype=dtype, memory_format="channels-last")
     with setting.enter() as subject:
-        assert subject.pictures.dtype == getattr(torch, dtype)
-        assert subject.pictures.is_contiguous(memory_format=torch.channels_last)
+        assert subject.images.dtype == getattr(torch, dtype)
+        assert subject.images.is_contiguous(memory_format=torch.channels_last)
         assert subject.model.heads(
             subject.model.context(  # type: ignore[operator]
-                [torch.zeros(1, 74, n, n, dtype=subject.pictures.dtype) for n in (4, 2, 1)]
+                [torch.zeros(1, 74, n, n, dtype=subject.images.dtype) for n in (4, 2, 1)]
             )[0]
         ).boxes.dtype == getattr(torch, dtype)
 
@@ -172,20 +169,53 @@ def test_bad_settings_are_named(change: dict[str, Any], message: str) -> None:
 
 def test_an_unknown_runtime_is_named() -> None:
     with pytest.raises(InputError, match=r"runtime \(='fast'\)"):
-        measure_latency(Setting(), SHORT, "fast")
+        measure_latency(Setting(runtime="fast"), SHORT)
 
 
 def test_onnx_has_float32_alone() -> None:
     with pytest.raises(InputError, match="float32 alone"):
-        measure_latency(Setting(height=32, width=32, dtype="float64"), SHORT, "onnx")
+        measure_latency(Setting(height=32, width=32, dtype="float64", runtime="onnx"), SHORT)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_events_time_the_blocks() -> None:
-    found = measure_latency(Setting("official", device="cuda", flush_l2=True), SHORT)
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("runtime", ["torch", "cuda-graph"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_cuda_events_time_the_blocks(runtime: str, dtype: str) -> None:
+    setting = Setting("official", device="cuda", flush_l2=True, runtime=runtime, dtype=dtype)
+    found = measure_latency(setting, Rule(seconds=0.2))
     assert found["environment"]["cuda"] == torch.version.cuda
     assert found["outside_blocks"] < 0.5
     assert all(block["ms_p50"] >= 0 for block in found["blocks"])
+    assert found["deform_kernel"] == "torchvision"
+
+
+def test_cuda_graphs_are_refused_without_a_gpu() -> None:
+    with pytest.raises(InputError, match="'cuda-graph' runs on CUDA, not on device 'cpu'"):
+        measure_latency(Setting(height=32, width=32, runtime="cuda-graph"), SHORT)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_timed_as_a_whole() -> None:
+    try:
+        found = measure_latency(Setting("v1", height=64, width=64, runtime="compile"), SHORT)
+    except InputError as error:
+        pytest.skip(f"torch.compile does not work here: {error}")
+    assert (found["runtime"], found["blocks"], found["deform_kernel"]) == ("compile", None, None)
+    assert found["first_run_ms"] > found["whole"]["ms_p50"] > 0
+
+
+def test_variants_take_turns_and_each_has_its_kernel() -> None:
+    settings = [
+        Setting("official", height=32, width=32, kernel=kernel)
+        for kernel in ("gather", "torchvision")
+    ]
+    found = measure_latencies([*settings, Setting("v1", height=32, width=32)], SHORT)
+    assert [each["deform_kernel"] for each in found] == ["gather", "torchvision", None]
+    assert [each["variant"] for each in found] == ["official", "official", "v1"]
+    assert {each["whole"]["turns"] for each in found} == {3}
+    assert all(isinstance(each["settled"], bool) for each in found)
+    assert len({each["others_load"] for each in found}) == 1
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -9,18 +9,15 @@ import torch
 
 from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
+from analysis.speed import ceilings
+from analysis.speed.ceilings import measure_ceilings
 from analysis.speed.latency import Setting
-from analysis.speed.roofline import (
-    _products_as_convolutions,
-    measure_ceilings,
-    measure_roofline,
-    place,
-)
+from analysis.speed.roofline import above_roof, measure_roofline, place
 from analysis.speed.timing import Rule
 from featherface import CONFIGS, FeatherFace
 
 CEILINGS = {"gmacs_per_second": 100.0, "gigabytes_per_second": 10.0, "ridge_macs_per_byte": 10.0}
-SHORT = Rule(seconds=0.0, least=3)
+SHORT = Rule(seconds=0.0)
 
 
 def traffic_of(*setting: Any) -> dict[str, Cost]:
@@ -104,35 +101,53 @@ def test_a_block_that_does_nothing_has_no_roof() -> None:
 
 
 def test_a_roofline_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis.speed import roofline
-
-    monkeypatch.setattr(roofline, "SIZES", (64, 128))
-    monkeypatch.setattr(roofline, "_ARRAY_BYTES", {"cpu": 2**20})
+    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**20,)})
     found: dict[str, Any] = measure_roofline(Setting("official", height=64, width=64), SHORT)
     macs = network_cost("official", 64, 64).macs
     assert sum(block["macs"] for block in found["blocks"]) == macs == found["whole"]["macs"]
     assert sum(block["bytes"] for block in found["blocks"]) == found["whole"]["bytes"]
-    ceilings = found["ceilings"]
-    best = max(p["gmacs_per_second"] for p in ceilings["matrix_products"])
-    assert ceilings["gmacs_per_second"] == best
-    assert ceilings["ridge_macs_per_byte"] == best / ceilings["gigabytes_per_second"]
+    roof = found["ceilings"]
+    best = max(p["gmacs_per_second"] for p in roof["matrix_products"])
+    assert roof["gmacs_per_second"] == best
+    assert roof["ridge_macs_per_byte"] == best / roof["gigabytes_per_second"]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_ceilings_are_of_the_settings_dtype(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis.speed import roofline
-
-    monkeypatch.setattr(roofline, "SIZES", (64,))
-    monkeypatch.setattr(roofline, "_ARRAY_BYTES", {"cpu": 2**20})
+    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64,)})
+    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**20,)})
     found = measure_ceilings(Setting(dtype=dtype), SHORT)
     assert found["copies"][0]["bytes"] == 2 * 2**20
     assert found["matrix_products"][0]["gmacs_per_second"] > 0
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_products_round_as_convolutions_may(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
-    before = torch.backends.cuda.matmul.allow_tf32
-    with _products_as_convolutions():
-        assert torch.backends.cuda.matmul.allow_tf32 == allowed
-    assert torch.backends.cuda.matmul.allow_tf32 == before
+def test_the_best_library_and_size_make_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**16, 2**20)})
+    found = measure_ceilings(Setting(), SHORT)
+    libraries = {each["library"] for each in found["matrix_products"]}
+    assert {"torch", "onnxruntime"} <= libraries
+    best = max(found["matrix_products"], key=lambda each: float(each["gmacs_per_second"]))
+    assert found["product_by"] == f"{best['library']}, {best['side']}×{best['side']}"
+    assert found["gigabytes_per_second_memory"] <= found["gigabytes_per_second"]
+
+
+def test_onnx_runtime_multiplies_into_the_array_it_was_given() -> None:
+    pytest.importorskip("onnxruntime")
+    a, b = torch.rand(8, 8), torch.rand(8, 8)
+    out = torch.zeros(8, 8)
+    multiply = ceilings._onnx_product(a.numpy(), b.numpy(), out.numpy())
+    assert multiply is not None
+    multiply()
+    torch.testing.assert_close(out, a @ b)
+
+
+def test_a_block_above_its_roof_is_a_doubt() -> None:
+    fast = {"name": "heads", **place(200_000_000, 10**6, 10**6, 1.0, CEILINGS)}
+    slow = {"name": "backbone", **place(20_000_000, 10**6, 10**6, 1.0, CEILINGS)}
+    idle = {"name": "shuffle", **place(0, 0, 0, 0.001, CEILINGS)}
+    assert above_roof([fast, slow, idle]) == [
+        "heads reaches 200 % of its roof: the ceiling is not one"
+    ]

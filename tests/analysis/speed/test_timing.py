@@ -1,124 +1,123 @@
-"""The stopping rule and the statistics, with times that are made up."""
+"""The plan of a measurement and the statistics, with times that are made up."""
 
 from __future__ import annotations
 
 import itertools
-import random
+from collections.abc import Iterator
 from math import comb
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from analysis.speed.timing import (
-    FEWEST,
+    FEWEST_TURNS,
+    MOST_RUNS,
     CacheFlush,
     CpuClock,
     Rule,
-    collect,
-    median_ranks,
+    median_interval,
     summarise,
+    take_turns,
 )
 from featherface.errors import InputError
 
 
-@pytest.mark.parametrize("n", [6, 7, 20, 101, 1000])
-def test_ranks_enclose_the_median_as_surely_as_they_say(n: int) -> None:
-    ranks = median_ranks(n, 0.95)
-    assert ranks is not None
-    low, high = ranks
+@pytest.mark.parametrize("n", [6, 7, 20, 101])
+def test_the_interval_is_the_narrowest_that_encloses_the_median_so_surely(n: int) -> None:
+    found = median_interval(list(range(n)), 0.95)
+    assert found is not None
+    low, high = map(int, found)
     assert low + high == n - 1  # symmetric
 
     def coverage(low: int) -> float:
         return 1 - 2 * sum(comb(n, k) for k in range(low + 1)) / 2**n
 
-    assert coverage(low) >= 0.95 > coverage(low + 1)  # and no narrower pair does
+    assert coverage(low) >= 0.95 > coverage(low + 1)
 
 
-def test_five_times_do_not_suffice_for_95_percent() -> None:
-    assert median_ranks(5, 0.95) is None
-    assert median_ranks(5, 0.9) == (0, 4)
-
-
-def test_the_normal_approximation_continues_the_exact_ranks_outwards() -> None:
-    exact, approximate = median_ranks(1000, 0.95), median_ranks(1001, 0.95)
-    assert exact == (468, 531)
-    assert approximate is not None
-    assert 466 <= approximate[0] <= 469
-    assert sum(approximate) == 1000
+def test_the_interval_holds_for_times_that_depend_on_each_other() -> None:
+    """Times that follow each other at ρ = 0.8, in turns with another contender between."""
+    chance = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        noise = chance.normal(size=2 * 20 * 10)
+        times = [float(noise[0]) / 0.6]
+        for each in noise[1:]:
+            times.append(0.8 * times[-1] + float(each))
+        turns = np.reshape(times, (40, 10))[::2]
+        interval = median_interval([float(np.median(turn)) for turn in turns], 0.95)
+        assert interval is not None
+        covered += interval[0] <= 0 <= interval[1]
+    assert covered / 300 > 0.92
 
 
 def test_a_summary_states_quantiles_interval_and_drift() -> None:
-    found = summarise([*range(1, 11), *range(11, 21)], Rule(least=10, within=0.5))
-    assert (found["ms_p50"], found["ms_mean"], found["n"]) == (10.5, 10.5, 20)
+    turns = [[float(i), float(i)] for i in range(1, 21)]
+    found = summarise(turns, Rule(within=0.5))
+    assert (found["ms_p50"], found["ms_mean"], found["n"], found["turns"]) == (10.5, 10.5, 40, 20)
     assert (found["ms_p10"], found["ms_p90"]) == pytest.approx((2.9, 18.1))
     assert found["ms_p50_interval"] == [6, 15]
     assert found["p50_within"] == pytest.approx(4.5 / 10.5)
     assert found["settled"]
+    assert not summarise(turns, Rule(within=0.4))["settled"]
     assert found["drift"] == pytest.approx(15.5 / 5.5 - 1)
 
 
-def test_too_few_times_have_no_interval_and_are_never_settled() -> None:
-    found = summarise([1.0] * 5, Rule(least=3))
+def test_too_few_turns_have_no_interval_and_are_never_settled() -> None:
+    found = summarise([[1.0] * 100] * 5, Rule())
     assert (found["ms_p50_interval"], found["p50_within"], found["settled"]) == (None, None, False)
 
 
-class Running:
-    """Made-up runs that take as long as their times say."""
+class World:
+    """Made-up contenders that take as long as their times say."""
 
-    def __init__(self, *series: Any) -> None:
-        self.series, self.seconds, self.runs = series, 0.0, 0
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.order: list[str] = []
 
-    def __call__(self) -> dict[str, float]:
-        times = {name: next(iterator) for name, iterator in zip("ab", self.series, strict=False)}
-        self.seconds += sum(times.values()) / 1e3
-        self.runs += 1
-        return times
+    def contender(self, name: str, times: Iterator[float]) -> Any:
+        def run() -> dict[str, float]:
+            ms = next(times)
+            self.seconds += ms / 1e3
+            self.order.append(name)
+            return {"ms": ms}
 
-    def now(self) -> float:
-        return self.seconds
+        return run
 
-
-def test_steady_times_stop_at_the_least_number_of_runs() -> None:
-    run = Running(itertools.repeat(5.0))
-    assert collect(run, Rule(least=30), now=run.now) == {"a": [5.0] * 30}
-
-
-def test_unsteady_times_go_on_until_they_settle() -> None:
-    chance = random.Random(0)
-    run = Running(iter(lambda: chance.uniform(80, 120), None))
-    rule = Rule(seconds=1e6)
-    times = collect(run, rule, now=run.now)["a"]
-    assert len(times) > 100
-    assert summarise(times, rule)["settled"]
-    assert not summarise(times[:50], rule)["settled"]
+    def measure(self, rule: Rule, **times: Iterator[float]) -> Any:
+        runs = {name: self.contender(name, each) for name, each in times.items()}
+        return take_turns(runs, rule, now=lambda: self.seconds)
 
 
-def test_what_never_settles_ends_with_the_time_and_says_so() -> None:
-    run = Running(itertools.cycle([1.0, 1000.0]))
-    rule = Rule(seconds=20.0)
-    times = collect(run, rule, now=run.now)["a"]
-    assert 20 <= run.seconds < 22
-    assert not summarise(times, rule)["settled"]
+def test_contenders_take_turns_and_their_first_run_is_not_counted() -> None:
+    world = World()
+    found = world.measure(
+        Rule(seconds=0.11, turns=5), a=itertools.repeat(5.0), b=itertools.repeat(10.0)
+    )
+    assert found == {"a": {"ms": [[5.0] * 3] * 5}, "b": {"ms": [[10.0]] * 5}}
+    in_turns = world.order[-5 * (4 + 2) :]
+    assert in_turns == (["a"] * 4 + ["b"] * 2) * 5
 
 
-def test_the_slowest_run_is_still_taken_a_few_times() -> None:
-    run = Running(itertools.repeat(1e6))
-    assert len(collect(run, Rule(seconds=1.0), now=run.now)["a"]) == FEWEST
+def test_the_number_of_runs_does_not_depend_on_how_steady_they_are() -> None:
+    rule = Rule(seconds=0.5)
+    steady = World().measure(rule, a=itertools.repeat(5.0))["a"]["ms"]
+    unsteady = World().measure(rule, a=itertools.cycle([5.0, 50.0]))["a"]["ms"]
+    assert [len(turn) for turn in steady] == [len(turn) for turn in unsteady] == [4] * 20
 
 
-def test_only_what_is_watched_has_to_settle() -> None:
-    def series() -> Running:
-        return Running(itertools.repeat(5.0), itertools.cycle([1.0, 50.0]))
-
-    both, first = series(), series()
-    collect(both, Rule(seconds=5), now=both.now)
-    collect(first, Rule(seconds=5), lambda times: ["a"], now=first.now)
-    assert first.runs == 20 < both.runs
+def test_fast_contenders_run_so_often_at_most_and_slow_ones_a_few_times() -> None:
+    assert [len(turn) for turn in World().measure(Rule(), a=itertools.repeat(0.01))["a"]["ms"]] == [
+        MOST_RUNS
+    ] * 20
+    slow = World().measure(Rule(seconds=1.0), a=itertools.repeat(1e6))["a"]["ms"]
+    assert [len(turn) for turn in slow] == [1] * FEWEST_TURNS
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"within": 0.0}, {"confidence": 1.0}, {"least": 2}, {"seconds": -1.0}]
+    "wrong", [{"within": 0.0}, {"confidence": 1.0}, {"turns": 2}, {"seconds": -1.0}]
 )
 def test_a_rule_that_nothing_can_obey_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"{next(iter(wrong))} \(="):

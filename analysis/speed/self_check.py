@@ -1,0 +1,109 @@
+"""Reasons not to believe a measurement, found by the measurement itself."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+MOST_OTHER_LOAD = 0.05
+"""Of all processors, by other processes."""
+
+MOST_DIFFERENCE = 0.05
+"""Between the same block in two variants."""
+
+OVERHEAD = (-0.03, 0.10)
+"""The cost of the marks, as a part of the whole; less than nothing shows unsteady times."""
+
+MOST_OUTSIDE = 0.10
+"""Of the marked run, in no block."""
+
+_WORTH_COMPARING = 0.05  # of the whole
+
+
+class OtherLoad:
+    """Measures the processor time that other processes take while the context lasts.
+
+    Attributes:
+        share: of all processors, from 0 to 1; `None` where the system does not say.
+    """
+
+    share: float | None = None
+
+    def __enter__(self) -> OtherLoad:
+        self._start = time.monotonic(), _busy(), _own()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        start, busy, own = self._start
+        seconds = (time.monotonic() - start) * (psutil.cpu_count() or 1)
+        spent = _busy() - busy
+        if seconds > 0 and spent > 0:
+            self.share = min(1.0, max(0.0, (spent - (_own() - own)) / seconds))
+
+
+def doubts(
+    records: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, str]] = ()
+) -> list[list[str]]:
+    """Return for each record of latency the reasons not to believe it.
+
+    Args:
+        records: of one run, in which they took turns.
+        modules: for each, its blocks' structure by name; blocks of the same structure do the same.
+    """
+    found = [_doubts_of(record) for record in records]
+    same: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    for i, record in enumerate(records):
+        for block in record["blocks"] or ():
+            if block["ms_p50"] >= _WORTH_COMPARING * record["whole"]["ms_p50"]:
+                name = block["name"]
+                same[(name, modules[i][name], *_how(record))][i] = block["ms_p50"]
+    for (name, *_), times in same.items():
+        fast, slow = min(times, key=times.__getitem__), max(times, key=times.__getitem__)
+        if times[slow] / times[fast] - 1 > MOST_DIFFERENCE:
+            reason = (
+                f"{name} takes {times[fast]:.3f} ms in {records[fast]['variant']} and "
+                f"{times[slow]:.3f} ms in {records[slow]['variant']}, though it is the same"
+            )
+            for i in times:
+                found[i].append(reason)
+    return found
+
+
+def load_doubts(share: float | None) -> list[str]:
+    """Return the doubt that the load of other processes gives, if it does."""
+    if share is None or share <= MOST_OTHER_LOAD:
+        return []
+    return [f"other processes took {100 * share:.0f} % of the processors"]
+
+
+def _doubts_of(record: Mapping[str, Any]) -> list[str]:
+    found = load_doubts(record["others_load"])
+    if record["blocks"]:
+        overhead, outside = record["overhead"], record["outside_blocks"]
+        if not OVERHEAD[0] <= overhead <= OVERHEAD[1]:
+            found.append(f"marks cost {100 * overhead:+.1f} % of the whole")
+        if not -0.001 <= outside <= MOST_OUTSIDE:
+            found.append(f"{100 * outside:.1f} % of the run is in no block")
+    return found
+
+
+def _how(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    here = record["environment"]
+    return (record["runtime"], tuple(record["input"]), here["dtype"], here["memory_format"])
+
+
+def _busy() -> float:
+    """Seconds that all processors were busy, since the system started."""
+    spent = psutil.cpu_times()
+    return float(sum(spent) - spent.idle - getattr(spent, "iowait", 0.0))
+
+
+def _own() -> float:
+    return float(sum(psutil.Process().cpu_times()[:2]))

@@ -1,0 +1,241 @@
+"""CUDA graphs: a whole forward pass as one launch.
+
+At 640×640 a GPU computes these networks in less time than Python takes to launch their 300 to 600
+kernels. A graph records the launches once, for one shape of input, and replays them together.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from featherface.blocks.heads import BOX, Outputs
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.runtimes import agreement
+from featherface.runtimes.agreement import Differences
+from featherface.runtimes.onnx_session import RuntimeUnavailableError
+
+FloatArray = npt.NDArray[np.float32]
+
+TOLERANCES: Mapping[torch.dtype, Differences] = {
+    # Ten times those of two runtimes on the CPU: cuDNN may sum in another order (Winograd).
+    torch.float32: Differences(scores=1e-4, boxes_px=1e-2, landmarks_px=1e-1),
+    # Wide enough for every anchor, also those that see no face; scores decide what is kept.
+    torch.float16: Differences(scores=5e-2, boxes_px=5.0, landmarks_px=5.0),
+    torch.bfloat16: Differences(scores=3e-1, boxes_px=40.0, landmarks_px=40.0),
+}
+"""The largest differences from float32 PyTorch on the CPU that are accepted, by dtype."""
+
+SHAPES = 8
+"""Captured shapes that are kept; the one used longest ago goes first."""
+
+MOST_PIXELS = 2**22
+"""Inputs of more pixels are not captured: there the launches cost little beside the kernels."""
+
+
+class CapturedForward:
+    """A function of one tensor, captured on its GPU for one shape.
+
+    Attributes:
+        output: what the function returned; each call overwrites it.
+
+    Args:
+        forward: launches work on the current stream only and never waits for it.
+        example: an input; its values do not matter.
+
+    Raises:
+        RuntimeError: for a function that cannot be captured.
+    """
+
+    warm_up_runs = 3
+
+    def __init__(self, forward: Callable[[Tensor], Any], example: Tensor) -> None:
+        device = example.device
+        self.input = example.clone()
+        with torch.cuda.device(device), torch.inference_mode():
+            # Libraries initialise themselves and choose kernels before, not while, capturing.
+            side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(side):
+                for _ in range(self.warm_up_runs):
+                    forward(self.input)
+            torch.cuda.current_stream(device).wait_stream(side)
+            torch.cuda.synchronize(device)
+            self._graph = torch.cuda.CUDAGraph()
+            # Other threads may go on allocating memory meanwhile.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self.output = forward(self.input)
+
+    def __call__(self, x: Tensor) -> Any:
+        """Return the output for x."""
+        self.input.copy_(x, non_blocking=True)
+        self._graph.replay()
+        return self.output
+
+
+class GraphRunner:
+    """Runs a network on a GPU, each shape of input as a CUDA graph from its second call on.
+
+    Thread-safe: calls wait for each other.
+
+    Args:
+        model: is copied. The copy's batch normalisations are folded into the convolutions before
+            them, and its tensors lie in channels-last order.
+        dtype: float32, or float16 or bfloat16 by autocast, with deformable kernels in float32.
+    """
+
+    def __init__(
+        self, model: FeatherFace, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        if dtype not in TOLERANCES:
+            known = ", ".join(str(each).removeprefix("torch.") for each in TOLERANCES)
+            raise InputError(f"dtype (={str(dtype).removeprefix('torch.')}) must be one of {known}")
+        self.device = device
+        self.dtype = dtype
+        self.model = prepare(model, dtype).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, ...], None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def network(self, pixels: Tensor) -> Outputs:
+        """Return the network's outputs for a batch on the device; eager."""
+        cast = torch.autocast(
+            self.device.type,
+            self.dtype,
+            enabled=self.dtype != torch.float32,
+            cache_enabled=False,  # a graph must not hold on to a cache that is emptied
+        )
+        with full_float32(), cast:
+            outputs: Outputs = self.model(pixels.contiguous(memory_format=torch.channels_last))
+            return outputs
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return (batch, anchors, 15): encoded box, score, encoded landmarks; eager."""
+        boxes, logits, landmarks = (output.float() for output in self.network(pixels))
+        return torch.cat([boxes, logits.softmax(-1)[..., 1:], landmarks], dim=-1)
+
+    def run(self, pixels: FloatArray) -> list[FloatArray]:
+        """Return boxes (batch, N, 4), scores (batch, N) and landmarks (batch, N, 10), encoded.
+
+        Args:
+            pixels: (batch, 3, height, width).
+        """
+        with self._lock, torch.inference_mode(), _current(self.device):
+            captured = self._captured_for(pixels.shape)
+            if captured is None:
+                rows = self.forward(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+            else:
+                rows = captured.run(pixels)
+        return _split(rows)
+
+    def run_captured(self, pixels: FloatArray) -> list[FloatArray]:
+        """Return the same; the shape is captured now if it was not, and not kept."""
+        with self._lock, torch.inference_mode(), _current(self.device):
+            return _split(_Captured(self.forward, pixels.shape, self.device).run(pixels))
+
+    def _captured_for(self, shape: tuple[int, ...]) -> _Captured | None:
+        if shape in self._captured:
+            self._captured.move_to_end(shape)
+            return self._captured[shape]
+        # Capturing takes as long as tens of passes: not for a shape that may not come again.
+        if shape not in self._seen or shape[0] * shape[2] * shape[3] > MOST_PIXELS:
+            self._seen[shape] = None
+            if len(self._seen) > 16 * SHAPES:
+                self._seen.popitem(last=False)
+            return None
+        if len(self._captured) == SHAPES:
+            self._captured.popitem(last=False)
+        self._captured[shape] = _Captured(self.forward, shape, self.device)
+        return self._captured[shape]
+
+
+class _Captured:
+    """A captured forward pass with page-locked memory for what goes in and comes out."""
+
+    def __init__(
+        self, forward: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device
+    ) -> None:
+        self._captured = CapturedForward(forward, torch.zeros(shape, device=device))
+        pinned = device.type == "cuda"
+        self._input = torch.empty(shape, pin_memory=pinned)
+        self._output = torch.empty(self._captured.output.shape, pin_memory=pinned)
+        self._device = device
+
+    def run(self, pixels: FloatArray) -> FloatArray:
+        np.copyto(self._input.numpy(), pixels)
+        self._output.copy_(self._captured(self._input), non_blocking=True)
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
+        return self._output.numpy().copy()
+
+
+def proven_runner(
+    model: FeatherFace, device: torch.device, dtype: torch.dtype = torch.float32
+) -> tuple[GraphRunner, dict[str, Any]]:
+    """Return a runner whose graphs were compared with PyTorch on the CPU, and the comparison.
+
+    Raises:
+        InputError: for a device without CUDA, or another dtype.
+        RuntimeUnavailableError: where the network cannot be captured.
+        DisagreementError: where they differ by more than `TOLERANCES`.
+    """
+    if device.type != "cuda":
+        raise InputError(f"runtime 'cuda-graph' runs on CUDA, not on device {str(device)!r}")
+    runner = GraphRunner(model, device, dtype)
+    reference = copy.deepcopy(model).eval().float().cpu()
+    try:
+        found = agreement.compare(reference, runner.run_captured, tolerance=TOLERANCES[dtype])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RuntimeUnavailableError(f"runtime 'cuda-graph' cannot be used: {reason}") from error
+    return runner, found
+
+
+def prepare(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return a copy in evaluation mode with folded normalisations, convolutions in dtype.
+
+    Under autocast a float32 weight would be rounded anew in every pass.
+    """
+    model = copy.deepcopy(model).eval().float().requires_grad_(False)
+    for module in list(model.modules()):
+        conv, norm = getattr(module, "conv", None), getattr(module, "norm", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv = fuse_conv_bn_eval(conv, norm).requires_grad_(False)
+            module.norm = nn.Identity()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(dtype)
+    return model
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Within it, a GPU computes float32 products and convolutions without TF32."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def _split(rows: FloatArray) -> list[FloatArray]:
+    return [rows[..., :BOX], rows[..., BOX], rows[..., BOX + 1 :]]
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Measure the networks on a GPU within a few minutes: tests marked `gpu`, latency by block and end
+# to end, roofline, operators, batches and float16, the detector against the authors' way,
+# `widerface predict`, growth, and compiled networks; most valuable first.
+#
+#     scripts/measure_gpu.sh [--device cuda|cuda:N|cpu] [--seconds S] [--budget S] [--out DIR]
+#
+# --device cpu   a dry run on small images, to see that everything still runs
+# --seconds      for each measurement (1)
+# --budget       for everything (300; 1800 on a CPU); what does not fit any more is skipped and named
+# --out          where the results go (gpu-results): latency.jsonl, roofline.jsonl, growth.jsonl and
+#                operators.jsonl, which are those of docs/results with rows added; bench.json;
+#                predict.json; log.txt; failures.txt, which is empty if all went well
+#
+# The machine needs PyTorch with CUDA and the packages of pyproject.toml, `dependencies` and pytest;
+# fvcore, torchinfo, pandas and pooch are not needed, nor that this project is installed, nor a
+# network. With facenet-pytorch's wheel absent, no peer is timed on a GPU.
+#
+# FEATHERFACE_WEIGHTS  folder with official.pth and retinaface.pth (default: ../shared/weights);
+#                      without it, latency and roofline are measured all the same
+# WIDER_IMAGES         folder EVENT/IMAGE.jpg to predict, about 100 images; else that is left out
+# FEATHERFACE_COMMIT   the commit of a copy without .git, for the records
+# PYTHON               the interpreter (python3)
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+device=cuda seconds=1 budget= out=gpu-results
+while [ $# -gt 0 ]; do
+  case $1 in
+    --device | --seconds | --budget | --out)
+      [ $# -ge 2 ] || { echo "measure_gpu.sh: $1 needs a value" >&2; exit 2; }
+      declare "${1#--}=$2"
+      shift 2
+      ;;
+    *) echo "measure_gpu.sh: unknown option $1" >&2; exit 2 ;;
+  esac
+done
+mkdir -p "$out" || exit 2
+out=$(cd "$out" && pwd)
+cd "$root" || exit 2
+
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+export FEATHERFACE_CACHE=$work/cache ORT_DISABLE_TELEMETRY=1
+for kind in latency roofline growth operators; do
+  if [ -f "docs/results/$kind.jsonl" ]; then cp "docs/results/$kind.jsonl" "$work/"; fi
+done
+: > "$out/failures.txt"
+: > "$out/log.txt"
+
+# stage NAME SECONDS COMMAND...: run it, for so long at most, and go on whatever happens.
+stage() {
+  local name=$1 most=$(($2 * patience)) left=$((budget - SECONDS)) code begin=$SECONDS
+  shift 2
+  if [ "$left" -lt 10 ]; then
+    echo "$name: skipped, no time left" | tee -a "$out/failures.txt"
+    return
+  fi
+  printf '\n== %s: %s\n' "$name" "$*" >> "$out/log.txt"
+  timeout -k 5 "$((most < left ? most : left))" "$@" > "$work/stage.txt" 2>&1
+  code=$?
+  cat "$work/stage.txt" >> "$out/log.txt"
+  cp "$work"/*.jsonl "$work"/*.json "$out/" 2> /dev/null
+  echo "$name: exit code $code, $((SECONDS - begin)) s"
+  if [ "$code" != 0 ]; then
+    { echo "$name: exit code $code (124: time-out)"; tail -n 15 "$work/stage.txt"; } >> "$out/failures.txt"
+  fi
+}
+cli() {
+  local name=$1 most=$2
+  shift 2
+  stage "$name" "$most" "$python" -m analysis.cli.main "$@"
+}
+
+if [ "$device" = cpu ]; then
+  size=(64 64) fast=onnx blocks=(torch) many=2 half=float64 growth_kept=0 patience=6 variants=(v1 retinaface) benched=(--variant official)
+else
+  size=(640 640) fast=cuda-graph blocks=(torch cuda-graph) many=64 half=float16 growth_kept=1 patience=1 variants=(all) benched=()
+fi
+budget=${budget:-$((300 * patience))}
+record=(--device "$device" --size "${size[@]}" --record "$work" --record-doubtful)
+looking=() every=()
+for variant in "${variants[@]}"; do every+=(--variant "$variant"); done
+for runtime in "${blocks[@]}"; do looking+=(--runtime "$runtime"); done
+
+[ "$device" = cpu ] || nvidia-smi >> "$out/log.txt" 2>&1
+stage "gpu tests" 90 "$python" -m pytest -q -m gpu -o addopts= -o filterwarnings=default \
+  --import-mode=importlib -p no:cacheprovider -s -rfEs tests/featherface tests/analysis/speed
+cli "latency" 75 latency "${every[@]}" --runtime torch --runtime "$fast" \
+  --seconds "$seconds" "${record[@]}"
+cli "roofline" 75 latency "${every[@]}" "${looking[@]}" --roofline --seconds "$seconds" \
+  "${record[@]}"
+cli "operators" 40 latency --operators --seconds "$seconds" "${record[@]}"
+cli "batches" 75 latency "${every[@]}" "${looking[@]}" --batch 8 --batch "$many" \
+  --seconds "$seconds" "${record[@]}"
+cli "half precision" 75 latency "${every[@]}" "${looking[@]}" --dtype "$half" \
+  --batch 1 --batch 8 --batch "$many" --seconds "$seconds" "${record[@]}"
+cli "bench" 60 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
+  --json "$work/bench.json"
+if [ -n "${WIDER_IMAGES:-}" ]; then
+  cli "predict" 45 widerface predict --weights official --images "$WIDER_IMAGES" \
+    --out "$work/predictions" --device "$device" --runtime "$fast" --json "$work/predict.json"
+fi
+if [ "$growth_kept" = 1 ]; then
+  cli "growth" 75 latency --growth "${looking[@]}" --seconds "$seconds" "${record[@]}"
+  cli "compiled official" 90 latency --runtime compile --seconds "$seconds" "${record[@]}"
+  cli "compiled v1" 90 latency --variant v1 --runtime compile --seconds "$seconds" "${record[@]}"
+fi
+"$python" - "$out" << 'EOF'
+"""Print the new rows, shortest form."""
+import json, pathlib, sys
+
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jsonl")):
+    old = pathlib.Path("docs/results", path.name)
+    known = len(old.read_text().splitlines()) if old.exists() else 0
+    for line in path.read_text().splitlines()[known:]:
+        row = json.loads(line)
+        here = row["environment"]
+        whole = row.get("whole") or {}
+        print(
+            row["record"], row["variant"], row.get("runtime"), here["device_name"], here["dtype"],
+            row.get("input"), f"{whole['ms_p50']:.3f} ms" if whole else "",
+            "" if row.get("settled", True) else "NOT SETTLED", *row.get("doubts", ()), sep=" | ",
+        )
+EOF
+echo "results in $out, $SECONDS s, $(grep -c 'exit code\|skipped' "$out/failures.txt") failures"
+[ ! -s "$out/failures.txt" ]

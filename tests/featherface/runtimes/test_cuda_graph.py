@@ -1,0 +1,224 @@
+"""CUDA graphs, with a stand-in for the capture where there is no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from featherface import CONFIGS, Detector, FeatherFace, InputError
+from featherface.detector import preprocess
+from featherface.images import RGBArray
+from featherface.runtimes import cuda_graph
+from featherface.runtimes.agreement import DisagreementError, default_picture
+from featherface.runtimes.cuda_graph import GraphRunner, full_float32, prepare, proven_runner
+from featherface.runtimes.network import CudaGraphNetwork, TorchNetwork, make_network
+from featherface.weights.checkpoints import load
+from featherface.weights.published import CheckpointError
+
+CPU = torch.device("cpu")
+GPU = pytest.mark.gpu
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+class Eager:
+    """Stands in for `CapturedForward` on the CPU: runs the function, and counts captures."""
+
+    made: int = 0
+
+    def __init__(self, forward: Callable[[Tensor], Tensor], example: Tensor) -> None:
+        type(self).made += 1
+        self.forward = forward
+        self.output = forward(example)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.output.copy_(self.forward(x))
+        return self.output
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> type[Eager]:
+    counting = type("Counting", (Eager,), {"made": 0})
+    monkeypatch.setattr(cuda_graph, "CapturedForward", counting)
+    return counting
+
+
+@pytest.fixture(scope="module")
+def model() -> FeatherFace:
+    torch.manual_seed(0)
+    return FeatherFace("retinaface").eval()
+
+
+def pixels(height: int, width: int) -> Any:
+    return preprocess(default_picture()[:height, :width]).pixels
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_folded_normalisations_change_nothing_but_rounding(variant: str) -> None:
+    torch.manual_seed(0)
+    network = FeatherFace(variant)
+    with torch.no_grad():
+        network.train()(torch.randn(2, 3, 64, 64))  # running statistics that are not 0 and 1
+        network.eval()
+        folded = prepare(network)
+        x = torch.randn(1, 3, 64, 96)
+        for ours, theirs in zip(folded(x), network(x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    def norms(module: torch.nn.Module) -> int:
+        return sum(isinstance(each, torch.nn.BatchNorm2d) for each in module.modules())
+
+    assert norms(folded) < norms(network) / 2
+
+
+def test_a_shape_is_captured_at_its_second_call_and_the_oldest_is_dropped(
+    model: FeatherFace, captures: type[Eager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_graph, "SHAPES", 2)
+    runner, torch_network = GraphRunner(model, CPU), TorchNetwork(model, CPU)
+    for size, made in (((64, 96), 0), ((64, 96), 1), ((64, 96), 1), ((50, 41), 1), ((50, 41), 2)):
+        x = pixels(*size)
+        for ours, theirs in zip(runner.run(x), torch_network(x), strict=True):
+            np.testing.assert_allclose(ours[0], theirs, rtol=0, atol=1e-5)
+        assert captures.made == made
+    for _ in range(2):
+        runner.run(pixels(40, 40))
+    assert captures.made == 3
+    runner.run(pixels(64, 96))  # was dropped
+    assert captures.made == 4
+    monkeypatch.setattr(cuda_graph, "MOST_PIXELS", 80 * 80)
+    for _ in range(3):
+        runner.run(pixels(81, 80))
+    assert captures.made == 4
+
+
+def test_answers_are_not_overwritten_by_the_next_call(
+    model: FeatherFace, captures: type[Eager]
+) -> None:
+    runner = GraphRunner(model, CPU)
+    x = pixels(64, 64)
+    runner.run(x)
+    first = runner.run(x)
+    kept = [array.copy() for array in first]
+    runner.run(x + 50)
+    for ours, theirs in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_network_that_differs_is_refused(
+    model: FeatherFace, captures: type[Eager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(self: GraphRunner, x: Tensor) -> Tensor:
+        return original(self, x) + 1e-3
+
+    original = GraphRunner.forward
+    monkeypatch.setattr(GraphRunner, "forward", shifted)
+    pretended = torch.device("cuda")
+    monkeypatch.setattr(cuda_graph, "GraphRunner", lambda model, *_: GraphRunner(model, CPU))
+    with pytest.raises(DisagreementError, match="differs from PyTorch"):
+        proven_runner(model, pretended)
+    with (
+        pytest.warns(RuntimeWarning, match="eager PyTorch is used: differs"),
+        pytest.raises((RuntimeError, AssertionError)),
+    ):
+        make_network(model, "auto", pretended)  # goes on to eager PyTorch, on no GPU here
+    monkeypatch.setattr(GraphRunner, "forward", original)
+    _, check = proven_runner(model, pretended)
+    assert check["tolerance"]["scores"] == 1e-4
+    assert check["max_difference"]["scores"] <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precisions_stay_within_their_tolerances(
+    dtype: torch.dtype, captures: type[Eager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        cuda_graph, "GraphRunner", lambda model, _, dtype: GraphRunner(model, CPU, dtype)
+    )
+    _, check = proven_runner(published("retinaface"), torch.device("cuda"), dtype)
+    assert check["max_difference"]["scores"] > 1e-4  # was really computed in less precision
+
+
+def test_the_runtime_is_refused_without_a_gpu(model: FeatherFace) -> None:
+    with pytest.raises(InputError, match="'cuda-graph' runs on CUDA, not on device 'cpu'"):
+        Detector(model, runtime="cuda-graph", device="cpu")
+    with pytest.raises(InputError, match=r"dtype \(=float64\) must be one of float32, float16"):
+        GraphRunner(model, CPU, torch.float64)
+
+
+def test_tf32_is_off_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with full_float32():
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+
+
+def published(name: str) -> FeatherFace:
+    try:
+        return load(name)
+    except CheckpointError as error:
+        pytest.skip(str(error))
+
+
+@GPU
+@needs_gpu
+@pytest.mark.parametrize("variant", CONFIGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_graphs_answer_as_pytorch_does(variant: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = CudaGraphNetwork(FeatherFace(variant).eval(), torch.device("cuda"), dtype)
+    print(variant, dtype, network.check["max_difference"])
+    x = pixels(160, 128)
+    eager, captured, again = (network(x) for _ in range(3))
+    assert len(network.runner._captured) == 1
+    close = 1e-4 if dtype == torch.float32 else 0.1
+    for name in ("boxes", "scores", "landmarks"):
+        first, second, third = (getattr(each, name) for each in (eager, captured, again))
+        np.testing.assert_array_equal(second, third)
+        np.testing.assert_allclose(second, first, rtol=0, atol=close)
+
+
+@GPU
+@needs_gpu
+@pytest.mark.parametrize("name", ["official", "retinaface"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_published_weights_stay_within_the_tolerances(name: str, dtype: torch.dtype) -> None:
+    _, check = proven_runner(published(name), torch.device("cuda"), dtype)
+    print(name, dtype, check["max_difference"])
+    assert (check["max_difference"]["scores"] > 1e-4) == (dtype != torch.float32)
+
+
+@GPU
+@needs_gpu
+def test_auto_on_a_gpu_is_a_graph_and_finds_the_same_faces() -> None:
+    model = published("official")
+    detector = Detector(model, device="cuda")
+    assert detector.runtime == "cuda-graph"
+    eager = Detector(model, device="cpu", runtime="torch")
+    image: RGBArray = default_picture()
+    for _ in range(3):  # eager, captured, replayed
+        ours, theirs = detector.detect_arrays(image), eager.detect_arrays(image)
+        assert len(ours.scores) == len(theirs.scores) > 0
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=0, atol=0.05)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0, atol=1e-3)
+
+
+@GPU
+@needs_gpu
+def test_many_shapes_and_threads_share_one_runner() -> None:
+    torch.manual_seed(0)
+    model = FeatherFace("retinaface").eval()
+    runner, reference = GraphRunner(model, torch.device("cuda")), TorchNetwork(model, CPU)
+    inputs = [pixels(40 + 8 * (i % 12), 64) for i in range(48)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(runner.run, inputs))
+    for x, ours in zip(inputs, answers, strict=True):
+        for a, b in zip(ours, reference(x), strict=True):
+            np.testing.assert_allclose(a[0], b, rtol=0, atol=1e-4)
+    assert len(runner._captured) <= cuda_graph.SHAPES
