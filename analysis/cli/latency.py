@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -36,10 +36,21 @@ KINDS = ("latency", "growth", "roofline", "operators")
 """Of records; each has a file of its name."""
 
 
+def _repeatable(text: str, *known: str) -> Any:
+    """Return an option that may be given several times; Typer has no lists of literals."""
+
+    def checked(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}")
+        return value
+
+    return typer.Option(parser=checked, metavar="|".join(known), help=f"{text}; may be repeated.")
+
+
 def latency(
     variant: Annotated[
-        list[Literal[VariantName, "all"]] | None,
-        typer.Option(help="A network of the family, official by default; may be repeated."),
+        list[str] | None,
+        _repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
     ] = None,
     size: Size = (640, 640),
     batch: Annotated[
@@ -49,8 +60,11 @@ def latency(
         str, typer.Option(metavar="cpu|cuda|cuda:N", parser=device_name, help="Of the network.")
     ] = "cpu",
     dtype: Annotated[
-        list[Literal["float32", "bfloat16", "float16", "float64"]] | None,
-        typer.Option(help="float32 by default; half precisions are autocast on a GPU. Repeatable."),
+        list[str] | None,
+        _repeatable(
+            "float32 by default; half precisions are autocast on a GPU",
+            *("float32", "bfloat16", "float16", "float64"),
+        ),
     ] = None,
     threads: Threads = None,
     channels_last: Annotated[
@@ -60,9 +74,10 @@ def latency(
         bool, typer.Option("--flush-l2", help="Overwrite a GPU's L2 cache before every pass.")
     ] = False,
     runtime: Annotated[
-        list[Literal["torch", "compile", "cuda-graph", "onnx"]] | None,
-        typer.Option(
-            help="torch by default; compile and onnx time the whole pass alone. Repeatable."
+        list[str] | None,
+        _repeatable(
+            "torch by default; compile and onnx time the whole pass alone",
+            *("torch", "compile", "cuda-graph", "onnx"),
         ),
     ] = None,
     kernel: Annotated[
