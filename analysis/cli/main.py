@@ -25,7 +25,6 @@ from analysis.cli.maps import maps
 from analysis.cli.options import warn
 from analysis.cli.report import report
 from analysis.cli.search import search
-from analysis.cli.site import site
 from analysis.cli.train import train
 from analysis.cli.widerface import app as widerface
 from featherface.errors import InputError
@@ -76,7 +75,6 @@ for command, example in (
     (export, "export --weights official --out official.onnx"),
     (train, "train --data faces --teacher official --minutes 60 --out run"),
     (report, "report --out docs"),
-    (site, "site"),
 ):
     app.command(epilog=f"Example: featherface {example}")(command)
 app.add_typer(widerface, name="widerface")

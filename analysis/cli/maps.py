@@ -80,9 +80,6 @@ def maps(
     npz: Annotated[
         bool, typer.Option("--npz", help="Also write gates, offsets and masks as arrays.")
     ] = False,
-    record: Annotated[
-        Path | None, typer.Option(metavar="DOCS", parser=output_folder, hidden=True)
-    ] = None,
     json: Json = None,
 ) -> None:
     """Measure what CBAM's gates and deformable convolutions do on images.
@@ -95,15 +92,13 @@ def maps(
         raise InputError("--score (=1) must be below 1: no score exceeds it")
     if npz and out is None:
         raise InputError("--npz needs --out DIR, the folder to write into")
-    if record is not None:
-        _record(record)
-        return
     from analysis.maps import load_for_maps, measure_maps
+    from analysis.report.maps_record import portrait
 
     model = load_for_maps(weights)
     records: list[dict[str, Any]] = []
     unusable: list[str] = []
-    for path in images or [_portrait()]:
+    for path in images or [portrait()]:
         try:
             with progress(f"ablating: {path.name}") as track:
                 measured = measure_maps(
@@ -128,23 +123,6 @@ def maps(
         for measured_record in records:
             _print(measured_record)
     finish(unusable)
-
-
-def _portrait() -> Path:
-    from matplotlib.cbook import get_sample_data
-
-    return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
-
-
-def _record(docs: Path) -> None:
-    from analysis.report.pages.maps_figures import recorded_files
-    from featherface.files import write_bytes
-
-    with progress("ablating") as track:
-        files = list(recorded_files(_portrait(), track))
-    for name, content in files:
-        write_bytes(docs / name, content.encode() if isinstance(content, str) else content)
-        print(docs / name)
 
 
 def _write(measured: Maps, out: Path, stem: str, kind: Any, theme: Any, npz: bool) -> list[str]:

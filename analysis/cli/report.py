@@ -1,11 +1,12 @@
-"""`featherface report`: every record, table and figure anew."""
+"""`featherface report`: every record, table, figure and page below docs/, made anew."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from analysis.cli.options import output_folder, progress, show
 
 
 def report(
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
@@ -21,21 +23,63 @@ def report(
             help="The folder of pages; records go to DIR/results.",
         ),
     ] = Path("docs"),
+    pages: Annotated[
+        bool,
+        typer.Option("--pages", help="Only what the site's pages include; measure nothing."),
+    ] = False,
 ) -> None:
-    """Measure everything again: every record, table and figure under docs/.
+    """Measure everything again: every record, table, figure and page under docs/.
 
     Needs no weights and no network. What is measured does not depend on the machine, so the
-    files are the same bytes everywhere until the code or a ledger changes.
+    records are the same bytes everywhere until the code or a ledger changes. Where published
+    weights are in the folder that FEATHERFACE_WEIGHTS names, attention and offsets are measured
+    too; elsewhere their record is kept. Run it before the site is built. A notebook runs again
+    only where something that it depends on has changed.
     """
+    for path in () if pages else _records(out):
+        print(path)
+    if (out.resolve().parent / "mkdocs.yml").is_file():
+        _pages(out.resolve().parent, context.find_root().command)
+
+
+def _records(docs: Path) -> Iterator[Path]:
     from analysis.claims import verdicts as compliance
-    from analysis.report.results import STEPS, generate
+    from analysis.report import results
     from analysis.report.tables import networks as tables
 
     with progress("measuring") as track:
-        written = generate(out, lambda steps: track(steps, len(STEPS)))
-    for path in written:
-        print(path)
+        yield from results.generate(docs, lambda steps: track(steps, len(results.STEPS)))
+    if not results.has_weights():
+        print("published weights are not at hand: maps.json is kept as recorded", file=sys.stderr)
     if find_spec("thop") is None:
         print("thop is not installed: what it says is kept as recorded", file=sys.stderr)
-    verdicts = compliance.recorded(out / "results" / "verdicts.json")
+    verdicts = compliance.recorded(docs / "results" / "verdicts.json")
     show(tables.summary([verdict.as_dict() for verdict in verdicts]))
+
+
+def _pages(root: Path, command: Any) -> None:
+    if find_spec("nbconvert") is None:
+        print("pages of the site are left as they are: they need the extra `site`", file=sys.stderr)
+        return
+    from analysis.report.pages.generate import generate
+
+    with progress("notebooks") as track:
+        result = generate(root, command, track)
+    for path in result.written:
+        print(path)
+    for path in result.removed:
+        print(f"{path} (removed)")
+    for page in result.pages:
+        if page.unpaired:
+            name = f"notebooks/{page.name}"
+            print(
+                f"{name}.ipynb differs from {name}.py, which is shown; "
+                f"`jupytext --sync {name}.py` makes them one",
+                file=sys.stderr,
+            )
+    ran = sum(page.ran for page in result.pages)
+    print(
+        f"{len(result.written)} files of the site written; notebooks: {ran} ran, "
+        f"{len(result.pages) - ran} unchanged",
+        file=sys.stderr,
+    )

@@ -1,12 +1,14 @@
 """Every record, table and figure under docs/, measured and written anew.
 
-Nothing here depends on weights, a data set, a network or a clock: the same code and ledgers give
-the same bytes, but for `environment.json`, which says what they were made with.
+Nothing here needs a data set, the internet or a clock, and only `maps.json` needs weights: the same
+code and ledgers give the same bytes, but for `environment.json`, which has the versions they were
+made with.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -25,6 +27,7 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.report import diagram
+from analysis.report.maps_record import RECORDED, portrait, recorded_maps
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
@@ -238,6 +241,21 @@ def _training(rows: Sequence[history.Row]) -> list[history.Row]:
     return longest if any(row.epoch is not None for row in longest) else []
 
 
+def has_weights() -> bool:
+    """Return whether the folder that FEATHERFACE_WEIGHTS names has what the maps are made with."""
+    folder = os.environ.get("FEATHERFACE_WEIGHTS")
+    return bool(folder) and all((Path(folder) / f"{name}.pth").is_file() for name in RECORDED)
+
+
+def _maps(docs: Path) -> Written:
+    """Attention and offsets of published weights, where these are at hand."""
+    if has_weights():
+        record, drawn = recorded_maps(portrait())
+        yield "results/maps.json", to_json(record)
+        for name, svg in drawn.items():
+            yield f"figures/{name}", svg
+
+
 def _environment(docs: Path) -> Written:
     yield (
         "results/environment.json",
@@ -259,6 +277,7 @@ STEPS: Sequence[Callable[[Path], Written]] = (
     _verdicts,
     _times,
     _widerface,
+    _maps,
     _environment,
 )
 

@@ -1,8 +1,7 @@
-"""Writes what the pages include: fragments, dark figures, notebooks. Only what changed is written.
+"""Writes what the pages include, before the site is built: fragments and notebooks.
 
-    .cache/site/fragments/   included by the hand-written pages
-    .cache/site/notebooks/   outputs of notebooks, until something they depend on changes
-    docs/generated/          figures for the dark scheme
+    build/pages/fragments/   included by the hand-written pages
+    build/pages/notebooks/   outputs of notebooks, until something they depend on changes
     docs/notebooks/          a page for each notebook
 
 None of these is in git: they follow from the records, the sources and the notebooks.
@@ -10,8 +9,9 @@ None of these is in git: they follow from the records, the sources and the noteb
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,18 @@ from analysis.report.pages import (
     home,
     maps_page,
     notebooks,
-    python_page,
     space,
     timing,
     verdict_list,
 )
-from analysis.report.pages.figures import dark_versions, themed
-from analysis.report.pages.notebook_list import notebook_list
+from analysis.report.pages.figures import themed
 from analysis.report.pages.records import Records, load_records
-from featherface.files import write_bytes
+from featherface.errors import InputError
+from featherface.files import write_bytes, write_json
 
-CACHE = Path(".cache") / "site"
+CACHE = Path("build") / "pages"
+MANIFEST = CACHE / "manifest.json"
+"""The files that the last generation wrote: no other file below docs/ is replaced, none removed."""
 
 FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-lead.html": home.lead,
@@ -71,24 +72,23 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
 """What the pages include by name."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Result:
-    """What a generation did."""
+    """Files and notebooks of a generation."""
 
-    written: list[Path] = field(default_factory=list)
+    written: list[Path]
     """Files that are new or different."""
-    removed: list[Path] = field(default_factory=list)
-    """Files of an earlier generation that nothing makes any more."""
-    ran: list[str] = field(default_factory=list)
-    """Notebooks that were run."""
-    kept: list[str] = field(default_factory=list)
-    """Notebooks whose outputs still hold."""
+    removed: list[Path]
+    """Files of an earlier generation that are made no longer."""
+    pages: list[notebooks.Page]
 
 
 def generate(
     root: Path, command: Any, track: Callable[[Iterable[Any]], Iterable[Any]] = lambda steps: steps
 ) -> Result:
-    """Bring everything that the pages include up to date.
+    """Bring everything that the pages include up to date. Files that are the same stay untouched.
+
+    Nothing is written or removed before all of it has been made.
 
     Args:
         root: of the project: the folder of `mkdocs.yml`.
@@ -98,74 +98,55 @@ def generate(
     Raises:
         InputError: where a record or a notebook cannot be used, or a file cannot be written.
     """
-    root = root.resolve()
-    docs, cache = root / "docs", root / CACHE
-    result = Result()
-    pages: list[notebooks.Page] = []
-    files: dict[str, bytes] = {}
-    for source in track(notebooks.sources(root / "notebooks")):
-        page = notebooks.render(source, root, cache / "notebooks" / source.stem)
-        pages.append(page)
-        (result.ran if page.ran else result.kept).append(page.name)
-        files |= _page_files(cache / "notebooks" / page.name, page.name)
-    _bring(docs / "notebooks", files, result)
-
-    records = load_records(docs)
+    records = load_records(root / "docs")
     fragments = {name: make(records) for name, make in FRAGMENTS.items()}
-    fragments["notebooks.html"] = notebook_list(pages)
     fragments["commands.md"] = commands_page.reference(command)
-    fragments |= _python(root)
-    _bring(cache / "fragments", {n: text.encode() for n, text in fragments.items()}, result)
-    figures = {name: text.encode() for name, text in dark_versions(docs).items()}
-    _bring(docs / "generated", figures, result)
-    return result
+    files: dict[str, bytes] = {}
+    pages: list[notebooks.Page] = []
+    for source in track(notebooks.sources(root / "notebooks")):
+        cache = root / CACHE / "notebooks" / source.stem
+        page = notebooks.render(source, root, cache)
+        pages.append(page)
+        files[f"docs/notebooks/{page.name}.md"] = (cache / "page.md").read_bytes()
+        for path in sorted((cache / f"{page.name}_files").glob("*")):
+            files[f"docs/notebooks/{page.name}_files/{path.name}"] = path.read_bytes()
+    fragments["notebooks.html"] = notebooks.listed(pages)
+    for name, text in fragments.items():
+        files[f"{(CACHE / 'fragments').as_posix()}/{name}"] = text.encode()
+    return Result(*_replace(root, files), pages)
 
 
-def _page_files(folder: Path, name: str) -> dict[str, bytes]:
-    files = {f"{name}.md": (folder / "page.md").read_bytes()}
-    for path in sorted((folder / f"{name}_files").glob("*")):
-        files[f"{name}_files/{path.name}"] = path.read_bytes()
-    return files
-
-
-_PICTURES = (
-    "analysis.maps",
-    "analysis.report.plots",
-    "analysis.report.diagram",
-    "featherface.drawing",
-)
-_ELSEWHERE = ("analysis.cli.main", "analysis.cli", "analysis.report.pages", "analysis.benchmarks")
-
-
-def _python(root: Path) -> dict[str, str]:
-    """The reference of the packages, on pages that link to each other."""
-    analysis = python_page.read_package(root / "analysis", _ELSEWHERE)
-
-    def below(*names: str) -> list[python_page.Module]:
-        return [m for m in analysis if f"{m.name}.".startswith(tuple(f"{n}." for n in names))]
-
-    apart = [*below("analysis.widerface"), *below(*_PICTURES)]
-    pages = {
-        "python-featherface": python_page.read_package(root / "featherface"),
-        "python-analysis": [module for module in analysis if module not in apart],
-        "python-widerface": below("analysis.widerface"),
-        "python-pictures": below(*_PICTURES),
+def _replace(root: Path, files: Mapping[str, bytes]) -> tuple[list[Path], list[Path]]:
+    """Write files and remove those of the last generation that are none of these."""
+    ours = _manifest(root)
+    changed = {
+        name: content
+        for name, content in files.items()
+        if not (root / name).is_file() or (root / name).read_bytes() != content
     }
-    return {
-        f"{page}.md": python_page.reference(modules, python_page.addresses(pages, page))
-        for page, modules in pages.items()
-    }
+    for name in changed:
+        if name.startswith("docs/") and name not in ours and (root / name).exists():
+            raise InputError(
+                f"{root / name}: was not written by `featherface report`; move it or delete it"
+            )
+    write_json(root / MANIFEST, sorted(ours | set(files)))  # so that a stopped run owns its files
+    for name, content in changed.items():
+        write_bytes(root / name, content)
+    stale = [root / name for name in sorted(ours - set(files)) if (root / name).is_file()]
+    for path in stale:
+        path.unlink()
+    write_json(root / MANIFEST, sorted(files))
+    return [root / name for name in changed], stale
 
 
-def _bring(folder: Path, files: Mapping[str, bytes], result: Result) -> None:
-    """Make a folder hold these files and no others; those that are the same are not touched."""
-    for name, content in files.items():
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != content:
-            write_bytes(path, content)
-            result.written.append(path)
-    wanted = {folder / name for name in files}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        if path.is_file() and path not in wanted:
-            path.unlink()
-            result.removed.append(path)
+def _manifest(root: Path) -> set[str]:
+    """The files of the last generation; paths outside of its folders are not believed."""
+    path = root / MANIFEST
+    if not path.exists():
+        return set()
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+        folders = [(root / folder).resolve() for folder in (CACHE / "fragments", "docs/notebooks")]
+        return {n for n in names if any((root / n).resolve().is_relative_to(f) for f in folders)}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a list of files, delete it: {error}") from error

@@ -153,23 +153,6 @@ def bars(
     return f'<div class="ff-bars" role="img" aria-label="{escape(label)}">{"".join(lines)}</div>\n'
 
 
-def figure(light: str, dark: str, alt: str, caption: str = "") -> str:
-    """A picture in two versions, of which the one for the reader's colour scheme is loaded.
-
-    Args:
-        light: its address, as seen from the page.
-        dark: the address of the version on a dark ground.
-        alt: the text alternative.
-        caption: stands below; HTML.
-    """
-    pictures = "".join(
-        f'<img class="ff-only-{scheme}" src="{escape(address)}" alt="{escape(alt)}" loading="lazy">'
-        for scheme, address in (("light", light), ("dark", dark))
-    )
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="ff-figure">{pictures}{below}</figure>\n'
-
-
 def missing(what: str, command: str) -> str:
     """Says what has not been measured, and the command that would."""
     return (

@@ -13,12 +13,14 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from analysis.report.pages.prose import inline
 from featherface.errors import InputError
 from featherface.files import write_bytes, write_json
 
@@ -84,6 +86,8 @@ class Page:
     """The first paragraph below the title, as Markdown."""
     ran: bool
     """Whether it was run for this, or came from the cache."""
+    unpaired: bool
+    """Whether the `.ipynb` differs from the `.py`, which is what runs."""
 
 
 def sources(folder: Path) -> list[Path]:
@@ -118,7 +122,36 @@ def render(source: Path, root: Path, cache: Path) -> Page:
         before = {"key": key, "files": _hashes(root, opened), "title": name[0], "summary": name[1]}
         write_json(manifest, before)
     assert before is not None
-    return Page(source.stem, before["title"], before["summary"], ran)
+    return Page(source.stem, before["title"], before["summary"], ran, unpaired(source))
+
+
+def unpaired(source: Path) -> bool:
+    """Return whether the `.ipynb` beside a script differs from it: an edit that is not shown."""
+    import jupytext
+
+    pair = source.with_suffix(".ipynb")
+    if source.suffix == ".ipynb" or not pair.exists():
+        return False
+    texts = (
+        [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
+        for path in (source, pair)
+    )
+    return next(texts) != next(texts)
+
+
+def listed(pages: Sequence[Page]) -> str:
+    """Return the list of notebooks, each with its first paragraph; or that there is none."""
+    if not pages:
+        return (
+            '<div class="ff-missing"><p><strong>No notebook yet.</strong> Those in '
+            "<code>notebooks/</code> appear here with their outputs.</p></div>\n"
+        )
+    items = "".join(
+        f'<li><a href="{page.name}/"><b>{escape(page.title)}</b></a>'
+        f"<p>{inline(page.summary)}</p><p><code>notebooks/{page.name}.ipynb</code></p></li>"
+        for page in pages
+    )
+    return f'<ol class="ff-notebooks">{items}</ol>\n'
 
 
 def _read_manifest(path: Path) -> dict[str, Any] | None:
@@ -235,8 +268,6 @@ def _export(notebook: Any, name: str) -> tuple[tuple[str, str], str, dict[str, b
 
 
 def _filters(name: str) -> dict[str, Callable[..., str]]:
-    from html import escape
-
     def shown(text: str) -> str:
         """Printed output. Markup that a terminal would act on is dropped."""
         plain = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip("\n")

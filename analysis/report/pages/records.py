@@ -80,7 +80,7 @@ def load_records(docs: Path) -> Records:
     maps = results / "maps.json"
     return Records(
         docs=docs,
-        blocks={record["variant"]: record for record in _json(results / "blocks.json")},
+        blocks=_blocks(results / "blocks.json"),
         layers=_json(results / "layers.json"),
         counters=_json(results / "counters.json"),
         verdicts=verdicts,
@@ -98,6 +98,18 @@ def load_records(docs: Path) -> Records:
         maps=_json(maps) if maps.exists() else None,
         environment=_json(results / "environment.json"),
     )
+
+
+def _blocks(path: Path) -> dict[str, Record]:
+    records = {record["variant"]: record for record in _json(path)}
+    for name, record in records.items():
+        for key in ("params", "macs", "activation_bytes"):
+            total = sum(block[key] for block in record["blocks"])
+            if total != record[key]:
+                raise InputError(
+                    f"{path}: {name}: {key} of the blocks add up to {total}, not {record[key]}"
+                )
+    return records
 
 
 def _json(path: Path) -> Any:

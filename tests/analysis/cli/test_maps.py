@@ -111,23 +111,3 @@ def test_what_cannot_be_used_is_told_after_the_rest(
     assert result.code == 2
     assert "broken.png" in result.err
     assert "speckled.png" in result.out
-
-
-@pytest.mark.slow
-def test_the_record_for_the_site(
-    capsys: pytest.CaptureFixture[str],
-    weights: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(weights))
-    result = Result(capsys, "--record", tmp_path)
-    assert result.code == 0, result.err
-    record = json.loads((tmp_path / "results" / "maps.json").read_text(encoding="utf-8"))
-    assert set(record["structure"]) == set(CONFIGS)
-    assert record["maps"]["official"]["picture"]["name"] == "grace_hopper.jpg"
-    for figure in record["figures"]:
-        assert figure["alt"]
-        for ending in ("", "-dark"):
-            path = tmp_path / "figures" / f"{figure['name']}{ending}.svg"
-            assert path.stat().st_size < 600_000

@@ -1,36 +1,70 @@
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from analysis.claims import measurements as measure
+from analysis.report import results
 from analysis.report.results import generate
-from featherface import InputError
+from analysis.widerface import history
+from featherface import CONFIGS, InputError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-OF_A_MACHINE = {"results/environment.json"}  # the versions it was made with
-DRAWN_BY_OTHERS = ("figures/sensitivity-", "figures/design-space")  # by matplotlib's version
+
+
+@pytest.fixture(autouse=True)
+def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FEATHERFACE_WEIGHTS", raising=False)
+
+
+def _same_plots() -> bool:
+    """Whether plots are drawn by the version of Matplotlib that drew the committed ones."""
+    recorded = json.loads((DOCS / "results" / "environment.json").read_text(encoding="utf-8"))
+    return bool(recorded["matplotlib"] == matplotlib.__version__)
 
 
 @pytest.mark.slow
 def test_what_is_committed_is_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    # What needs a counter that is not installed here stays as recorded.
+    # What needs a counter that is not installed here stays as recorded, and so do rows of times.
+    for path in [*DOCS.glob("results/*.jsonl"), DOCS / "results" / history.BREAKDOWN]:
+        shutil.copy(path, tmp_path / "results")
     for name in ("verdicts.json", "counters.json"):
         shutil.copy(DOCS / "results" / name, tmp_path / "results" / name)
     written = {p.relative_to(tmp_path).as_posix(): p for p in generate(tmp_path)}
-    different = [
+    compared = [
         name
-        for name, path in written.items()
-        if name not in OF_A_MACHINE
-        and not name.startswith(DRAWN_BY_OTHERS)
-        and path.read_bytes() != (DOCS / name).read_bytes()
+        for name in written
+        if name != "results/environment.json"  # the versions it was made with
+        and (name.startswith("results/") or _same_plots())
+    ]
+    assert "results/blocks.json" in compared
+    different = [
+        name for name in compared if written[name].read_bytes() != (DOCS / name).read_bytes()
     ]
     assert different == []
-    assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(written.values())
+
+
+@pytest.mark.slow
+def test_maps_are_recorded_where_the_weights_are(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not results.has_weights()
+    monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(weights))
+    assert results.has_weights()
+    files = dict(results._maps(tmp_path))
+    record = json.loads(files["results/maps.json"])
+    assert set(record["structure"]) == set(CONFIGS)
+    assert record["maps"]["official"]["picture"]["name"] == "grace_hopper.jpg"
+    for figure in record["figures"]:
+        assert figure["alt"]
+        for ending in ("", "-dark"):
+            assert len(files[f"figures/{figure['name']}{ending}.svg"]) < 600_000
 
 
 @pytest.mark.slow

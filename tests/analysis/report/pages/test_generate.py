@@ -1,7 +1,8 @@
-"""Only what changed is written, and a notebook only runs again when it has to."""
+"""Only what changed is written, only what is ours removed, and a notebook runs when it has to."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,8 @@ import pytest
 import typer
 
 from analysis.cli.main import app
-from analysis.report.pages import notebooks
-from analysis.report.pages.figures import GROUND, darken
-from analysis.report.pages.generate import CACHE, generate
+from analysis.report.pages import figures, notebooks
+from analysis.report.pages.generate import CACHE, MANIFEST, generate
 from featherface.errors import InputError
 
 
@@ -49,11 +49,52 @@ def test_a_record_that_changed_changes_what_shows_it(project: Path, command: Any
     assert "cost-blocks.md" not in written
 
 
-def test_what_nothing_makes_any_more_is_removed(project: Path, command: Any) -> None:
+def test_what_was_generated_once_and_is_no_longer_is_removed(project: Path, command: Any) -> None:
     generate(project, command)
-    stale = project / CACHE / "fragments" / "of-last-year.html"
-    stale.write_text("x")
-    assert generate(project, command).removed == [stale]
+    stale = CACHE / "fragments" / "of-last-year.html"
+    (project / stale).write_text("x")
+    names = json.loads((project / MANIFEST).read_text())
+    (project / MANIFEST).write_text(json.dumps([*names, stale.as_posix()]))
+    assert generate(project, command).removed == [project / stale]
+    assert stale.as_posix() not in json.loads((project / MANIFEST).read_text())
+
+
+def test_files_of_others_stay(project: Path, command: Any) -> None:
+    others = [
+        project / "docs" / "notebooks" / "mine.md",
+        project / "docs" / "generated" / "mine.svg",
+        project / "docs" / "index.md",
+        project / CACHE / "fragments" / "mine.html",
+    ]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    generate(project, command)
+    outside = json.dumps(["docs/index.md", "../precious", "docs/notebooks/../index.md"])
+    (project / MANIFEST).write_text(outside)
+    precious = project.parent / "precious"
+    precious.write_text("mine")
+    assert generate(project, command).removed == []
+    assert [path.read_text() for path in (*others, precious)] == ["mine"] * 5
+
+
+def test_nothing_is_touched_where_a_record_cannot_be_used(project: Path, command: Any) -> None:
+    generate(project, command)
+    before = {p: p.read_bytes() for p in (project / CACHE).rglob("*") if p.is_file()}
+    path = project / "docs" / "results" / "blocks.json"
+    blocks = json.loads(path.read_text(encoding="utf-8"))
+    blocks[0]["params"] += 1
+    path.write_text(json.dumps(blocks))
+    with pytest.raises(InputError, match=r"blocks\.json: v1: params of the blocks add up to"):
+        generate(project, command)
+    assert before == {p: p.read_bytes() for p in (project / CACHE).rglob("*") if p.is_file()}
+
+
+def test_a_damaged_list_of_files_is_one_line(project: Path, command: Any) -> None:
+    (project / MANIFEST).parent.mkdir(parents=True)
+    (project / MANIFEST).write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: not a list of files"):
+        generate(project, command)
 
 
 def test_the_page_of_notebooks_works_without_any(project: Path, command: Any) -> None:
@@ -114,14 +155,45 @@ def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> N
         render()
 
 
-def test_a_dark_figure_is_dark_and_its_names_are_not_touched() -> None:
-    svg = (
-        '<svg><rect style="fill: #ffffff"/><path style="stroke: #000000; fill: #0072b2"/>'
-        '<use xlink:href="#abcdef"/><g clip-path="url(#aabbcc)"/></svg>'
-    )
-    dark = darken(svg)
-    assert f"fill: {GROUND}" in dark
-    assert "#000000" not in dark
-    assert 'href="#abcdef"' in dark
-    assert "url(#aabbcc)" in dark
-    assert darken(svg) == dark
+@pytest.mark.filterwarnings("ignore")  # of the notebook tools' own
+def test_a_page_of_somebody_else_is_not_replaced(
+    project: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(source: Path, root: Path, cache: Path) -> notebooks.Page:
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / "page.md").write_text("ours")
+        return notebooks.Page(source.stem, "A story", "", True, False)
+
+    monkeypatch.setattr(notebooks, "render", render)
+    (project / "notebooks" / "story.py").write_text(NOTEBOOK)
+    page = project / "docs" / "notebooks" / "story.md"
+    page.parent.mkdir()
+    page.write_text("mine")
+    with pytest.raises(InputError, match=r"story\.md: was not written by `featherface report`"):
+        generate(project, command)
+    assert page.read_text() == "mine"
+    page.unlink()
+    assert page in generate(project, command).written
+
+
+def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path) -> None:
+    html = figures.themed(root / "docs", "design-space", 'a "plot"')
+    assert html.count('width="878" height="446"') == 2
+    assert 'src="../figures/design-space-dark.svg" alt="a &quot;plot&quot;"' in html
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "x.svg").write_text("<svg>")
+    with pytest.raises(InputError, match=r"x\.svg: not an SVG with a viewBox"):
+        figures.themed(tmp_path, "x", "")
+
+
+def test_a_notebook_that_left_its_text_is_told(tmp_path: Path) -> None:
+    jupytext = pytest.importorskip("jupytext")
+    script, book = tmp_path / "story.py", tmp_path / "story.ipynb"
+    script.write_text(NOTEBOOK)
+    assert not notebooks.unpaired(script)
+    paired = jupytext.read(script)
+    jupytext.write(paired, book)
+    assert not notebooks.unpaired(script)
+    paired.cells[-1].source += "\n1 + 1"
+    jupytext.write(paired, book)
+    assert notebooks.unpaired(script)

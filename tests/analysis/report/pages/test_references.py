@@ -1,4 +1,4 @@
-"""Commands, docstrings and sources become references that lead to each other."""
+"""Commands become a reference, and text from records becomes HTML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 import typer
 
 from analysis.cli.main import app
-from analysis.report.pages import commands_page, python_page
-from analysis.report.pages.docstrings import render
+from analysis.report.pages import commands_page
 from analysis.report.pages.prose import inline
 
 
@@ -19,96 +18,6 @@ def test_code_is_code_and_the_rest_is_text() -> None:
     assert inline("`a<b>` & c") == "<code>a&lt;b&gt;</code> &amp; c"
     assert inline("see https://x.org/a.") == 'see <a href="https://x.org/a">https://x.org/a</a>.'
     assert inline("a ` b") == "a ` b"
-
-
-def test_a_docstring_of_the_google_style() -> None:
-    html = render(
-        """What it does.
-
-        Args:
-            size: how large,
-                in pixels.
-            *names (str): of `things`.
-
-        Returns:
-            A number.
-
-        Raises:
-            ValueError: where it is <0.
-        """
-    )
-    assert html.startswith("<p>What it does.</p>")
-    assert "<dt><code>size</code></dt><dd>how large, in pixels.</dd>" in html
-    assert "<dt><code>*names</code></dt><dd>of <code>things</code>.</dd>" in html
-    assert "<p>A number.</p>" in html
-    assert "where it is &lt;0." in html
-
-
-SOURCE = '''
-"""A module."""
-
-LIMIT = 3
-"""How many."""
-
-_HIDDEN = 4
-"""Not public."""
-
-
-class Box:
-    """Holds, see `grow`."""
-
-    def __init__(self, side: int, *, deep: bool = False) -> None:
-        pass
-
-    def area(self) -> int:
-        """Of one side."""
-
-
-def grow(box: Box, by: float = 1.5, *more: int) -> Box:
-    """Makes it larger.
-
-    Args:
-        box: see `Box.area`, and `Box`.
-    """
-
-
-def undocumented() -> None:
-    pass
-'''
-
-
-def test_what_is_public_and_documented_is_in_the_reference(tmp_path: Path) -> None:
-    package = tmp_path / "thing"
-    package.mkdir()
-    (package / "__init__.py").write_text('"""Nothing."""\n')
-    (package / "box.py").write_text(SOURCE)
-    modules = python_page.read_package(package)
-    assert [module.name for module in modules] == ["thing.box"]
-    assert [entry.name for entry in modules[0].entries] == [
-        "thing.box.LIMIT",
-        "thing.box.Box",
-        "thing.box.grow",
-    ]
-    assert modules[0].entries[1].signature == "class Box(side: int, *, deep: bool = False)"
-    assert modules[0].entries[2].signature == "grow(box: Box, by: float = 1.5, *more: int) -> Box"
-    known = python_page.addresses({"here": modules}, "here")
-    text = python_page.reference(modules, known)
-    assert '<a href="#thing.box.grow"><code>grow</code></a>' in text
-    assert '<a href="#thing.box.Box"><code>Box</code></a>' in text
-    assert python_page.addresses({"there": modules, "here": []}, "here")["grow"] == (
-        "../there/#thing.box.grow"
-    )
-
-
-def test_the_packages_have_what_the_readme_names(root: Path) -> None:
-    modules = python_page.read_package(root / "featherface")
-    names = {entry.name for module in modules for entry in module.entries}
-    assert {
-        "featherface.detector.Detector",
-        "featherface.model.FeatherFace",
-        "featherface.weights.checkpoints.load",
-        "featherface.weights.checkpoints.identify",
-    } <= names
 
 
 @pytest.fixture(scope="module")

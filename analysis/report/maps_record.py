@@ -1,12 +1,8 @@
-"""The record and figures of attention and offsets, made on a machine that has the weights.
-
-They are kept as recorded: what generates the other records needs no weights and leaves these
-alone. `featherface maps --record docs` makes them anew.
-"""
+"""The record and figures of attention and offsets, made on a machine that has the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,6 @@ from analysis.maps.alignment import alignment_records
 from analysis.maps.observation import prepare
 from analysis.report.plots.maps import draw_maps
 from featherface.config import CONFIGS
-from featherface.files import to_json
 
 Record = dict[str, Any]
 
@@ -26,11 +21,11 @@ RECORDED = ("official", "no-attention")
 def recorded_maps(
     picture: Path, track: Callable[..., Any] = lambda items: items
 ) -> tuple[Record, dict[str, bytes]]:
-    """Everything that the site says and shows of attention and offsets.
+    """Return everything that the site says and shows of attention and offsets.
 
     Args:
-        picture: the picture that may be shown; its file name is recorded, its folder is not.
-        track: wraps the interventions, to show progress.
+        picture: the image that may be shown; its file name is recorded, its folder is not.
+        track: wraps the ablations, to show progress.
 
     Returns:
         the record: `structure` of every variant (see `analysis.maps.structure_record`),
@@ -39,7 +34,7 @@ def recorded_maps(
         figures as SVG by file name: `maps-NAME.svg` and `maps-NAME-dark.svg`.
 
     Raises:
-        InputError: where the weights cannot be had.
+        InputError: where the weights are unavailable.
     """
     maps: Record = {}
     alignment: Record = {}
@@ -73,14 +68,11 @@ def recorded_maps(
     return record, drawn
 
 
-def recorded_files(
-    picture: Path, track: Callable[..., Any] = lambda items: items
-) -> Iterator[tuple[str, str | bytes]]:
-    """The same as paths below `docs/` and what to write there."""
-    record, drawn = recorded_maps(picture, track)
-    yield "results/maps.json", to_json(record)
-    for name, svg in drawn.items():
-        yield f"figures/{name}", svg
+def portrait() -> Path:
+    """Return the file of the portrait of Grace Hopper that comes with Matplotlib."""
+    from matplotlib.cbook import get_sample_data
+
+    return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
 
 
 def _words(file: str, record: Record) -> dict[str, str]:
