@@ -53,7 +53,7 @@ def _records(docs: Path) -> Iterator[Path]:
         print("published weights are not at hand: maps.json is kept as recorded", file=sys.stderr)
     if find_spec("thop") is None:
         print("thop is not installed: what it says is kept as recorded", file=sys.stderr)
-    verdicts = compliance.recorded(docs / "results" / "verdicts.json")
+    verdicts = compliance.recorded(docs / "results" / "verdicts.json") or []
     show(tables.summary([verdict.as_dict() for verdict in verdicts]))
 
 

@@ -33,7 +33,7 @@ from featherface.errors import InputError
 from featherface.files import write_bytes, write_json
 
 CACHE = Path("build") / "pages"
-MANIFEST = CACHE / "manifest.json"
+MANIFEST = Path("docs") / "notebooks" / ".generated.json"
 """The files that the last generation wrote: no other file below docs/ is replaced, none removed."""
 
 FRAGMENTS: Mapping[str, Callable[[Records], str]] = {

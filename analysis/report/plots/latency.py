@@ -44,7 +44,7 @@ def by_block(records: Sequence[Record]) -> Figure:
 
     Args:
         records: from `analysis.speed.latency.measure_latency`, with blocks, of one machine and
-        input.
+            input.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 1.5 + 0.5 * len(records)), layout="constrained")

@@ -93,7 +93,7 @@ def test_nothing_is_touched_where_a_record_cannot_be_used(project: Path, command
 def test_a_damaged_list_of_files_is_one_line(project: Path, command: Any) -> None:
     (project / MANIFEST).parent.mkdir(parents=True)
     (project / MANIFEST).write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json: not a list of files"):
+    with pytest.raises(InputError, match=r"\.generated\.json: not a list of files"):
         generate(project, command)
 
 
