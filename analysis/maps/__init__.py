@@ -1,6 +1,4 @@
-"""What attention and deformable convolutions do on a picture: gates, offsets, and their effect."""
-
-from __future__ import annotations
+"""Attention and deformable convolutions on an image: gates, offsets, and ablations of both."""
 
 from analysis.maps.measure import Maps, load_for_maps, measure_maps, npz, structure_record
 

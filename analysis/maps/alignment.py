@@ -1,8 +1,7 @@
-"""Where a trained network looks for a cell: the centre of its effective receptive field.
+"""The centre of a cell's effective receptive field, against the centre that its grid states.
 
-The squared gradient of a cell's features with respect to the picture says how much each pixel
-matters (Luo et al. 2016, "Understanding the effective receptive field"); its centre of mass,
-minus the centre that `analysis.maps.geometry.Grid` states, is how far the network leans.
+The squared gradient of a cell's features with respect to the image weighs each pixel (Luo et al.
+2016, "Understanding the effective receptive field"); its centre of mass is measured.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _PLACES = ((0.4, 0.4), (0.4, 0.6), (0.5, 0.5), (0.6, 0.4), (0.6, 0.6))
 def alignment_records(
     model: FeatherFace, prepared: Prepared, blocks: tuple[str, ...] = ("backbone", "pyramid")
 ) -> list[Record]:
-    """How far the effective receptive field lies off the stated centre, by block and level.
+    """Return how far the effective receptive field is off the stated centre, by block and level.
 
     Returns:
         records with `block`, `level`, and `down` and `right`, in cells of the level: the mean over
-        five cells in the middle of the picture, and a standard deviation between them; for
+        five cells in the middle of the image, and a standard deviation between them; for
         comparison `anchor`, where the centre of the cell's anchors lies, in cells.
     """
     height, width = prepared.input_size

@@ -1,8 +1,8 @@
-"""What CBAM's gates are on a picture, and what they changed.
+"""CBAM's gates on an image, and the activations before and after them.
 
 FeatherFace puts a CBAM into a residual: its output is ReLU(x + x·gate), where the gate, channel
-times place, is between 0 and 1. So it can at most double a feature and never take one away;
-what the ReLU takes away, it takes whatever the gates say.
+times position, is between 0 and 1. So it at most doubles a feature and never removes one; what the
+ReLU removes does not depend on the gates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 def gate_records(seen: Observation) -> list[Record]:
-    """A record for each attention and level of the network; none where it has no attention.
+    """Return a record for each attention and level of the network.
 
     Each holds, rounded to four significant digits:
 
@@ -65,12 +65,16 @@ def gate_records(seen: Observation) -> list[Record]:
                     },
                     "activation": activation,
                     "gain": {
-                        where: None if not value else rounded(activation["gated"][where] / value)
+                        where: _ratio(activation["gated"][where], value)
                         for where, value in activation["before"].items()
                     },
                 }
             )
     return records
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return rounded(part / whole) if part is not None and whole else None
 
 
 def _mean_absolute(features: np.ndarray, inside: Mask) -> dict[str, float | None]:

@@ -1,19 +1,17 @@
-"""Where a cell of a level lies on the picture.
+"""The cells of a level on the image.
 
-A 3×3 convolution of stride 2 with one pixel of padding looks, for its output i, at the inputs
-2i − 1, 2i, 2i + 1. So cell (i, j) of a level with stride s has its receptive field centred on the
-pixel (s·i, s·j), whatever the size of the picture: on (s·j + ½, s·i + ½), where the upper left
-pixel reaches from 0 to 1. That is what the figures are aligned by, and it is exact behind the
-backbone and the first attention. Two things blur it:
+A 3×3 convolution of stride 2 with one pixel of padding reads, for its output i, the inputs 2i − 1,
+2i and 2i + 1. So cell (i, j) of a level with stride s has its receptive field centred on the pixel
+(s·i, s·j): on (s·j + ½, s·i + ½), as the upper left pixel reaches from 0 to 1. That is exact
+after the backbone and the first attention. Two things blur it:
 
-- The anchors of the cell are centred on ((j + ½)·s, (i + ½)·s), which is (s − 1) / 2 pixels further
-  to the right and down: 3.5, 7.5 and 15.5 pixels. A trained network leans that way within its
-  receptive field; `analysis.maps.alignment` measures how far.
-- The pyramid's nearest-neighbour upsampling and its max-pooling move what they pass on, by up to
-  a cell of the coarser level.
+- The anchors of the cell are centred on ((j + ½)·s, (i + ½)·s), which is 3.5, 7.5 and 15.5 pixels
+  further to the right and down. A trained network leans that way within its receptive field;
+  `analysis.maps.alignment` measures how far.
+- The pyramid's nearest-neighbour upsampling and its max-pooling move features by up to a cell of
+  the coarser level.
 
-The picture may have been resized for the network, which scales all this; padding is on the right
-and at the bottom, which moves nothing.
+Resizing scales all this; padding is on the right and at the bottom, which moves nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +30,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of one level on the original picture.
-
-    x and y are in pixels of the original picture, from its upper left corner.
-    """
+    """The cells of one level; x and y are in pixels of the original image."""
 
     level: str
     stride: int
@@ -45,30 +40,25 @@ class Grid:
 
     @property
     def cell(self) -> tuple[float, float]:
-        """Width and height of a cell in pixels of the original picture."""
+        """Width and height of a cell in pixels of the original image."""
         return self.stride * self.scale[0], self.stride * self.scale[1]
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom, top of all cells, as matplotlib's `imshow` takes it.
-
-        The first cell starts half a cell before the picture's first pixel.
-        """
-        (left, top), (right, bottom) = (
-            self.place(-0.5, -0.5),
-            self.place(self.rows - 0.5, self.columns - 0.5),
-        )
+        """Left, right, bottom, top of all cells; the first starts before the first pixel."""
+        left, top = self.place(-0.5, -0.5)
+        right, bottom = self.place(self.rows - 0.5, self.columns - 0.5)
         return left, right, bottom, top
 
     def place(self, row: float, column: float) -> tuple[float, float]:
-        """(x, y) of the centre of a cell, or between cells where the numbers are fractions."""
+        """Return (x, y) of the centre of a cell, or between cells for fractions."""
         return (
             (self.stride * column + 0.5) * self.scale[0],
             (self.stride * row + 0.5) * self.scale[1],
         )
 
     def nearest(self, x: float, y: float) -> tuple[int, int]:
-        """(row, column) of the cell whose centre is nearest to a point."""
+        """Return (row, column) of the cell whose centre is nearest to a point."""
         column = (x / self.scale[0] - 0.5) / self.stride
         row = (y / self.scale[1] - 0.5) / self.stride
         return (
@@ -77,7 +67,7 @@ class Grid:
         )
 
     def inside(self, boxes: Iterable[Iterable[float]]) -> Mask:
-        """(rows, columns): which cells have their centre in one of the boxes (x1, y1, x2, y2)."""
+        """Return (rows, columns): whether a cell has its centre in one of the boxes."""
         x, y = self.place(np.arange(self.rows)[:, None], np.arange(self.columns)[None])  # type: ignore[arg-type]
         found = np.zeros((self.rows, self.columns), dtype=bool)
         for x1, y1, x2, y2 in boxes:
@@ -86,7 +76,7 @@ class Grid:
 
 
 def make_grids(height: int, width: int, scale: tuple[float, float] = (1.0, 1.0)) -> list[Grid]:
-    """The grids of P3, P4 and P5.
+    """Return the grids of P3, P4 and P5.
 
     Args:
         height, width: of the network's input, in pixels.

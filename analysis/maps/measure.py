@@ -1,4 +1,4 @@
-"""Everything about attention and offsets on one picture, as one record and its arrays."""
+"""Gates, offsets and ablations of one network on one image, as a record and its arrays."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.maps.effects import SAME_FACE, effect_records
+from analysis.maps.ablations import SAME_FACE, Ablation, effect_records
 from analysis.maps.gates import gate_records
-from analysis.maps.interventions import Intervention, interventions
-from analysis.maps.observation import FaceRecord, Observation, observe, prepare
-from analysis.maps.offsets import array_name, branches, offset_records, point_records
+from analysis.maps.observation import FaceRecord, Observation, gated_channels, observe, prepare
+from analysis.maps.offsets import branches, offset_records, point_records
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.images import Picture, RGBArray
@@ -26,12 +25,12 @@ from featherface.weights.published import PUBLISHED
 Record = dict[str, Any]
 
 POSITIONS = 3
-"""At so many faces, the best, sampling points are shown where no positions are given."""
+"""Sampling points are shown at so many of the best faces, unless positions are given."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What `measure_maps` returns."""
+    """The result of `measure_maps`."""
 
     record: Record
     arrays: dict[str, npt.NDArray[Any]]  # gates, offsets and masks, see `maps_arrays`
@@ -46,38 +45,38 @@ def measure_maps(
     size: int | tuple[int, int] | None = None,
     score_threshold: float = 0.5,
     at: Sequence[tuple[float, float]] = (),
-    track: Callable[[Iterable[Intervention]], Iterable[Intervention]] = lambda items: items,
+    track: Callable[[Iterable[Ablation]], Iterable[Ablation]] = lambda items: items,
 ) -> Maps:
-    """Gates, offsets and masks of a network on a picture, and what each does to its faces.
+    """Return gates, offsets and masks of a network on an image, and the effects of ablating them.
 
     Args:
-        model: in evaluation mode, on the CPU, as `featherface.load` returns it.
+        model: in evaluation mode, as `featherface.load` returns it.
         picture: see `featherface.images.read_picture`.
-        weights: what the record calls the weights.
+        weights: their name in the record.
         size: see `featherface.Detector`.
         score_threshold: what scores more is a face.
-        at: positions (x, y) in pixels of the original picture, whose sampling points are
+        at: positions (x, y) in pixels of the original image, whose sampling points are
             recorded; the centres of the best `POSITIONS` faces where there are none, or, where
             there is no face either, the centre of the best anchor's box.
-        track: wraps the interventions, to show progress.
+        track: wraps the ablations, to show progress.
 
     Returns:
         the record holds `picture`, `weights`, `variant`, `structure` (see `structure_record`),
         `levels` (the grids), `faces`, `positions` and `positions_from` ("given", "faces" or
         "strongest anchor"), `attention` (`analysis.maps.gates.gate_records`), `context` and
-        `points` (`analysis.maps.offsets`), and `effects` (`analysis.maps.effects`).
+        `points` (`analysis.maps.offsets`), and `effects` (`analysis.maps.ablations`).
 
     Raises:
-        InputError: for a picture or positions that cannot be used, or a network that has neither
+        InputError: for an image or positions that cannot be used, or a network that has neither
             attention nor deformable convolutions.
     """
-    require_maps(model.config, weights)
+    _require_maps(model.config, weights)
     prepared = prepare(model, picture, size)
     height, width = prepared.picture.shape[:2]
     for x, y in at:
         if not (0 <= x <= width and 0 <= y <= height):
             raise InputError(
-                f"--at (={x:g} {y:g}) is not on {prepared.name}, which is {width}×{height} pixels"
+                f"--at (={x:g},{y:g}) is not on {prepared.name}, which is {width}×{height} pixels"
             )
     seen = observe(model, prepared, score_threshold)
     positions, source = choose_positions(seen, at)
@@ -103,31 +102,29 @@ def measure_maps(
         "context": offset_records(seen),
         "points": point_records(seen, positions),
         "same_face_iou": SAME_FACE,
-        "effects": effect_records(
-            model, prepared, interventions(model), seen.faces, score_threshold, track
-        ),
+        "effects": effect_records(model, prepared, seen.faces, score_threshold, track),
     }
     return Maps(record, maps_arrays(seen), prepared.picture)
 
 
 def load_for_maps(weights: str | Path) -> FeatherFace:
-    """`featherface.load`, with a word on what there is to show where it cannot be.
+    """Return `featherface.load(weights)`, checked to have gates or offsets.
 
     Raises:
-        InputError: for weights that cannot be had or used, or a network without gates and offsets;
+        InputError: for weights that are unavailable or unusable, or have neither gates nor offsets;
             where that is known from the name, nothing is downloaded first.
     """
     name = str(weights)
-    if name in PUBLISHED:
-        require_maps(CONFIGS[PUBLISHED[name].variant], name)
-    elif name in CONFIGS and not Path(name).exists():
+    if name in CONFIGS and name not in PUBLISHED and not Path(name).exists():
         named = [p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant])]
         raise InputError(
             f"{name}: no trained weights of this network are known, and gates and offsets are "
             f"learned; give a checkpoint file of yours, or one of {', '.join(named)}"
         )
+    if name in PUBLISHED:
+        _require_maps(CONFIGS[PUBLISHED[name].variant], name)
     model = load(weights)
-    require_maps(model.config, name)
+    _require_maps(model.config, name)
     return model
 
 
@@ -135,8 +132,7 @@ def _has_maps(config: FeatherFaceConfig) -> bool:
     return config.attention != "none" or bool(branches(config))
 
 
-def require_maps(config: FeatherFaceConfig, weights: str) -> None:
-    """Raise an `InputError` for a network that has nothing to show."""
+def _require_maps(config: FeatherFaceConfig, weights: str) -> None:
     if not _has_maps(config):
         raise InputError(
             f"{weights}: a network with neither attention nor deformable convolutions "
@@ -145,7 +141,7 @@ def require_maps(config: FeatherFaceConfig, weights: str) -> None:
 
 
 def structure_record(config: FeatherFaceConfig) -> Record:
-    """What there is to show of a network, known without weights.
+    """Return the gates and offsets that a network has, known without weights.
 
     `attention`: for each stage the channels that P3, P4 and P5 gate and the width that the channel
     gate reduces them to; `deformable`: version, branches, and taps a cell of all branches.
@@ -157,11 +153,7 @@ def structure_record(config: FeatherFaceConfig) -> Record:
                 {"level": level, "channels": count, "reduced": count // config.reduction}
                 for level, count in zip(LEVELS, channels, strict=True)
             ]
-            for stage, channels in (
-                ("first_attention", config.first_attention_channels),
-                ("second_attention", config.second_attention_channels),
-            )
-            if channels
+            for stage, channels in gated_channels(config).items()
         },
         "deformable": {
             "version": int(config.context[-1]),
@@ -178,7 +170,7 @@ def structure_record(config: FeatherFaceConfig) -> Record:
 def choose_positions(
     seen: Observation, at: Sequence[tuple[float, float]] = ()
 ) -> tuple[list[tuple[float, float]], str]:
-    """Where to show sampling points, and where that choice came from; see `measure_maps`."""
+    """Return the positions of sampling points, and their origin; see `measure_maps`."""
     if at:
         return [(float(x), float(y)) for x, y in at], "given"
     if seen.faces:
@@ -187,10 +179,10 @@ def choose_positions(
 
 
 def maps_arrays(seen: Observation) -> dict[str, npt.NDArray[Any]]:
-    """Gates, offsets and masks by name (see `Observation`), and what places them.
+    """Return gates, offsets and masks by name (see `Observation`), and the positions of cells.
 
     `LEVEL.x` and `LEVEL.y` are the centres of columns and rows in pixels of the original
-    picture; `boxes` (n, 4) and `scores` (n,) the faces. All float32.
+    image; `boxes` (n, 4) and `scores` (n,) the faces. All float32.
     """
     arrays = {
         name: array
@@ -206,19 +198,10 @@ def maps_arrays(seen: Observation) -> dict[str, npt.NDArray[Any]]:
 
 
 def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    """The arrays as the content of an `.npz` file, the same bytes for the same arrays."""
+    """Return the content of an `.npz` file, the same bytes for the same arrays."""
     content = io.BytesIO()
-    np.savez_compressed(content, **arrays)  # dates its parts 1980
+    np.savez_compressed(content, allow_pickle=False, **arrays)  # dates its parts 1980
     return content.getvalue()
-
-
-def offset_and_mask(
-    arrays: dict[str, npt.NDArray[Any]], level: str, branch: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Those of one branch: (18, rows, columns), and (9, rows, columns) or none."""
-    return arrays[array_name(level, branch, "offset")], arrays.get(
-        array_name(level, branch, "mask")
-    )
 
 
 def _rounded_face(face: FaceRecord) -> FaceRecord:
@@ -230,7 +213,7 @@ def _rounded_face(face: FaceRecord) -> FaceRecord:
 
 
 def _centre(face: FaceRecord, seen: Observation) -> tuple[float, float]:
-    """Of a face's box, brought onto the picture where the box leaves it."""
+    """The centre of a face's box, moved onto the image where it is outside."""
     height, width = seen.prepared.picture.shape[:2]
     x1, y1, x2, y2 = face["box"]
     return min(max((x1 + x2) / 2, 0.0), float(width)), min(max((y1 + y2) / 2, 0.0), float(height))

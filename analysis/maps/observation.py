@@ -1,4 +1,4 @@
-"""One picture through one network, with everything that attention and offsets say on the way."""
+"""One image through one network, with its gates, offsets and masks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from analysis.maps.geometry import Grid, make_grids
 from featherface.blocks.heads import Outputs
 from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
-from featherface.detector import Detections, FloatArray, RawDetections, postprocess
+from featherface.detector import Detections, postprocess
 from featherface.errors import InputError
 from featherface.images import Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}
 """The attentions, and the block whose outputs each of them gates."""
+
+
+def gated_channels(config: FeatherFaceConfig) -> dict[str, tuple[int, ...]]:
+    """Return the channels of P3, P4 and P5 that each attention of a network gates."""
+    channels = (config.first_attention_channels, config.second_attention_channels)
+    return {stage: gated for stage, gated in zip(STAGES, channels, strict=True) if gated}
+
 
 PROTOCOL_SCORE, PROTOCOL_NMS = 0.02, 0.4  # of the official evaluation
 
@@ -28,7 +35,7 @@ FaceRecord = dict[str, Any]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture as the network takes it, and how to read the network's answer."""
+    """An image as the network takes it."""
 
     name: str
     picture: RGBArray
@@ -43,17 +50,17 @@ class Prepared:
 
     @property
     def grids(self) -> list[Grid]:
-        """Where the cells of P3, P4 and P5 lie."""
+        """The cells of P3, P4 and P5."""
         return make_grids(*self.input_size, self.scale)
 
     def detections(self, outputs: Outputs, score_threshold: float = PROTOCOL_SCORE) -> Detections:
-        """The faces that the outputs stand for, in pixels of the original picture.
+        """Return the faces of the network's outputs, in pixels of the original image.
 
         Raises:
-            InputError: where the network's answer is not finite.
+            InputError: where the outputs are not finite.
         """
-        scores = outputs.logits.softmax(-1)[0, :, 1]
-        raw = RawDetections(outputs.boxes[0].numpy(), scores.numpy(), outputs.landmarks[0].numpy())
+        parts = (outputs.boxes[0], outputs.logits.softmax(-1)[0, :, 1], outputs.landmarks[0])
+        raw = RawDetections(*(part.cpu().numpy() for part in parts))
         if not all(np.isfinite(array).all() for array in raw):
             raise InputError(
                 f"{self.name}: the network's answer is not finite; its weights are unusable"
@@ -70,7 +77,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a network saw on a picture: arrays by name, and the faces.
+    """Arrays of a network on an image by name, and the faces found.
 
     `arrays` has the names of `featherface.FeatherFace.intermediates`, without the batch:
     `first_attention.p3.spatial_gate` (rows, columns), `….channel_gate` (C,), `….gated`
@@ -83,7 +90,7 @@ class Observation:
     arrays: dict[str, FloatArray]
     faces: list[FaceRecord]  # above the threshold, by falling score
     score_threshold: float
-    strongest: FaceRecord  # what the best of all anchors says, however low it scores
+    strongest: FaceRecord  # the face of the best of all anchors, however low it scores
 
     @property
     def grids(self) -> list[Grid]:
@@ -99,13 +106,13 @@ class Observation:
 def prepare(
     model: FeatherFace, picture: Picture, size: int | tuple[int, int] | None = None
 ) -> Prepared:
-    """Read a picture and bring it into the network's form.
+    """Read an image and pre-process it for the network.
 
     Args:
         size: see `featherface.Detector`.
 
     Raises:
-        PictureError: for a picture that cannot be read or used.
+        PictureError: for an image that cannot be read or used.
     """
     name = describe(picture)
     pixels = read_picture(picture)
@@ -114,24 +121,25 @@ def prepare(
     return Prepared(
         name,
         pixels,
-        torch.from_numpy(ready.pixels),
+        torch.from_numpy(ready.pixels).to(next(model.parameters()).device),
         ready.scale,
         make_anchors(height, width, model.config.anchors),
     )
 
 
 def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5) -> Observation:
-    """Run the network once and keep what attention and deformable convolutions name.
+    """Run the network once and keep gates, offsets and masks.
 
     Args:
-        model: in evaluation mode, on the CPU.
+        model: in evaluation mode.
         score_threshold: what scores more is a face.
     """
     with torch.inference_mode():
         outputs, named = model.intermediates(prepared.pixels)
-    wanted = tuple(f"{block}.{level}" for block in _gated_blocks(model.config) for level in LEVELS)
+    gated = [block for stage in gated_channels(model.config) for block in (stage, STAGES[stage])]
+    wanted = {f"{block}.{level}" for block in gated for level in LEVELS}
     arrays = {
-        name: value[0].numpy()
+        name: value[0].cpu().numpy()
         for name, value in named.items()
         if name in wanted or name.endswith(("_gate", ".gated", ".offset", ".mask"))
     }
@@ -143,22 +151,14 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
     faces = face_records(prepared.detections(outputs))
     kept = [face for face in faces if face["score"] > score_threshold]
     best = float(outputs.logits.softmax(-1)[0, :, 1].max())
-    # Just below the best of all anchors, so that there is one whatever the picture shows.
+    # Just below the best of all anchors, so that there is always one.
     strongest = face_records(prepared.detections(outputs, float(np.nextafter(np.float32(best), 0))))
     return Observation(prepared, model.config, arrays, kept, score_threshold, strongest[0])
 
 
 def face_records(found: Detections) -> list[FaceRecord]:
-    """Detections for JSON; see `featherface.Face`."""
+    """Return detections for JSON; see `featherface.Face`."""
     return [
         {"box": box, "score": score, "landmarks": landmarks}
         for box, score, landmarks in zip(*(array.tolist() for array in found), strict=True)
     ]
-
-
-def _gated_blocks(config: FeatherFaceConfig) -> list[str]:
-    there = {
-        "first_attention": bool(config.first_attention_channels),
-        "second_attention": bool(config.second_attention_channels),
-    }
-    return [block for stage, source in STAGES.items() if there[stage] for block in (stage, source)]

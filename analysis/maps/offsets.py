@@ -1,8 +1,8 @@
-"""Where deformable convolutions look: offsets, masks, sampling points, and how far they reach.
+"""Offsets, masks and sampling points of deformable convolutions on an image.
 
 torchvision lays the 18 channels of an offset out as (dy, dx) for tap 0, (dy, dx) for tap 1, …;
 the taps of the 3×3 kernel run by row, then column. All is in cells of the level until
-`analysis.maps.geometry.Grid` puts it on the picture.
+`analysis.maps.geometry.Grid` puts it on the image.
 """
 
 from __future__ import annotations
@@ -15,49 +15,47 @@ import numpy as np
 from analysis.maps.geometry import Floats, Grid
 from analysis.maps.observation import Observation
 from analysis.maps.summaries import inside_and_outside, rounded
-from featherface.blocks.deformable import KERNEL, TAPS
+from featherface.blocks.deform_kernel import KERNEL, TAPS
 from featherface.config import FeatherFaceConfig
 
 Record = dict[str, Any]
 
 SINGLE = "single"
-"""What the one convolution of a context without branches is called."""
+"""The name of the one convolution of a context without branches."""
 
 BRANCHES = ("a", "b1", "b2", "c1", "c2")
-"""The convolutions of an SSH context. a and b1 look at the level itself, b2 and c1 at what b1
-made of it, c2 at what c1 made of that."""
+"""The convolutions of an SSH context: a and b1 read the level, b2 and c1 the output of b1, c2 that
+of c1."""
 
 _STEPS = np.arange(KERNEL) - KERNEL // 2
-REGULAR: Floats = (
-    np.stack(np.meshgrid(_STEPS, _STEPS, indexing="ij"), axis=-1).reshape(TAPS, 2) * 1.0
-)
+REGULAR: Floats = np.array([(row, column) for row in _STEPS for column in _STEPS], np.float64)
 """(9, 2): row and column of the taps of a plain convolution, relative to its cell."""
 
 
 def branches(config: FeatherFaceConfig) -> tuple[str, ...]:
-    """The deformable convolutions of each level, by the branch they are in."""
+    """Return the branches of each level that hold a deformable convolution."""
     if not config.context.removeprefix("ssh-").startswith("dcn"):
         return ()
     return BRANCHES if config.context.startswith("ssh") else (SINGLE,)
 
 
 def array_name(level: str, branch: str, kind: str) -> str:
-    """What `Observation.arrays` calls an `offset` or a `mask`."""
+    """Return the name of an `offset` or a `mask` in `Observation.arrays`."""
     return f"context.{level}.{kind}" if branch == SINGLE else f"context.{level}.{branch}.{kind}"
 
 
 def displacements(offset: np.ndarray) -> Floats:
-    """(18, rows, columns) → (9, 2, rows, columns): by tap, how far down and how far right."""
+    """Return an offset (18, rows, columns) as (9, 2, rows, columns): by tap, down and right."""
     return offset.reshape(TAPS, 2, *offset.shape[1:]).astype(np.float64)
 
 
 def sampling_points(offset: np.ndarray, row: int, column: int) -> Floats:
-    """(9, 2): row and column, between cells, of the points that one cell's output is made of."""
+    """Return (9, 2): row and column, between cells, of the points that one cell samples."""
     return np.asarray((row, column)) + REGULAR + displacements(offset)[:, :, row, column]
 
 
 def offset_records(seen: Observation) -> list[Record]:
-    """A record for each level and branch; none where nothing is deformable.
+    """Return a record for each level and branch that has offsets.
 
     Distances are in cells of the level (`stride` pixels at the network each) and rounded to four
     significant digits. Each is summarised over all cells, inside and outside faces:
@@ -111,16 +109,16 @@ def offset_records(seen: Observation) -> list[Record]:
 
 
 def point_records(seen: Observation, positions: Sequence[tuple[float, float]]) -> list[Record]:
-    """The nine sampling points of every branch and level at positions on the picture.
+    """Return the nine sampling points of every branch and level at positions on the image.
 
     Args:
-        positions: (x, y) in pixels of the original picture. Each level answers with the cell
-            whose centre is nearest.
+        positions: (x, y) in pixels of the original image; of each level, the cell whose
+            centre is nearest is taken.
 
     Returns:
         a record for each position, level and branch: `at` (x, y), `cell` (row, column), its
         `centre`, the nine `regular` and the nine `points` (x, y), all in pixels of the original
-        picture, and the `mask` of each tap, none for version 1.
+        image, and the `mask` of each tap, none for version 1.
     """
     records = []
     for index, (x, y) in enumerate(positions):

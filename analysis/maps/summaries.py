@@ -1,4 +1,4 @@
-"""Numbers of a map in a few: rounded, so that a record does not depend on the last bits."""
+"""Summaries of maps, rounded so that a record does not depend on the last bits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import numpy.typing as npt
 from analysis.maps.geometry import Mask
 
 DIGITS = 4
-"""Significant digits of everything measured on a picture. Two machines may sum in different
-orders, and differ in the seventh."""
+"""Significant digits of what is measured on an image: sums of two machines differ in the 7th."""
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 
 def rounded(value: Any) -> Any:
-    """A number or an array of numbers with `DIGITS` significant digits, for JSON."""
+    """Return a number or an array of numbers with `DIGITS` significant digits, for JSON."""
     array = np.asarray(value, dtype=np.float64)
     if array.ndim:
         return [rounded(item) for item in array]
@@ -25,7 +24,7 @@ def rounded(value: Any) -> Any:
 
 
 def summary(values: npt.ArrayLike) -> dict[str, float] | None:
-    """Mean, extremes and quantiles; none of no values."""
+    """Return mean, extremes and quantiles; None without values."""
     array = np.asarray(values, dtype=np.float64).ravel()
     if not array.size:
         return None
@@ -39,7 +38,7 @@ def summary(values: npt.ArrayLike) -> dict[str, float] | None:
 
 
 def inside_and_outside(values: np.ndarray, inside: Mask) -> dict[str, dict[str, float] | None]:
-    """Summaries of a map (…, rows, columns): all of it, inside of faces and outside.
+    """Return summaries of a map (…, rows, columns): all of it, inside of faces and outside.
 
     None where no cell has its centre in a face (small faces on a coarse level), or none outside.
     """

@@ -71,7 +71,7 @@ def test_positions_are_those_given_and_must_be_on_the_picture() -> None:
     assert cells == [[0, 0], [4, 7]]
     assert {r["branch"] for r in record["points"]} == {"single"}
     assert {json.dumps(r["mask"]) for r in record["points"]} == {"null"}
-    with pytest.raises(InputError, match="61 40"):
+    with pytest.raises(InputError, match="61,40"):
         measure_maps(model, speckled(40, 60), weights="x", at=[(61, 40)])
 
 

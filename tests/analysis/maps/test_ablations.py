@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from analysis.maps.effects import match
-from analysis.maps.interventions import Intervention, intervene, interventions
+from analysis.maps.ablations import Ablation, ablate, ablations, match
 from featherface import CONFIGS, FeatherFace
 
 LEVELS = ("p3", "p4", "p5")
@@ -36,14 +35,12 @@ def picture() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def known(model: FeatherFace) -> dict[str, Intervention]:
-    return {i.id: i for i in interventions(model)}
+def known(model: FeatherFace) -> dict[str, Ablation]:
+    return {a.id: a for a in ablations(model.config)}
 
 
-def named_under(
-    model: FeatherFace, intervention: Intervention, picture: Tensor
-) -> dict[str, Tensor]:
-    with torch.inference_mode(), intervene(model, intervention):
+def named_under(model: FeatherFace, ablation: Ablation, picture: Tensor) -> dict[str, Tensor]:
+    with torch.inference_mode(), ablate(model, ablation):
         return model.intermediates(picture)[1]
 
 
@@ -52,28 +49,28 @@ def of(named: dict[str, Tensor], ending: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def test_everything_changes_the_answer_and_nothing_is_left_behind(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention]
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation]
 ) -> None:
     with torch.inference_mode():
         before = model(picture).logits
-        for intervention in known.values():
-            with intervene(model, intervention):
-                assert not torch.equal(model(picture).logits, before), intervention.id
-            assert torch.equal(model(picture).logits, before), intervention.id
+        for ablation in known.values():
+            with ablate(model, ablation):
+                assert not torch.equal(model(picture).logits, before), ablation.id
+            assert torch.equal(model(picture).logits, before), ablation.id
 
 
 def test_an_error_inside_leaves_the_network_as_it_was(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention]
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation]
 ) -> None:
     with torch.inference_mode():
         before = model(picture).logits
-        with pytest.raises(KeyError), intervene(model, known["nothing-left"]):
+        with pytest.raises(KeyError), ablate(model, known["nothing-left"]):
             raise KeyError
         assert torch.equal(model(picture).logits, before)
 
 
-def test_offsets_and_masks_held_still_make_plain_convolutions(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention]
+def test_offsets_zero_and_masks_one_make_plain_convolutions(
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation]
 ) -> None:
     conv = model.context.levels[0].a
     named = named_under(model, known["plain"], picture)
@@ -84,32 +81,32 @@ def test_offsets_and_masks_held_still_make_plain_convolutions(
 
 
 @pytest.mark.parametrize(
-    ("id", "still"),
+    ("id", "zeroed"),
     [
         ("offsets-zero", "context."),
         ("offsets-zero-p4", "context.p4."),
         ("offsets-zero-c1", ".c1."),
     ],
 )
-def test_offsets_are_held_where_it_says(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention], id: str, still: str
+def test_offsets_are_zero_where_it_says(
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation], id: str, zeroed: str
 ) -> None:
     named = named_under(model, known[id], picture)
     for name, offset in of(named, ".offset"):
-        assert bool((offset == 0).all()) == (still in name), name
+        assert bool((offset == 0).all()) == (zeroed in name), name
 
 
 def test_mean_offsets_are_the_same_everywhere_and_not_zero(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention]
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation]
 ) -> None:
-    before = named_under(model, Intervention("", "", "", "", lambda m: []), picture)
+    before = named_under(model, Ablation("", "", "", {}), picture)
     named = named_under(model, known["offsets-mean"], picture)
     name = "context.p3.a.offset"  # its input is not changed by the other branches
     assert torch.equal(named[name], named[name][..., :1, :1].expand_as(named[name]))
     assert torch.allclose(named[name][0, :, 0, 0], before[name].mean((0, 2, 3)))
 
 
-def test_masks_are_one(model: FeatherFace, picture: Tensor, known: dict[str, Intervention]) -> None:
+def test_masks_are_one(model: FeatherFace, picture: Tensor, known: dict[str, Ablation]) -> None:
     named = named_under(model, known["masks-one"], picture)
     assert all((mask == 1).all() for _, mask in of(named, ".mask"))
 
@@ -126,7 +123,7 @@ def test_masks_are_one(model: FeatherFace, picture: Tensor, known: dict[str, Int
 def test_a_bypassed_attention_passes_its_input_on(
     model: FeatherFace,
     picture: Tensor,
-    known: dict[str, Intervention],
+    known: dict[str, Ablation],
     id: str,
     stage: str | None,
     level: str | None,
@@ -139,7 +136,7 @@ def test_a_bypassed_attention_passes_its_input_on(
 
 
 def test_gates_at_their_ends_and_level(
-    model: FeatherFace, picture: Tensor, known: dict[str, Intervention]
+    model: FeatherFace, picture: Tensor, known: dict[str, Ablation]
 ) -> None:
     for id, factor in (("gates-zero", 1), ("gates-one", 2)):
         named = named_under(model, known[id], picture)
@@ -162,20 +159,20 @@ def test_gates_at_their_ends_and_level(
         ("retinaface", set()),
     ],
 )
-def test_what_there_is_to_hold_still(variant: str, parts: set[str]) -> None:
-    found = interventions(FeatherFace(CONFIGS[variant]))
+def test_parts_that_can_be_ablated(variant: str, parts: set[str]) -> None:
+    found = ablations(CONFIGS[variant])
     assert {i.part for i in found} == parts
     assert len({i.id for i in found}) == len(found)
 
 
 @pytest.mark.parametrize("variant", ["v1", "v1-deformable", "no-attention"])
-def test_each_holds_in_every_variant(variant: str, picture: Tensor) -> None:
+def test_each_changes_every_variant(variant: str, picture: Tensor) -> None:
     model = lively(variant)
     with torch.inference_mode():
         before = model(picture).logits
-        for intervention in interventions(model):
-            with intervene(model, intervention):
-                assert not torch.equal(model(picture).logits, before), intervention.id
+        for ablation in ablations(model.config):
+            with ablate(model, ablation):
+                assert not torch.equal(model(picture).logits, before), ablation.id
 
 
 def test_faces_are_matched_by_their_boxes_best_first() -> None:
