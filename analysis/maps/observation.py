@@ -17,6 +17,7 @@ from featherface.detector import Detections, postprocess
 from featherface.errors import InputError
 from featherface.images import Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
+from featherface.runtimes.network import FloatArray, RawDetections
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}
 """The attentions, and the block whose outputs each of them gates."""
