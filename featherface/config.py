@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
@@ -39,6 +40,9 @@ MIN_SIZE = 32
 
 MOST = {"channels": 4096, "cells": 64, "reduction": 4096, "anchors": 64}
 """The largest configuration that is built, far above any of use: files may claim any number."""
+
+
+_LONGEST = 10_000  # characters of a configuration as JSON; ours have 200
 
 
 class ConfigError(InputError):
@@ -175,3 +179,21 @@ def config_of(variant: str) -> FeatherFaceConfig:
     if variant not in CONFIGS:
         raise ConfigError(f"variant (={variant!r}) must be one of {', '.join(CONFIGS)}")
     return CONFIGS[variant]
+
+
+def read_config(text: str, name: str) -> FeatherFaceConfig:
+    """Return the configuration that a file's metadata state as JSON.
+
+    Args:
+        name: what an error message calls the file.
+
+    Raises:
+        ConfigError: for text that is no configuration.
+    """
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError(f"{len(text):,} characters, more than {_LONGEST:,}")
+        return FeatherFaceConfig(**json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise ConfigError(f"{name}: unusable configuration in its metadata: {reason}") from error

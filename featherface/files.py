@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from featherface.errors import InputError
 
+CACHE_VARIABLE = "FEATHERFACE_CACHE"
+
 MAX_BYTES = 2**30
 """The largest file that is read as a whole unless a reader states another limit."""
 
@@ -145,6 +147,24 @@ def to_json(document: Any, *, indent: int | None = 1) -> str:
     """
     text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of downloads and exported networks, or `None` where none is known.
+
+    It is the one that FEATHERFACE_CACHE names, or the user's cache, which needs a home.
+    """
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    if os.environ.get("HOME") == "":
+        return None
+    import pooch
+
+    try:
+        folder = Path(pooch.os_cache("featherface"))
+    except RuntimeError:  # neither HOME nor an entry for the user
+        return None
+    return folder if folder.is_absolute() else None
 
 
 @contextmanager

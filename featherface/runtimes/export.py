@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,14 +17,18 @@ import torch
 import featherface
 from featherface.boxes import MEAN_BGR, VARIANCES, anchor_sizes
 from featherface.config import MIN_SIZE, STRIDES
-from featherface.errors import InputError
+from featherface.errors import InputError, printable
+from featherface.files import named, read_bytes, write_bytes
 from featherface.images import Picture, read_picture
 from featherface.model import FeatherFace
 from featherface.runtimes import agreement
 from featherface.runtimes.onnx_session import open_session, run
 from featherface.weights import checkpoints
 
-FORMAT = "1"
+MAX_BYTES = 2**28
+"""The largest ONNX file that is read."""
+
+FORMAT = "2"
 """Of the metadata and the graph; counted up when either changes."""
 
 _PREFIX = "featherface."
@@ -69,8 +72,9 @@ def export(
         PictureError: for a picture that cannot be used.
     """
     out = Path(out)
-    if out.is_dir() or not out.parent.is_dir():
-        raise ExportError(f"{out}: not a file in a folder that is there")
+    with named(out, "written", ExportError):
+        if out.is_dir() or not out.parent.is_dir():
+            raise ExportError(f"{out}: not a file in a folder that is there")
     compared = [read_picture(picture) for picture in pictures]
     if isinstance(weights, FeatherFace):
         source = {"weights": described or "a model in memory", "weights_sha256": ""}
@@ -81,14 +85,7 @@ def export(
         source = {"weights": name, "weights_sha256": identity.sha256}
         model = checkpoints.load(weights)
     content, record = exported(model, source, compared)
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(out)
-    except OSError as error:
-        raise ExportError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(out, content)
     return {"file": str(out), **record}
 
 
@@ -107,11 +104,13 @@ def exported(
     from featherface.runtimes.onnx_graph import OPSET, build_graph
 
     model = evaluated(model)
+    if not all(t.isfinite().all() for t in model.state_dict().values()):
+        raise ExportError("the network's weights hold NaN or infinity")
     proto = build_graph(model)
     proto.producer_name = "featherface"
     proto.producer_version = featherface.__version__
     for key, value in metadata(model, source).items():
-        proto.metadata_props.add(key=_PREFIX + key, value=value)
+        proto.metadata_props.add(key=_PREFIX + key, value=printable(value))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString(deterministic=True)
     session = open_session(content, "the exported network")
@@ -187,6 +186,24 @@ def versions() -> dict[str, str]:
         "onnx": str(_onnx().__version__),
         "opset": str(OPSET),
     }
+
+
+def read_stated(path: Path) -> tuple[dict[str, str], int]:
+    """Return the metadata of an exported file, and how many constants its graph has.
+
+    Raises:
+        InputError: for a file that is no ONNX model, or was not exported by this package.
+    """
+    onnx = _onnx()
+    content = read_bytes(path, MAX_BYTES)
+    try:
+        proto = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own classes differ by version
+        raise InputError(f"{path}: not an ONNX model: {error}") from error
+    found = stated({entry.key: entry.value for entry in proto.metadata_props})
+    if not found:
+        raise InputError(f"{path}: an ONNX model, but not one exported by featherface")
+    return found, len(proto.graph.initializer)
 
 
 def stated(properties: dict[str, str]) -> dict[str, str]:

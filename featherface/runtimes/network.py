@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ import torch
 
 from featherface.blocks.heads import BOX, LANDMARKS
 from featherface.boxes import make_anchors
-from featherface.config import MIN_SIZE, FeatherFaceConfig
+from featherface.config import MIN_SIZE, FeatherFaceConfig, read_config
 from featherface.errors import InputError
+from featherface.files import read_bytes
 from featherface.model import FeatherFace
 from featherface.runtimes import cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
@@ -140,10 +140,7 @@ class OnnxNetwork:
                 f"{name}: exported in format {self.stated.get('format')}, not {export.FORMAT}; "
                 "export it again"
             )
-        try:
-            self.config = FeatherFaceConfig(**json.loads(self.stated["config"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{name}: states no usable configuration: {error}") from error
+        self.config: FeatherFaceConfig = read_config(self.stated.get("config", ""), name)
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
         return RawDetections(*(array[0] for array in run(self.session, pixels, self.name)))
@@ -161,11 +158,7 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
         InputError: for a file that cannot be read, is of another kind or of another format, or
             does not compute what it states.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    network = OnnxNetwork(content, str(path), threads)
+    network = OnnxNetwork(read_bytes(path, export.MAX_BYTES), str(path), threads)
     smallest = np.zeros((1, 3, MIN_SIZE, MIN_SIZE), np.float32)
     found = [array.shape for array in run(network.session, smallest, network.name)]
     anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors, device="cpu"))

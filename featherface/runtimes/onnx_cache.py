@@ -10,29 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import threading
 from contextlib import suppress
 from pathlib import Path
 
+from featherface.errors import InputError
+from featherface.files import cache_folder, write_bytes, write_json
 from featherface.model import FeatherFace
 from featherface.runtimes import export
 from featherface.runtimes.onnx_session import runtime_version
 
-_VARIABLE = "FEATHERFACE_CACHE"
-
 _KEPT = 32  # files; some 2.5 MB each
-
-
-def folder() -> Path:
-    """The folder `onnx` in the one that FEATHERFACE_CACHE names, or in the user's cache."""
-    named = os.environ.get(_VARIABLE)
-    if named:
-        return Path(named) / "onnx"
-    import pooch
-
-    return Path(pooch.os_cache("featherface")) / "onnx"
 
 
 def content(model: FeatherFace) -> bytes:
@@ -42,17 +30,18 @@ def content(model: FeatherFace) -> bytes:
         DisagreementError, ExportError: see `featherface.runtimes.export.export`.
         RuntimeUnavailableError: where ONNX Runtime is not installed or cannot run it.
     """
-    path = folder() / f"{key(model)}.onnx"
-    kept = _read(path, export.state_sha256(model))
+    folder = cache_folder()
+    path = folder / "onnx" / f"{key(model)}.onnx" if folder else None
+    kept = _read(path, export.state_sha256(model)) if path else None
     if kept is not None:
         return kept
     source = {"weights": "a model in memory", "weights_sha256": ""}
     made, record = export.exported(model, source)
-    with suppress(OSError):  # a cache that cannot be written is no cache, and nothing worse
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, made)
-        _write(path.with_suffix(".json"), json.dumps(record, indent=1).encode())
-        _prune(path.parent)
+    if path:
+        with suppress(InputError, OSError):  # a cache that cannot be written is done without
+            write_bytes(path, made)
+            write_json(path.with_suffix(".json"), record)
+            _prune(path.parent)
     return made
 
 
@@ -81,15 +70,6 @@ def _read(path: Path, state: str) -> bytes | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return kept if intact and ours else None
-
-
-def _write(path: Path, made: bytes) -> None:
-    part = path.with_name(f".{path.name}.part-{os.getpid()}-{threading.get_ident()}")
-    try:
-        part.write_bytes(made)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _prune(cache: Path) -> None:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from featherface.config import BLOCKS
 
-# Prefixes that wrappers put before every name: DataParallel's, torch.compile's.
-_WRAPPERS = ("module.", "_orig_mod.")
+# What wrappers put before every name: DataParallel, DeepSpeed and AveragedModel; Lightning and the
+# like, by the attribute that holds the network.
+_PREFIXES = ("module.", "model.", "net.", "network.", "ema.", "ema_model.", "student.", "detector.")
 
-# Counters that thop leaves behind in the modules it has profiled.
-_THOP = re.compile(r"(^|\.)total_(ops|params)$")
+# What torch.compile, FSDP and activation checkpointing put before the names of any module.
+_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+
+# Counters that thop leaves behind in the modules it has profiled, and AveragedModel's.
+_COUNTER = re.compile(r"((^|\.)total_(ops|params)|^n_averaged)$")
 
 _LEVEL = {"1": "0", "2": "1", "3": "2"}
 
@@ -66,15 +70,24 @@ _HEADS = {"ClassHead": "classes", "BboxHead": "boxes", "LandmarkHead": "landmark
 
 
 def unwrapped(key: str) -> str:
-    """The name without the prefixes of wrappers."""
-    while key.startswith(_WRAPPERS):
+    """Return the name without the prefixes of wrappers."""
+    key = _WRAPPERS.sub("", key)
+    while key.startswith(_PREFIXES):
         key = key.split(".", 1)[1]
     return key
 
 
-def is_leftover_of_thop(key: str) -> bool:
-    """Whether the name is that of a counter which thop adds to a module."""
-    return _THOP.search(key) is not None
+def wrapper_of(key: str) -> str:
+    """Return what `unwrapped` takes off: a prefix, or "…" and a part from inside of the name."""
+    bare = unwrapped(key)
+    if key.endswith(bare):
+        return key.removesuffix(bare)
+    return "…" + "".join(f"{part}." for part in sorted(set(_WRAPPERS.findall(key))))
+
+
+def is_counter(key: str) -> bool:
+    """Return whether the name is that of a counter which a tool adds to a module."""
+    return _COUNTER.search(key) is not None
 
 
 def translate(key: str) -> str | None:

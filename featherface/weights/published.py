@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featherface.errors import InputError
+from featherface.files import CACHE_VARIABLE, cache_folder, named
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be had, read or used; the message names the file and why."""
+    """A checkpoint that is missing, unreadable or unusable; the message names the file and why."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         CheckpointError: where the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with named(path, error=CheckpointError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folders() -> list[Path]:
@@ -176,7 +174,13 @@ def _download(checkpoint: Published) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    folder = Path(pooch.os_cache("featherface")) / "weights"
+    cache = cache_folder()
+    if cache is None:
+        raise CheckpointError(
+            f"{checkpoint.name}: no folder for downloads is known, as HOME is not set; name one in "
+            f"{CACHE_VARIABLE}"
+        )
+    folder = cache / "weights"
     kept = folder / checkpoint.file
     if kept.is_file() and sha256_of(kept) != checkpoint.sha256:
         kept.unlink()  # damaged in the cache: fetched again
@@ -190,7 +194,7 @@ def _download(checkpoint: Published) -> Path:
             )
         )
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is not
-        reason = str(error).splitlines()[0][:120]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(
             f"{checkpoint.name}: cannot be downloaded from {checkpoint.url} ({reason}); put the "
             f"file as {checkpoint.file} into a folder and name it in {_FOLDER_VARIABLE}"

@@ -216,7 +216,7 @@ def test_files_that_are_no_exported_networks(model: FeatherFace, tmp_path: Path)
         path.write_bytes(proto.SerializeToString())
 
     with_properties({"featherface.format": "0"})
-    with pytest.raises(InputError, match="exported in format 0, not 1"):
+    with pytest.raises(InputError, match="exported in format 0, not 2"):
         Detector(path)
     other = json.dumps(asdict(FeatherFaceConfig(anchors=3)))
     with_properties({"featherface.config": other})  # of another network than the graph's

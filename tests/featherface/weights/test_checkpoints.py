@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
-from collections import OrderedDict
+import warnings
+import zipfile
+from argparse import Namespace
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from featherface import CONFIGS, FeatherFace, FeatherFaceConfig
+from featherface import CONFIGS, FeatherFace, FeatherFaceConfig, InputError, files
+from featherface.runtimes.export import export
 from featherface.weights import checkpoints, published
 from featherface.weights.checkpoints import PUBLISHED, CheckpointError, identify, load, save
 
@@ -82,14 +89,39 @@ def test_a_download_that_fails_says_what_to_do(
     import pooch
 
     def refuse(*_: object, **__: object) -> str:
-        raise OSError("no route to host")
+        raise OSError(reason)
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path))
     monkeypatch.setattr(published, "_folders", list)
-    message = refusal("official")
-    assert "no route to host" in message
-    assert "FEATHERFACE_WEIGHTS" in message
+    for reason in ("no route to host", ""):
+        message = refusal("official")
+        assert (reason or "OSError") in message
+        assert "FEATHERFACE_WEIGHTS" in message
+
+
+@pytest.mark.parametrize("home", [None, ""])
+def test_without_a_home_there_is_no_cache_and_no_traceback(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user id without an entry, in a container."""
+    for variable in ("FEATHERFACE_CACHE", "FEATHERFACE_WEIGHTS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    if home is None:
+        import pwd
+
+        def unknown(_: int) -> None:
+            raise KeyError("uid not found")
+
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+    else:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(published, "_folders", list)
+    monkeypatch.chdir(tmp_path)
+    assert files.cache_folder() is None
+    assert "FEATHERFACE_CACHE" in refusal("official")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,11 +134,11 @@ def test_a_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.Monk
         assert not (Path(path) / fname).exists(), "the damaged file was left in the cache"
         return str(Path(path) / fname)
 
-    damaged = tmp_path / "featherface" / "weights" / "retinaface.pth"
+    damaged = tmp_path / "weights" / "retinaface.pth"
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"half a file")
     monkeypatch.setattr(pooch, "retrieve", retrieve)
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path))
     monkeypatch.setattr(published, "_folders", list)
     assert published.locate("retinaface") == damaged
     assert asked["known_hash"] == f"sha256:{PUBLISHED['retinaface'].sha256}"
@@ -146,9 +178,10 @@ def test_a_saved_network_comes_back_equal(tmp_path: Path, variant: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
 
 
-def test_saving_into_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        save(FeatherFace("v1"), tmp_path / "none" / "model.safetensors")
+def test_saving_where_no_folder_can_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        save(FeatherFace("v1"), tmp_path / "file" / "model.safetensors")
 
 
 # The architecture, from the tensors alone.
@@ -187,29 +220,53 @@ def test_what_the_tensors_cannot_tell_is_said(shared: Path) -> None:
     assert set(told) == {"reduction", "shuffle", "shuffle_order"}
 
 
-WRAPPED: list[tuple[str, Callable[[State], object]]] = [
-    ("DataParallel", lambda s: {f"module.{k}": v for k, v in s.items()}),
-    ("compiled", lambda s: {f"_orig_mod.{k}": v for k, v in s.items()}),
-    ("both", lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()}),
-    ("a training checkpoint", lambda s: {"epoch": 3, "state_dict": OrderedDict(s)}),
-    (
-        "thop's counters",
-        lambda s: s | {"total_ops": torch.zeros(1), "heads.total_params": torch.zeros(1)},
-    ),
-    ("old PyTorch", lambda s: {k: v for k, v in s.items() if "num_batches" not in k}),
-    (
-        "half precision",
-        lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
-    ),
-]
+def prefixed(prefix: str) -> Callable[[State], State]:
+    return lambda state: {prefix + key: value for key, value in state.items()}
 
 
-@pytest.mark.parametrize(("name", "wrap"), WRAPPED, ids=[name for name, _ in WRAPPED])
+def sharded(state: State) -> State:
+    """FSDP and activation checkpointing wrap modules on the way as well."""
+    middle = "heads._fsdp_wrapped_module._checkpoint_wrapped_module."
+    return prefixed("_fsdp_wrapped_module.")(
+        {key.replace("heads.", middle): value for key, value in state.items()}
+    )
+
+
+WRAPPED: dict[str, Callable[[State], object]] = {
+    "DataParallel": prefixed("module."),
+    "compiled": prefixed("_orig_mod."),
+    "both": prefixed("module._orig_mod."),
+    "FSDP": sharded,
+    "Lightning": lambda s: {"state_dict": prefixed("model.")(s), "epoch": 3},
+    "Lightning, net": lambda s: {"state_dict": prefixed("net.")(s)},
+    "DeepSpeed": lambda s: {"module": prefixed("module.")(s)},
+    "AveragedModel": lambda s: {"n_averaged": torch.tensor(5), **prefixed("module.")(s)},
+    **{
+        name: lambda s, name=name: {name: s}
+        for name in ("ema", "ema_state_dict", "state_dict_ema", "params", "model")
+    },
+    "two levels": lambda s: {"model": {"state_dict": OrderedDict(s)}},
+    "numpy scalar beside": lambda s: {"state_dict": s, "best": np.float64(0.9)},
+    "numpy array beside": lambda s: {"state_dict": s, "curve": np.arange(3.0)},
+    "argparse beside": lambda s: {"state_dict": s, "args": Namespace(lr=1, out=Path("x"))},
+    "defaultdict beside": lambda s: {"state_dict": s, "log": defaultdict(list, loss=[1.0])},
+    "date beside": lambda s: {"state_dict": s, "at": datetime(2026, 1, 1, tzinfo=UTC)},
+    "a number beside": lambda s: s | {"epoch": 3},
+    "thop's counters": lambda s: (
+        s | {"total_ops": torch.zeros(1), "heads.total_params": torch.zeros(1)}
+    ),
+    "old PyTorch": lambda s: {k: v for k, v in s.items() if "num_batches" not in k},
+    "half precision": lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
 def test_wrapped_checkpoints_are_the_same_network(
-    official: State, tmp_path: Path, name: str, wrap: Callable[[State], object]
+    official: State, tmp_path: Path, name: str
 ) -> None:
-    path = write(wrap(official), tmp_path / "x.pth")
-    assert identify(path).variant == "official"
+    path = write(WRAPPED[name](official), tmp_path / "x.pth")
+    identity = identify(path)
+    assert (identity.variant, identity.parameters, identity.complete) == ("official", 592_371, True)
     loaded = load(path).state_dict()
     assert all(v.dtype == official[k].dtype for k, v in loaded.items())
     tolerance = 1e-3 if name == "half precision" else 0.0
@@ -220,6 +277,22 @@ def test_wrapped_checkpoints_are_the_same_network(
 def test_prefixes_are_reported(official: State, tmp_path: Path) -> None:
     path = write({f"module.{k}": v for k, v in official.items()}, tmp_path / "x.pth")
     assert list(identify(path).stray) == ["module.*"]
+    assert list(identify(write(sharded(official), path)).stray) == [
+        "_fsdp_wrapped_module.*",
+        "…_checkpoint_wrapped_module._fsdp_wrapped_module.*",
+    ]
+
+
+def test_what_lies_beside_weights_is_reported(official: State, tmp_path: Path) -> None:
+    other = {key: value + 1 for key, value in official.items()}
+    path = write({"model": official | {"epoch": 3}, "ema": other}, tmp_path / "x.pth")
+    assert identify(path).stray == {
+        "ema": "another set of weights, not read",
+        "epoch": "not a tensor",
+    }
+    both = write(official | prefixed("model.")(other), tmp_path / "y.pth")
+    assert not identify(both).complete
+    assert "fit nowhere" in refusal(both)
 
 
 # Files that cannot be used.
@@ -258,9 +331,13 @@ def test_misshapen_tensors_are_named(official: State, tmp_path: Path) -> None:
 
 def test_tensors_that_fit_nowhere_are_named(official: State, tmp_path: Path) -> None:
     path = write(official | {"neck.weight": torch.zeros(3)}, tmp_path / "x.pth")
-    assert identify(path).variant == "official"
-    assert "neck.weight" in identify(path).stray
-    assert "neck.weight" in refusal(path)
+    identity = identify(path)
+    assert (identity.variant, identity.nearest, identity.complete) == (None, "official", False)
+    assert (identity.extra, identity.extra_parameters) == (["neck.weight"], 3)
+    assert "neck.weight" in identity.stray
+    assert "1 tensors (3 learnable numbers) fit nowhere in official, first neck.weight" in refusal(
+        path
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -286,12 +363,43 @@ class Payload:
         return Path.write_text, (Path("owned"), "owned")  # type: ignore[return-value]
 
 
+def bomb(path: Path) -> None:
+    """A gigabyte of zeros in a megabyte."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("archive/data.pkl", "w") as file,
+    ):
+        for _ in range(1024):
+            file.write(bytes(2**20))
+
+
+def scripted() -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, and still what people have
+        return torch.jit.trace(nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2))
+
+
+def quantised() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.ones(3), 1.0, 0, torch.qint8)
+
+
 DAMAGE: list[tuple[str, Callable[[Path, State], object]]] = [
     ("a pickle that runs code", lambda p, s: torch.save({"x": Payload()}, p)),
     ("a bare pickle", lambda p, s: p.write_bytes(pickle.dumps(Payload()))),
     ("a whole module", lambda p, s: torch.save(FeatherFace("v1"), p)),
     ("empty", lambda p, s: p.write_bytes(b"")),
     ("text", lambda p, s: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")),
+    ("TorchScript", lambda p, s: scripted().save(p)),
+    ("no values", lambda p, s: torch.save({k: v.to("meta") for k, v in s.items()}, p)),
+    ("quantised", lambda p, s: torch.save({"x": quantised()}, p)),
+    ("sparse", lambda p, s: torch.save({"x": torch.eye(3).to_sparse()}, p)),
+    ("a zip", lambda p, s: zipfile.ZipFile(p, "w").writestr("x.txt", "x")),
+    ("a bomb", lambda p, s: bomb(p)),
+    ("cells", lambda p, s: torch.save(s | {f"pyramid.cells.{10**9}.y": torch.ones(2)}, p)),
+    ("digits", lambda p, s: torch.save(s | {f"bifpn.{'9' * 5000}.p4_w1": torch.ones(2)}, p)),
+    ("no digits", lambda p, s: torch.save(s | {"pyramid.cells.x.y": torch.ones(2)}, p)),
     ("a list", lambda p, s: torch.save([1, 2], p)),
     ("no tensors", lambda p, s: torch.save({"epoch": 3}, p)),
     ("one tensor", lambda p, s: torch.save(torch.zeros(3), p)),
@@ -348,7 +456,11 @@ def test_what_the_metadata_says_must_fit(tmp_path: Path) -> None:
 
     state = FeatherFace("v1").state_dict()
     path = tmp_path / "x.safetensors"
-    for config in ("{}", '{"channels": 64}', '{"channels": "many"}', "[", '{"colour": 1}'):
+    deep = "[" * 100_000
+    shallower = "[" * 9_000
+    cells = '{"cells": 1000000000}'
+    texts = ("{}", '{"channels": 64}', '{"channels": "many"}', "[", '{"colour": 1}')
+    for config in (deep, shallower, cells, *texts):
         save_file(state, path, metadata={"format": "featherface 1", "config": config})
         assert str(path) in refusal(path)
 
@@ -362,3 +474,25 @@ def test_configuration_shapes_need_no_memory() -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import featherface, featherface.config, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_checkpoint_that_is_no_regular_file_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert "not a regular file" in refusal(path)
+    for name in (str(tmp_path / "loop"), "", "x" * 300, "a\0b"):
+        with pytest.raises(CheckpointError):
+            load(name)
+
+
+def test_an_exported_network_is_identified_by_what_it_states(tmp_path: Path) -> None:
+    export(FeatherFace("retinaface"), tmp_path / "x.onnx", described="random")
+    identity = identify(tmp_path / "x.onnx")
+    assert (identity.format, identity.variant, identity.complete) == ("onnx", "retinaface", True)
+    assert identity.parameters == 426_608
+    assert "exported network" in refusal(tmp_path / "x.onnx")
+    for content in (b"", b"\x08\x09garbage", b"[" * 1000):
+        (tmp_path / "x.onnx").write_bytes(content)
+        with pytest.raises(InputError, match="ONNX model"):
+            identify(tmp_path / "x.onnx")

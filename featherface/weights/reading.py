@@ -1,0 +1,189 @@
+"""Reading the named tensors of a checkpoint without running anything that is in it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import threading
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from featherface.errors import without_warnings
+from featherface.files import check_readable, named
+from featherface.weights.published import CheckpointError
+
+MAX_BYTES = 2**28
+"""The largest checkpoint that is read, also unpacked; the largest published has 3 MB."""
+
+# What training scripts call the state dict inside a larger checkpoint, the likeliest first.
+_CONTAINERS = (
+    *("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params"),
+    *("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema"),
+)
+
+
+class _Inert:
+    """Stands for an object that is no tensor: takes what its pickle gives it, and keeps nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _as_dict(*_: object) -> OrderedDict[Any, Any]:
+    """Stands for a kind of dictionary: the unpickler fills only those it knows."""
+    return OrderedDict()
+
+
+_PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+_TYPES = ("dict", "list", "set", "tuple", "int", "float", "bool", "str", "bytes")
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_as_dict, "collections.defaultdict"),
+    *(
+        (_Inert, name)
+        for name in (
+            *("argparse.Namespace", "types.SimpleNamespace"),
+            *(f"datetime.{kind}" for kind in ("datetime", "date", "timedelta", "timezone")),
+            *(f"{module}.{path}" for module in ("pathlib", "pathlib._local") for path in _PATHS),
+            *(f"{module}.{kind}" for module in ("builtins", "__builtin__") for kind in _TYPES),
+            *("numpy.dtype", "numpy.ndarray"),
+            *(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")),
+            *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
+        )
+    ),
+]
+"""What is saved beside weights and stays unread. Any other class is refused, as before."""
+
+_reading = threading.Lock()  # torch's list of known names belongs to the whole process
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds."""
+
+    format: str  # "pytorch" or "safetensors"
+    metadata: dict[str, str]
+    tensors: dict[str, Tensor]  # by name in the file
+    beside: dict[str, str]  # other entries, and why they are not read
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Return the named tensors of a PyTorch or safetensors file, names as in the file.
+
+    Nothing in the file is executed: pickles are read with `weights_only=True`.
+
+    Raises:
+        CheckpointError: for a file that is missing, damaged, unsafe, or without named tensors.
+    """
+    return read_contents(Path(path)).tensors
+
+
+def read_contents(path: Path) -> Contents:
+    """Return what a checkpoint holds. See `read_tensors`."""
+    if not check_readable(path, MAX_BYTES, CheckpointError):
+        raise CheckpointError(f"{path}: the file is empty")
+    with named(path, error=CheckpointError), path.open("rb") as file:
+        start = file.read(16)
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        contents = _read_safetensors(path)
+    else:
+        contents = _read_pickle(path, start)
+    for key, tensor in contents.tensors.items():
+        kind = _unusable(tensor)
+        if kind:
+            raise CheckpointError(f"{path}: {key} is {kind}, not a tensor of real numbers")
+    return contents
+
+
+def _read_safetensors(path: Path) -> Contents:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return Contents("safetensors", dict(file.metadata() or {}), tensors, {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged safetensors file: {error}") from error
+
+
+def _read_pickle(path: Path, start: bytes) -> Contents:
+    if start.startswith(b"version ht"):
+        raise CheckpointError(f"{path}: a Git LFS pointer, not the checkpoint it points to")
+    if not start.startswith((b"PK", b"\x80")):
+        raise CheckpointError(f"{path}: not a PyTorch checkpoint: it begins with {start[:8]!r}")
+    if start.startswith(b"PK"):
+        _require_state_dict(path)
+    try:
+        with _reading, without_warnings(), torch.serialization.safe_globals(_STAND_INS):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, as reading it could run code: more than plain tensors is in it "
+            f"({_reason(error)})"
+        ) from error
+    except Exception as error:  # a damaged file can make the unpickler fail in any way
+        raise CheckpointError(
+            f"{path}: a damaged checkpoint, or none of PyTorch's ({_reason(error)})"
+        ) from error
+    return _state_dict(path, loaded)
+
+
+def _require_state_dict(path: Path) -> None:
+    """Refuse archives of other kinds, and those that would unpack to more than is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return  # damaged; PyTorch says how
+    if size > MAX_BYTES:
+        raise CheckpointError(f"{path}: unpacks to {size:,} bytes, more than {MAX_BYTES:,}")
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        raise CheckpointError(f"{path}: a TorchScript archive, not a state dict")
+    if names and not any(name.endswith("data.pkl") for name in names):
+        raise CheckpointError(
+            f"{path}: a zip archive, but no checkpoint of PyTorch: it begins with {names[0]:.60}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """What torch says is wrong, without its advice on how to load the file all the same."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    wanted = re.search(r"GLOBAL (\S+) was not an allowed", text)
+    if wanted:
+        return f"it asks for {wanted[1]:.100}"
+    return re.split(r"\.\s|\n", text)[0][:160] if text else type(error).__name__
+
+
+def _state_dict(path: Path, loaded: object) -> Contents:
+    """The tensors, from wherever a training tool has put them."""
+    beside: dict[str, str] = {}
+    while isinstance(loaded, Mapping):
+        inner = [key for key in _CONTAINERS if isinstance(loaded.get(key), Mapping)]
+        if not inner:
+            break
+        beside |= dict.fromkeys(inner[1:], "another set of weights, not read")
+        loaded = loaded[inner[0]]
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, not a state dict")
+    tensors = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no named tensors, not a state dict")
+    others = loaded.keys() - tensors.keys() - beside.keys()
+    return Contents("pytorch", {}, tensors, beside | {str(k): "not a tensor" for k in others})
+
+
+def _unusable(tensor: Tensor) -> str | None:
+    if tensor.is_meta:
+        return "without values, on the device meta"
+    if tensor.is_quantized:
+        return "quantised"
+    return None if tensor.layout == torch.strided else "sparse"
