@@ -224,7 +224,7 @@ def test_files_that_are_no_exported_networks(model: FeatherFace, tmp_path: Path)
         Detector(path)
     for config in ("", "[]", '{"channels": 0}', '{"strange": 1}', "{"):
         with_properties({"featherface.config": config})
-        with pytest.raises(InputError, match="states no usable configuration"):
+        with pytest.raises(InputError, match="unusable configuration in its metadata"):
             Detector(path)
     with_properties({})
     proto = onnx.load(path)
