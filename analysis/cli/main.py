@@ -8,12 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+import analysis
+import featherface
 from analysis.cli.audit import audit
 from analysis.cli.bench import bench
 from analysis.cli.blocks import blocks
@@ -98,6 +102,7 @@ RENAMED = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a finding fails a gate, 2 bad input, 130 interrupted."""
     _open_streams()
+    warnings.showwarning = _show_warning
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -127,6 +132,19 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         elif name == "stdout" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # standard error escapes them by itself
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object
+) -> None:
+    """Print a warning of ours in one line, and one of a library only if Python's -W asks for it."""
+    if sys.warnoptions:
+        warn(f"{filename}: {category.__name__}: {message}")
+    elif any(package in Path(filename).parents for package in _OURS):
+        warn(message)
+
+
+_OURS = [Path(package.__path__[0]) for package in (analysis, featherface)]
 
 
 def _discard_output() -> None:

@@ -27,7 +27,9 @@ _TEXT = (Column("", lambda pair: pair[0]), Column("", lambda pair: pair[1]))
 
 
 def _title(record: Record) -> str:
-    return f"{record['variant'] or 'unnamed'} at {shape(record['input'][-2:])}"
+    return (
+        f"{record['variant'] or record.get('model') or 'unnamed'} at {shape(record['input'][-2:])}"
+    )
 
 
 def blocks(record: Record) -> Table:
