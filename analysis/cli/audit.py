@@ -7,11 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, progress, show, text_file, warn
+from analysis.cli.options import Json, emit, is_stdout, progress, record_file, show, text_file, warn
+from featherface.errors import InputError
 
 
 def audit(
     json: Json = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=text_file,
+            help="Judge the claims of this ledger; compare them only with --recorded.",
+        ),
+    ] = None,
     source: Annotated[
         Literal["card", "paper", "repository"] | None,
         typer.Option(help="Show the claims of one source only."),
@@ -24,7 +33,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=text_file,
+            parser=record_file,
             help="Compare with these verdicts, not the recorded ones.",
         ),
     ] = None,
@@ -39,12 +48,17 @@ def audit(
     exits with 1 when any verdict differs from the recorded one or a measured value has moved, and
     with 2 when there is no record to compare with.
     """
-    from analysis.claims import ledger, verdicts
+    from analysis.claims import ledger as ledgers
+    from analysis.claims import verdicts
     from analysis.report.tables import networks as tables
 
     path = recorded or verdicts.RECORD
-    before = [] if accept else verdicts.recorded(path)
-    claims = [(claim, book) for book in ledger.load_all() for claim in book.claims]
+    if accept and ledger and not recorded:
+        raise InputError("--accept of a --ledger needs --recorded PATH, the file to write")
+    compared = not accept and (recorded is not None or ledger is None)
+    before = verdicts.recorded(path) if compared else []
+    books = ledgers.load_all() if ledger is None else [ledgers.load(ledger)]
+    claims = [(claim, book) for book in books for claim in book.claims]
     with progress("judging claims") as track:
         judged = [verdicts.judge(claim, book) for claim, book in track(claims)]
     records = [
@@ -58,8 +72,7 @@ def audit(
         show(tables.summary(records))
     if accept:
         verdicts.record(judged, path)
-        return
-    changes = verdicts.changes(judged, before)
+    changes = list(verdicts.changes(judged, before)) if compared else []
     for change in changes:
         warn(change)
     raise typer.Exit(1 if any(change.fails for change in changes) else 0)

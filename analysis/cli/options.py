@@ -65,6 +65,11 @@ def text_file(text: str | Path) -> Path:
     return path
 
 
+def record_file(text: str | Path) -> Path:
+    """Return the path of a file to read and write: missing, or as `text_file`."""
+    return text_file(text) if _stat(text) else Path(text)
+
+
 def input_path(text: str | Path) -> Path:
     """Return the path of a folder or a regular file that can be read."""
     _existing(text)
@@ -91,6 +96,7 @@ PATH_CHECKS = (
     input_folder,
     input_file,
     text_file,
+    record_file,
     input_path,
     name_or_file,
     image,

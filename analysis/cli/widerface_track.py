@@ -18,9 +18,9 @@ from analysis.cli.options import (
     emit,
     is_stdout,
     name_or_file,
-    output_file,
     output_folder,
     progress,
+    record_file,
     show,
     warn,
 )
@@ -53,7 +53,7 @@ def track(
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=output_file,
+            parser=record_file,
             help="Add rows to this file, not docs/results/widerface.jsonl.",
         ),
     ] = None,

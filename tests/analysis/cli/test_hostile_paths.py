@@ -97,7 +97,7 @@ def _folder(folder: Path) -> str:
 
 
 EVERY = tuple(check for check in options.PATH_CHECKS if check is not options.image)
-READ = (*INPUTS, options.name_or_file)
+READ = (*INPUTS, options.name_or_file, options.record_file)
 HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
     "empty": (lambda _: "", options.PATH_CHECKS),
     "long name": (lambda _: "x" * 300, EVERY),
@@ -108,10 +108,16 @@ HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
     "full device": (lambda _: "/dev/full", (*READ, options.output_folder)),
     "folder": (
         _folder,
-        (options.input_file, options.text_file, options.name_or_file, options.output_file),
+        (
+            options.input_file,
+            options.text_file,
+            options.name_or_file,
+            options.output_file,
+            options.record_file,
+        ),
     ),
     "file": (_file, (options.input_folder, options.output_folder)),
-    "huge": (_huge, (options.text_file,)),
+    "huge": (_huge, (options.text_file, options.record_file)),
     "missing": (lambda folder: str(folder / "none"), INPUTS),
     "not UTF-8": (lambda folder: str(folder / os.fsdecode(b"caf\xe9")), INPUTS),
     "markup": (lambda folder: str(folder / "[red]x[/b]"), INPUTS),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from analysis.cli import main as cli
 from featherface import CONFIGS, FeatherFace
@@ -45,6 +46,17 @@ def test_every_command_has_help_with_an_example(
         ["blocks", "--size", "31", "640"],
         ["blocks", "--size", "-640", "640"],
         ["blocks", "--json", "none/x/../y/", "--size", "64", "64"],
+        ["blocks", "--set", "channels"],
+        ["blocks", "--set", "depth=3"],
+        ["blocks", "--set", "channels=wide"],
+        ["blocks", "--set", "channels=74"],
+        ["blocks", "--input", "1", "4", "64", "64"],
+        ["blocks", "--model", "torch"],
+        ["blocks", "--model", "no_such_module:net"],
+        ["blocks", "--model", "torch.nn:Conv3"],
+        ["blocks", "--model", "torch.nn:Conv2d", "--set", "wrong=1"],
+        ["blocks", "--model", "os:getcwd"],
+        ["blocks", "--model", "torch.nn:ReLU", "--input", "0", "3", "64", "64"],
         ["identify"],
         ["identify", "none.pth"],
         ["identify", "."],
@@ -167,6 +179,66 @@ def test_audit_exits_with_1_when_a_verdict_differs(
     result = Result(capsys, "audit", "--recorded", tmp_path / "old.json", "--source", "card")
     assert result.code == 1
     assert f"{moved['source']}:{moved['id']}: measured" in result.err
+
+
+def test_a_ledger_of_ones_own_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    book = yaml.safe_load((Path(cli.__file__).parents[1] / "claims/card.yaml").read_text("utf-8"))
+    total = next(claim for claim in book["claims"] if claim["id"] == "total")
+    book["claims"] = [{**total, "claimed": 487_104, "printed": "487,104"}, {**total, "id": "same"}]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
+    mine = ("audit", "--ledger", tmp_path / "mine.yaml")
+    result = Result(capsys, *mine, "--json", "-")
+    assert result.code == 0, result.err
+    assert [r["verdict"] for r in json.loads(result.out)] == ["refuted", "confirmed"]
+
+    record = ("--recorded", tmp_path / "verdicts.json")
+    assert Result(capsys, *mine, *record).code == 2  # nothing is recorded there
+    assert Result(capsys, *mine, "--accept").code == 2  # not over the record of the project
+    assert Result(capsys, *mine, *record, "--accept").code == 0
+    assert Result(capsys, *mine, *record).code == 0
+    book["claims"][1]["claimed"] = 487_105
+    book["claims"][1]["printed"] = "487,105"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
+    result = Result(capsys, *mine, *record)
+    assert result.code == 1
+    assert "same" in result.err
+
+
+def test_any_network_is_measured_by_its_children(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "of_mine.py").write_text(
+        "from torch import nn\n"
+        "def net(width=4):\n"
+        "    return nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.Conv2d(width, 1, 1))\n"
+    )
+    given = ("blocks", "--model", "of_mine:net", "--set", "width=8", "--input", 5, 2, 10, 12)
+    record = json.loads(Result(capsys, *given, "--json", "-").out)
+    assert record["variant"] is None
+    assert record["input"] == [5, 2, 10, 12]
+    assert [block["params"] for block in record["blocks"]] == [8 * 2 * 9 + 8, 8 + 1]
+    assert [block["macs"] for block in record["blocks"]] == [600 * 8 * 2 * 9, 600 * 8]
+    assert "of_mine:net" in Result(capsys, *given, "--layers").out
+
+
+def test_fields_of_a_variant_are_set(capsys: pytest.CaptureFixture[str]) -> None:
+    v1 = ("blocks", "--variant", "v1", "--size", 64, 64, "--json", "-")
+    record = json.loads(Result(capsys, *v1, "--set", "channels=64", "--set", "context=ssh").out)
+    assert (record["variant"], record["config"]["channels"]) == (None, 64)
+    assert record["config"]["context"] == "ssh"
+
+
+def test_warnings_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "warnoptions", [])
+    cli._show_warning("odd\ninput", RuntimeWarning, str(Path(cli.__file__)), 1)
+    cli._show_warning("of no interest", UserWarning, "/elsewhere/torch/serialization.py", 1)
+    assert capsys.readouterr().err == "featherface: odd input\n"
+    monkeypatch.setattr(sys, "warnoptions", ["default"])
+    cli._show_warning("asked for", UserWarning, "/elsewhere/torch/serialization.py", 1)
+    assert "UserWarning: asked for" in capsys.readouterr().err
 
 
 def test_identify_prints_what_is_missing(
