@@ -176,6 +176,8 @@ def _run(arguments: list[str]) -> int:
 
 def _with_new_names(arguments: list[str]) -> list[str]:
     """Return the arguments with earlier names of options replaced, see `RENAMED`."""
+    if arguments[:1] == ["site"]:
+        arguments = ["report", "--pages", *arguments[1:]]
     renamed = next((RENAMED[word] for word in arguments[:2] if word in RENAMED), {})
     result = []
     for argument in arguments:

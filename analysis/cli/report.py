@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import output_folder, progress, show
+from analysis.cli.options import output_folder, progress, show, warn
 
 
 def report(
@@ -43,18 +44,18 @@ def report(
 
 
 def _records(docs: Path) -> Iterator[Path]:
-    from analysis.claims import verdicts as compliance
     from analysis.report import results
     from analysis.report.tables import networks as tables
+    from featherface.files import read_text
 
     with progress("measuring") as track:
         yield from results.generate(docs, lambda steps: track(steps, len(results.STEPS)))
     if not results.has_weights():
-        print("published weights are not at hand: maps.json is kept as recorded", file=sys.stderr)
+        warn("published weights are not at hand: maps.json is kept as recorded")
     if find_spec("thop") is None:
-        print("thop is not installed: what it says is kept as recorded", file=sys.stderr)
-    verdicts = compliance.recorded(docs / "results" / "verdicts.json") or []
-    show(tables.summary([verdict.as_dict() for verdict in verdicts]))
+        warn("thop is not installed: what it says is kept as recorded")
+    verdicts = read_text(docs / "results" / "verdicts.json")
+    show(tables.summary(json.loads(verdicts)))
 
 
 def _pages(root: Path, command: Any) -> None:

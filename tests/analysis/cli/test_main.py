@@ -264,6 +264,10 @@ def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> N
         assert cli._with_new_names(["other", old]) == ["other", old]
 
 
+def test_the_earlier_command_for_pages_works() -> None:
+    assert cli._with_new_names(["site", "--help"]) == ["report", "--pages", "--help"]
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "featherface", "blocks", "--size", "1", "1"],
