@@ -102,7 +102,7 @@ def write_random(folder: Path, truth: GroundTruth, boxes: int, seed: int = 0) ->
         How many bytes of text that are.
     """
     random = np.random.default_rng(seed)
-    count = len(truth.pictures)
+    count = len(truth.images)
     shares = np.diff(np.linspace(0, boxes, count + 1).astype(int))
     size = 0
     for p, share in enumerate(shares.tolist()):
@@ -146,8 +146,8 @@ def _clocks() -> NDArray[np.float64]:
 def _unpack(archive: Path, ground_truth: Path, folder: Path) -> Path:
     """Write an archive's known pictures to a folder; names come from the ground truth alone."""
     known = read_ground_truth(ground_truth).index
-    for file in read_archive(archive, lambda *key: key in known, []):
-        path = folder / file.event / f"{file.picture}.txt"
+    for file in read_archive(archive, lambda _, *key: key if key in known else None):
+        path = folder / file.event / f"{file.image}.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(file.content)
     return folder

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from analysis.benchmarks import authors_way
-from analysis.widerface.picture_folder import Entry, list_pictures
+from analysis.widerface.image_folder import Entry, list_images
 from analysis.widerface.predicting import predict
 from featherface import load
 from featherface.errors import InputError
@@ -46,7 +46,7 @@ def measure(
         threads that wait for each other lose more than pictures side by side do: the authors'
         way looks slower than it is, and `taskset -c 0` compares both on one core.
     """
-    listed = list_pictures(images)
+    listed = list_images(images)
     entries = sorted(random.Random(0).sample(listed, min(pictures, len(listed))))
     random.Random(1).shuffle(entries)
     turns = min(turns, len(entries))
@@ -58,13 +58,13 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         warm = out / "warm.txt"
-        warm.write_text(entries[0].picture + "\n")
+        warm.write_text(entries[0].image + "\n")
         predict(images, out / "warm", weights=weights, runtime=runtime, device="cpu", subset=warm)
         _authors(model, images, out / "warm-authors", entries[:1])
         for turn in range(turns):
             part = entries[turn::turns]
             chosen = out / f"{turn}.txt"
-            chosen.write_text("".join(f"{entry.picture}\n" for entry in part))
+            chosen.write_text("".join(f"{entry.image}\n" for entry in part))
             before = time.process_time()
             made = predict(
                 images, out / "ours", weights=weights, runtime=runtime, device="cpu", subset=chosen
@@ -103,7 +103,7 @@ def _authors(model: Any, images: Path, out: Path, entries: list[Entry]) -> dict[
     total: dict[str, float] = {}
     with authors_way.torchvision_kernel():
         for entry in entries:
-            faces, seconds = authors_way.detect(model, images / entry.picture)
+            faces, seconds = authors_way.detect(model, images / entry.image)
             path = out / entry.result
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("w", encoding="utf-8") as file:

@@ -38,7 +38,7 @@ from analysis.design_space.block_search import ALL_INTEGERS, search_block
 from analysis.design_space.search import search
 from analysis.design_space.space import described
 from analysis.widerface import history
-from analysis.widerface.history import SUBSETS, VALIDATION_PICTURES
+from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface.blocks.deformable import DeformConv2d
 from featherface.boxes import anchor_sizes as sides_of_anchors
 from featherface.boxes import decode_landmarks, make_anchors
@@ -458,7 +458,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     rows = [row for row in _widerface_rows(WIDERFACE) if _is_measurement(row, published)]
     if not rows:
         raise UntestableError(
-            f"the AP of {name} on all {VALIDATION_PICTURES:,} validation pictures of WIDER FACE "
+            f"the AP of {name} on all {VALIDATION_IMAGES:,} validation pictures of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
             f"featherface widerface track {name} --images DIR --ground-truth DIR"
         )
@@ -659,7 +659,7 @@ def _is_measurement(row: history.Row, published: Published) -> bool:
         row.source == "measured"
         and row.variant == published.variant
         and row.protocol.name == "original"
-        and row.images == VALIDATION_PICTURES
+        and row.images == VALIDATION_IMAGES
         and row.checkpoint_sha256 == published.sha256
     )
 

@@ -1,4 +1,4 @@
-"""`featherface widerface`: the benchmark, from its pictures to the history of AP."""
+"""`featherface widerface`: the benchmark, from its images to the history of AP."""
 
 from __future__ import annotations
 

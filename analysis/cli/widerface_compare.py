@@ -42,7 +42,7 @@ def compare(
         ),
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=0, help="Show so many faces and pictures; JSON has all.")
+        int, typer.Option(min=0, help="Show so many faces and images; JSON has all.")
     ] = 10,
     json: Json = None,
 ) -> None:

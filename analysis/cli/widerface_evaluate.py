@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -68,11 +68,12 @@ def evaluate(
     from analysis.report.tables import evaluation as tables
     from analysis.widerface import breakdown, gate
     from analysis.widerface.average_precision import evaluate_files
+    from analysis.widerface.notes import read_protocol
     from featherface.files import write_json
 
     evaluation = evaluate_files(predictions, ground_truth, subset)
     record = evaluation.as_dict()
-    made = _made(predictions)
+    made = read_protocol(predictions)
     record["predictions"] = str(predictions)
     record["predicted_by"] = made
     fallen = []
@@ -98,22 +99,3 @@ def evaluate(
     for remark in evaluation.remarks:
         warn(remark)
     finish(fallen, 1)
-
-
-def _made(predictions: Path) -> dict[str, Any] | None:
-    """What `featherface widerface predict` noted beside its results; None where it did not."""
-    import json
-
-    from featherface.errors import InputError
-
-    # The name is `results_folder.PROTOCOL_FILE`, which would take seconds to import torch.
-    path = predictions / "protocol.json"
-    if not path.is_file():
-        return None
-    try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(made, dict) or not isinstance(made.get("protocol"), dict):
-        raise InputError(f"{path}: not what `featherface widerface predict` writes")
-    return made

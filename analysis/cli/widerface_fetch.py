@@ -1,4 +1,4 @@
-"""`featherface widerface fetch`: the benchmark's pictures and ground truth."""
+"""`featherface widerface fetch`: the benchmark's images and ground truth."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fetch(
 ) -> None:
     """Download WIDER FACE: what `predict` and `evaluate` read. Nothing else ever does.
 
-    The ground truth is checked by sha256, the pictures' archives by the md5 that torchvision
+    The ground truth is checked by sha256, the images' archives by the md5 that torchvision
     knows. What is there already is not fetched again.
     """
     from analysis.widerface import fetch as fetching
@@ -47,4 +47,4 @@ def fetch(
         fetching.take_ground_truth(archive, truth)
     print(f"--ground-truth {truth}")
     if images:
-        print(f"--images {fetching.fetch_pictures(out)}")
+        print(f"--images {fetching.fetch_images(out)}")

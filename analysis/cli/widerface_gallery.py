@@ -31,7 +31,7 @@ EXAMPLE = (
     "featherface widerface gallery found --ground-truth eval_tools/ground_truth "
     "--images WIDER_val/images --out gallery"
 )
-NOTE = "For local use: these pictures show people. Do not publish them."
+NOTE = "For local use: these images show people. Do not publish them."
 _LEGENDS = {
     "misses": "Yellow: the face as annotated. Blue: the detection that overlaps it most.",
     "false_alarms": "Yellow: the detection. Blue: the annotated face that overlaps it most.",
@@ -59,10 +59,10 @@ def gallery(
     """The tallest Hard faces that were missed, and the surest detections on no face.
 
     Yellow is the face that was missed, or the false alarm; blue is what overlaps it most: a
-    detection, or an annotated face. Pictures that are not there, or cannot be read, are named and
+    detection, or an annotated face. Images that are not there, or cannot be read, are named and
     passed over: the next worst take their places.
 
-    For local use: the pictures show people. Do not publish them.
+    For local use: the images show people. Do not publish them.
     """
     from analysis.widerface import worst
     from analysis.widerface.average_precision import evaluate_files
@@ -82,7 +82,7 @@ def gallery(
     if skipped and not any(shown):
         name, reason = next(iter(skipped.items()))
         raise InputError(
-            f"{images}: none of the {len(skipped)} pictures to show can be used: {name}: {reason}"
+            f"{images}: none of the {len(skipped)} images to show can be used: {name}: {reason}"
         )
     parts = {
         "misses": (f"of {len(faces):,} Hard faces not found at score {score:g}", len(faces)),
@@ -128,7 +128,7 @@ def _tiles(
     number: int,
     skipped: dict[str, str],
 ) -> list[tuple[dict[str, Any], Image.Image]]:
-    """The first so many records whose pictures can be read, with their crops; notes the others."""
+    """The first so many records whose images can be read, with their crops; notes the others."""
     from analysis.report.plots.gallery import crop
     from featherface.images import PictureError, read_picture
 
@@ -137,7 +137,7 @@ def _tiles(
             name = f"{record['event']}/{record['picture']}"
             if name in skipped:
                 continue
-            path = picture_path(images, record["event"], record["picture"])
+            path = image_path(images, record["event"], record["picture"])
             if path is None:
                 skipped[name] = "not there"
                 continue
@@ -156,18 +156,18 @@ def _tiles(
     return found
 
 
-def picture_path(images: Path, event: str, picture: str) -> Path | None:
-    """The file of a picture of the ground truth; None where it is not there.
+def image_path(images: Path, event: str, image: str) -> Path | None:
+    """The file of an image of the ground truth; None where it is not there.
 
     Raises:
         InputError: for a name that would lead out of the folder.
     """
-    for name in (event, picture):
+    for name in (event, image):
         # As either system reads it, so that a name refused here is refused everywhere.
         plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
         if not plain or name in ("", ".", "..") or not name.isprintable():
-            raise InputError(f"ground truth: {event!r}, {picture!r}: no names of folder and file")
-    candidates = (images / event / f"{picture}{ending}" for ending in _ENDINGS)
+            raise InputError(f"ground truth: {event!r}, {image!r}: no names of folder and file")
+    candidates = (images / event / f"{image}{ending}" for ending in _ENDINGS)
     # That of os.path is also False, and no error, for a name that no file can have.
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
@@ -191,7 +191,7 @@ def _said(skipped: dict[str, str], most: int = 5) -> Iterator[str]:
     """Lines about what was passed over; the record has all of it."""
     if not skipped:
         return
-    yield f"passed over, as their pictures cannot be used: {len(skipped):,}"
+    yield f"passed over, as their images cannot be used: {len(skipped):,}"
     for name, reason in list(skipped.items())[:most]:
         yield f"  {name}: {reason}"
     if len(skipped) > most:

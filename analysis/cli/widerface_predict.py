@@ -1,4 +1,4 @@
-"""`featherface widerface predict`: faces on all pictures of WIDER FACE, as files."""
+"""`featherface widerface predict`: faces on all images of WIDER FACE, as files."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ def predict(
 
 def _summary(record: dict[str, Any], out: Path) -> str:
     rate = record["pictures_per_second"]
-    parts = [f"{record['predicted']:,} of {record['pictures']:,} pictures predicted"]
+    parts = [f"{record['predicted']:,} of {record['pictures']:,} images predicted"]
     if record["done_before"]:
         parts.append(f"{record['done_before']:,} were done before")
     if record["unreadable"]:
         parts.append(f"{len(record['unreadable']):,} cannot be read")
-    speed = f", {rate:.2f} pictures/s" if rate else ""
+    speed = f", {rate:.2f} images/s" if rate else ""
     made = f"{record['weights']['name']}, {record['protocol']['name']}, {record['runtime']}"
     return f"{out}: {', '.join(parts)} ({made}{speed})"

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.widerface.average_precision import Evaluation, curve, null
+from analysis.widerface.average_precision import Evaluation
+from analysis.widerface.curves import curve, null
 from analysis.widerface.ground_truth import SUBSETS
 from analysis.widerface.matching import Matches
 from featherface.errors import InputError
-from featherface.files import write_json
+from featherface.files import read_bytes, write_json
 
 FILE = "widerface-breakdown.json"
 """Beside the history: what curves and AP by height and by event are drawn from."""
@@ -25,7 +26,7 @@ HEIGHTS = (0, 10, 20, 30, 50, 100, 200, 400)
 def by_height(
     matches: Matches, subset: str = "hard", edges: Sequence[float] = HEIGHTS
 ) -> list[dict[str, Any]]:
-    """AP by height of the annotated face; faces of other heights are ignored, as a subset is.
+    """Return AP by height of the annotated face; others are ignored, as a subset is.
 
     Detections on no face at all are false in every bucket, so these values are lower than the AP
     of the whole and comparable between detectors rather than with it.
@@ -57,17 +58,17 @@ def by_height(
 
 
 def by_event(matches: Matches) -> list[dict[str, Any]]:
-    """AP by event, in the ground truth's order: its pictures alone, scores scaled over all.
+    """Return AP by event, in the ground truth's order: its images alone, scores scaled over all.
 
     Returns:
         A record an event: event, pictures, boxes, faces by subset, and easy, medium and hard
         (null without faces).
     """
     truth = matches.ground_truth
-    picture_of_row = matches.predictions.picture_of_row
-    # Unknown pictures are -1 and so find the entry that is added.
-    event_of_row = np.append(truth.event, -1)[picture_of_row]
-    event_of_face = truth.event[truth.picture_of_face]
+    image_of_row = matches.predictions.image_of_row
+    # Unknown images are -1 and so find the entry that is added.
+    event_of_row = np.append(truth.event, -1)[image_of_row]
+    event_of_face = truth.event[truth.image_of_face]
     records = []
     for index, event in enumerate(truth.events):
         rows, faces = event_of_row == index, event_of_face == index
@@ -88,7 +89,7 @@ def by_event(matches: Matches) -> list[dict[str, Any]]:
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """What figures of one detector are drawn from, small enough to be kept in a repository.
+    """Return what figures of a detector are drawn from, small enough for a repository.
 
     Returns:
         `ap` by subset; `curves`: by subset `recall` and `precision`, rounded to five places, where
@@ -119,12 +120,14 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = json.loads(read_bytes(path))
         for record in records:
             _comparable(record)
             if not isinstance(record["detectors"], dict):
                 raise TypeError("detectors must be an object")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
         ) from error
@@ -132,7 +135,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
 
 def add(path: str | Path, record: dict[str, Any]) -> None:
-    """Add the detectors of a record to a file; those of the same name and pictures are replaced.
+    """Add the detectors of a record to a file; those of the same name and images are replaced.
 
     Raises:
         InputError: where the file cannot be read or written.
@@ -152,7 +155,7 @@ def _comparable(record: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _corners(recall: np.ndarray, precision: np.ndarray) -> dict[str, list[float]]:
-    """A curve without the points that repeat the one before, or where precision is undefined."""
+    """Return a curve without points that repeat the one before or have no precision."""
     points = np.stack([recall, precision]).round(5)
     points = points[:, np.isfinite(points).all(axis=0)]
     moved = np.ones(points.shape[1], dtype=bool)

@@ -1,6 +1,6 @@
-"""WIDER FACE's pictures and ground truth, from where their authors keep them. Only on demand.
+"""Download of WIDER FACE's images and ground truth from where their authors keep them.
 
-The pictures come through `torchvision.datasets.WIDERFace`, which checks the md5 that it knows of
+The images come through `torchvision.datasets.WIDERFace`, which checks the md5 that it knows of
 each archive; there is no published sha256. The ground truth comes through pooch. Of its archive,
 too, no checksum is published, so that what counts is checked instead: the four `.mat` files in it,
 each by its sha256, before any of them is written.
@@ -12,10 +12,13 @@ import hashlib
 import io
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
+from analysis.widerface.ground_truth import VALIDATION_IMAGES
 from featherface.errors import InputError
-from featherface.files import write_bytes
+from featherface.files import read_bytes, write_bytes
+from featherface.weights.published import sha256_of
 
 GROUND_TRUTH_URL = "http://shuoyang1213.me/WIDERFACE/support/eval_script/eval_tools.zip"
 
@@ -27,27 +30,28 @@ GROUND_TRUTH = {
 }
 """The files that the benchmark's evaluation reads, and their sha256."""
 
-PICTURES = 3226
-"""In the validation set."""
+ARCHIVE_LIMIT = 1 << 28
+"""Bytes that eval_tools.zip may have."""
 
 _LARGEST = 10_000_000  # bytes: more than ten times the largest of them
 
 
 def fetch_ground_truth(folder: str | Path) -> Path:
-    """The four `.mat` files in a folder, downloaded unless they are there and sound.
+    """Return the folder of the four `.mat` files, downloaded unless they are there and sound.
 
     Raises:
         InputError: where they cannot be downloaded, or are not the published ones.
     """
     folder = Path(folder)
-    if all(_sha256(folder / name) == sha256 for name, sha256 in GROUND_TRUTH.items()):
+    there = all((folder / name).is_file() for name in GROUND_TRUTH)
+    if there and all(sha256_of(folder / name) == sha for name, sha in GROUND_TRUTH.items()):
         return folder
     with tempfile.TemporaryDirectory() as scratch:
         return take_ground_truth(_downloaded(GROUND_TRUTH_URL, Path(scratch)), folder)
 
 
 def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
-    """The four `.mat` files out of `eval_tools.zip`, for whoever downloaded it otherwise.
+    """Take the four `.mat` files out of `eval_tools.zip`, and return their folder.
 
     Members are found by the end of their name and read in memory; where an archive says that they
     belong is never used. All four are checked before the first is written.
@@ -57,8 +61,9 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     """
     archive, folder = Path(archive), Path(folder)
     contents: dict[str, bytes] = {}
+    packed = read_bytes(archive, ARCHIVE_LIMIT)
     try:
-        with zipfile.ZipFile(io.BytesIO(archive.read_bytes())) as opened:
+        with zipfile.ZipFile(io.BytesIO(packed)) as opened:
             for member in opened.infolist():
                 name = member.filename.replace("\\", "/").rpartition("/")[2]
                 if name not in GROUND_TRUTH or member.file_size > _LARGEST:
@@ -67,9 +72,8 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
                 # macOS puts a file of the same name, with other contents, beside each.
                 if hashlib.sha256(content).hexdigest() == GROUND_TRUTH[name]:
                     contents[name] = content
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{archive}: cannot be read as a zip: {reason}") from error
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise InputError(f"{archive}: cannot be read as a zip: {_reason(error)}") from error
     missing = sorted(GROUND_TRUTH.keys() - contents.keys())
     if missing:
         raise InputError(
@@ -81,10 +85,10 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     return folder
 
 
-def fetch_pictures(folder: str | Path) -> Path:
-    """The folder of the validation pictures, 3,226 in 61 events, downloaded unless it is there.
+def fetch_images(folder: str | Path) -> Path:
+    """Return the folder of the validation images, downloaded unless it is there.
 
-    `torchvision` fetches training and test pictures too, 3.4 GB in all, through `gdown`, which
+    `torchvision` fetches training and test images too, 3.4 GB in all, through `gdown`, which
     must be installed.
 
     Returns:
@@ -96,21 +100,21 @@ def fetch_pictures(folder: str | Path) -> Path:
     from torchvision.datasets import WIDERFace
 
     folder = Path(folder)
-    pictures = folder / "widerface" / "WIDER_val" / "images"
+    images = folder / "widerface" / "WIDER_val" / "images"
     try:
-        if not pictures.is_dir():
+        if not images.is_dir():
             WIDERFace(str(folder), split="val", download=True)
     except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
         raise InputError(
-            f"WIDER FACE's pictures cannot be downloaded to {folder}: {_reason(error)}"
+            f"WIDER FACE's images cannot be downloaded to {folder}: {_reason(error)}"
         ) from error
-    found = sum(1 for _ in pictures.glob("*/*.jpg"))
-    if found != PICTURES:  # an unpacking that was interrupted, which torchvision does not see
+    found = sum(1 for _ in images.glob("*/*.jpg"))
+    if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
         raise InputError(
-            f"{pictures}: holds {found:,} of {PICTURES:,} pictures; remove it and "
+            f"{images}: holds {found:,} of {VALIDATION_IMAGES:,} images; remove it and "
             f"{folder / 'widerface'}/WIDER_* beside it, and fetch again"
         )
-    return pictures
+    return images
 
 
 def _downloaded(url: str, scratch: Path) -> Path:
@@ -125,14 +129,6 @@ def _downloaded(url: str, scratch: Path) -> Path:
         raise InputError(
             f"the ground truth cannot be downloaded from {url}: {_reason(error)}"
         ) from error
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The faces on one picture under a protocol: views, candidates, and one box a face."""
+"""The faces on one image under a protocol: views, candidates, and one box a face."""
 
 from __future__ import annotations
 
@@ -25,28 +25,26 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Found(NamedTuple):
-    """Faces by falling score, in pixels of the original picture."""
+    """Faces by falling score, in pixels of the original image."""
 
     boxes: FloatArray  # (n, 4): x1, y1, x2, y2, unclipped
     scores: FloatArray  # (n,)
 
 
-def find(detector: Detector, picture: RGBArray, protocol: Protocol, name: str = "picture") -> Found:
-    """The faces on a picture.
+def find(detector: Detector, image: RGBArray, protocol: Protocol, name: str = "picture") -> Found:
+    """The faces on an image.
 
     Args:
         detector: its network and number of anchors are used, its own thresholds are not.
-        picture: (height, width, 3) uint8 RGB.
+        image: (height, width, 3) uint8 RGB.
         protocol: what to look at, and what to keep.
-        name: what an error message calls the picture.
+        name: what an error message calls the image.
 
     Raises:
-        PictureError: for a picture too large for the network or the memory.
+        PictureError: for an image too large for the network or the memory.
         InputError: where the network's answer is not finite.
     """
-    parts = [
-        _candidates(detector, view, protocol, name) for view in _views(picture, protocol, name)
-    ]
+    parts = [_candidates(detector, view, protocol, name) for view in _views(image, protocol, name)]
     boxes = torch.cat([part[0] for part in parts])
     scores = torch.cat([part[1] for part in parts])
     # One pixel more at the right and below is exactly what "from pixel 3 to pixel 5 is three"
@@ -66,24 +64,24 @@ class _View(NamedTuple):
     mirrored: float | None  # the original's width, where the view is mirrored
 
 
-def _views(picture: RGBArray, protocol: Protocol, name: str) -> Iterator[_View]:
-    height, width = picture.shape[:2]
+def _views(image: RGBArray, protocol: Protocol, name: str) -> Iterator[_View]:
+    height, width = image.shape[:2]
     for size in protocol.sizes(height, width):
-        pixels, extent = _resized(picture, size, name)
+        pixels, extent = _resized(image, size, name)
         yield _View(pixels, extent, None)
         if protocol.flip:
             # Mirrored before it is padded, so that the padding stays at the right.
-            mirrored, extent = _resized(np.ascontiguousarray(picture[:, ::-1]), size, name)
+            mirrored, extent = _resized(np.ascontiguousarray(image[:, ::-1]), size, name)
             yield _View(mirrored, extent, float(width))
 
 
 def _resized(
-    picture: RGBArray, size: tuple[int, int], name: str
+    image: RGBArray, size: tuple[int, int], name: str
 ) -> tuple[FloatArray, tuple[float, float]]:
     """The network's input at a size, and its extent in pixels of the original."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if size == (height, width):
-        prepared = preprocess(picture, name=name)
+        prepared = preprocess(image, name=name)
         rows, columns = prepared.pixels.shape[-2:]
         return prepared.pixels, (columns * prepared.scale[0], rows * prepared.scale[1])
     padded = tuple(max(side, MIN_SIZE) for side in size)
@@ -92,7 +90,7 @@ def _resized(
             f"{name}: {padded[1]}×{padded[0]} pixels at the network are more than the "
             f"{MAX_NETWORK_PIXELS:,} it takes at once"
         )
-    bgr = torch.from_numpy(np.ascontiguousarray(picture[:, :, ::-1])).permute(2, 0, 1)[None]
+    bgr = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).permute(2, 0, 1)[None]
     pixels = F.interpolate(bgr.float(), size=size, mode="bilinear", align_corners=False)
     pixels -= torch.tensor(MEAN_BGR).view(3, 1, 1)
     pixels = F.pad(pixels, (0, padded[1] - size[1], 0, padded[0] - size[0]))

@@ -1,4 +1,4 @@
-"""Whether AP fell below what was expected: for CI, which must fail the day it does."""
+"""Comparison of AP with what is expected of it, for CI, which must fail the day it falls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from analysis.widerface import history
 from analysis.widerface.ground_truth import SUBSETS
 from featherface.errors import InputError
+from featherface.files import read_bytes
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,18 @@ class Expectation:
 def expect(
     what: str, evaluated: dict[str, Any], protocol: str, path: str | Path = history.HISTORY
 ) -> Expectation:
-    """Find what is expected of an evaluation.
+    """Return what is expected of an evaluation.
 
     Args:
         what: a detector of the history (`official`, say), a file that `featherface widerface
             evaluate --json` wrote, or three fractions with commas.
-        evaluated: the record of the evaluation; what is expected must be of the same pictures.
+        evaluated: the record of the evaluation; what is expected must be of the same images.
         protocol: by which its predictions were made. A row, or a record, of another one is no
             expectation.
         path: the history. Of several rows the last measured one counts, else a published one.
 
     Raises:
-        InputError: where nothing of that name is known for these pictures and this protocol.
+        InputError: where nothing of that name is known for these images and this protocol.
     """
     if "," in what:
         return _from_numbers(what)
@@ -51,20 +52,19 @@ def expect(
         and row.comparable == (protocol, images)
         and None not in (row.easy, row.medium, row.hard)
     ]
-    rows.sort(key=lambda row: row.source == "measured")  # stable: the last measured one ends last
     if not rows:
-        which = "all pictures" if images is None else f"these {evaluated['images']} pictures"
+        which = "all images" if images is None else f"these {evaluated['images']} images"
         raise InputError(
             f"{path}: no AP of {what!r} on {which} under the protocol {protocol!r}; "
             "`featherface widerface track` adds one"
         )
-    row = rows[-1]
+    row = ([row for row in rows if row.source == "measured"] or rows)[-1]
     easy, medium, hard = (float(getattr(row, name)) for name in SUBSETS)
     return Expectation(easy, medium, hard, f"{row.source} {row.date}, {row.by}")
 
 
 def falls(evaluated: dict[str, Any], expected: Expectation, tolerance: float) -> list[str]:
-    """A line for each subset whose AP is more than `tolerance` below what is expected.
+    """Return a line for each subset whose AP is more than `tolerance` below what is expected.
 
     Raises:
         InputError: for a tolerance below 0 or that is no number.
@@ -92,17 +92,17 @@ def _from_numbers(what: str) -> Expectation:
 
 def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> Expectation:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_bytes(path))
         easy, medium, hard = (float(record[name]) for name in SUBSETS)
         images = record["images"], record["subset"]
         made = record.get("predicted_by") or {"protocol": {"name": protocol}}
         stated = made["protocol"]["name"]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except InputError:
+        raise
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
     if images != (evaluated["images"], evaluated["subset"]):
-        raise InputError(f"{path}: an evaluation of other pictures")
+        raise InputError(f"{path}: an evaluation of other images")
     if stated != protocol:
         raise InputError(
             f"{path}: of predictions under the protocol {stated!r}, not {protocol!r} as these"

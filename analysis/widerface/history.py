@@ -2,7 +2,7 @@
 
 What was measured here and what others published are rows of the same form, so that one table can
 show both. What must not be compared is kept apart by two fields: the protocol under which
-pictures went through the detector, and the pictures themselves.
+images went through the detector, and the images themselves.
 """
 
 from __future__ import annotations
@@ -13,28 +13,24 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface import records
 from featherface.errors import InputError
 
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
 """The project's own history."""
 
-VALIDATION_PICTURES = 3226
-"""Pictures in the validation set; AP on fewer is another quantity."""
-
-SUBSETS = ("easy", "medium", "hard")
-
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Protocol(BaseModel):
-    """How pictures went through a detector; rows of different protocols are never compared."""
+    """How images went through a detector; rows of different protocols are never compared."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    """`original` (the size of the picture, once), `1600` (shorter side 1600, longer up to 2150),
-    `multi-scale` (several sizes and their mirror images), `vga` (into 640×480), or `not stated`."""
+    """One of `protocol.PROTOCOLS`; of what others published also `vga` (resized into 640×480) or
+    `not stated`."""
     score_threshold: float | None = None
     nms_threshold: float | None = None
 
@@ -60,9 +56,9 @@ class Row(BaseModel):
     """The number of parameters as a publication prints it, where it is not exact."""
     protocol: Protocol
     runtime: str | None = None
-    images: int = Field(gt=0, le=VALIDATION_PICTURES)
+    images: int = Field(gt=0, le=VALIDATION_IMAGES)
     images_sha256: str | None = Field(default=None, pattern=_SHA256)
-    """Of the list of pictures, where they are not all of the validation set."""
+    """Of the list of images, where they are not all of the validation set."""
     easy: float | None = Field(default=None, ge=0, le=1)
     medium: float | None = Field(default=None, ge=0, le=1)
     hard: float | None = Field(default=None, ge=0, le=1)
@@ -76,22 +72,14 @@ class Row(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if (self.images == VALIDATION_PICTURES) != (self.images_sha256 is None):
-            raise ValueError("images_sha256 goes with fewer than all pictures, and only with them")
-        given = [getattr(self, name) for name in SUBSETS]
+        if (self.images == VALIDATION_IMAGES) != (self.images_sha256 is None):
+            raise ValueError("images_sha256 goes with fewer than all images, and only with them")
         if self.source == "measured":
-            needed = {
-                "checkpoint_sha256": self.checkpoint_sha256,
-                "boxes": self.boxes,
-                "runtime": self.runtime,
-                "versions": self.versions,
-                "device": self.device,
-                **dict(zip(SUBSETS, given, strict=True)),
-            }
-            missing = [name for name, value in needed.items() if value is None]
+            needed = ("checkpoint_sha256", "boxes", "runtime", "versions", "device", *SUBSETS)
+            missing = [name for name in needed if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"a measured row without {', '.join(missing)}")
-        if self.mean is None and None in given:
+        if self.mean is None and None in (self.easy, self.medium, self.hard):
             raise ValueError("neither a mean nor all of easy, medium and hard")
         return self
 
@@ -104,14 +92,14 @@ class Row(BaseModel):
 
     @property
     def comparable(self) -> tuple[str, str | None]:
-        """Rows with the same of this may stand in one table: protocol and pictures."""
+        """Rows with the same of this may stand in one table: protocol and images."""
         return self.protocol.name, self.images_sha256
 
 
 def title(protocol: str, images: int) -> str:
-    """What a figure of AP is headed with."""
-    partial = "" if images == VALIDATION_PICTURES else "a subset of "
-    return f"WIDER FACE val, {partial}{images:,} pictures, protocol {protocol}"
+    """Return the title of a figure of AP."""
+    partial = "" if images == VALIDATION_IMAGES else "a subset of "
+    return f"WIDER FACE val, {partial}{images:,} images, protocol {protocol}"
 
 
 def append(row: Row, path: str | Path = HISTORY) -> None:
@@ -124,33 +112,27 @@ def append(row: Row, path: str | Path = HISTORY) -> None:
 
 
 def read(path: str | Path = HISTORY) -> list[Row]:
-    """All rows, oldest first; none where there is no file.
+    """Return all rows, oldest first; none where there is no file.
 
     Raises:
         InputError: for the first line that is not a row, by its number.
     """
-    return [
-        _row(record, f"{path}, line {number}")
-        for number, record in enumerate(records.read(path), start=1)
-    ]
+    rows = []
+    for number, record in enumerate(records.read(path), start=1):
+        try:
+            rows.append(Row.model_validate(record))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            reason = f"{field + ': ' if field else ''}{first['msg']}"
+            raise InputError(f"{path}, line {number}: {reason}") from error
+    return rows
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
-    """Of rows about the same weights, protocol, pictures, runtime and source the last one.
-
-    In the order in which these were first seen.
-    """
+    """Return the last of the rows about the same weights, protocol, images, runtime and source."""
     last: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         about = (row.source, row.by, row.detector, row.checkpoint_sha256, row.runtime)
         last[(*about, *row.comparable)] = row
     return list(last.values())
-
-
-def _row(record: dict[str, Any], where: str) -> Row:
-    try:
-        return Row.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error

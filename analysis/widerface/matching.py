@@ -1,4 +1,4 @@
-"""Which face each detection lies on, for all subsets at once."""
+"""Assignment of every detection to the face it lies on, for all subsets at once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Matches:
     """The B rows of the predictions, against the F faces of the ground truth.
 
     `face` is (B,): the face a row overlaps most, -1 where by less than IoU 0.5 (or where its
-    picture is unknown or has no faces).
-    `first` is (B,): whether no earlier row of its picture lies on the same face.
+    image is unknown or has no faces).
+    `first` is (B,): whether no earlier row of its image lies on the same face.
     `level` is (B,): from which of the 1,000 thresholds on a row counts; 1000 for never.
     """
 
@@ -54,7 +54,7 @@ class Matches:
         Args:
             subset: 0 easy, 1 medium, 2 hard; rows on faces that it ignores are not false.
         """
-        counted = self.predictions.picture_of_row >= 0
+        counted = self.predictions.image_of_row >= 0
         counted &= self.predictions.rows[:, 4] >= score
         kept = self.kept_rows(self.ground_truth.kept[subset])
         return counted & ((self.face < 0) | (kept & ~self.first))
@@ -77,11 +77,11 @@ def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:
     usable = np.zeros(len(rows), dtype=bool)
     near = _Near(truth)
     offsets, face_offsets = predictions.offsets.tolist(), ground_truth.offsets.tolist()
-    for m, picture in enumerate(predictions.picture.tolist()):
-        start, stop = face_offsets[picture], face_offsets[picture + 1]
+    for m, image in enumerate(predictions.image.tolist()):
+        start, stop = face_offsets[image], face_offsets[image + 1]
         low, high = offsets[m], offsets[m + 1]
-        # As the benchmark: a picture without faces has no false detections.
-        if picture < 0 or start == stop or low == high:
+        # As the benchmark: an image without faces has no false detections.
+        if image < 0 or start == stop or low == high:
             continue
         usable[low:high] = True
         near.add(rows, low, high, start, stop)
@@ -121,7 +121,7 @@ class _Near:
 
     SHARE = 0.3
     AHEAD = 1 << 16
-    """The columns of so many rows are computed at once, as most pictures have few."""
+    """The columns of so many rows are computed at once, as most images have few."""
 
     def __init__(self, faces: NDArray[np.float64]) -> None:
         exact = len(faces) and np.abs(faces).max() >= 1 << 15
@@ -154,7 +154,7 @@ class _Near:
             self.rows = self._columns(rows[self.first : self.last])
         count = stop - start
         step = max(1, BLOCK // count)
-        if count > len(self.flags):  # more faces in a picture than a block has pairs
+        if count > len(self.flags):  # more faces in an image than a block has pairs
             self._reserve(count)
         lows, highs, share = (each[..., start:stop, :] for each in self.faces)
         for begin in range(low, high, step):
@@ -187,6 +187,20 @@ class _Near:
         return row + blocks[:, 1], face + blocks[:, 2]
 
 
+def overlaps(boxes: NDArray[np.float64], faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (K,) IoU of the pairs of (K, 4+) boxes and (K, 4) faces, the last pixel counted.
+
+    Operation by operation in the order of the benchmark's Python evaluation.
+    """
+    box, other = _Corners(boxes), _Corners(faces)
+    with np.errstate(over="ignore", invalid="ignore"):  # a box of absurd size overlaps nothing
+        wide = np.minimum(box.right, other.right) - np.maximum(box.left, other.left) + 1
+        high = np.minimum(box.bottom, other.bottom) - np.maximum(box.top, other.top) + 1
+        shared = np.maximum(wide, 0) * np.maximum(high, 0)
+        overlap: NDArray[np.float64] = shared / (box.area + other.area - shared)
+    return np.nan_to_num(overlap)
+
+
 def _decide(
     rows: NDArray[np.float64],
     faces: NDArray[np.float64],
@@ -196,16 +210,12 @@ def _decide(
 ) -> None:
     """Write into `face` (B,) which face each row of the pairs overlaps most, at 0.5 or more.
 
-    All pairs of a row must be there together. The order of operations is the benchmark's.
+    All pairs of a row must be there together.
 
     Args:
         b: (K,) rows; `f`, (K,) as well, the faces.
     """
-    box, other = _Corners(rows[b]), _Corners(faces[f])
-    wide = np.minimum(box.right, other.right) - np.maximum(box.left, other.left) + 1
-    high = np.minimum(box.bottom, other.bottom) - np.maximum(box.top, other.top) + 1
-    shared = np.maximum(wide, 0) * np.maximum(high, 0)
-    overlap = shared / (box.area + other.area - shared)
+    overlap = overlaps(rows[b], faces[f])
     enough = np.flatnonzero(overlap >= IOU)
     # By overlap, of equal ones the first face last: what is assigned last stays.
     order = enough[np.lexsort((-f[enough], overlap[enough]))]
@@ -215,7 +225,7 @@ def _decide(
 def _levels(predictions: Predictions) -> NDArray[np.int16]:
     """(B,): the first of the thresholds 0.999, 0.998, ..., 0 that a row counts at.
 
-    The benchmark takes, of each picture, all rows up to the last that reaches the threshold. So a
+    The benchmark takes, of each image, all rows up to the last that reaches the threshold. So a
     row counts as soon as any later one does: it has the best score from itself on.
     """
     scores = normalised(predictions.rows[:, 4])

@@ -1,7 +1,7 @@
-"""Predict a folder of pictures: whole files, resumable, over threads, processes and machines.
+"""Predict a folder of images: whole files, resumable, over threads, processes and machines.
 
-The network takes one thread a picture, and as many pictures at once as there are threads. That is
-faster than all threads on one picture; and what a convolution sums up, and in which order, depends
+The network takes one thread an image, and as many images at once as there are threads. That is
+faster than all threads on one image; and what a convolution sums up, and in which order, depends
 on its number of threads, so that this way alone the files are the same, byte for byte, however the
 work is divided.
 """
@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from analysis.widerface.finding import find
-from analysis.widerface.picture_folder import Entry, list_pictures
+from analysis.widerface.image_folder import Entry, list_images
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from analysis.widerface.results_folder import ResultsFolder
 from analysis.widerface.shards import Group, share_out
@@ -39,7 +39,7 @@ Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""
 
 _MOST_THREADS = 16
-"""Unless asked for more: each holds the activations of a picture, 100 bytes a pixel."""
+"""Unless asked for more: each holds the activations of an image, 100 bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Plan:
     """What the first process decides for all."""
 
     identity: dict[str, Any]
-    entries: list[Entry]  # all pictures asked for
+    entries: list[Entry]  # all images asked for
     todo: list[Entry]
     shares: list[list[int]]  # of todo, by rank
 
@@ -65,23 +65,23 @@ def predict(
     group: Group | None = None,
     track: Track | None = None,
 ) -> dict[str, Any]:
-    """Find the faces on all pictures of a folder, and write them in the benchmark's format.
+    """Find the faces on all images of a folder, and write them in the benchmark's format.
 
-    Pictures whose results are in `out` already are passed over, so that the same call goes on
+    Images whose results are in `out` already are passed over, so that the same call goes on
     after an interruption of any kind. Those that cannot be read are left out and listed.
 
     Args:
-        images: EVENT/PICTURE.jpg; see `picture_folder.list_pictures`.
+        images: EVENT/IMAGE.jpg; see `image_folder.list_images`.
         out: see `results_folder`. Takes results of one protocol and one set of weights only.
         weights: see `featherface.Detector`.
-        protocol: how to look.
+        protocol: sizes, thresholds and the form of boxes.
         runtime: of the network; see `featherface.Detector`.
         device: `None` for CUDA where there is one, this process's own; else the CPU.
-        threads: pictures at once; `None` for one a core on a CPU (what OMP_NUM_THREADS says where
+        threads: images at once; `None` for one a core on a CPU (what OMP_NUM_THREADS says where
             it is set, as torchrun does).
-        subset: a file that lists the pictures to do; `None` for all.
+        subset: a file that lists the images to do; `None` for all.
         group: the processes that share the work; `None` for this one alone.
-        track: told of each picture this process has done.
+        track: told of each image this process has done.
 
     Returns:
         `pictures` asked for, `predicted` now, `done_before`, `unreadable` (a list of `picture` and
@@ -94,50 +94,64 @@ def predict(
     group = group or Group()
     folder = ResultsFolder(out)
     on_cpu = runtime == "onnx" or is_exported(weights)
-    where = device or ("cpu" if on_cpu else _own_device(group))
+    device = device or ("cpu" if on_cpu else _own_device(group))
     # What compiles itself when it first sees a size is called from one thread.
-    at_once = 1 if runtime == "compile" else _threads(threads, where)
+    at_once = 1 if runtime == "compile" else _threads(threads, device)
     detectors: list[Detector] = []
 
     def plan() -> _Plan:
-        entries = list_pictures(images, subset)
-        detectors.append(Detector(weights, runtime=runtime, device=where))
-        identity = _identity(weights, detectors[0], protocol, where)
+        entries = list_images(images, subset)
+        detectors.append(Detector(weights, runtime=runtime, device=device))
+        identity = {
+            "protocol": protocol.record(),
+            "weights": _weights(weights),
+            "runtime": detectors[0].runtime,
+            "device": torch.device(device).type,
+            "versions": versions(),
+        }
         folder.open_for(identity)
         folder.remove_parts()
         todo = [entry for entry in entries if entry.unusable is None and not folder.is_done(entry)]
-        costs = [_pixels(Path(images) / entry.picture) for entry in todo] if group.world > 1 else []
+        costs = [_pixels(Path(images) / entry.image) for entry in todo] if group.world > 1 else []
         shares = share_out(costs, group.world) if costs else [list(range(len(todo)))] * group.world
         return _Plan(identity, entries, todo, shares)
 
     with ExitStack() as stack:
         if group.first:
             stack.enter_context(folder.alone())
-        stack.enter_context(_one_thread_a_picture())
+        stack.enter_context(_one_thread_an_image())
         decided = group.decided_by_first(plan)
         if not detectors:
             # What the first chose, since "auto" might choose otherwise on another machine.
             chosen = decided.identity["runtime"]
-            detectors.append(Detector(weights, runtime=chosen, device=where))
+            detectors.append(Detector(weights, runtime=chosen, device=device))
             _require_same_weights(weights, decided.identity)
+
+        def one(entry: Entry) -> dict[str, str] | None:
+            path = Path(images) / entry.image
+            try:
+                found = find(detectors[0], read_picture(path), protocol, str(path))
+            except PictureError as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                return {"picture": entry.image, "reason": reason}
+            folder.write(entry, found, whole_pixels=protocol.whole_pixels)
+            return None
+
         own = [decided.todo[index] for index in decided.shares[group.rank]]
         start = time.monotonic()
-        unreadable = _predict_all(
-            own, Path(images), folder, detectors[0], protocol, at_once, track or _untracked
-        )
-        everyone = group.gathered(unreadable)
+        everyone = group.gathered(_all(one, own, at_once, track))
         seconds = time.monotonic() - start
-        unreadable = [
-            {"picture": entry.picture, "reason": entry.unusable}
+        failed = [item for part in everyone for item in part]
+        unusable = [
+            {"picture": entry.image, "reason": entry.unusable}
             for entry in decided.entries
             if entry.unusable is not None
         ]
-        unreadable += [item for part in everyone for item in part]
-        unreadable.sort(key=lambda item: item["picture"])
+        unreadable = sorted(failed + unusable, key=lambda item: item["picture"])
         if group.first:
-            tried = {entry.picture for entry in decided.entries} if subset is not None else None
+            tried = {entry.image for entry in decided.entries} if subset is not None else None
             folder.write_unreadable(unreadable, tried)
-    predicted = len(decided.todo) - sum(len(part) for part in everyone)
+    predicted = len(decided.todo) - len(failed)
     return {
         "pictures": len(decided.entries),
         "predicted": predicted,
@@ -151,42 +165,25 @@ def predict(
     }
 
 
-def _predict_all(
+def _all(
+    one: Callable[[Entry], dict[str, str] | None],
     entries: list[Entry],
-    images: Path,
-    folder: ResultsFolder,
-    detector: Detector,
-    protocol: Protocol,
     threads: int,
-    track: Track,
+    track: Track | None,
 ) -> list[dict[str, str]]:
-    """Predict and write; returns what could not be read."""
-
-    def one(entry: Entry) -> dict[str, str] | None:
-        path = images / entry.picture
-        try:
-            found = find(detector, read_picture(path), protocol, str(path))
-        except PictureError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            return {"picture": entry.picture, "reason": reason}
-        folder.write(entry, found, whole_pixels=protocol.whole_pixels)
-        return None
-
+    """Do every entry, several at once; return what failed."""
     pool = ThreadPoolExecutor(threads)
     try:
-        futures: list[Future[dict[str, str] | None]] = [pool.submit(one, e) for e in entries]
+        futures = [pool.submit(one, entry) for entry in entries]
         done = (future.result() for future in as_completed(futures))
-        return [failure for failure in track(done, len(futures)) if failure is not None]
-    finally:  # also when interrupted: the pictures under way are finished, the others left
+        results = track(done, len(futures)) if track else done
+        return [failure for failure in results if failure is not None]
+    finally:  # also when interrupted: the images under way are finished, the others left
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _untracked(items: Iterable[Any], total: int) -> Iterable[Any]:
-    return items
-
-
 @contextmanager
-def _one_thread_a_picture() -> Iterator[None]:
+def _one_thread_an_image() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -213,40 +210,31 @@ def _threads(asked: int | None, device: str) -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    # A GPU runs one picture at a time: the others are read and written meanwhile.
+    # A GPU runs one image at a time: the others are read and written meanwhile.
     return min(cores, _MOST_THREADS if device == "cpu" else 4)
 
 
 def _pixels(path: Path) -> float:
-    """What a picture costs: its pixels, from its first bytes; nothing if it cannot be read."""
+    """Return an image's pixels, from its first bytes, as its cost; none if it cannot be read."""
     try:
         with Image.open(path) as image:
             return float(image.width * image.height)
-    except Exception:  # whatever is wrong with it is found, and said, when it is read
+    except Exception:  # whatever is wrong with it is reported when it is read
         return 0.0
 
 
-def _identity(
-    weights: str | Path, detector: Detector, protocol: Protocol, device: str
-) -> dict[str, Any]:
-    return {
-        "protocol": protocol.record(),
-        "weights": _weights(weights),
-        "runtime": detector.runtime,
-        "device": torch.device(device).type,
-        "versions": versions(),
-    }
-
-
 def _weights(weights: str | Path) -> dict[str, Any]:
-    """Name, sha256 of the file, variant, parameters; of an exported network also what it is of."""
+    """Return name, sha256 of the file, variant and parameters; for ONNX also what it is of."""
     if is_exported(weights):
         path = Path(weights)
         network = open_onnx(path)
         with torch.device("meta"):
             parameters = sum(each.numel() for each in FeatherFace(network.config).parameters())
         # The file says what it was exported from, which nothing proves: its own bytes identify it.
-        stated = {key: network.stated.get(f"weights{end}") or None for key, end in _STATED.items()}
+        stated = {
+            "name": network.stated.get("weights") or None,
+            "sha256": network.stated.get("weights_sha256") or None,
+        }
         return {
             "name": path.name,
             "sha256": sha256_of(path),
@@ -263,16 +251,13 @@ def _weights(weights: str | Path) -> dict[str, Any]:
     }
 
 
-_STATED = {"name": "", "sha256": "_sha256"}
-
-
 def is_exported(weights: str | Path) -> bool:
-    """Whether this is an ONNX file, as `featherface.Detector` sees it."""
+    """Return whether this is an ONNX file, as `featherface.Detector` sees it."""
     return Path(weights).suffix.lower() == ".onnx"
 
 
 def versions() -> dict[str, str | None]:
-    """Of what computes the boxes; None for what is not installed."""
+    """Return the versions of what computes the boxes; None for what is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in ("featherface", "torch", "torchvision", "onnxruntime", "numpy", "pillow"):
         try:

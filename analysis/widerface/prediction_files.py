@@ -1,4 +1,8 @@
-"""The text files of a folder or an archive; archives are read in memory and never unpacked."""
+"""Text files of predictions in a folder or an archive; archives are read in memory, not unpacked.
+
+What is read is bounded: a header, a list or a stream of a few kilobytes may otherwise claim, or
+unpack to, more than any memory. `tarfile`'s filters concern extraction, which does not take place.
+"""
 
 from __future__ import annotations
 
@@ -10,95 +14,59 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from analysis.widerface.ground_truth import bare
-from analysis.widerface.prediction_text import PictureText
+from analysis.widerface.image_lists import bare
+from analysis.widerface.notes import PROTOCOL_FILE, UNREADABLE_FILE
+from analysis.widerface.prediction_text import ImageText
 from featherface.errors import InputError
+from featherface.files import check_readable, named
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 FILE_LIMIT = 1 << 26
-"""A picture's file has at most so many bytes (64 MiB, a million boxes and more)."""
-TOTAL_LIMIT = 1 << 31
-"""An archive holds at most so many bytes when unpacked (2 GiB, fifty million boxes and more)."""
-COUNT_LIMIT = 1_000_000
-"""An archive has at most so many members."""
+"""Bytes in the file of an image (64 MiB, a million boxes and more)."""
+TOTAL_LIMIT = 1 << 30
+"""Bytes in all files together, unpacked (1 GiB, twenty-five million boxes and more)."""
+COUNT_LIMIT = 100_000
+"""Files in a folder, members in an archive; 3,226 and 61 folders are needed."""
+DEPTH_LIMIT = 16
+"""Folders within folders."""
+HEADER_LIMIT = 1 << 18
+"""Bytes of a tar member's header, with its long name; of a zip's list of members 64 times that."""
 
-OF_OURS = ("protocol.json", "unreadable.json")
-"""What predicting leaves beside its results; see `results_folder`."""
-
-Wanted = Callable[[str, str], bool]
-"""Whether to read the file of (event, picture)."""
-Members = Iterator[tuple[str, tuple[str, str], bytes]]
-"""Of each member that is wanted: its name, event and picture, content."""
+Select = Callable[[str, str, str | None], tuple[str, str] | None]
+"""From a label, the folder's name and the file's (None where it is no .txt) to event and image;
+None for what is not to be read."""
+Members = Iterator[tuple[str, int, Callable[[], bytes]]]
+"""Of each file: its path inside, its size, and what reads it."""
 
 
-def read_folder(folder: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
-    """The files EVENT/PICTURE.txt anywhere below a folder, in the order of their paths.
-
-    Args:
-        extra: receives the paths of what is not wanted.
+def read_folder(folder: Path, select: Select) -> Iterator[ImageText]:
+    """Yield the files EVENT/IMAGE.txt anywhere below a folder, in the order of their paths.
 
     Raises:
-        InputError: where one cannot be read or is too large.
+        InputError: where one cannot be read, or there is more than the limits allow.
     """
-    for path in _files(folder, set()):
-        name = _wanted_name(path.replace(os.sep, "/"), wanted, extra)
-        if name is None:
-            continue
-        try:
-            # As this happens thousands of times, the quickest way: one open, stat, read.
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                status = os.fstat(file.fileno())
-                if stat.S_ISREG(status.st_mode):
-                    _check_size(path, status.st_size)
-                content = file.readall()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        yield PictureText(path, *name, content)
+    yield from _chosen(f"{folder}", "", _files(folder, set(), 0), select)
 
 
-def _files(folder: Path | str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Paths of files, depth first and by name; a folder that contains itself is entered once."""
-    try:
-        status = os.stat(folder)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
-    for entry in listed:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(entry.path, seen)
-        elif entry.is_file() or entry.is_symlink():
-            yield entry.path
-        else:  # to open a pipe is to wait for whoever writes to it
-            raise InputError(f"{entry.path}: neither a file nor a folder")
-
-
-def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[PictureText]:
-    """The members EVENT/PICTURE.txt, at any depth, of a tar (plain, gz, xz, bz2) or zip.
-
-    Nothing is written to disk, so that a member's name can lead nowhere. A member that is there
-    twice counts as it was added last, as when it is unpacked.
+def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
+    """Yield the members EVENT/IMAGE.txt, at any depth, of a tar (plain, gz, xz, bz2) or zip.
 
     Raises:
         InputError: where the archive is damaged, cut off, or unpacks to more than the limits.
     """
+    check_readable(path, TOTAL_LIMIT)
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     try:
-        for label, name, content in members(path, wanted, extra):
-            yield PictureText(f"{path}:{label}", *name, content)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: cannot be read as an archive: {reason}") from error
+        with named(path):
+            yield from _chosen(f"{path}", f"{path}:", members(path), select)
+    except InputError:
+        raise
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -109,42 +77,112 @@ def read_archive(path: Path, wanted: Wanted, extra: list[str]) -> Iterator[Pictu
         NotImplementedError,
         RuntimeError,
     ) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: a damaged archive, or none: {error}") from error
 
 
-def _tar_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
-    total = count = 0
-    with _unpacked(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in archive:
-            total, count = _check_total(path, total + member.size, count + 1)
-            name = _wanted_name(member.name, wanted, extra) if member.isfile() else None
-            if name is not None:
-                _check_size(f"{path}:{member.name}", member.size)
-                content = archive.extractfile(member)
-                assert content is not None  # it is, for anything but a file or link
-                yield member.name, name, content.read()
+def _chosen(source: str, prefix: str, members: Members, select: Select) -> Iterator[ImageText]:
+    """Read what is selected. Hidden files, and what macOS adds to archives, are passed over."""
+    total = 0
+    for count, (path, size, read) in enumerate(members, start=1):
+        total += size
+        if count > COUNT_LIMIT:
+            raise InputError(f"{source}: holds more than {COUNT_LIMIT:,} files")
+        if total > TOTAL_LIMIT:
+            raise InputError(f"{source}: holds more than {TOTAL_LIMIT:,} bytes, unpacked")
+        *folders, name = path.replace("\\", "/").split("/")
+        if (
+            not name
+            or name.startswith(".")
+            or name in (PROTOCOL_FILE, UNREADABLE_FILE)
+            or "__MACOSX" in folders
+        ):
+            continue
+        folder = next((each for each in reversed(folders) if each not in ("", ".")), "")
+        image = bare(name.removesuffix(".txt")) if name.endswith(".txt") else None
+        key = select(prefix + path, folder, image)
+        if key is None:
+            continue
+        if size > FILE_LIMIT:
+            raise InputError(
+                f"{prefix}{path}: {size:,} bytes; an image's boxes have at most {FILE_LIMIT:,}"
+            )
+        yield ImageText(prefix + path, *key, read())
+
+
+def _is_foreign(name: str) -> bool:
+    return not name or name.startswith(".") or name in (PROTOCOL_FILE, UNREADABLE_FILE)
+
+
+def _files(folder: Path | str, seen: set[tuple[int, int]], depth: int) -> Members:
+    """Files, depth first and by name; a folder that contains itself is entered once."""
+    if depth > DEPTH_LIMIT:
+        raise InputError(f"{folder}: more than {DEPTH_LIMIT} folders deep")
+    with named(folder):
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(entry.path, seen, depth + 1)
+        elif entry.is_file() or entry.is_symlink():
+            size = entry.stat().st_size if entry.is_file() else 0
+            yield entry.path, size, partial(_content, entry.path)
+        else:  # to open a pipe is to wait for whoever writes to it
+            raise InputError(f"{entry.path}: neither a file nor a folder")
+
+
+def _content(path: str) -> bytes:
+    # As this happens thousands of times, the quickest way: one open, stat, read.
+    with named(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InputError(f"{path}: neither a file nor a folder")
+        return file.read(FILE_LIMIT)
+
+
+def _tar_members(path: Path) -> Members:
+    with _unpacked(path) as file:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file, path)), mode="r:") as archive:
+            count = 0
+            while (member := archive.next()) is not None:
+                count += 1
+                archive.members.clear()  # type: ignore[attr-defined]  # which it keeps for going back
+                if member.isreg() and not member.issparse():
+                    read = partial(_slice, file, member.offset_data, member.size)
+                    yield member.name, member.size, read
+                else:
+                    yield "", 0, bytes
+            end = archive.offset
         # tarfile takes a broken header, or none, for the end, which really is a block of zeros.
-        file.seek(archive.offset)
+        file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"it breaks off after {count} members")
 
 
-class _Bounded:
-    """A tar's bytes, a limited number at once.
+def _slice(file: IO[bytes], start: int, size: int) -> bytes:
+    file.seek(start)
+    content = file.read(size)
+    if len(content) != size:
+        raise EOFError("it breaks off in a member")
+    return content
 
-    A header may say that a long name follows, of as many bytes as it likes, and tarfile then reads
-    them into memory: a few kilobytes of xz can be gigabytes of those.
-    """
+
+class _Headers:
+    """A tar's bytes as `tarfile` reads them for headers: a limited number at once."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self._path = file, path
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        if size > FILE_LIMIT + tarfile.BLOCKSIZE:
-            raise InputError(f"{self._path}: a member's header has {size:,} bytes")
+        if size > HEADER_LIMIT:
+            raise InputError(
+                f"{self._path}: a member's header has {size:,} bytes, more than {HEADER_LIMIT:,}"
+            )
         return self._file.read(size)
 
 
@@ -158,57 +196,40 @@ _COMPRESSED: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """A tar without its compression, whichever that is by its first bytes."""
+    """Open a tar without its compression, whichever that is by its first bytes."""
     with path.open("rb") as packed:
         start = packed.read(6)
         packed.seek(0)
-        file: Any = packed
-        for magic, opened in _COMPRESSED:
-            if start.startswith(magic):
-                file = opened(packed)
-        with file:
-            yield cast("IO[bytes]", _Bounded(file, path))
+        opened = [open_ for magic, open_ in _COMPRESSED if start.startswith(magic)]
+        with opened[0](packed) if opened else packed as file:
+            yield file
 
 
-def _zip_members(path: Path, wanted: Wanted, extra: list[str]) -> Members:
-    total = count = 0
+def _zip_members(path: Path) -> Members:
+    _require_short_list(path)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            total, count = _check_total(path, total + member.file_size, count + 1)
-            name = None if member.is_dir() else _wanted_name(member.filename, wanted, extra)
-            if name is not None:
-                _check_size(f"{path}:{member.filename}", member.file_size)
-                content = archive.read(member)  # never more than it states
-                yield member.filename, name, content
+            if not member.is_dir():
+                yield member.filename, member.file_size, partial(archive.read, member)
 
 
-def _wanted_name(path: str, wanted: Wanted, extra: list[str]) -> tuple[str, str] | None:
-    """Event and picture of a file's path; None where it is not wanted, and then noted as extra.
-
-    Hidden files and what macOS adds to archives are nobody's predictions, and so are the records
-    that predicting leaves beside its results.
-    """
-    parts = path.replace("\\", "/").split("/")
-    name, folders = parts[-1], parts[:-1]
-    if name.startswith(".") or name in OF_OURS or "__MACOSX" in folders:
-        return None
-    event = next((each for each in reversed(folders) if each not in ("", ".")), "")
-    if name.endswith(".txt"):
-        picture = bare(name.removesuffix(".txt"))
-        if wanted(event, picture):
-            return event, picture
-    extra.append(path)
-    return None
+def _require_short_list(path: Path) -> None:
+    """Refuse a zip whose list of members, all of which zipfile keeps in memory, is too long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
+        end = file.read()
+    at = end.rfind(b"PK\x05\x06")
+    size = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    if size > 64 * HEADER_LIMIT:
+        raise InputError(f"{path}: the list of its members has {size:,} bytes; give it as a folder")
 
 
-def _check_size(label: str, size: int) -> None:
-    if size > FILE_LIMIT:
-        raise InputError(f"{label}: {size:,} bytes; a picture's boxes have at most {FILE_LIMIT:,}")
-
-
-def _check_total(path: Path, total: int, count: int) -> tuple[int, int]:
-    if total > TOTAL_LIMIT:
-        raise InputError(f"{path}: unpacks to more than {TOTAL_LIMIT:,} bytes; give it as a folder")
-    if count > COUNT_LIMIT:
-        raise InputError(f"{path}: has more than {COUNT_LIMIT:,} members; give it as a folder")
-    return total, count
+def listed(folder: Path) -> Iterable[str]:
+    """Return the names in a folder that are neither hidden nor records of predicting."""
+    with named(folder):
+        names = os.listdir(folder)  # noqa: PTH208
+    return [
+        name
+        for name in names
+        if not name.startswith(".") and name not in (PROTOCOL_FILE, UNREADABLE_FILE)
+    ]

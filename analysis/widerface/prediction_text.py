@@ -1,54 +1,86 @@
-"""The benchmark's text format: a picture a file, parsed many files at a time.
+"""The benchmark's text format: an image a file, or a section of one, parsed many at a time.
 
-Line 1 is the picture's name, line 2 how many boxes follow, then one `x y width height score` a
+Line 1 is the image's name, line 2 how many boxes follow, then one `x y width height score` a
 line. Numbers become what Python's `float` makes of them. Tolerated: any white space between and
 after numbers, Windows and old Mac line ends, a byte order mark, empty lines among the boxes, no
-line end at the end, exponents, a name with its event or ".jpg". What is not is an error that names
-file and line.
+line end at the end, exponents, a name with its event or ".jpg", and a file without any content for
+an image without boxes. Anything else is an error that names file and line.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.widerface.decimals import convert
-from analysis.widerface.ground_truth import bare
+from analysis.widerface.image_lists import bare, key_of
 from featherface.errors import InputError
 
 BATCH_BYTES = 1 << 20
 """Files are parsed together until they have so many bytes: few calls, little memory."""
 
 
-class PictureText(NamedTuple):
+class ImageText(NamedTuple):
     """One file as it was read; `label` is what an error calls it."""
 
     label: str
     event: str
-    picture: str
+    image: str
     content: bytes
 
 
-class PictureBoxes(NamedTuple):
+class ImageBoxes(NamedTuple):
     """One file as it was understood. `rows` is (N, 5): x, y, width, height, score."""
 
     label: str
     event: str
-    picture: str
+    image: str
     title: str
-    """The picture's name by line 1, without event and ending."""
+    """The image's name by line 1, without event and ending; empty for a file without content."""
     stated: int
     """How many boxes line 2 promises."""
     rows: NDArray[np.float64]
 
 
-def parse(files: Iterable[PictureText]) -> Iterator[PictureBoxes]:
-    """The boxes of every file, in the order of the files and of their lines.
+_TITLE = re.compile(rb"^[ \t]*(?:#[^\n]*|[^\n]*/[^\n]*)$", re.MULTILINE)
+_COUNT = re.compile(rb"\s*(\d+)[ \t\r]*(?:\n|$)")
+
+
+def sections(
+    path: Path, content: bytes, select: Callable[[str, str, str], tuple[str, str] | None]
+) -> Iterator[ImageText]:
+    """Yield the images of one file for all, as the WIDER challenge asks for.
+
+    Each starts with a line "EVENT/IMAGE.jpg", perhaps with "#" before it, and perhaps a line with
+    the number of its boxes.
+    """
+    titles = list(_TITLE.finditer(content))
+    if not titles or content[: titles[0].start()].strip():
+        raise InputError(f"{path}:1: no line EVENT/IMAGE.jpg, which starts an image")
+    ends = [*(title.start() for title in titles[1:]), len(content)]
+    for title, end in zip(titles, ends, strict=True):
+        name = title[0].decode("utf-8", "surrogateescape").strip().lstrip("# \t")
+        label = f"{path}:{name}"
+        key = select(label, *key_of(name))
+        if key is not None:
+            body = content[title.end() + 1 : end]
+            counted = _COUNT.match(body)
+            stated = counted[1] if counted else b"%d" % len(body.strip().splitlines())
+            body = body[counted.end() :] if counted else body
+            yield ImageText(
+                label, *key, b"\n".join((name.encode("utf-8", "replace"), stated, body))
+            )
+
+
+def parse(files: Iterable[ImageText]) -> Iterator[ImageBoxes]:
+    """Yield the boxes of every file, in the order of the files and of their lines.
 
     Raises:
         InputError: at the first file that is not in the format: the file, the line, the reason.
@@ -58,7 +90,7 @@ def parse(files: Iterable[PictureText]) -> Iterator[PictureBoxes]:
     size = 0
     for file in files:
         title, stated, body = _head(file.label, file.content)
-        heads.append((file.label, file.event, file.picture, title, stated))
+        heads.append((file.label, file.event, file.image, title, stated))
         bodies.append(body)
         size += len(body)
         if size >= BATCH_BYTES:
@@ -70,23 +102,25 @@ def parse(files: Iterable[PictureText]) -> Iterator[PictureBoxes]:
 
 def _batch(
     heads: list[tuple[str, str, str, str, int]], bodies: list[bytes]
-) -> Iterator[PictureBoxes]:
+) -> Iterator[ImageBoxes]:
     parsed = _together(bodies)
     if parsed is None:  # something in some file is unusual: find it, line by line
         parsed = [_one_by_one(head[0], body) for head, body in zip(heads, bodies, strict=True)]
     for head, rows in zip(heads, parsed, strict=True):
-        yield PictureBoxes(*head, rows)
+        yield ImageBoxes(*head, rows)
 
 
 def _head(label: str, content: bytes) -> tuple[str, int, bytes]:
-    """Title, stated count and the rest of a file."""
+    """Return title, stated count and the rest of a file."""
+    if not content.strip():
+        return "", 0, b""
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     first, _, rest = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     second, _, body = rest.partition(b"\n")
     title = first.decode("utf-8", errors="replace").strip()
     if not title or _is_number(title.split()[0]):
-        raise InputError(f"{label}:1: {title[:60]!r} where the picture's name should be")
+        raise InputError(f"{label}:1: {title[:60]!r} where the image's name should be")
     try:
         stated = int(second)
         if stated < 0:

@@ -1,9 +1,8 @@
-"""Predictions: the boxes a detector found on WIDER FACE's pictures, from any of four sources."""
+"""Predictions: the boxes that a detector found on WIDER FACE's images, in any usual format."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,57 +12,64 @@ from numpy.typing import NDArray
 
 from analysis.widerface import prediction_files as files
 from analysis.widerface import prediction_records as records
-from analysis.widerface.ground_truth import GroundTruth, bare
-from analysis.widerface.prediction_text import PictureBoxes, parse
+from analysis.widerface.ground_truth import GroundTruth
+from analysis.widerface.image_lists import key_of
+from analysis.widerface.notes import read_unreadable
+from analysis.widerface.prediction_text import ImageBoxes, parse, sections
 from featherface.errors import InputError
+from featherface.files import read_bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """B boxes of M predicted pictures; a picture's rows stand together, in their file's order.
+    """B boxes of M predicted images; an image's rows stand together, in their file's order.
 
     `rows` is (B, 5): x, y, width, height in pixels, and the score.
-    `offsets` is (M + 1,): predicted picture m has the rows `offsets[m]:offsets[m + 1]`.
-    `picture` is (M,): which picture of the ground truth it is; -1 for one that is not there.
+    `offsets` is (M + 1,): predicted image m has the rows `offsets[m]:offsets[m + 1]`.
+    `image` is (M,): the position of the image in the ground truth; -1 for one that is not there.
     """
 
     source: str
     rows: NDArray[np.float64]
     offsets: NDArray[np.int64]
-    picture: NDArray[np.int32]
+    image: NDArray[np.int32]
     extra: tuple[str, ...] = ()
-    """Files, or pictures of records, that the ground truth does not know."""
+    """Files, or images of records, that are of no image in the ground truth."""
     retitled: tuple[str, ...] = ()
-    """What is wrong with the first line of files: it names another picture, or none."""
+    """Files whose first line names another image, or none."""
     miscounted: tuple[str, ...] = ()
     """Files whose second line promises another number of boxes than follow."""
+    blank: tuple[str, ...] = ()
+    """Files without any content, which are taken for images without boxes."""
     unreadable: tuple[str, ...] = ()
-    """Pictures that predicting could not read, as `unreadable.json` says: EVENT/PICTURE.jpg."""
+    """Images that predicting could not read, as `unreadable.json` says: EVENT/IMAGE.jpg."""
 
     @cached_property
-    def picture_of_row(self) -> NDArray[np.int32]:
-        """(B,): the picture of the ground truth that each row is on, or -1."""
-        return np.repeat(self.picture, np.diff(self.offsets))
+    def image_of_row(self) -> NDArray[np.int32]:
+        """(B,): the image of the ground truth that each row is on, or -1."""
+        return np.repeat(self.image, np.diff(self.offsets))
 
-    def missing(self, ground_truth: GroundTruth) -> NDArray[np.intp]:
-        """The pictures of the ground truth that nothing was predicted for, not even no boxes."""
-        return np.setdiff1d(np.arange(len(ground_truth.pictures)), self.picture)
+    def missing(self, ground_truth: GroundTruth) -> list[int]:
+        """Return the images of the ground truth without a prediction, not even of no boxes."""
+        everything = np.arange(len(ground_truth.images))
+        return [int(p) for p in np.setdiff1d(everything, self.image)]
 
 
 def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions:
-    """Read predictions for the pictures of the ground truth.
+    """Read predictions for the images of the ground truth.
 
     Args:
-        path: a folder with EVENT/PICTURE.txt at any depth; an archive of one (.tar, .tar.gz,
-            .tgz, .tar.xz, .txz, .tar.bz2, .zip); .jsonl; .parquet (see `prediction_records`).
+        path: a folder with EVENT/IMAGE.txt at any depth, or with IMAGE.txt, as every name is in
+            one event only; an archive of either (.tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.bz2,
+            .zip); one .txt for all images (see `prediction_text.sections`), alone in its folder
+            or not; .jsonl; .parquet (see `prediction_records`).
 
-    Files outside folders named as an event are not read. A picture that an event does not have is
-    read, as the benchmark's evaluation does, for its scores enter the normalisation of all. The
-    pictures that a subset leaves out are left out.
+    An image that an event does not have is read, as the benchmark's evaluation does, since its
+    scores enter the normalisation of all. The images that a subset leaves out are left out.
 
     Raises:
-        InputError: where something cannot be read or is malformed (file, line, reason), where a
-            picture is there twice, or where there is none of the ground truth's events.
+        InputError: where something cannot be read or is malformed (file, line, reason), where an
+            image is there twice, or where there is none of the ground truth's events.
     """
     path = Path(path)
     if not path.exists():
@@ -71,69 +77,75 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
     events = frozenset(ground_truth.events)
     extra: list[str] = []
 
-    def wanted(event: str, picture: str) -> bool:
-        return event in events and (event, picture) not in ground_truth.outside
-
-    # What a subset leaves out is neither wanted nor worth a remark.
-    def known(name: str) -> bool:
-        event, _, picture = name.removesuffix(".txt").replace("\\", "/").rpartition("/")
-        return (event.rpartition("/")[2], picture) in ground_truth.outside
+    def select(label: str, event: str, image: str | None) -> tuple[str, str] | None:
+        if image is not None and event not in events:
+            event = ground_truth.event_of.get(image, event)
+        if image is None or event not in events:
+            extra.append(label)
+        elif (event, image) not in ground_truth.outside:
+            return event, image
+        return None
 
     name = path.name.lower()
-    pictures: Iterable[PictureBoxes]
-    if path.is_dir():
-        pictures = parse(files.read_folder(path, wanted, extra))
+    images: Iterable[ImageBoxes]
+    alone = _only_text(path, ground_truth)
+    if alone is not None:
+        images = parse(sections(alone, read_bytes(alone, files.TOTAL_LIMIT), select))
+    elif path.is_dir():
+        images = parse(files.read_folder(path, select))
     elif name.endswith(files.ARCHIVES):
-        pictures = parse(files.read_archive(path, wanted, extra))
+        images = parse(files.read_archive(path, select))
     elif name.endswith(".jsonl"):
-        pictures = records.read_json_lines(path, wanted, extra)
+        images = records.read_json_lines(path, select)
     elif name.endswith(".parquet"):
-        pictures = records.read_parquet(path, wanted, extra)
+        images = records.read_parquet(path, select)
     else:
-        kinds = ", ".join((*files.ARCHIVES, ".jsonl", ".parquet"))
+        kinds = ", ".join((*files.ARCHIVES, ".txt", ".jsonl", ".parquet"))
         raise InputError(f"{path}: predictions are a folder or one of {kinds}")
-    found = _gather(str(path), pictures, ground_truth)
-    if not len(found.picture):
+    found = _gather(str(path), images, ground_truth)
+    if not len(found.image):
         raise InputError(
-            f"{path}: holds no EVENT/PICTURE.txt (or record) of the ground truth's "
+            f"{path}: holds no EVENT/IMAGE.txt (or record) of the ground truth's "
             f"{len(events)} events, as {ground_truth.events[0]}"
         )
-    unknown = (*(each for each in extra if not known(each)), *found.extra)
-    return replace(found, extra=unknown, unreadable=_unreadable(path, ground_truth))
-
-
-def _unreadable(folder: Path, ground_truth: GroundTruth) -> tuple[str, ...]:
-    """What `predict` noted beside its results, without what a subset leaves out."""
-    path = folder / "unreadable.json"
-    if not folder.is_dir() or not path.is_file():
-        return ()
-    try:
-        noted = json.loads(path.read_text(encoding="utf-8"))["unreadable"]
-        names = [str(each["picture"]) for each in noted]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not what `featherface widerface predict` writes") from error
-    return tuple(
-        name
-        for name in names
-        if (name.rpartition("/")[0], bare(name.rpartition("/")[2])) not in ground_truth.outside
+    unreadable = [each["picture"] for each in read_unreadable(path)]
+    return replace(
+        found,
+        extra=(*extra, *found.extra),
+        unreadable=tuple(name for name in unreadable if key_of(name) not in ground_truth.outside),
     )
 
 
-def _gather(
-    source: str, pictures: Iterable[PictureBoxes], ground_truth: GroundTruth
-) -> Predictions:
-    """Put the pictures together, each where the ground truth knows it."""
+def _only_text(path: Path, ground_truth: GroundTruth) -> Path | None:
+    """Return the text file for all images, where the path is one or a folder of nothing else."""
+    if path.is_dir():
+        names = list(files.listed(path))
+        if len(names) != 1:
+            return None
+        path = path / names[0]
+    is_text = path.suffix.lower() == ".txt" and path.is_file()
+    return path if is_text and path.stem not in ground_truth.event_of else None
+
+
+def _gather(source: str, images: Iterable[ImageBoxes], ground_truth: GroundTruth) -> Predictions:
+    """Put the images together, each where the ground truth knows it."""
     rows: list[NDArray[np.float64]] = []
     known: list[int] = []
     labels: list[str] = []
     at: dict[int, int] = {}
-    extra, retitled, miscounted = [], [], []
-    for file in pictures:
-        index, wrong = _identify(file, ground_truth)
-        if wrong:
-            retitled.append(wrong)
+    extra, retitled, miscounted, blank = [], [], [], []
+    total = 0
+    for file in images:
+        total += len(file.rows)
+        if total > records.BOX_LIMIT:
+            raise InputError(f"{source}: holds more than {records.BOX_LIMIT:,} boxes")
+        index = ground_truth.index.get((file.event, file.title), -1)
+        if not file.title:
+            blank.append(file.label)
+        elif file.title != file.image:
+            retitled.append(f"{file.label}: line 1 names {file.title!r:.80}")
+        if index < 0 and file.title != file.image:
+            index = ground_truth.index.get((file.event, file.image), -1)
         if file.stated != len(file.rows):
             miscounted.append(f"{file.label}: says {file.stated}, has {len(file.rows)}")
         if index < 0:
@@ -141,8 +153,8 @@ def _gather(
         elif index in at:
             before = at[index]
             if labels[before] != file.label:
-                picture = "/".join(ground_truth.key(index))
-                raise InputError(f"{file.label}: {picture} is there twice, see {labels[before]}")
+                name = ground_truth.name(index)
+                raise InputError(f"{file.label}: {name} is there twice, see {labels[before]}")
             rows[before] = file.rows  # added to an archive again: the later one counts
             continue
         at[index] = len(rows)
@@ -153,23 +165,9 @@ def _gather(
         source=source,
         rows=np.concatenate([np.empty((0, 5)), *rows]),
         offsets=np.concatenate([[0], np.cumsum([len(each) for each in rows], dtype=np.int64)]),
-        picture=np.array(known, dtype=np.int32),
+        image=np.array(known, dtype=np.int32),
         extra=tuple(extra),
         retitled=tuple(retitled),
         miscounted=tuple(miscounted),
-    )
-
-
-def _identify(file: PictureBoxes, ground_truth: GroundTruth) -> tuple[int, str | None]:
-    """Which picture a file is about, -1 for an unknown one, and what is odd about its title.
-
-    The benchmark's evaluation goes by line 1, and so does this where it names a known picture.
-    """
-    index: Mapping[tuple[str, str], int] = ground_truth.index
-    by_title = index.get((file.event, file.title), -1)
-    if file.title == file.picture:
-        return by_title, None
-    return (
-        by_title if by_title >= 0 else index.get((file.event, file.picture), -1),
-        f"{file.label}: line 1 names {file.title!r:.80}",
+        blank=tuple(blank),
     )

@@ -3,7 +3,7 @@
 Two figures of average precision can only be compared under one protocol, so that it is part of
 every result. The named ones:
 
-- `original`: each picture once, at its original size, score > 0.02, non-maximum suppression at
+- `original`: each image once, at its original size, score > 0.02, non-maximum suppression at
   0.4, to the letter of the authors' test script (RetinaFace's, which FeatherFace's repeats): it
   counts a box from pixel 3 to pixel 5 as three pixels wide when it suppresses, and truncates
   corners to whole pixels when it writes them. What is published was found so.
@@ -26,7 +26,7 @@ from typing import Any
 from featherface.errors import InputError
 
 RESAMPLING = "bilinear without antialiasing, in float32"
-"""How a picture is resized where a protocol does so: as `cv2.INTER_LINEAR` of the scripts."""
+"""How an image is resized where a protocol does so: as `cv2.INTER_LINEAR` of the scripts."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Protocol:
     score_threshold: float = 0.02
     nms_threshold: float = 0.4
     shorter_sides: tuple[int, ...] = ()
-    """Pixels the shorter side of a picture is resized to; none: its original size."""
+    """Pixels the shorter side of an image is resized to; none: its original size."""
     longest: tuple[int, int] | None = None
     """(a, b): the longer side is at most b where the shorter is to be a, and in proportion at
     other sizes."""
@@ -51,7 +51,7 @@ class Protocol:
     """Whether corners are truncated towards zero to whole pixels when they are written."""
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(height, width) at the network of each view of a picture, unmirrored."""
+        """(height, width) at the network of each view of an image, unmirrored."""
         if not self.shorter_sides:
             return [(height, width)]
         short, long = min(height, width), max(height, width)

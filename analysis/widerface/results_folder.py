@@ -1,35 +1,37 @@
 """A folder of predictions: one run's results, each file whole or not there.
 
-`EVENT/PICTURE.txt` in the benchmark's format: the picture's name, how many boxes, then
+`EVENT/IMAGE.txt` in the benchmark's format: the image's name, how many boxes, then
 `x y width height score` a line. Beside the events, `protocol.json` says what made them, and
-`unreadable.json`, where there is one, which pictures have no results and why.
+`unreadable.json`, where there is one, which images have no results and why.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from analysis.widerface.finding import Found
-from analysis.widerface.picture_folder import Entry
+from analysis.widerface.image_folder import Entry
+from analysis.widerface.notes import (
+    PROTOCOL_FILE,
+    UNREADABLE_FILE,
+    read_protocol,
+    read_unreadable,
+)
 from featherface.errors import InputError
-from featherface.files import write_bytes, write_json
-
-PROTOCOL_FILE = "protocol.json"
-UNREADABLE_FILE = "unreadable.json"
+from featherface.files import named, read_bytes, write_bytes, write_json
 
 _SAME = ("protocol", "weights", "runtime", "device")
 """What all results of a folder share; versions may change, and are all kept."""
 
 
 def to_text(name: str, found: Found, *, whole_pixels: bool) -> bytes:
-    """The contents of a results file.
+    """Return the contents of a results file.
 
     Numbers are the shortest that read back as the same float32. With `whole_pixels` corners are
     truncated towards zero first, as the authors' script writes them.
@@ -43,7 +45,7 @@ def to_text(name: str, found: Found, *, whole_pixels: bool) -> bytes:
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether a results file holds as many lines as it says."""
+    """Return whether a results file holds as many lines as it says."""
     lines = content.split(b"\n")
     return len(lines) > 2 and lines[-1] == b"" and lines[1] == str(len(lines) - 3).encode()
 
@@ -60,32 +62,26 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
+        with named(path, "made"):
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be made: {error.strerror or error}") from error
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While it lasts, no other run may write here.
+        """Keep other runs from writing here while it lasts.
 
         Raises:
             InputError: where another one does.
         """
-        try:
-            import fcntl
-        except ImportError:  # not on this system
-            yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
+        lock = FileLock(self.path / ".lock", mode=0o666)
+        with named(self.path, "written"):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                lock.acquire(blocking=False)
+            except Timeout as error:
                 raise InputError(f"{self.path}: another run is writing to it") from error
+        try:
             yield
         finally:
-            os.close(handle)
+            lock.release()
 
     def open_for(self, identity: dict[str, Any]) -> None:
         """Make this the folder of a run, or find that it already is.
@@ -94,69 +90,58 @@ class ResultsFolder:
             identity: `protocol`, `weights`, `runtime`, `device` and `versions`, for JSON.
 
         Raises:
-            InputError: where its results are of another protocol or of other weights, or of
-                nobody knows what.
+            InputError: where its results are of another protocol or of other weights, or nothing
+                says of which.
         """
-        path = self.path / PROTOCOL_FILE
         versions = [identity["versions"]]
-        if path.exists():
-            before = _read(path)
+        before = read_protocol(self.path)
+        if before is not None:
             for key in _SAME:
                 if before.get(key) != identity[key]:
                     raise InputError(
                         f"{self.path}: holds results of {_difference(key, before, identity)}; "
                         "give another folder"
                     )
-            noted = before.get("versions", [])
-            if not isinstance(noted, list):
-                raise InputError(f"{path}: versions (={str(noted)[:60]}) must be a list")
-            versions = [v for v in noted if v not in versions] + versions
+            versions = [v for v in before.get("versions", []) if v not in versions] + versions
         elif any(self.path.glob("*/*.txt")):
             raise InputError(
                 f"{self.path}: holds results, but no {PROTOCOL_FILE} that says what made them; "
                 "give another folder"
             )
-        write_json(path, {**{key: identity[key] for key in _SAME}, "versions": versions})
+        shared = {key: identity[key] for key in _SAME}
+        write_json(self.path / PROTOCOL_FILE, {**shared, "versions": versions})
 
     def remove_parts(self) -> None:
         """Remove what a killed run was writing; nothing else, and in the events' folders only."""
-        for pattern in (".*.txt.part-*", "*/.*.txt.part-*", ".*.json.part-*"):
-            for part in self.path.glob(pattern):
-                part.unlink(missing_ok=True)
+        for part in (*self.path.glob(".part-*"), *self.path.glob("*/.part-*")):
+            part.unlink(missing_ok=True)
 
     def is_done(self, entry: Entry) -> bool:
-        """Whether a picture's results are there, and whole."""
-        try:
-            return is_whole(self._place(entry).read_bytes())
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{self.path / entry.result}: cannot be read: {reason}") from error
+        """Return whether an image's results are there, and whole."""
+        path = self._place(entry)
+        with named(path):
+            return path.exists() and is_whole(read_bytes(path))
 
     def write(self, entry: Entry, found: Found, *, whole_pixels: bool) -> None:
-        """Write a picture's results.
+        """Write an image's results.
 
         Raises:
             InputError: where they cannot be written.
         """
-        text = to_text(entry.stem, found, whole_pixels=whole_pixels)
-        write_bytes(self._place(entry), text)
+        write_bytes(self._place(entry), to_text(entry.stem, found, whole_pixels=whole_pixels))
 
     def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str] | None) -> None:
-        """Say which pictures have no results: `{"unreadable": [{"picture", "reason"}, …]}`.
+        """Write which images have no results: `{"unreadable": [{"picture", "reason"}, …]}`.
 
         Without any there is no such file.
 
         Args:
             unreadable: of this run.
-            tried: the pictures of a run over a subset: what earlier ones say of others stays.
+            tried: the images of a run over a subset: what earlier ones say of others stays.
         """
         path = self.path / UNREADABLE_FILE
-        if tried is not None and path.exists():
-            before = _read(path).get("unreadable", [])
-            if not isinstance(before, list) or not all(_is_unreadable(u) for u in before):
-                raise InputError(f"{path}: not a list of pictures and reasons")
+        if tried is not None:
+            before = read_unreadable(self.path)
             unreadable = [*(u for u in before if u["picture"] not in tried), *unreadable]
         if unreadable:
             write_json(path, {"unreadable": sorted(unreadable, key=lambda u: u["picture"])})
@@ -171,32 +156,11 @@ class ResultsFolder:
         return self.path / entry.result
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: not an object that says what made the results")
-    return document
-
-
-def _is_unreadable(noted: object) -> bool:
-    return isinstance(noted, dict) and isinstance(noted.get("picture"), str)
-
-
 def _difference(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Which field differs, as "protocol 1600, not original"."""
+    """Say which field differs, as "protocol 1600, not original"."""
     old, new = before.get(key), now[key]
     if isinstance(old, dict) and isinstance(new, dict):
         field = next(f for f in {**new, **old} if old.get(f) != new.get(f))
-        old, new = (_short(value.get(field)) for value in (old, new))
+        old, new = (f"{value.get(field)!s:.40}" for value in (old, new))
         key = f"{key} {field}" if field != "name" else key
     return f"{key} {old!s}, not {new!s}"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text  # a sha256

@@ -17,12 +17,14 @@ from featherface.errors import InputError
 
 T = TypeVar("T")
 
+MEETING = timedelta(minutes=5)
+"""How long processes wait for each other at the start."""
 _PATIENCE = timedelta(days=7)
 """How long a process waits for the others at the end. That one has died shows at once."""
 
 
 class ToldByFirstError(InputError):
-    """What the first process raised, in another one: it is reported there."""
+    """An error of the first process, in another one: it is reported there."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Group:
     rank: int = 0
     world: int = 1
     local_rank: int = 0
+    channel: Any = None
+    """The group of `torch.distributed` that objects are exchanged in."""
 
     @property
     def first(self) -> bool:
@@ -39,7 +43,7 @@ class Group:
         return self.rank == 0
 
     def decided_by_first(self, decide: Callable[[], T]) -> T:
-        """What the first process decides, in all of them; its `InputError` too.
+        """Return what the first process decides, in all of them; raise its `InputError` too.
 
         Raises:
             InputError: of `decide` (in the others, `ToldByFirstError`), or where a process is gone.
@@ -56,7 +60,7 @@ class Group:
             except InputError as error:
                 failure, message[1] = error, str(error)
         with _others_alive():
-            dist.broadcast_object_list(message, src=0)
+            dist.broadcast_object_list(message, src=0, group=self.channel)
         if failure is not None:
             raise failure
         if message[1] is not None:
@@ -65,7 +69,7 @@ class Group:
         return decided
 
     def gathered(self, own: T) -> list[T]:
-        """What each process has, by rank, in all of them; waits for the last.
+        """Return what each process has, by rank, in all of them; waits for the last.
 
         Raises:
             InputError: where a process is gone.
@@ -76,28 +80,46 @@ class Group:
 
         found: list[Any] = [None] * self.world
         with _others_alive():
-            dist.all_gather_object(found, own)
+            dist.all_gather_object(found, own, group=self.channel)
         return found
 
 
 @contextmanager
 def process_group() -> Iterator[Group]:
-    """The group that `torchrun` started this process in, or it alone.
+    """Yield the group that `torchrun` started this process in, or this process alone.
 
     Raises:
-        InputError: where the others cannot be reached.
+        InputError: where the environment names no place in a group, or the others do not come
+            within `MEETING`.
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Group()
         return
+    rank, world = _number("RANK"), _number("WORLD_SIZE")
+    if rank >= world:
+        raise InputError(f"RANK (={rank}) must be below WORLD_SIZE (={world})")
     import torch.distributed as dist
 
-    with _others_alive():
-        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
-        yield Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("gloo", timeout=MEETING)
+        channel = dist.new_group(timeout=_PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"process {rank} of {world}: the others did not come within "
+            f"{MEETING.total_seconds():g} s, or cannot be reached; RANK, WORLD_SIZE, MASTER_ADDR "
+            f"and MASTER_PORT say where ({str(error).splitlines()[0][:120]})"
+        ) from error
+    try:
+        yield Group(rank, world, _number("LOCAL_RANK"), channel)
     finally:
         dist.destroy_process_group()
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "0")
+    if not text.isdecimal():
+        raise InputError(f"{name} (={text!r}) must be a number from 0, as torchrun sets it")
+    return int(text)
 
 
 @contextmanager
@@ -112,7 +134,7 @@ def _others_alive() -> Iterator[None]:
 
 
 def share_out(costs: Sequence[float], shares: int) -> list[list[int]]:
-    """Indices for each of several processes, so that all take about as long.
+    """Return indices for each of several processes, so that all take about as long.
 
     The dearest first, always to who has least; ties by index, so that the result depends on
     nothing else.

@@ -1,23 +1,25 @@
-"""What is odd about predictions that can be read, and so would go unnoticed."""
+"""Remarks on what is odd about predictions that can be read, and so would go unnoticed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.widerface.ground_truth import GroundTruth
+from analysis.widerface.curves import Curve, subset_curves
+from analysis.widerface.ground_truth import SUBSETS, GroundTruth
 from analysis.widerface.matching import Matches, match
 from analysis.widerface.predictions import Predictions
 
 EXAMPLES = 5
 NEAR_ZERO = 0.01
-NORMALISED = 2.0
-"""Boxes none of whose numbers is larger, in a picture of a thousand pixels, are not in pixels."""
+FRACTIONS = 2.0
+"""Boxes whose numbers are hardly larger, in images of a thousand pixels, are not in pixels."""
+
+Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Remark:
     examples: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON document."""
+        """Return a JSON document."""
         return {**asdict(self), "examples": list(self.examples)}
 
     def __str__(self) -> str:
@@ -40,21 +42,20 @@ class Remark:
         return f"{self.message}: {', '.join(self.examples)}{more}"
 
 
-def remarks(matches: Matches, average_precision: Mapping[str, float]) -> Iterator[Remark]:
-    """All that is odd, what explains most first."""
+def remarks(matches: Matches, curves: Mapping[str, Curve]) -> Iterator[Remark]:
+    """Yield all that is odd, what explains most first."""
     truth, predictions = matches.ground_truth, matches.predictions
-    yield from _pictures(truth, predictions)
+    yield from _images(truth, predictions)
     yield from _files(predictions)
     if len(predictions.rows):
         yield from _rows(predictions)
-        yield from _reading(matches)
+        yield from _format(matches)
         yield from _scores(predictions)
-    near_zero = [
-        f"{name} {value:.4f}" for name, value in average_precision.items() if value < NEAR_ZERO
-    ]
+    precisions = {name: each.average_precision for name, each in curves.items()}
+    near_zero = [f"{name} {value:.4f}" for name, value in precisions.items() if value < NEAR_ZERO]
     if near_zero:
         yield _remark("near-zero", "average precision is next to nothing", near_zero)
-    undefined = [name for name, value in average_precision.items() if math.isnan(value)]
+    undefined = [name for name, value in precisions.items() if np.isnan(value)]
     if undefined:
         yield _remark("no-faces", "subsets without any face, so without AP", undefined)
 
@@ -63,112 +64,149 @@ def _remark(kind: str, message: str, all_examples: Sequence[str]) -> Remark:
     return Remark(kind, message, len(all_examples), tuple(all_examples[:EXAMPLES]))
 
 
-def _pictures(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
-    total = len(truth.pictures)
-    missing = ["/".join(truth.key(int(p))) for p in predictions.missing(truth)]
+def _images(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
+    total = len(truth.images)
+    missing = [truth.name(p) for p in predictions.missing(truth)]
     if missing:
         hint = "" if truth.subset else "; if that is meant, list the others as a subset"
-        what = f"{len(missing):,} of {total:,} pictures have no predictions, their faces are missed"
-        yield _remark("missing", what + hint, missing)
-    faceless = ["/".join(truth.key(p)) for p in np.flatnonzero(np.diff(truth.offsets) == 0)]
+        message = (
+            f"{len(missing):,} of {total:,} images have no predictions, their faces are missed"
+        )
+        yield _remark("missing", message + hint, missing)
+    faceless = [truth.name(int(p)) for p in np.flatnonzero(np.diff(truth.offsets) == 0)]
     if faceless:
-        what = f"{len(faceless):,} pictures have no face in the ground truth and are left out"
-        yield _remark("faceless", what, faceless)
+        message = f"{len(faceless):,} images have no face in the ground truth and are left out"
+        yield _remark("faceless", message, faceless)
 
 
 def _files(predictions: Predictions) -> Iterator[Remark]:
-    for kind, what, names in (
-        ("extra", "files or records are of no picture in the ground truth", predictions.extra),
-        ("unreadable", "pictures could not be read by predict", predictions.unreadable),
+    for kind, message, names in (
+        ("extra", "files or records are of no image in the ground truth", predictions.extra),
+        ("unreadable", "images could not be read by predict", predictions.unreadable),
+        ("blank", "files are empty, taken for images without faces", predictions.blank),
         ("retitled", "files are not titled as they are named", predictions.retitled),
         ("miscounted", "files have another number of boxes than they say", predictions.miscounted),
     ):
         if names:
-            yield _remark(kind, f"{len(names):,} {what}", names)
+            yield _remark(kind, f"{len(names):,} {message}", names)
 
 
 def _rows(predictions: Predictions) -> Iterator[Remark]:
     rows, offsets = predictions.rows, predictions.offsets
     empty = int(((rows[:, 2] <= 0) | (rows[:, 3] <= 0)).sum())
     if empty:
-        what = f"{empty:,} of {len(rows):,} boxes have no area (a width or height of 0 or less)"
-        yield Remark("no-area", what, empty)
+        message = f"{empty:,} of {len(rows):,} boxes have no area (a width or height of 0 or less)"
+        yield Remark("no-area", message, empty)
     rising = np.flatnonzero(np.diff(rows[:, 4]) > 0)
-    # A rise from one picture's last row to the next one's first is none.
+    # A rise from one image's last row to the next one's first is none.
     rising = rising[~np.isin(rising + 1, offsets)]
     unsorted = len(np.unique(np.searchsorted(offsets, rising, side="right")))
     if unsorted:
-        what = (
-            f"{unsorted:,} pictures' boxes do not stand in falling order of score, "
+        message = (
+            f"{unsorted:,} images' boxes do not stand in falling order of score, "
             "which changes AP: the protocol does not sort"
         )
-        yield Remark("unsorted", what, unsorted)
+        yield Remark("unsorted", message, unsorted)
 
 
-def _reading(matches: Matches) -> Iterator[Remark]:
-    """Whether the numbers make more sense read another way than x y width height in pixels."""
+def _format(matches: Matches) -> Iterator[Remark]:
+    """Find out whether the rows make more sense in another format, and which AP it would give.
+
+    Each format is tried on the best box of every image. The ground truth has no image sizes, so
+    that a scale is estimated from it, one for all images.
+    """
     truth, predictions = matches.ground_truth, matches.predictions
-    boxes = predictions.rows[:, :4]
-    largest = float(max(boxes.max(), -boxes.min()))
-    if largest <= NORMALISED:
-        what = f"boxes are not in pixels: no number in them exceeds {largest:g}"
-        yield Remark("not-pixels", what, len(boxes))
-        return
-    best = _best_rows(predictions)
-    best = best[predictions.picture_of_row[best] >= 0]
+    best = _best_boxes(predictions)
     as_given = int((matches.face[best] >= 0).sum())
-    if 2 * as_given > len(best):  # they make sense as they are
+    known = int((predictions.image_of_row[best] >= 0).sum())
+    if 2 * as_given > known:
         return
-    for kind, name, change in (
-        ("corners", "x1 y1 x2 y2", _from_corners),
-        ("centres", "centre x, centre y, width, height", _from_centres),
-    ):
-        count = _on_faces(predictions, truth, best, change)
-        if count >= min(3, len(best)) and count > 2 * as_given:
-            what = (
-                f"rows look like {name}, not x y width height: of {len(best):,} pictures' best "
-                f"boxes {count:,} would lie on a face, as they are {as_given:,} do"
-            )
-            yield Remark(kind, what, count)
+    tried = []
+    with np.errstate(all="ignore"):  # boxes of absurd size overlap nothing
+        for kind, name, change in _FORMATS:
+            changed = replace(predictions, rows=change(predictions.rows))
+            if kind == "scale":
+                factors = _scale(changed, truth)
+                name = name.format(*factors)
+                changed.rows[:, :4] *= np.tile(factors, 2)
+            found = int((match(_only(changed, _best_boxes(changed)), truth).face >= 0).sum())
+            tried.append((found, kind, name, changed))
+    found, kind, name, changed = max(tried, key=lambda each: each[0])
+    typical = float(np.quantile(np.abs(predictions.rows[:, :4]), 0.99))
+    if typical <= FRACTIONS:
+        yield Remark(
+            "not-pixels",
+            f"boxes are not in pixels: hardly a number in them exceeds {typical:.3g}; they look "
+            "like fractions of the image's width and height",
+            len(predictions.rows),
+        )
+    if found >= min(3, known) and found > 2 * as_given:
+        curves = subset_curves(match(changed, truth))
+        values = ", ".join(f"{key} {curves[key].average_precision:.4f}" for key in SUBSETS)
+        yield Remark(
+            kind,
+            f"rows look like {name}, not x y width height score in pixels: of {known:,} images' "
+            f"best boxes {found:,} would lie on a face, as they are {as_given:,} do; AP would be "
+            f"{values}",
+            found,
+        )
 
 
-def _best_rows(predictions: Predictions) -> NDArray[np.int64]:
-    """The row with the best score of each picture that has any."""
-    offsets = predictions.offsets
-    scores = predictions.rows[:, 4]
+def _from_corners(rows: Rows) -> Rows:
+    return np.column_stack([rows[:, :2], rows[:, 2:4] - rows[:, :2], rows[:, 4]])
+
+
+def _from_centres(rows: Rows) -> Rows:
+    return np.column_stack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:]])
+
+
+_FORMATS: tuple[tuple[str, str, Callable[[Rows], Rows]], ...] = (
+    ("corners", "x1 y1 x2 y2 score", _from_corners),
+    ("centres", "centre x, centre y, width, height, score", _from_centres),
+    ("swapped", "y x height width score", lambda rows: rows[:, [1, 0, 3, 2, 4]]),
+    ("swapped-corners", "y1 x1 y2 x2 score", lambda rows: _from_corners(rows[:, [1, 0, 3, 2, 4]])),
+    ("score-first", "score x y width height", lambda rows: rows[:, [1, 2, 3, 4, 0]]),
+    ("score-corners", "score x1 y1 x2 y2", lambda rows: _from_corners(rows[:, [1, 2, 3, 4, 0]])),
+    ("scale", "boxes at another scale, to be multiplied by {:.4g} and {:.4g}", np.copy),
+)
+
+
+def _scale(predictions: Predictions, truth: GroundTruth) -> NDArray[np.float64]:
+    """(2,): the factors of x and y that bring most best boxes to the face where there is one."""
+    rows = predictions.rows[_best_boxes(predictions)]
+    image = predictions.image_of_row[_best_boxes(predictions)]
+    single = np.append(np.diff(truth.offsets) == 1, False)[image]
+    if not single.any():
+        return np.ones(2)
+    faces = truth.boxes[truth.offsets[:-1][image[single]]]
+    ratios = (faces[:, :2] + faces[:, 2:] / 2) / (rows[single, :2] + rows[single, 2:4] / 2)
+    usable = ratios[(np.isfinite(ratios) & (ratios > 0)).all(axis=1)]
+    return np.median(usable, axis=0) if len(usable) else np.ones(2)
+
+
+def _best_boxes(predictions: Predictions) -> NDArray[np.int64]:
+    """(K,): the row with the best score of each image that has any."""
+    offsets, scores = predictions.offsets, predictions.rows[:, 4]
     spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     return np.array([a + int(scores[a:b].argmax()) for a, b in spans if b > a], dtype=np.int64)
 
 
-def _from_corners(rows: NDArray[np.float64]) -> None:
-    rows[:, 2:4] -= rows[:, :2]
-
-
-def _from_centres(rows: NDArray[np.float64]) -> None:
-    rows[:, :2] -= rows[:, 2:4] / 2
-
-
-def _on_faces(
-    predictions: Predictions, truth: GroundTruth, chosen: NDArray[np.int64], change: Any
-) -> int:
-    """How many of the chosen rows, one a picture at most, lie on a face when read otherwise."""
-    rows = predictions.rows[chosen]
-    change(rows)
-    changed = Predictions(
-        source=predictions.source,
-        rows=rows,
+def _only(predictions: Predictions, chosen: NDArray[np.int64]) -> Predictions:
+    """Return predictions of the chosen rows alone, one an image at most."""
+    return replace(
+        predictions,
+        rows=predictions.rows[chosen],
         offsets=np.arange(len(chosen) + 1),
-        picture=predictions.picture_of_row[chosen],
+        image=predictions.image_of_row[chosen],
     )
-    return int((match(changed, truth).face >= 0).sum())
 
 
 def _scores(predictions: Predictions) -> Iterator[Remark]:
     scores = predictions.rows[:, 4]
     low, high = float(scores.min()), float(scores.max())
     if low == high:
-        what = f"all scores are {low:g}; the protocol scales them by their range, which is nothing"
-        yield Remark("equal-scores", what, len(scores))
+        message = f"all scores are {low:g}; the protocol divides by their range, which is nothing"
+        yield Remark("equal-scores", message, len(scores))
     elif low < 0 or high > 1:
-        what = f"scores run from {low:g} to {high:g}, not within 0 to 1; AP goes by their order"
-        yield Remark("scores", what, int(((scores < 0) | (scores > 1)).sum()))
+        message = f"scores run from {low:g} to {high:g}, not within 0 to 1; AP goes by their order"
+        yield Remark("scores", message, int(((scores < 0) | (scores > 1)).sum()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,16 +15,13 @@ import torch
 from analysis.environment import stamp
 from analysis.widerface import history
 from analysis.widerface.average_precision import Evaluation, evaluate
-from analysis.widerface.ground_truth import SUBSETS, read_ground_truth, read_subset
-from analysis.widerface.predicting import is_exported, predict
+from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES, read_ground_truth
+from analysis.widerface.predicting import Track, is_exported, predict
 from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
-from analysis.widerface.results_folder import PROTOCOL_FILE
 from featherface.errors import InputError
 from featherface.runtimes.network import open_onnx
 from featherface.weights.checkpoints import load
-
-Track = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,19 +53,18 @@ def track(
         ground_truth: the folder of the four .mat files.
         out: predictions go to a folder in it for each checkpoint, protocol and runtime, and are
             taken from there when they are complete already.
-        subset: a file that lists the pictures; `None` for all of the validation set.
-        progress: called with a checkpoint's name, gives what tracks its pictures.
+        subset: a file that lists the images; `None` for all of the validation set.
+        progress: called with a checkpoint's name, gives what tracks its images.
 
     Yields:
         What was tracked, as soon as it is; nothing is added to the history.
 
     Raises:
-        InputError: for anything that cannot be used, and where pictures could not be read: an AP
+        InputError: for anything that cannot be used, and where images could not be read: an AP
             without them would be another quantity.
     """
     # What is wrong with any of it should show before hours of predicting, not after.
-    truth = read_ground_truth(ground_truth)
-    truth = truth if subset is None else truth.only(read_subset(subset))
+    truth = read_ground_truth(ground_truth, subset)
     named = names(checkpoints)
     for checkpoint in named.values():
         if is_exported(checkpoint):
@@ -91,7 +86,7 @@ def track(
         if record["unreadable"]:
             first = record["unreadable"][0]
             raise InputError(
-                f"{name}: {len(record['unreadable'])} pictures could not be read, the first "
+                f"{name}: {len(record['unreadable'])} images could not be read, the first "
                 f"{first['picture']}: {first['reason']}"
             )
         evaluation = evaluate(read_predictions(where, truth), truth)
@@ -99,14 +94,13 @@ def track(
 
 
 def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
-    """The row of the history for an evaluation of predictions that were made here.
+    """Return the row of the history for an evaluation of predictions that were made here.
 
     Args:
-        made: what `protocol.json` beside the predictions says: protocol, weights, runtime, device
-            and versions.
+        made: protocol, weights, runtime, device and versions, as `predict` returns them.
 
     Raises:
-        InputError: where AP is undefined, as no subset has a face, or pictures are missing.
+        InputError: where AP is undefined, as no subset has a face, or images are missing.
     """
     record = evaluation.as_dict()
     undefined = [name for name in SUBSETS if record[name] is None]
@@ -114,16 +108,15 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
         raise InputError(f"{detector}: no faces in {', '.join(undefined)}, so that AP is undefined")
     if record["missing"]:
         raise InputError(
-            f"{detector}: {record['missing']} of {record['images']} pictures have no predictions; "
+            f"{detector}: {record['missing']} of {record['images']} images have no predictions; "
             "a row of the history has them all (name a subset, or predict the rest)"
         )
     weights, versions = made["weights"], made["versions"]
-    versions = versions[-1] if isinstance(versions, list) else versions
     everything = record["subset"] is None
-    if everything and record["images"] != history.VALIDATION_PICTURES:
+    if everything and record["images"] != VALIDATION_IMAGES:
         raise InputError(
-            f"{detector}: the ground truth has {record['images']} pictures, not the validation "
-            f"set's {history.VALIDATION_PICTURES}; name the subset"
+            f"{detector}: the ground truth has {record['images']} images, not the validation "
+            f"set's {VALIDATION_IMAGES}; name the subset"
         )
     return history.Row(
         date=datetime.date.today().isoformat(),
@@ -147,28 +140,8 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
     )
 
 
-def made_by(predictions: str | Path) -> dict[str, Any] | None:
-    """What `protocol.json` beside predictions says, `None` for predictions from elsewhere.
-
-    Raises:
-        InputError: where it is there and cannot be used.
-    """
-    path = Path(predictions) / PROTOCOL_FILE
-    if not path.is_file():
-        return None
-    try:
-        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        history.Protocol(**made["protocol"])
-        for field in ("name", "sha256", "variant", "parameters"):
-            made["weights"][field]
-        made["runtime"], made["device"], made["versions"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not what made these predictions: {error!r}") from error
-    return made
-
-
 def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> list[history.Row]:
-    """Append rows that say something the history does not say yet; returns those.
+    """Append rows that say something the history does not say yet, and return those.
 
     A row that differs from the latest one about the same in nothing but its date is not news.
     """
@@ -184,7 +157,7 @@ def _but_date(row: history.Row) -> str:
 
 
 def names(checkpoints: Iterable[str | Path]) -> dict[str, str | Path]:
-    """What each checkpoint is called: its file's name, with its folder's where two share that.
+    """Return each checkpoint by its name: its file's, with its folder's where two share that.
 
     Raises:
         InputError: where that is not enough to tell two apart.

@@ -1,4 +1,4 @@
-"""The worst a detector does at one score: the tallest faces it misses, its surest false alarms."""
+"""The worst of a detector at one score: the tallest faces it misses, its surest false alarms."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
-from analysis.widerface.matching import Matches
+from analysis.widerface.matching import Matches, overlaps
 from featherface.errors import InputError
 
 Boxes = NDArray[np.float64]
 
 
 def missed(matches: Matches, score: float, subset: str = "hard") -> NDArray[np.int64]:
-    """The faces of a subset that no detection of this score lies on, the tallest first.
+    """Return the faces of a subset that no detection of this score lies on, the tallest first.
 
     Args:
         score: as the predictions give it, not scaled.
@@ -35,10 +35,10 @@ def missed(matches: Matches, score: float, subset: str = "hard") -> NDArray[np.i
 
 
 def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
-    """The detections of this score that lie on no annotated face at all, the surest first.
+    """Return the detections of this score that lie on no annotated face, the surest first.
 
     A second detection on a face is false as well, by the protocol, but lies on a face: it is not
-    among these. Nor is one on a picture without annotated faces, which the protocol leaves out.
+    among these. Nor is one on an image without annotated faces, which the protocol leaves out.
     Many of the surest lie on faces that nobody annotated.
 
     Returns:
@@ -50,8 +50,8 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
     _require_number(score)
     predictions = matches.predictions
     has_faces = np.diff(matches.ground_truth.offsets) > 0
-    # Rows on unknown pictures are -1 and so find the entry that is added.
-    counted = np.append(has_faces, False)[predictions.picture_of_row]
+    # Rows on unknown images are -1 and so find the entry that is added.
+    counted = np.append(has_faces, False)[predictions.image_of_row]
     counted &= (matches.face < 0) & (predictions.rows[:, 4] >= score)
     rows = np.flatnonzero(counted)
     return rows[np.argsort(-predictions.rows[rows, 4], kind="stable")]
@@ -60,7 +60,7 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
 def describe_missed(
     matches: Matches, faces: NDArray[np.int64], score: float
 ) -> Iterator[dict[str, Any]]:
-    """A record a face, in the order given, made as it is asked for.
+    """Yield a record a face, in the order given, made as it is asked for.
 
     Yields:
         `rank` from 1; `event`; `picture`, its name without ending; `box` as annotated (x, y,
@@ -69,23 +69,22 @@ def describe_missed(
         detection of at least `score` that overlaps it most, 0 and null where none does.
     """
     truth, predictions = matches.ground_truth, matches.predictions
-    part_of = {int(p): m for m, p in enumerate(predictions.picture) if p >= 0}
+    part_of = {int(p): m for m, p in enumerate(predictions.image) if p >= 0}
     for rank, face in enumerate(faces, 1):
-        picture = int(truth.picture_of_face[face])
-        part = part_of.get(picture)
-        rows = np.empty((0, 5))
-        if part is not None:
-            rows = predictions.rows[predictions.offsets[part] : predictions.offsets[part + 1]]
+        image = int(truth.image_of_face[face])
+        part = part_of.get(image)
+        span = slice(0, 0) if part is None else slice(*predictions.offsets[part : part + 2])
+        rows = predictions.rows[span]
         best = float(matches.best_score[face])
         yield {
-            **_place(truth, rank, picture, truth.boxes[face]),
+            **_place(truth, rank, image, truth.boxes[face]),
             "score": best if np.isfinite(best) else None,
             **_nearest(truth.boxes[face], rows[rows[:, 4] >= score, :4]),
         }
 
 
 def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-    """A record a detection, in the order given, made as it is asked for.
+    """Yield a record a detection, in the order given, made as it is asked for.
 
     Yields:
         as `describe_missed`: `box` and `score` are the detection's; `iou` and `nearest` are those
@@ -93,13 +92,12 @@ def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator
     """
     truth, predictions = matches.ground_truth, matches.predictions
     for rank, row in enumerate(rows, 1):
-        picture = int(predictions.picture_of_row[row])
-        faces = truth.boxes[truth.offsets[picture] : truth.offsets[picture + 1]]
+        image = int(predictions.image_of_row[row])
         box = predictions.rows[row, :4]
         yield {
-            **_place(truth, rank, picture, box),
+            **_place(truth, rank, image, box),
             "score": float(predictions.rows[row, 4]),
-            **_nearest(box, faces),
+            **_nearest(box, truth.boxes[truth.offsets[image] : truth.offsets[image + 1]]),
         }
 
 
@@ -108,37 +106,16 @@ def _require_number(score: float) -> None:
         raise InputError(f"score (={score}) must be a number")
 
 
-def _place(truth: GroundTruth, rank: int, picture: int, box: Boxes) -> dict[str, Any]:
-    event, name = truth.key(picture)
-    return {
-        "rank": rank,
-        "event": event,
-        "picture": name,
-        "box": box.tolist(),
-        "height": float(box[3]),
-    }
+def _place(truth: GroundTruth, rank: int, image: int, box: Boxes) -> dict[str, Any]:
+    event, name = truth.key(image)
+    place = {"rank": rank, "event": event, "picture": name}
+    return {**place, "box": box.tolist(), "height": float(box[3])}
 
 
 def _nearest(box: Boxes, others: Boxes) -> dict[str, Any]:
-    """Overlap with, and box of, whichever of (N, 4) `others` overlaps (4,) `box` most."""
-    overlaps = _overlaps(box, others)
-    best = int(overlaps.argmax()) if len(overlaps) else None
-    if best is None or overlaps[best] <= 0:
+    """Return overlap with, and box of, whichever of (N, 4) `others` overlaps `box` most."""
+    found = overlaps(np.repeat(box[None], len(others), axis=0), others)
+    best = int(found.argmax()) if len(found) else None
+    if best is None or found[best] <= 0:
         return {"iou": 0.0, "nearest": None}
-    return {"iou": float(overlaps[best]), "nearest": others[best].tolist()}
-
-
-def _overlaps(box: Boxes, others: Boxes) -> Boxes:
-    """(N,): IoU of (4,) `box` with (N, 4) `others`, the last pixel counted, as in `matching`."""
-    with np.errstate(over="ignore", invalid="ignore"):  # a box of absurd size overlaps nothing
-        ends, other_ends = box[:2] + box[2:], others[:, :2] + others[:, 2:]
-        shared = np.minimum(ends, other_ends) - np.maximum(box[:2], others[:, :2]) + 1
-        both = np.maximum(shared, 0).prod(axis=1)
-        overlaps: Boxes = both / (_area(box[None]) + _area(others) - both)
-    return np.nan_to_num(overlaps)
-
-
-def _area(boxes: Boxes) -> Boxes:
-    sides = boxes[:, :2] + boxes[:, 2:] - boxes[:, :2] + 1
-    # A box turned inside out overlaps nothing; its area shall not cancel another's.
-    return np.where((sides > 0).all(axis=1), sides.prod(axis=1), 1.0)
+    return {"iou": float(found[best]), "nearest": others[best].tolist()}

@@ -16,14 +16,14 @@ TILE = 240
 CONTEXT = 2.0
 """A crop is so many times as wide and as high as the longer side of its box."""
 SMALLEST = 48
-"""At least so many pixels of the picture are shown, to see where a tiny box lies."""
+"""At least so many pixels of the image are shown, to see where a tiny box lies."""
 COLUMNS = 6
 
 _TYPE = 13
 _LINE_HEIGHT = 17
 _CAPTION = 2 * _LINE_HEIGHT + 6
 _GAP = 8
-_BEYOND = "#dddddd"  # where there is no picture
+_BEYOND = "#dddddd"  # where there is no image
 _FONT = ImageFont.load_default(size=_TYPE)
 _HEADING = ImageFont.load_default(size=18)
 
@@ -31,26 +31,26 @@ _Window = tuple[float, float, float]  # left, top, side
 
 
 def crop(
-    picture: npt.NDArray[np.uint8], box: Sequence[float], nearest: Sequence[float] | None = None
+    image: npt.NDArray[np.uint8], box: Sequence[float], nearest: Sequence[float] | None = None
 ) -> Image.Image:
     """A square around a box, scaled to `TILE`, with the box drawn on it.
 
     Args:
-        picture: (H, W, 3) RGB, uint8.
-        box: x, y, width, height in pixels; drawn yellow. It may reach beyond the picture, lie
+        image: (H, W, 3) RGB, uint8.
+        box: x, y, width, height in pixels; drawn yellow. It may reach beyond the image, lie
             outside it, or have no area: what is shown is then around the part, or the point, of
-            the picture that is next to it.
+            the image that is next to it.
         nearest: a box to be drawn blue, below the other.
 
     Returns:
-        an RGB image of `TILE` by `TILE` pixels, grey beyond the picture's edge.
+        an RGB image of `TILE` by `TILE` pixels, grey beyond the image's edge.
 
     Raises:
         ValueError: for another shape or type, or a box that is not four finite numbers.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise ValueError(f"picture (of {picture.dtype}, {picture.shape}) must be (H, W, 3) uint8")
-    height, width = picture.shape[:2]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"image (of {image.dtype}, {image.shape}) must be (H, W, 3) uint8")
+    height, width = image.shape[:2]
     left, top, side = window = _window(_corners(box), width, height)
     scale = TILE / side
     tile = Image.new("RGB", (TILE, TILE), _BEYOND)
@@ -59,7 +59,7 @@ def crop(
     x2, y2 = min(width, math.ceil(left + side)), min(height, math.ceil(top + side))
     # Of what is shrunk to less than an eighth, some pixels are enough, and quick.
     step = max(1, math.floor(side / (8 * TILE)))
-    part = Image.fromarray(picture[y1:y2:step, x1:x2:step])
+    part = Image.fromarray(image[y1:y2:step, x1:x2:step])
     size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
     part = part.resize(size, Image.Resampling.LANCZOS)
     tile.paste(part, (round((x1 - left) * scale), round((y1 - top) * scale)))
@@ -80,7 +80,7 @@ def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
 
 
 def _window(box: tuple[float, float, float, float], width: int, height: int) -> _Window:
-    # Of a box that leaves the picture, what lies inside; of one outside, the nearest point.
+    # Of a box that leaves the image, what lies inside; of one outside, the nearest point.
     x1, x2 = (min(max(value, 0.0), width) for value in box[::2])
     y1, y2 = (min(max(value, 0.0), height) for value in box[1::2])
     side = max(CONTEXT * max(x2 - x1, y2 - y1), SMALLEST)

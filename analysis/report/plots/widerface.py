@@ -1,4 +1,4 @@
-"""Figures of average precision on WIDER FACE: curves and counts, never a picture of anybody."""
+"""Figures of average precision on WIDER FACE: curves and counts, never an image of anybody."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, VERMILION, Record
+from analysis.widerface.ground_truth import SUBSETS
 
-SUBSETS = ("easy", "medium", "hard")
 SUBSET_COLOURS = {"easy": GREEN, "medium": ORANGE, "hard": BLUE}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, GREY)
 LINES = ("-", "--", "-.", ":")
@@ -40,7 +40,7 @@ def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
     Args:
         curves: by detector, `recall` and `precision` of each subset, as in
             `Evaluation.curves_as_dict` and `breakdown.summary`, and under "ap" the three AP.
-        title: which pictures they are of.
+        title: which images they are of.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 3.9), layout="constrained")
@@ -140,7 +140,7 @@ def training(rows: Sequence[Record], title: str) -> Figure:
     """AP over a training, a line a subset; checkpoints without an epoch stand at the right end.
 
     Args:
-        rows: of the history, all of the same pictures and protocol; at least one.
+        rows: of the history, all of the same images and protocol; at least one.
     """
     ordered = sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"] or 0))
     epochs = [row["epoch"] for row in ordered]

@@ -7,16 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-SUBSETS = ("easy", "medium", "hard")
+from analysis.widerface.ground_truth import SUBSETS
 
 
 def headline(record: Mapping[str, Any], source: str) -> str:
     """What was evaluated, in a line."""
     subset = record["subset"]
-    pictures = f"{record['images']:,} pictures"
+    images = f"{record['images']:,} images"
     if subset is not None:
-        pictures += f" (a subset, {subset['sha256'][:12]})"
-    return f"{source}: {pictures}, {record['boxes']:,} boxes"
+        images += f" (a subset, {subset['sha256'][:12]})"
+    return f"{source}: {images}, {record['boxes']:,} boxes"
 
 
 def evaluation(record: Mapping[str, Any]) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-SUBSETS = ("easy", "medium", "hard")
+from analysis.widerface.ground_truth import SUBSETS
 
 
 def rows(records: Sequence[Mapping[str, Any]]) -> Table:
@@ -35,7 +35,7 @@ def comparison(record: Mapping[str, Any], limit: int) -> Iterator[Table | str]:
     """What changed from A to B; see `analysis.widerface.comparison.compare`.
 
     Args:
-        limit: show so many faces and pictures of each list.
+        limit: show so many faces and images of each list.
     """
     scores = record["scores"]
     yield f"A: {record['a']}, read at score {scores['a']:g}"
@@ -55,7 +55,7 @@ def comparison(record: Mapping[str, Any], limit: int) -> Iterator[Table | str]:
     events = [{**one, "name": one["event"]} for one in known]
     moved = sorted(events, key=lambda one: -abs(one["difference"]))[:limit]
     yield _side_by_side(f"The {len(moved)} events that moved most (AP on Hard)", "event", moved)
-    yield _pictures(record["pictures"], limit)
+    yield _images(record["pictures"], limit)
     for key, who in (("gained", "B found, A did not"), ("lost", "A found, B did not")):
         yield _faces(record[key], f"Tallest of {len(record[key]):,} faces that {who}", limit)
 
@@ -95,8 +95,8 @@ def _side_by_side(title: str, name: str, records: Sequence[Mapping[str, Any]]) -
     return table
 
 
-def _pictures(records: Sequence[Mapping[str, Any]], limit: int) -> Table:
-    table = _table(f"{len(records):,} pictures where the number of found faces differs")
+def _images(records: Sequence[Mapping[str, Any]], limit: int) -> Table:
+    table = _table(f"{len(records):,} images where the number of found faces differs")
     table.add_column("picture")
     for column in ("faces", "found by A", "found by B"):
         table.add_column(column, justify="right")

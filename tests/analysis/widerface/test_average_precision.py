@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.widerface.average_precision import Evaluation, curve, evaluate, evaluate_files
+from analysis.widerface.average_precision import Evaluation, evaluate, evaluate_files
 from analysis.widerface.breakdown import by_event, by_height
+from analysis.widerface.curves import curve
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
 from analysis.widerface.predictions import Predictions
 
 Box = tuple[float, float, float, float]
 Row = tuple[float, float, float, float, float]
-Picture = tuple[list[Row], list[Box], list[set[int]]]
+Image = tuple[list[Row], list[Box], list[set[int]]]
 """Rows, faces, and for each subset which faces it keeps."""
 
 
@@ -37,9 +38,9 @@ def plain_overlap(row: Row, box: Box) -> float:
     return wide * high / (row_area + box_area - wide * high)
 
 
-def plain_picture(picture: Picture, subset: int) -> tuple[list[int], list[int]]:
+def plain_image(image: Image, subset: int) -> tuple[list[int], list[int]]:
     """After each row: how many rows counted so far, and how many faces were found."""
-    rows, boxes, kept = picture
+    rows, boxes, kept = image
     proposed, found = [], []
     count, seen = 0, set()
     for row in rows:
@@ -57,15 +58,15 @@ def plain_picture(picture: Picture, subset: int) -> tuple[list[int], list[int]]:
     return proposed, found
 
 
-def plain_average_precision(pictures: list[Picture], subset: int) -> float:
+def plain_average_precision(images: list[Image], subset: int) -> float:
     """AP of one subset; NaN where it has no faces."""
-    faces = sum(len(kept[subset]) for _, _, kept in pictures)
+    faces = sum(len(kept[subset]) for _, _, kept in images)
     if faces == 0:
         return math.nan
-    every = [row[4] for rows, _, _ in pictures for row in rows]
+    every = [row[4] for rows, _, _ in images for row in rows]
     low, high = min([1.0, *every]), max([0.0, *every])
     points = []
-    judged = [(rows, *plain_picture(p, subset)) for p in pictures for rows in [p[0]] if p[1]]
+    judged = [(rows, *plain_image(p, subset)) for p in images for rows in [p[0]] if p[1]]
     for t in range(1000):
         threshold = 1 - (t + 1) / 1000
         proposals = hits = 0
@@ -89,37 +90,37 @@ def plain_average_precision(pictures: list[Picture], subset: int) -> float:
 # --- Cases. ---
 
 
-def truth_of(pictures: list[Picture]) -> GroundTruth:
-    boxes = [box for _, faces, _ in pictures for box in faces]
-    kept = [[i in k[s] for _, f, k in pictures for i in range(len(f))] for s in range(3)]
+def truth_of(images: list[Image]) -> GroundTruth:
+    boxes = [box for _, faces, _ in images for box in faces]
+    kept = [[i in k[s] for _, f, k in images for i in range(len(f))] for s in range(3)]
     return GroundTruth(
         events=("a", "b"),
-        event=np.array([p % 2 for p in range(len(pictures))], dtype=np.int32),
-        pictures=tuple(f"p{p}" for p in range(len(pictures))),
+        event=np.array([p % 2 for p in range(len(images))], dtype=np.int32),
+        images=tuple(f"p{p}" for p in range(len(images))),
         boxes=np.array(boxes, dtype=float).reshape(-1, 4),
-        offsets=np.cumsum([0, *(len(f) for _, f, _ in pictures)]),
+        offsets=np.cumsum([0, *(len(f) for _, f, _ in images)]),
         kept=np.array(kept, dtype=bool).reshape(3, -1),
     )
 
 
-def predictions_of(pictures: list[Picture]) -> Predictions:
-    rows = [row for rows, _, _ in pictures for row in rows]
+def predictions_of(images: list[Image]) -> Predictions:
+    rows = [row for rows, _, _ in images for row in rows]
     return Predictions(
         source="cases",
         rows=np.array(rows, dtype=float).reshape(-1, 5),
-        offsets=np.cumsum([0, *(len(r) for r, _, _ in pictures)]),
-        picture=np.arange(len(pictures), dtype=np.int32),
+        offsets=np.cumsum([0, *(len(r) for r, _, _ in images)]),
+        image=np.arange(len(images), dtype=np.int32),
     )
 
 
-def evaluated(pictures: list[Picture]) -> Evaluation:
-    return evaluate(predictions_of(pictures), truth_of(pictures))
+def evaluated(images: list[Image]) -> Evaluation:
+    return evaluate(predictions_of(images), truth_of(images))
 
 
-def agree(pictures: list[Picture]) -> Evaluation:
-    evaluation = evaluated(pictures)
+def agree(images: list[Image]) -> Evaluation:
+    evaluation = evaluated(images)
     for index, name in enumerate(SUBSETS):
-        expected = plain_average_precision(pictures, index)
+        expected = plain_average_precision(images, index)
         is_now = evaluation.curves[name].average_precision
         assert is_now == pytest.approx(expected, rel=0, abs=1e-12, nan_ok=True), name
     return evaluation
@@ -128,7 +129,7 @@ def agree(pictures: list[Picture]) -> Evaluation:
 ALL = [{0}, {0}, {0}]
 FACE: Box = (10, 10, 20, 20)
 
-CASES: dict[str, tuple[list[Picture], float]] = {
+CASES: dict[str, tuple[list[Image], float]] = {
     "no faces": ([([(1, 1, 5, 5, 0.5)], [], [set(), set(), set()])], math.nan),
     "no predictions": ([([], [FACE], ALL)], 0.0),
     "all ignored": ([([(10, 10, 20, 20, 0.5)], [FACE], [set(), set(), set()])], math.nan),
@@ -157,8 +158,8 @@ CASES: dict[str, tuple[list[Picture], float]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_one_can_work_out(name: str) -> None:
-    pictures, expected = CASES[name]
-    evaluation = agree(pictures)
+    images, expected = CASES[name]
+    evaluation = agree(images)
     for subset in SUBSETS:
         value = evaluation.curves[subset].average_precision
         assert value == pytest.approx(expected, rel=0, abs=1e-12, nan_ok=True)
@@ -166,14 +167,14 @@ def test_a_case_one_can_work_out(name: str) -> None:
 
 def test_the_first_of_equally_overlapped_faces_counts() -> None:
     # The row overlaps both faces by two thirds; the first is ignored by easy, the second by hard.
-    pictures: list[Picture] = [
+    images: list[Image] = [
         (
             [(5, 0, 9, 9, 0.9), (90, 90, 5, 5, 0.1)],
             [(3, 0, 9, 9), (7, 0, 9, 9)],
             [{1}, {0, 1}, {0}],
         )
     ]
-    curves = agree(pictures).curves
+    curves = agree(images).curves
     assert [int(curves[name].found[-1]) for name in SUBSETS] == [0, 1, 1]
 
 
@@ -184,7 +185,7 @@ box = st.tuples(coordinate, coordinate, side, side)
 
 
 @st.composite
-def picture(draw: st.DrawFn) -> Picture:
+def image(draw: st.DrawFn) -> Image:
     faces = draw(st.lists(box, max_size=4))
     rows = draw(st.lists(st.tuples(coordinate, coordinate, side, side, score), max_size=6))
     if faces and draw(st.booleans()):  # rows right on the faces, some of them twice
@@ -197,24 +198,24 @@ def picture(draw: st.DrawFn) -> Picture:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(picture(), min_size=1, max_size=4))
-def test_it_agrees_with_the_plain_evaluator(pictures: list[Picture]) -> None:
-    agree(pictures)
+@given(st.lists(image(), min_size=1, max_size=4))
+def test_it_agrees_with_the_plain_evaluator(images: list[Image]) -> None:
+    agree(images)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(picture(), min_size=2, max_size=4))
-def test_an_events_ap_is_that_of_its_pictures(pictures: list[Picture]) -> None:
-    evaluation = evaluated(pictures)
+@given(st.lists(image(), min_size=2, max_size=4))
+def test_an_events_ap_is_that_of_its_images(images: list[Image]) -> None:
+    evaluation = evaluated(images)
     records = by_event(evaluation.matches)
     for index, record in enumerate(records):
-        # Scores are scaled over all pictures; ones that touch both ends keep that as it is.
-        scores = [row[4] for rows, _, _ in pictures for row in rows]
-        ends: list[Picture] = [
+        # Scores are scaled over all images; ones that touch both ends keep that as it is.
+        scores = [row[4] for rows, _, _ in images for row in rows]
+        ends: list[Image] = [
             ([(0, 0, 1, 1, value)], [], [set()] * 3)
             for value in (scores and [min(scores), max(scores)])
         ]
-        own = [p for i, p in enumerate(pictures) if i % 2 == index]
+        own = [p for i, p in enumerate(images) if i % 2 == index]
         for s, name in enumerate(SUBSETS):
             expected = plain_average_precision([*own, *ends], s)
             is_now = math.nan if record[name] is None else record[name]
@@ -222,14 +223,14 @@ def test_an_events_ap_is_that_of_its_pictures(pictures: list[Picture]) -> None:
 
 
 def test_heights_share_out_the_faces_and_ignore_each_others() -> None:
-    pictures: list[Picture] = [
+    images: list[Image] = [
         (
             [(0, 0, 20, 20, 0.9), (100, 0, 60, 60, 0.5), (300, 300, 9, 9, 0.1)],
             [(0, 0, 20, 20), (100, 0, 60, 60), (500, 0, 30, 30)],
             [{0, 1, 2}] * 3,
         )
     ]
-    records = by_height(evaluated(pictures).matches, "easy", (0, 30, 50))
+    records = by_height(evaluated(images).matches, "easy", (0, 30, 50))
     assert [(r["from"], r["to"], r["faces"], r["found"]) for r in records] == [
         (0, 30, 1, 1),
         (30, 50, 1, 0),
@@ -239,14 +240,14 @@ def test_heights_share_out_the_faces_and_ignore_each_others() -> None:
 
 
 def test_what_is_found_and_what_is_false_at_a_score() -> None:
-    pictures: list[Picture] = [
+    images: list[Image] = [
         (
             [(0, 0, 20, 20, 0.9), (0, 0, 20, 20, 0.8), (90, 0, 9, 9, 0.7), (50, 0, 9, 9, 0.2)],
             [(0, 0, 20, 20), (50, 0, 9, 9)],
             [{0}, {0, 1}, {0, 1}],
         )
     ]
-    matches = evaluated(pictures).matches
+    matches = evaluated(images).matches
     assert matches.found(0.5).tolist() == [True, False]
     assert matches.found(0.2).tolist() == [True, True]
     assert matches.false(0, 0.5).tolist() == [False, True, True, False]
@@ -255,17 +256,17 @@ def test_what_is_found_and_what_is_false_at_a_score() -> None:
 
 def test_blocks_and_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    pictures: list[Picture] = []
+    images: list[Image] = []
     for _ in range(12):
         faces = random.integers(0, 30, (random.integers(0, 30), 4)) // [1, 1, 2, 2]
         rows = np.c_[random.integers(0, 30, (40, 4)) // [1, 1, 2, 2], random.random(40)]
         kept = [set(np.flatnonzero(random.random(len(faces)) < share)) for share in (0.2, 0.5, 1)]
-        pictures.append((rows.tolist(), faces.tolist(), kept))
-    whole = agree(pictures).matches
+        images.append((rows.tolist(), faces.tolist(), kept))
+    whole = agree(images).matches
     monkeypatch.setattr("analysis.widerface.matching.BLOCK", 64)
     monkeypatch.setattr("analysis.widerface.matching.PAIRS", 10)
     monkeypatch.setattr("analysis.widerface.matching._Near.AHEAD", 50)
-    parts = evaluated(pictures).matches
+    parts = evaluated(images).matches
     assert (whole.face >= 0).sum() > 25
     for name in ("face", "first", "level"):
         assert (getattr(whole, name) == getattr(parts, name)).all()
@@ -273,19 +274,19 @@ def test_blocks_and_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_boxes_far_out_and_of_absurd_size_match_nothing_else() -> None:
     far: Box = (1e6 + 0.5, 1e6, 3, 3)
-    pictures: list[Picture] = [
+    images: list[Image] = [
         (
             [(*far, 0.9), (1e308, 0, 1e308, 1e308, 0.8), (-1e39, -1e39, 2e39, 2e39, 0.1)],
             [far, (5, 5, 10, 10)],
             [{0, 1}] * 3,
         )
     ]
-    assert agree(pictures).matches.face.tolist() == [0, -1, -1]
+    assert agree(images).matches.face.tolist() == [0, -1, -1]
 
 
 def test_a_curve_of_some_rows_and_faces() -> None:
-    pictures, _ = CASES["found late"]
-    matches = evaluated(pictures).matches
+    images, _ = CASES["found late"]
+    matches = evaluated(images).matches
     part = curve(matches, np.array([True]), np.array([False, True]))
     assert (part.faces, part.proposed[-1], part.found[-1]) == (1, 1, 1)
     assert np.isnan(part.precision[0])

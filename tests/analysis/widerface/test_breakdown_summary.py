@@ -18,7 +18,7 @@ from featherface.errors import InputError
 TRUTH = GroundTruth(
     events=("0--Parade",),
     event=np.array([0], dtype=np.int32),
-    pictures=("a",),
+    images=("a",),
     boxes=np.array([[0, 0, 9, 9], [50, 0, 29, 29]], dtype=float),
     offsets=np.array([0, 2]),
     kept=np.array([[0, 0], [0, 1], [1, 1]], dtype=bool),
@@ -30,7 +30,7 @@ def test_a_summary_holds_the_curves_corners_and_is_json() -> None:
         source="test",
         rows=np.array([[0, 0, 9, 9, 0.9], [300, 0, 9, 9, 0.5], [50, 0, 29, 29, 0.1]], dtype=float),
         offsets=np.array([0, 3]),
-        picture=np.array([0], dtype=np.int32),
+        image=np.array([0], dtype=np.int32),
     )
     evaluation = evaluate(predictions, TRUTH)
     record = summary(evaluation)

@@ -42,9 +42,9 @@ def test_what_changed_is_shown(
     assert "Tallest of 1 faces that B found, A did not" in out
     assert "10, 10, 40, 40" in out
     assert "The 1 events that moved most" in out  # the other has no faces
-    assert "featherface: A: 2 of 3 pictures have no predictions" in err
+    assert "featherface: A: 2 of 3 images have no predictions" in err
     assert "featherface: A: average precision is next to nothing" in err
-    assert "featherface: B: 2 of 3 pictures" in err
+    assert "featherface: B: 2 of 3 images" in err
 
 
 def test_json_alone_is_printed(

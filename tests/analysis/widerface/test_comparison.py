@@ -1,4 +1,4 @@
-"""What changed between two detectors, on pictures small enough to do by hand."""
+"""What changed between two detectors, on images small enough to do by hand."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FACES = np.array([[0, 0, 9, 9], [50, 0, 29, 29], [100, 0, 59, 59], [0, 100, 9, 9
 
 
 def truth(subset: Subset | None = None) -> GroundTruth:
-    """Two events of a picture each: three faces on the first, one on the second; Easy has one."""
+    """Two events of an image each: three faces on the first, one on the second; Easy has one."""
     return GroundTruth(
         events=("0--Parade", "1--Handshaking"),
         event=np.array([0, 1], dtype=np.int32),
-        pictures=("a", "b"),
+        images=("a", "b"),
         boxes=FACES,
         offsets=np.array([0, 3, 4]),
         kept=np.array([[0, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=bool),
@@ -28,14 +28,14 @@ def truth(subset: Subset | None = None) -> GroundTruth:
 
 
 def detector(*rows: tuple[int, list[float], float], subset: Subset | None = None) -> Evaluation:
-    """An evaluation of rows (picture, x y w h, score), in the order of the pictures."""
+    """An evaluation of rows (image, x y w h, score), in the order of the images."""
     boxes = np.array([[*box, score] for _, box, score in rows], dtype=float).reshape(-1, 5)
-    counts = [sum(picture == p for picture, _, _ in rows) for p in (0, 1)]
+    counts = [sum(image == p for image, _, _ in rows) for p in (0, 1)]
     predictions = Predictions(
         source="test",
         rows=boxes,
         offsets=np.array([0, counts[0], sum(counts)]),
-        picture=np.array([0, 1], dtype=np.int32),
+        image=np.array([0, 1], dtype=np.int32),
     )
     return evaluate(predictions, truth(subset))
 
@@ -102,17 +102,17 @@ def test_alarms_that_tie_beyond_what_is_allowed_are_all_left_out() -> None:
     assert record["subsets"]["hard"]["false_alarms"]["b"] == 0
 
 
-def test_the_list_of_faces_can_be_cut_tallest_first() -> None:
+def test_faces_are_listed_tallest_first() -> None:
     a = detector((1, NOWHERE, 0.6))
     b = detector((0, face(0), 0.9), (0, face(2), 0.9), (0, face(1), 0.9))
-    gained = compare(a, b, limit=2)["gained"]
-    assert [one["box"] for one in gained] == [face(2), face(1)]
+    gained = compare(a, b)["gained"]
+    assert [one["box"] for one in gained] == [face(2), face(1), face(0)]
 
 
-def test_other_pictures_and_no_score_are_refused() -> None:
+def test_other_images_and_no_score_are_refused() -> None:
     a = detector((0, face(2), 0.9))
     other = detector((0, face(2), 0.9), subset=Subset(2, "0" * 64))
-    with pytest.raises(InputError, match="of different pictures"):
+    with pytest.raises(InputError, match="of different images"):
         compare(a, other)
     with pytest.raises(InputError, match="score"):
         compare(a, a, score=float("nan"))

@@ -49,7 +49,7 @@ def test_records_tables_and_remarks(
     assert written["missing_pictures"] == ["1--Handshaking/1_Handshaking_1"]
     assert written["subset"] is None
     assert [remark["kind"] for remark in written["remarks"]] == ["missing", "faceless"]
-    assert "1 of 3 pictures have no predictions" in err
+    assert "1 of 3 images have no predictions" in err
     assert "0.83333" in out
     assert "0--Parade" in out
     assert sum(bucket["faces"] for bucket in written["by_height"]) == 4

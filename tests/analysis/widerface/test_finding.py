@@ -1,4 +1,4 @@
-"""One picture under each protocol, with a network whose answer is known."""
+"""One image under each protocol, with a network whose answer is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from featherface.runtimes.network import RawDetections
 
 
 class OneBox:
-    """Finds the white rectangle of a picture: the anchor that fits it best scores 0.9."""
+    """Finds the white rectangle of an image: the anchor that fits it best scores 0.9."""
 
     config = SimpleNamespace(anchors=2)
 
@@ -50,7 +50,7 @@ def detector() -> Any:
     return cast(Detector, OneBox())
 
 
-def picture(height: int, width: int, box: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
+def image(height: int, width: int, box: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
     drawn = np.zeros((height, width, 3), dtype=np.uint8)
     drawn[box[1] : box[3], box[0] : box[2]] = 255
     return drawn
@@ -61,7 +61,7 @@ BOX = (40, 30, 100, 80)
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_every_view_finds_the_face_where_it_is(protocol: Protocol) -> None:
-    found = find(detector(), picture(120, 200, BOX), protocol)
+    found = find(detector(), image(120, 200, BOX), protocol)
     assert len(found.scores) == 1
     # An edge is found to a pixel of the view; what is enlarged blurs by no more than half of one.
     tolerance = 0.5 if protocol.shorter_sides else 1e-4
@@ -71,7 +71,7 @@ def test_every_view_finds_the_face_where_it_is(protocol: Protocol) -> None:
 
 def test_multi_scale_looks_at_five_sizes_twice() -> None:
     looking = detector()
-    find(looking, picture(120, 200, BOX), PROTOCOLS["multi-scale"])
+    find(looking, image(120, 200, BOX), PROTOCOLS["multi-scale"])
     assert looking.sizes == [
         size for size in PROTOCOLS["multi-scale"].sizes(120, 200) for _ in range(2)
     ]
@@ -85,20 +85,20 @@ def test_a_mirrored_view_alone_finds_the_face_where_it_is() -> None:
 
     protocol = Protocol("mirrored", flip=True)
     for size in ((120, 200), (30, 90)):  # the second is padded
-        found = find(cast(Detector, Mirrored()), picture(*size, (10, 5, 40, 28)), protocol)
+        found = find(cast(Detector, Mirrored()), image(*size, (10, 5, 40, 28)), protocol)
         np.testing.assert_allclose(found.boxes, [(10, 5, 40, 28)], atol=1e-4)
 
 
-def test_small_pictures_are_padded_at_every_size() -> None:
+def test_small_images_are_padded_at_every_size() -> None:
     protocol = Protocol("half", shorter_sides=(16,))
     looking = detector()
-    found = find(looking, picture(40, 64, (8, 8, 32, 32)), protocol)
+    found = find(looking, image(40, 64, (8, 8, 32, 32)), protocol)
     assert looking.sizes == [(32, 32)]  # 16×26, padded
     np.testing.assert_allclose(found.boxes[0], (8, 8, 32, 32), atol=1.5)
 
 
 class Two(OneBox):
-    """Two boxes of eleven pixels, shifted by `shift`, whatever the picture."""
+    """Two boxes of eleven pixels, shifted by `shift`, whatever the image."""
 
     def __init__(self, shift: float) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Two(OneBox):
 
 def test_the_authors_suppress_with_one_pixel_more() -> None:
     # Shifted by 5: 6·11 / (2·121 − 66) = 0.375; with a pixel more 7·12 / (2·144 − 84) = 0.41.
-    drawn = picture(64, 64, (10, 10, 21, 21))
+    drawn = image(64, 64, (10, 10, 21, 21))
     looking = cast(Detector, Two(5))
     assert len(find(looking, drawn, PROTOCOLS["exact"]).scores) == 2
     found = find(looking, drawn, PROTOCOLS["original"])
@@ -126,7 +126,7 @@ def test_the_authors_suppress_with_one_pixel_more() -> None:
 
 
 def test_thresholds_are_the_protocols_own() -> None:
-    drawn = picture(64, 64, (10, 10, 21, 21))
+    drawn = image(64, 64, (10, 10, 21, 21))
     strict = replace(PROTOCOLS["exact"], score_threshold=0.85)
     assert len(find(cast(Detector, Two(8)), drawn, strict).scores) == 1
     loose = replace(PROTOCOLS["exact"], nms_threshold=0.3)
@@ -135,7 +135,7 @@ def test_thresholds_are_the_protocols_own() -> None:
 
 def test_nothing_found_is_an_empty_answer() -> None:
     strict = replace(PROTOCOLS["multi-scale"], score_threshold=0.95)
-    found = find(detector(), picture(64, 64, (*BOX[:2], 60, 60)), strict)
+    found = find(detector(), image(64, 64, (*BOX[:2], 60, 60)), strict)
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
 
@@ -147,12 +147,12 @@ def test_an_answer_that_is_not_finite_is_an_error() -> None:
             return raw._replace(boxes=raw.boxes * np.nan)
 
     with pytest.raises(InputError, match="not finite"):
-        find(cast(Detector, Broken()), picture(64, 64, (8, 8, 32, 32)), PROTOCOLS["exact"])
+        find(cast(Detector, Broken()), image(64, 64, (8, 8, 32, 32)), PROTOCOLS["exact"])
 
 
-def test_a_view_larger_than_the_network_takes_is_an_error_of_the_picture() -> None:
+def test_a_view_larger_than_the_network_takes_is_an_error_of_the_image() -> None:
     with pytest.raises(PictureError, match="at the network"):
-        find(detector(), picture(64, 64, BOX), Protocol("huge", shorter_sides=(6000,)))
+        find(detector(), image(64, 64, BOX), Protocol("huge", shorter_sides=(6000,)))
 
 
 def plain_vote(boxes: Any, scores: Any, threshold: float) -> Any:

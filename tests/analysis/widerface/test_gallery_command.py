@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from analysis.cli import main as cli
-from analysis.cli.widerface_gallery import NOTE, picture_path
+from analysis.cli.widerface_gallery import NOTE, image_path
 from featherface.errors import InputError
 
 KEPT = {"easy": [1], "medium": [1], "hard": [1, 2]}
@@ -26,15 +26,15 @@ EVENTS = {
 
 @pytest.fixture
 def setting(tmp_path: Path, write_ground_truth: Callable[[Path, Any], Path]) -> dict[str, Path]:
-    """Ground truth, predictions with two false alarms, and the pictures."""
+    """Ground truth, predictions with two false alarms, and the images."""
     from matplotlib import cbook
 
     with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
         portrait = image.convert("RGB")
-    for event, pictures in EVENTS.items():
+    for event, images in EVENTS.items():
         (tmp_path / "images" / event).mkdir(parents=True)
         (tmp_path / "found" / event).mkdir(parents=True)
-        for name in pictures:
+        for name in images:
             portrait.save(tmp_path / "images" / event / f"{name}.jpg")
     rows = {
         "0--Parade/0_Parade_1": ["50 40 100 120 0.95", "300 300 50 50 0.7"],
@@ -74,7 +74,7 @@ def test_sheets_record_and_note(
     record = read(setting)
     assert record["note"] == NOTE
     shown = record["misses"]["shown"]
-    # One on the first picture, both of the second, and the one without area on the third.
+    # One on the first image, both of the second, and the one without area on the third.
     assert [miss["height"] for miss in shown] == [500, 300, 40, 0]
     assert [miss["score"] for miss in shown] == [0.2, None, None, None]
     assert [alarm["score"] for alarm in record["false_alarms"]["shown"]] == [0.8, 0.7]
@@ -103,11 +103,11 @@ def test_json_is_all_there_is_on_standard_output(
     assert json.loads(capsys.readouterr().out) == read(setting)
 
 
-def test_pictures_that_cannot_be_used_make_room_for_the_next(
+def test_images_that_cannot_be_used_make_room_for_the_next(
     setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (setting["images"] / "0--Parade" / "0_Parade_2.jpg").unlink()
-    (setting["images"] / "1--Handshaking" / "1_Handshaking_1.jpg").write_bytes(b"no picture")
+    (setting["images"] / "1--Handshaking" / "1_Handshaking_1.jpg").write_bytes(b"no image")
     assert run(setting, "--number", 1) == 0
     record = read(setting)
     assert [miss["rank"] for miss in record["misses"]["shown"]] == [3]
@@ -116,18 +116,18 @@ def test_pictures_that_cannot_be_used_make_room_for_the_next(
     assert run(setting) == 0
     reasons = {each["picture"]: each["reason"] for each in read(setting)["skipped"]["pictures"]}
     assert reasons["0--Parade/0_Parade_2"] == "not there"
-    assert "not a picture" in reasons["1--Handshaking/1_Handshaking_1"]
+    assert "format that can be read" in reasons["1--Handshaking/1_Handshaking_1"]
     out = capsys.readouterr().out
-    assert "passed over, as their pictures cannot be used: 2" in out
+    assert "passed over, as their images cannot be used: 2" in out
     assert "0--Parade/0_Parade_2: not there" in out
 
 
-def test_a_folder_without_the_pictures_is_refused(
+def test_a_folder_without_the_images_is_refused(
     setting: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert run({**setting, "images": tmp_path / "empty"}) == 2
-    assert "none of the 3 pictures" in capsys.readouterr().err
+    assert "none of the 3 images" in capsys.readouterr().err
     assert run({**setting, "images": tmp_path / "nowhere"}) == 2
     assert "no such file or folder" in capsys.readouterr().err
     assert not setting["out"].exists()
@@ -151,18 +151,18 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"x")
     images = tmp_path / "images"
     (images / "a").mkdir(parents=True)
-    for event, picture in ((name, "secret"), ("a", name)):
+    for event, image in ((name, "secret"), ("a", name)):
         with pytest.raises(InputError, match="ground truth"):
-            picture_path(images, event, picture)
+            image_path(images, event, image)
 
 
 def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert picture_path(tmp_path, "a", "x" * 5000) is None
+    assert image_path(tmp_path, "a", "x" * 5000) is None
     (tmp_path / "a" / "b.jpg").mkdir()
-    assert picture_path(tmp_path, "a", "b") is None
+    assert image_path(tmp_path, "a", "b") is None
     (tmp_path / "a" / "b.png").write_bytes(b"x")
-    assert picture_path(tmp_path, "a", "b") == tmp_path / "a" / "b.png"
+    assert image_path(tmp_path, "a", "b") == tmp_path / "a" / "b.png"
 
 
 def test_names_in_the_ground_truth_are_checked_before_anything_is_read(
@@ -183,5 +183,5 @@ def test_help_says_that_it_is_for_local_use(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         cli.main(["widerface", "gallery", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "For local use: the pictures show people." in out
+    assert "For local use: the images show people." in out
     assert "Example: featherface widerface gallery" in out

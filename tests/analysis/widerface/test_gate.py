@@ -65,12 +65,12 @@ def test_what_was_measured_counts_before_what_was_published(path: Path) -> None:
     assert expect("another", evaluated(), "original", path).easy == 0.92
 
 
-def test_other_protocols_and_pictures_are_no_expectation(path: Path) -> None:
+def test_other_protocols_and_images_are_no_expectation(path: Path) -> None:
     assert expect("official", evaluated(), "multi-scale", path).easy == 0.5
     assert expect("official", evaluated(subset=SHA), "original", path).easy == 0.6
-    with pytest.raises(InputError, match="no AP of 'official' on these 10 pictures"):
+    with pytest.raises(InputError, match="no AP of 'official' on these 10 images"):
         expect("official", evaluated(subset="f" * 64), "original", path)
-    with pytest.raises(InputError, match="no AP of 'retinaface' on all pictures"):
+    with pytest.raises(InputError, match="no AP of 'retinaface' on all images"):
         expect("retinaface", evaluated(), "original", path)
 
 
@@ -94,7 +94,7 @@ def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: 
     record = tmp_path / "before.json"
     record.write_text(json.dumps(evaluated(0.93)), encoding="utf-8")
     assert expect(str(record), evaluated(), "original").easy == 0.93
-    with pytest.raises(InputError, match="other pictures"):
+    with pytest.raises(InputError, match="other images"):
         expect(str(record), evaluated(subset=SHA), "original")
     made = {"predicted_by": {"protocol": {"name": "multi-scale"}}}
     record.write_text(json.dumps(evaluated(0.93) | made), encoding="utf-8")

@@ -94,7 +94,7 @@ def test_a_publication_may_state_less_than_a_measurement() -> None:
         row(runtime=None)
 
 
-def test_rows_are_comparable_only_under_one_protocol_and_on_the_same_pictures() -> None:
+def test_rows_are_comparable_only_under_one_protocol_and_on_the_same_images() -> None:
     others = [row(protocol={"name": "vga"}), row(images=488, images_sha256=SHA)]
     assert all(other.comparable != row().comparable for other in others)
     assert row(detector="retinaface").comparable == row().comparable

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.widerface import prediction_files
+from analysis.widerface import prediction_files, prediction_records
 from analysis.widerface.ground_truth import GroundTruth, read_ground_truth
-from analysis.widerface.prediction_records import write_json_lines, write_parquet
-from analysis.widerface.prediction_text import PictureText, parse
+from analysis.widerface.image_lists import key_of
+from analysis.widerface.prediction_text import ImageText, parse
 from analysis.widerface.predictions import Predictions, read_predictions
 from featherface.errors import InputError
 
@@ -54,7 +54,7 @@ def tar(path: Path, files: list[tuple[str, str]], mode: str = "w") -> Path:
 
 
 def same(read: Predictions) -> None:
-    assert read.picture.tolist() == [0, 1, 2]
+    assert read.image.tolist() == [0, 1, 2]
     assert read.offsets.tolist() == [0, 2, 3, 3]
     assert read.rows.tolist() == ROWS
     assert (read.extra, read.retitled, read.miscounted) == ((), (), ())
@@ -97,13 +97,88 @@ def test_what_was_added_to_a_tar_last_counts(truth: GroundTruth, tmp_path: Path)
     same(read_predictions(tar(tmp_path / "a.tar", first + list(FILES.items())), truth))
 
 
-def test_json_lines_and_parquet_read_back(truth: GroundTruth, tmp_path: Path) -> None:
-    read = read_predictions(write(tmp_path / "a", FILES), truth)
-    write_json_lines(tmp_path / "found.jsonl", read, truth)
-    same(read_predictions(tmp_path / "found.jsonl", truth))
-    pytest.importorskip("pyarrow")
-    write_parquet(tmp_path / "found.parquet", read, truth)
-    same(read_predictions(tmp_path / "found.parquet", truth))
+RECORDS = [
+    {"event": "0--Parade", "picture": "0_Parade_1.jpg", "boxes": ROWS[:2]},
+    {"event": "0--Parade", "picture": "0_Parade_2", "boxes": ROWS[2:]},
+    {"event": "1--Handshaking", "picture": "1_Handshaking_1", "boxes": []},
+]
+
+
+def write_json_lines(path: Path) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    return path
+
+
+def write_parquet(path: Path, **columns: object) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [
+        (record["event"], record["picture"], *row)
+        for record in RECORDS
+        for row in record["boxes"] or [[None] * 5]  # type: ignore[attr-defined]
+    ]
+    names = ("event", "picture", "x", "y", "w", "h", "score")
+    found = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) | columns
+    table = {name: column for name, column in found.items() if column is not None}
+    parquet.write_table(pyarrow.table(table), path, compression="zstd")
+    return path
+
+
+def test_json_lines_and_parquet(truth: GroundTruth, tmp_path: Path) -> None:
+    same(read_predictions(write_json_lines(tmp_path / "found.jsonl"), truth))
+    same(read_predictions(write_parquet(tmp_path / "found.parquet"), truth))
+
+
+def test_a_flat_folder_and_an_archive_of_one(truth: GroundTruth, tmp_path: Path) -> None:
+    flat = {Path(name).name: content for name, content in FILES.items()}
+    same(read_predictions(write(tmp_path / "a", flat), truth))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in flat.items():
+            archive.writestr(f"run/{name}", content)
+    same(read_predictions(tmp_path / "a.zip", truth))
+    part = truth.only([key_of("0--Parade/0_Parade_2")])
+    read = read_predictions(tmp_path / "a", part)
+    assert (read.rows.tolist(), read.extra) == ([ROWS[2]], ())
+
+
+def test_an_empty_file_is_an_image_without_faces(truth: GroundTruth, tmp_path: Path) -> None:
+    files = {**FILES, "1--Handshaking/1_Handshaking_1.txt": "\n"}
+    read = read_predictions(write(tmp_path / "a", files), truth)
+    assert [Path(name).name for name in read.blank] == ["1_Handshaking_1.txt"]
+    same(read)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("mark", ["", "# ", "#"])
+def test_one_file_for_all_images(
+    truth: GroundTruth, tmp_path: Path, mark: str, counted: bool
+) -> None:
+    sections = []
+    for name, content in FILES.items():
+        _, count, *rows = content.splitlines()
+        title = f"{mark}{name.replace('.txt', '.jpg')}"
+        sections += [title, *([count] if counted else []), *rows]
+    folder = write(tmp_path / "a", {"all.txt": "\r\n".join(sections)})
+    same(read_predictions(folder, truth))
+    same(read_predictions(folder / "all.txt", truth))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no line EVENT/IMAGE.jpg"),
+        ("10 10 40 40 0.9\n# 0--Parade/0_Parade_1.jpg\n", "no line EVENT/IMAGE.jpg"),
+        ("# 0--Parade/0_Parade_1.jpg\n1 2 3 4\n", "0_Parade_1.jpg:3: 4 values"),
+        ("# 9--Elsewhere/x.jpg\n", "holds no EVENT"),
+    ],
+)
+def test_a_malformed_file_for_all(
+    truth: GroundTruth, tmp_path: Path, content: str, words: str
+) -> None:
+    (tmp_path / "all.txt").write_text(content)
+    with pytest.raises(InputError, match=words):
+        read_predictions(tmp_path / "all.txt", truth)
 
 
 def test_parquet_rows_in_any_order_and_precision(truth: GroundTruth, tmp_path: Path) -> None:
@@ -121,14 +196,14 @@ def test_parquet_rows_in_any_order_and_precision(truth: GroundTruth, tmp_path: P
     read = read_predictions(tmp_path / "a.parquet", truth)
     rows = {
         int(p): read.rows[a:b, 0].tolist()
-        for p, a, b in zip(read.picture, read.offsets, read.offsets[1:], strict=False)
+        for p, a, b in zip(read.image, read.offsets, read.offsets[1:], strict=False)
     }
     assert rows == {0: [2.0], 1: [1.0, 4.0], -1: [3.0]}
 
 
 def text(content: str | bytes) -> list[list[float]]:
     data = content.encode() if isinstance(content, str) else content
-    (boxes,) = parse([PictureText("file", "e", "p", data)])
+    (boxes,) = parse([ImageText("file", "e", "p", data)])
     return boxes.rows.tolist()
 
 
@@ -155,8 +230,7 @@ def test_old_mac_line_ends() -> None:
 @pytest.mark.parametrize(
     ("content", "where", "words"),
     [
-        ("", 1, "the picture's name"),
-        ("1 2 3 4 0.5\n1 2 3 4 0.5\n", 1, "the picture's name"),
+        ("1 2 3 4 0.5\n1 2 3 4 0.5\n", 1, "the image's name"),
         ("p\n", 2, "number of boxes"),
         ("p\nmany\n", 2, "number of boxes"),
         ("p\n-1\n", 2, "number of boxes"),
@@ -186,8 +260,8 @@ def test_malformed_files_say_file_line_and_reason(
 
 
 def test_the_malformed_one_of_many_is_named() -> None:
-    good = PictureText("good", "e", "p", b"p\n1\n1 2 3 4 0.5\n")
-    bad = PictureText("bad", "e", "q", b"q\n1\n1 2 3 4\n")
+    good = ImageText("good", "e", "p", b"p\n1\n1 2 3 4 0.5\n")
+    bad = ImageText("bad", "e", "q", b"q\n1\n1 2 3 4\n")
     with pytest.raises(InputError, match=r"^bad:3: "):
         list(parse([good, bad, good]))
 
@@ -209,7 +283,7 @@ token = st.one_of(
 @given(st.lists(st.lists(st.tuples(*[token] * 5), max_size=4), min_size=1, max_size=4))
 def test_numbers_are_what_float_makes_of_them(files: list[list[tuple[str, ...]]]) -> None:
     texts = [
-        PictureText("f", "e", "p", "\n".join(["p", "0", *map(" ".join, rows)]).encode())
+        ImageText("f", "e", "p", "\n".join(["p", "0", *map(" ".join, rows)]).encode())
         for rows in files
     ]
     for boxes, rows in zip(parse(texts), files, strict=True):
@@ -233,18 +307,18 @@ def test_any_body_is_read_as_line_by_line(body: str) -> None:
             text(f"p\n0\n{body}")
 
 
-def test_a_title_that_names_another_picture_counts(truth: GroundTruth, tmp_path: Path) -> None:
+def test_a_title_that_names_another_image_counts(truth: GroundTruth, tmp_path: Path) -> None:
     files = {
         "0--Parade/a.txt": FILES["0--Parade/0_Parade_1.txt"],
         "0--Parade/0_Parade_2.txt": "whatever\n3\n1 2 3 4 0.5\n",
     }
     read = read_predictions(write(tmp_path / "a", files), truth)
-    assert sorted(read.picture.tolist()) == [0, 1]
+    assert sorted(read.image.tolist()) == [0, 1]
     assert len(read.retitled) == 2
     assert read.miscounted[0].endswith("0_Parade_2.txt: says 3, has 1")
 
 
-def test_one_picture_from_two_files_is_an_error(truth: GroundTruth, tmp_path: Path) -> None:
+def test_one_image_from_two_files_is_an_error(truth: GroundTruth, tmp_path: Path) -> None:
     twice = {f"{run}/{name}": text for run in "ab" for name, text in FILES.items()}
     with pytest.raises(InputError, match="0--Parade/0_Parade_1 is there twice"):
         read_predictions(write(tmp_path / "a", twice), truth)
@@ -254,23 +328,20 @@ def test_extra_files_are_listed(truth: GroundTruth, tmp_path: Path) -> None:
     extra = {
         "readme.txt": "not read",
         "9--Elsewhere/x.txt": "not read",
-        "0--Parade/picture.jpg": "not read",
+        "0--Parade/image.jpg": "not read",
         "0--Parade/0_Parade_9.txt": "0_Parade_9\n1\n1 2 3 4 7.5\n",
     }
     read = read_predictions(write(tmp_path / "a", {**FILES, **extra}), truth)
     assert {Path(name).name for name in read.extra} == {Path(name).name for name in extra}
     assert read.rows[:, 4].max() == 7.5  # enters the scaling of all scores
-    assert (read.picture == -1).sum() == 1
+    assert (read.image == -1).sum() == 1
 
 
 def test_a_subset_leaves_out_what_it_does_not_list(truth: GroundTruth, tmp_path: Path) -> None:
-    part = truth.only(["0--Parade/0_Parade_2.jpg"])
+    part = truth.only([key_of("0--Parade/0_Parade_2.jpg")])
     others = {**FILES, "0--Parade/0_Parade_1.txt": "broken, and not looked at"}
     folder = write(tmp_path / "a", others)
-    write_json_lines(
-        tmp_path / "a.jsonl", read_predictions(write(tmp_path / "b", FILES), truth), truth
-    )
-    for source in (folder, tmp_path / "a.jsonl"):
+    for source in (folder, write_json_lines(tmp_path / "a.jsonl")):
         read = read_predictions(source, part)
         assert (read.rows.tolist(), read.extra) == ([ROWS[2]], ())
 
@@ -294,16 +365,16 @@ def test_what_predict_could_not_read_is_known(truth: GroundTruth, tmp_path: Path
     read = read_predictions(folder, truth)
     assert read.unreadable == ("0--Parade/0_Parade_2.jpg",)
     assert read.extra == (str(folder / "0--Parade/notes.json"),)
-    without = truth.only(["0--Parade/0_Parade_1.jpg"])
+    without = truth.only([key_of("0--Parade/0_Parade_1.jpg")])
     assert read_predictions(folder, without).unreadable == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"unreadable": [1]}', "[" * 100_000, b"\xff"])
-def test_a_damaged_list_of_unreadable_pictures(
+def test_a_damaged_list_of_unreadable_images(
     truth: GroundTruth, tmp_path: Path, content: str | bytes
 ) -> None:
     folder = write(tmp_path / "a", {**FILES, "unreadable.json": content})
-    with pytest.raises(InputError, match=r"unreadable\.json: not what"):
+    with pytest.raises(InputError, match=r"unreadable\.json: "):
         read_predictions(folder, truth)
 
 
@@ -347,7 +418,7 @@ def test_archives_that_unpack_to_too_much(
     member = tarfile.TarInfo("0--Parade/0_Parade_1.txt")
     member.size = 1 << 40
     bomb.write_bytes(gzip.compress(member.tobuf()))
-    with pytest.raises(InputError, match="unpacks to more than"):
+    with pytest.raises(InputError, match="more than 1,073,741,824 bytes"):
         read_predictions(bomb, truth)
     path = tar(tmp_path / "b.tar", list(FILES.items()))
     header = tarfile.TarInfo("name")
@@ -355,12 +426,47 @@ def test_archives_that_unpack_to_too_much(
     bomb.write_bytes(gzip.compress(header.tobuf()))
     with pytest.raises(InputError, match="a member's header has"):
         read_predictions(bomb, truth)
-    monkeypatch.setattr(prediction_files, "FILE_LIMIT", 20)
-    with pytest.raises(InputError, match=r"0_Parade_1\.txt: 47 bytes"):
+    for limit, words in (
+        ("FILE_LIMIT", r"0_Parade_1\.txt: 47 bytes"),
+        ("TOTAL_LIMIT", r"more than (the )?20 "),
+        ("COUNT_LIMIT", "more than 1 files"),
+    ):
+        monkeypatch.setattr(prediction_files, limit, 1 if limit == "COUNT_LIMIT" else 20)
+        for source in (path, write(tmp_path / "folder", FILES)):
+            with pytest.raises(InputError, match=words):
+                read_predictions(source, truth)
+        monkeypatch.undo()
+    monkeypatch.setattr(prediction_records, "BOX_LIMIT", 2)
+    for source in (path, write_parquet(tmp_path / "a.parquet")):
+        with pytest.raises(InputError, match=r"more than 2 (boxes|rows)"):
+            read_predictions(source, truth)
+
+
+def test_long_names_do_not_pile_up(truth: GroundTruth, tmp_path: Path) -> None:
+    name = b"/" * (prediction_files.HEADER_LIMIT - 512)
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, len(name)
+    block = header.tobuf() + name + b"\0" * (-len(name) % 512)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(block * 2000, 1))
+    with pytest.raises(InputError, match="a damaged archive"):
+        read_predictions(tmp_path / "a.tar.gz", truth)
+
+
+def test_a_zip_of_too_many_members_is_not_listed(truth: GroundTruth, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", "")
+    content = bytearray(path.read_bytes())
+    content[-10:-6] = (1 << 30).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="the list of its members has 1,073,741,824 bytes"):
         read_predictions(path, truth)
-    monkeypatch.setattr(prediction_files, "COUNT_LIMIT", 0)
-    with pytest.raises(InputError, match="more than 0 members"):
-        read_predictions(path, truth)
+
+
+def test_folders_too_deep(truth: GroundTruth, tmp_path: Path) -> None:
+    write(tmp_path / "a", {"/".join("abcdefghijklmnopq") + "/x.txt": ""})
+    with pytest.raises(InputError, match="more than 16 folders deep"):
+        read_predictions(tmp_path / "a", truth)
 
 
 @pytest.mark.parametrize(
@@ -386,27 +492,22 @@ def test_malformed_json_lines(truth: GroundTruth, tmp_path: Path, line: str, wor
     assert str(raised.value).startswith(f"{path}:3: ")
 
 
-def test_malformed_parquet(truth: GroundTruth, tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    path = tmp_path / "a.parquet"
-    good = {
-        "event": ["0--Parade"],
-        "picture": ["0_Parade_1"],
-        **{name: [1.0] for name in ("x", "y", "w", "h", "score")},
-    }
-    for change, words in (
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
         ({"x": None}, "no column x"),
-        ({"x": ["one"]}, "column x holds no numbers"),
-        ({"x": [np.inf]}, "row 1: not finite"),
-        ({"x": [np.nan]}, "row 1: not finite"),
-        ({"event": [None]}, "column event holds no texts"),
-    ):
-        columns = {k: v for k, v in {**good, **change}.items() if v is not None}
-        parquet.write_table(pyarrow.table(columns), path)
-        with pytest.raises(InputError, match=words):
-            read_predictions(path, truth)
+        ({"x": ["one"] * 4}, "column x holds no numbers"),
+        ({"x": [np.inf] * 4}, "row 1: not finite"),
+        ({"x": [np.nan] * 4}, "row 1: not finite"),
+        ({"event": [None] * 4}, "column event holds no texts"),
+    ],
+)
+def test_malformed_parquet(
+    truth: GroundTruth, tmp_path: Path, columns: dict[str, object], words: str
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", **columns)
+    with pytest.raises(InputError, match=words):
+        read_predictions(path, truth)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         read_predictions(path, truth)

@@ -20,7 +20,7 @@ def test_the_original_size_is_one_view(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "size"),
+    ("image", "size"),
     [
         ((1000, 1024), (1600, 1638)),  # 1.6 enlarges to 1638.4
         ((683, 1024), (1434, 2150)),  # 1600/683 would make it 2,399 wide
@@ -30,9 +30,9 @@ def test_the_original_size_is_one_view(name: str) -> None:
     ],
 )
 def test_1600_or_what_keeps_the_longer_side_at_2150(
-    picture: tuple[int, int], size: tuple[int, int]
+    image: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    assert PROTOCOLS["1600"].sizes(*picture) == [size]
+    assert PROTOCOLS["1600"].sizes(*image) == [size]
 
 
 def test_five_scales_are_in_proportion() -> None:

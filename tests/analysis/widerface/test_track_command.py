@@ -27,7 +27,7 @@ def call(capsys: pytest.CaptureFixture[str], *given: object) -> tuple[object, st
 
 @pytest.fixture
 def small(tmp_path: Path, truth_folder: Path) -> list[object]:
-    """The arguments for two random networks, on one of the small ground truth's pictures."""
+    """The arguments for two random networks, on one of the small ground truth's images."""
     event = tmp_path / "images" / "0--Parade"
     event.mkdir(parents=True)
     with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
@@ -83,7 +83,7 @@ def test_nothing_is_recorded_unasked(
         (["{tmp}/list.onnx"], "list.onnx: not an ONNX model"),
         (["--protocol", "single"], "'single' is not one of"),
         (["--subset", "none.txt"], "none.txt: no such file"),
-        (["--subset", "{tmp}/other.txt"], "is no picture of the ground truth"),
+        (["--subset", "{tmp}/other.txt"], "is not in the ground truth"),
         (["--ground-truth", "none"], "none: no such file or folder"),
         (["--history", "{tmp}/damaged.jsonl"], "damaged.jsonl, line 1: damaged"),
         (["--history", "{tmp}"], "a folder, not a file"),
@@ -110,13 +110,13 @@ def test_bad_input_is_one_line_before_anything_is_predicted(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_that_cannot_be_read_gives_no_row(
+def test_a_image_that_cannot_be_read_gives_no_row(
     capsys: pytest.CaptureFixture[str], small: list[object], tmp_path: Path
 ) -> None:
-    (tmp_path / "images" / "0--Parade" / "0_Parade_2.jpg").write_bytes(b"no picture")
+    (tmp_path / "images" / "0--Parade" / "0_Parade_2.jpg").write_bytes(b"no image")
     code, out, err = call(capsys, *small)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "1 pictures could not be read, the first 0--Parade/0_Parade_2.jpg" in err
+    assert "1 images could not be read, the first 0--Parade/0_Parade_2.jpg" in err
     assert not (tmp_path / "history.jsonl").exists()
 
 
@@ -155,7 +155,7 @@ def test_an_exported_network_is_known_by_its_own_bytes(small: list[object], tmp_
 
 
 @pytest.mark.slow
-def test_published_checkpoints_on_three_pictures(
+def test_published_checkpoints_on_three_images(
     capsys: pytest.CaptureFixture[str], shared: Path, weights: Path, tmp_path: Path
 ) -> None:
     listed = (shared / "wider" / "subset.txt").read_text().split()[:3]

@@ -1,4 +1,4 @@
-"""The worst misses and false alarms, on pictures small enough to do by hand."""
+"""The worst misses and false alarms, on images small enough to do by hand."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from analysis.widerface.worst import (
 from featherface.errors import InputError
 
 FACES = [[0, 0, 9, 9], [50, 0, 29, 29], [100, 0, 59, 59], [200, 0, 99, 99], [0, 100, 9, 19]]
-"""On picture a the first four, of which Hard ignores the tallest; on b the last; on c none."""
+"""On image a the first four, of which Hard ignores the tallest; on b the last; on c none."""
 
 
 def matches(*rows: tuple[int, list[float], float]) -> Matches:
-    """Rows (picture, x y w h, score), in the order of the pictures; -1 is an unknown picture."""
+    """Rows (image, x y w h, score), in the order of the images; -1 is an unknown image."""
     truth = GroundTruth(
         events=("0--Parade", "1--Handshaking"),
         event=np.array([0, 1, 1], dtype=np.int32),
-        pictures=("a", "b", "c"),
+        images=("a", "b", "c"),
         boxes=np.array(FACES, dtype=float),
         offsets=np.array([0, 4, 5, 5]),
         kept=np.array([[0, 0, 1, 0, 0], [0, 1, 1, 0, 0], [1, 1, 1, 0, 1]], dtype=bool),
     )
-    pictures = sorted({picture for picture, _, _ in rows})
-    counts = [sum(picture == p for picture, _, _ in rows) for p in pictures]
+    images = sorted({image for image, _, _ in rows})
+    counts = [sum(image == p for image, _, _ in rows) for p in images]
     predictions = Predictions(
         source="test",
         rows=np.array([[*box, score] for _, box, score in rows], dtype=float).reshape(-1, 5),
         offsets=np.cumsum([0, *counts]),
-        picture=np.array(pictures, dtype=np.int32),
+        image=np.array(images, dtype=np.int32),
     )
     return match(predictions, truth)
 
@@ -72,7 +72,7 @@ def test_a_missed_face_is_told_with_what_came_near_it() -> None:
         "iou": pytest.approx(30 * 60 / (2 * 3600 - 30 * 60), abs=1e-15),
         "nearest": half,
     }
-    # Its picture has no predictions at all.
+    # Its image has no predictions at all.
     assert (second["event"], second["picture"], second["rank"]) == ("1--Handshaking", "b", 2)
     assert (second["score"], second["iou"], second["nearest"]) == (None, 0.0, None)
 
@@ -80,7 +80,7 @@ def test_a_missed_face_is_told_with_what_came_near_it() -> None:
 def test_false_alarms_lie_on_no_face_surest_first() -> None:
     nowhere, aside = [300.0, 300.0, 9.0, 9.0], [50.0, 20.0, 29.0, 29.0]
     found = matches(
-        (-1, nowhere, 0.99),  # on an unknown picture
+        (-1, nowhere, 0.99),  # on an unknown image
         (0, nowhere, 0.6),
         (0, face(1), 0.9),
         (0, face(1), 0.9),  # once more, but on a face
@@ -88,7 +88,7 @@ def test_false_alarms_lie_on_no_face_surest_first() -> None:
         (0, aside, 0.7),
         (0, nowhere, 0.4),
         (1, nowhere, 0.7),
-        (2, nowhere, 0.95),  # on a picture without faces
+        (2, nowhere, 0.95),  # on an image without faces
     )
     rows = false_alarms(found, 0.5)
     assert rows.tolist() == [5, 7, 1]

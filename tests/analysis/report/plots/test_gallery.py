@@ -14,7 +14,7 @@ GREY = (221, 221, 221)
 RED, GREEN = (200, 0, 0), (0, 120, 0)
 
 
-def picture(width: int = 400, height: int = 300) -> np.ndarray:
+def image(width: int = 400, height: int = 300) -> np.ndarray:
     """Red, with a green rectangle from (200, 100) to (260, 160)."""
     pixels = np.full((height, width, 3), RED, dtype=np.uint8)
     pixels[100:160, 200:260] = GREEN
@@ -28,7 +28,7 @@ def extent(tile: Image.Image, colour: tuple[int, ...]) -> tuple[int, int, int, i
 
 
 def test_the_box_is_drawn_where_the_face_is_amid_as_much_again() -> None:
-    tile = crop(picture(), [200, 100, 60, 60])
+    tile = crop(image(), [200, 100, 60, 60])
     assert tile.size == (TILE, TILE)
     quarter = TILE // 4
     assert extent(tile, YELLOW_RGB) == (quarter, quarter, 3 * quarter, 3 * quarter)
@@ -39,17 +39,17 @@ def test_the_box_is_drawn_where_the_face_is_amid_as_much_again() -> None:
 
 
 def test_the_nearest_box_lies_below_in_another_colour() -> None:
-    tile = crop(picture(), [200, 100, 60, 60], [230, 100, 30, 60])
+    tile = crop(image(), [200, 100, 60, 60], [230, 100, 30, 60])
     assert extent(tile, YELLOW_RGB) == (60, 60, 180, 180)
     left, _, right, _ = extent(tile, SKY_RGB) or pytest.fail("no blue box")
     assert left == 120
     assert right < 180  # its other side is covered by the yellow one
-    same = crop(picture(), [200, 100, 60, 60], [200, 100, 60, 60])
+    same = crop(image(), [200, 100, 60, 60], [200, 100, 60, 60])
     assert extent(same, SKY_RGB) is None
 
 
-def test_beyond_the_edge_there_is_no_picture() -> None:
-    tile = crop(picture(), [-60, -60, 120, 120])
+def test_beyond_the_edge_there_is_no_image() -> None:
+    tile = crop(image(), [-60, -60, 120, 120])
     # The part inside is 60 by 60 in the corner, in the middle of a window of twice that.
     assert extent(tile, GREY) is not None
     assert tile.getpixel((30, 30)) == GREY
@@ -66,7 +66,7 @@ def test_beyond_the_edge_there_is_no_picture() -> None:
     ],
 )
 def test_a_box_without_area_or_turned_round_is_seen(box: list[float]) -> None:
-    tile = crop(picture(), box)
+    tile = crop(image(), box)
     assert extent(tile, YELLOW_RGB) is not None
     assert GREEN in {tile.getpixel((x, TILE // 2)) for x in range(TILE)}
 
@@ -81,19 +81,19 @@ def test_a_box_without_area_or_turned_round_is_seen(box: list[float]) -> None:
         [-1e9, -1e9, 2e9, 2e9],
     ],
 )
-def test_a_box_far_outside_shows_the_picture_next_to_it(box: list[float]) -> None:
-    tile = crop(picture(), box, box)
+def test_a_box_far_outside_shows_the_image_next_to_it(box: list[float]) -> None:
+    tile = crop(image(), box, box)
     assert extent(tile, RED) is not None
 
 
 def test_a_tiny_face_is_seen_in_its_surroundings() -> None:
-    tile = crop(picture(), [228, 128, 4, 4])
+    tile = crop(image(), [228, 128, 4, 4])
     left, top, right, bottom = extent(tile, YELLOW_RGB) or pytest.fail("no box")
     assert right - left == bottom - top == round(4 * TILE / 48)
     assert tile.getpixel((3, 3)) == GREEN
 
 
-def test_a_huge_picture_costs_what_is_shown_of_it() -> None:
+def test_a_huge_image_costs_what_is_shown_of_it() -> None:
     # One pixel in memory, 12 GB of them to see: a copy of it all would not fit.
     huge = np.broadcast_to(np.array(RED, dtype=np.uint8), (64_000, 64_000, 3))
     assert extent(crop(huge, [40_000, 40_000, 30, 30]), RED) == (0, 0, TILE - 1, TILE - 1)
@@ -102,19 +102,19 @@ def test_a_huge_picture_costs_what_is_shown_of_it() -> None:
     assert whole.getpixel((5, 5)) == GREY
 
 
-def test_a_picture_of_one_pixel_and_one_narrower_than_a_step() -> None:
+def test_a_image_of_one_pixel_and_one_narrower_than_a_step() -> None:
     assert crop(np.zeros((1, 1, 3), dtype=np.uint8), [0, 0, 1, 1]).size == (TILE, TILE)
     thin = np.full((9000, 1, 3), RED, dtype=np.uint8)
     assert extent(crop(thin, [0, 0, 1, 9000]), GREY) is not None
 
 
-def test_what_is_no_picture_or_box_is_refused() -> None:
+def test_what_is_no_image_or_box_is_refused() -> None:
     with pytest.raises(ValueError, match="float64"):
         crop(np.zeros((5, 5, 3)), [0, 0, 1, 1])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="uint8"):
         crop(np.zeros((0, 5, 3), dtype=np.uint8), [0, 0, 1, 1])
     with pytest.raises(ValueError, match="finite"):
-        crop(picture(), [0, 0, float("nan"), 1])
+        crop(image(), [0, 0, float("nan"), 1])
 
 
 RECORD = {"rank": 3, "event": "12--Group_Photo", "height": 71.6, "score": 0.25, "iou": 0.384}
