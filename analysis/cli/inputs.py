@@ -47,7 +47,7 @@ def _matches(argument: Path, *, recursive: bool) -> Iterator[Path]:
     # The functions of os.path are false for a name that no file can have; it is reported when the
     # image is read.
     if os.path.isdir(argument):  # noqa: PTH112
-        from analysis.widerface.picture_folder import SUFFIXES
+        from analysis.widerface.image_folder import SUFFIXES
 
         for folder, folders, files in os.walk(argument):
             folders[:] = sorted(folders) if recursive else []

@@ -77,7 +77,7 @@ def test_an_interruption_says_how_to_go_on(
     monkeypatch.setattr(predicting, "find", interrupted)
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (130, "")
-    assert err.endswith("keeps what is done, and the same command goes on with the rest\n")
+    assert err.endswith("keeps what is done; the same command goes on with the rest\n")
     assert err.count("\n") == 1
 
 
