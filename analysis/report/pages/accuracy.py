@@ -9,14 +9,15 @@ from typing import Any
 from analysis.report.pages.figures import themed
 from analysis.report.pages.html import Column, Html, missing, table
 from analysis.report.pages.records import Record, Records
-
-ALL_PICTURES = 3226
-"""Pictures of the validation set."""
-
-SUBSETS = ("easy", "medium", "hard")
+from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 
 PROTOCOLS = {
-    "original": ("Original size", "Each picture once, at its size; score > 0.02, NMS 0.4."),
+    "original": (
+        "Original size",
+        "Each image once, at its size; score > 0.02, NMS 0.4; corners cut to whole pixels, as "
+        "RetinaFace's script does it.",
+    ),
+    "exact": ("Original size, exact boxes", "The same with boxes as the network computes them."),
     "authors": ("As the authors’ script", "Original size, boxes cut to whole pixels."),
     "1600": ("Resized to 1600", "The shorter side 1600 pixels, the longer at most 2150."),
     "multi-scale": ("Several scales", "Several sizes, each also mirrored, and box voting."),
@@ -48,13 +49,13 @@ def results(records: Records) -> str:
         )
     groups: dict[tuple[str, bool], list[Record]] = {}
     for row in rows:
-        groups.setdefault((_protocol(row), row.get("images") == ALL_PICTURES), []).append(row)
+        groups.setdefault((_protocol(row), row.get("images") == VALIDATION_IMAGES), []).append(row)
     order = list(PROTOCOLS)
     parts = []
     for (name, whole), group in sorted(
         groups.items(), key=lambda item: (not item[0][1], _rank(order, item[0][0]), item[0][0])
     ):
-        pictures = f"all {ALL_PICTURES:,} validation pictures" if whole else "a subset of pictures"
+        pictures = f"all {VALIDATION_IMAGES:,} validation images" if whole else "a subset of images"
         title, words = PROTOCOLS.get(name, (name[:1].upper() + name[1:], ""))
         warning = (
             ""
