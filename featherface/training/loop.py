@@ -24,7 +24,7 @@ from featherface.model import FeatherFace
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
 from featherface.training.data import Images, decode, read_source, split
-from featherface.training.distil import prepare
+from featherface.training.distil import as_teacher, prepare
 from featherface.training.processes import Processes, join
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import PARTS, Recorded, Step, averaged, make_student
