@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 def torchvision_kernel() -> AbstractContextManager[None]:
-    """Within it, deformable convolutions run as the authors' do. For `official` alone it matters.
+    """Run deformable convolutions within it as the authors do; only `official` has them.
 
     It holds for the thread that enters it.
     """
@@ -52,7 +52,7 @@ def torchvision_kernel() -> AbstractContextManager[None]:
 def detect(
     model: FeatherFace, picture: Path, *, score: float = 0.02, overlap: float = 0.4
 ) -> Answer:
-    """Read a picture, and find its faces.
+    """Read an image, and find its faces.
 
     Args:
         model: in evaluation mode; its device computes all but the suppression.
@@ -93,7 +93,7 @@ def detect(
 
 
 def make_priors(height: int, width: int) -> Tensor:
-    """(N, 4): centre x, y, width, height as fractions, one number after the other."""
+    """Return (N, 4): centre x, y, width, height as fractions, made one number at a time."""
     numbers: list[float] = []
     for step, min_sizes in zip(_STEPS, _MIN_SIZES, strict=True):
         for row, column in product(range(ceil(height / step)), range(ceil(width / step))):
@@ -104,7 +104,7 @@ def make_priors(height: int, width: int) -> Tensor:
 
 
 def decode(encoded: Tensor, priors: Tensor) -> Tensor:
-    """(N, 4): x1, y1, x2, y2 as fractions, of every anchor."""
+    """Return (N, 4): x1, y1, x2, y2 as fractions, of every anchor."""
     boxes = torch.cat(
         (
             priors[:, :2] + encoded[:, :2] * _VARIANCES[0] * priors[:, 2:],
@@ -118,7 +118,7 @@ def decode(encoded: Tensor, priors: Tensor) -> Tensor:
 
 
 def decode_landmarks(encoded: Tensor, priors: Tensor) -> Tensor:
-    """(N, 10): five x, y as fractions, of every anchor."""
+    """Return (N, 10): five x, y as fractions, of every anchor."""
     return torch.cat(
         [
             priors[:, :2] + encoded[:, i : i + 2] * _VARIANCES[0] * priors[:, 2:]
@@ -129,7 +129,7 @@ def decode_landmarks(encoded: Tensor, priors: Tensor) -> Tensor:
 
 
 def suppress(found: FloatArray, overlap: float) -> list[int]:
-    """Indices of what is kept of boxes and scores (n, 5), sorted by falling score.
+    """Return the indices kept of boxes and scores (n, 5), sorted by falling score.
 
     A box from pixel 3 to pixel 5 is three wide.
     """

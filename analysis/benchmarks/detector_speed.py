@@ -89,7 +89,7 @@ def measure(
     place = device_of(device)
     steps = [*variants, "picture", "ceiling"]
     networks, found, ceilings = [], {}, {}
-    with OtherLoad() as load, full_float32():
+    with OtherLoad() as others, full_float32():
         for step in track(steps):
             if step == "picture":
                 found = _pictures(picture, rule, place)
@@ -115,8 +115,8 @@ def measure(
         },
         "rule": rule.as_dict(),
         "environment": stamp(place, "float32", "contiguous"),
-        "others_load": load.share,
-        "doubts": load_doubts(load.share),
+        "others_load": others.share,
+        "doubts": load_doubts(others.share),
     }
 
 

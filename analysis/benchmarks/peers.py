@@ -22,7 +22,7 @@ WITHOUT_A_MODEL = {
     "mediapipe": "1.2.2",
     "batch-face": "1.5.4",
 }
-"""Packages whose wheel, of this version, was looked into and holds no detector's weights."""
+"""Packages whose wheel, of this version, was searched and holds no detector's weights."""
 
 MTCNN = "facenet-pytorch"
 """MTCNN (Zhang et al. 2016) in PyTorch: a detector whose wheel holds its weights.
@@ -32,7 +32,7 @@ It asks for PyTorch below 2.3 and runs with later ones: `pip install --no-deps f
 
 
 def measure(picture: Path, rule: Rule) -> list[dict[str, Any]]:
-    """What each peer takes from a file to faces, or why that is not known.
+    """Measure what each peer takes from a file to faces.
 
     Returns:
         Per peer `name`, `package`, and either the times (as `timing.summarise`) with the number

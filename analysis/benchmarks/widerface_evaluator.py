@@ -1,20 +1,18 @@
-"""Evaluating WIDER FACE predictions, ours against the public way, on the same files in one run.
+"""Evaluate WIDER FACE predictions, ours against the public way, on the same files in one run.
 
     python -m analysis.benchmarks.widerface_evaluator --predictions DIR|TAR --ground-truth DIR
 
 Both go from text files to the three APs. Ours runs before and after the peer, so that whatever else
-the machine does meets both. Prints a table, and on the last line the ratio as JSON. Imports are
-outside of the clock; so is unpacking an archive, which the public way cannot read.
+the machine does meets both. Prints a table, and on the last line the ratio as JSON. Imports and
+unpacking an archive, which the public way cannot read, are not timed.
 
-With `--boxes N` ours alone evaluates N random boxes instead, to see the memory that takes.
+With `--boxes N` ours alone evaluates N random boxes instead, to measure its memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -22,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from analysis.benchmarks import widerface_public_way as public_way
+from analysis.environment import stamp
+from analysis.speed.growth import peak_resident_bytes
 from analysis.widerface.average_precision import evaluate_files
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth, read_ground_truth
 from analysis.widerface.prediction_files import read_archive
@@ -32,23 +33,23 @@ from featherface.errors import InputError
 
 
 def measure(predictions: Path, ground_truth: Path, runs: int = 3) -> dict[str, Any]:
-    """Both sides on the same files.
+    """Evaluate the same files in both ways.
 
     Args:
-        predictions: a folder EVENT/PICTURE.txt or an archive of one, complete.
+        predictions: a folder EVENT/IMAGE.txt or an archive of one, complete.
         ground_truth: the folder of the four .mat files.
         runs: how often ours runs before and after the peer; its median counts.
 
     Returns:
         `ours` and `public_way` (`seconds`, `cpu_seconds` and AP by subset; ours with all `runs`),
         `ratio` of the seconds and `cpu_ratio`, `largest_difference` of AP, `images`, `boxes`,
-        `peak_bytes` of the process, and what ran.
+        `peak_bytes` of the process, and `environment`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if not predictions.is_dir():
             predictions = _unpack(predictions, ground_truth, Path(scratch))
         clocks, record = _ours(predictions, ground_truth, runs)
-        peak = _peak_bytes()
+        peak = peak_resident_bytes()
         start = _clocks()
         theirs = public_way.evaluate(predictions, ground_truth)
         spent = _clocks() - start
@@ -59,26 +60,21 @@ def measure(predictions: Path, ground_truth: Path, runs: int = 3) -> dict[str, A
         "images": record["images"],
         "boxes": record["boxes"],
         "ours": {
-            "seconds": float(middle[0]),
-            "cpu_seconds": float(middle[1]),
+            **_seconds(middle),
             "runs": [float(each[0]) for each in clocks],
             **{name: record[name] for name in SUBSETS},
         },
-        "public_way": {"seconds": float(spent[0]), "cpu_seconds": float(spent[1]), **theirs},
+        "public_way": {**_seconds(spent), **theirs},
         "largest_difference": max(abs(record[name] - theirs[name]) for name in SUBSETS),
         "ratio": float(spent[0] / middle[0]),
         "cpu_ratio": float(spent[1] / middle[1]),
         "peak_bytes": peak,
-        **_machine(),
+        "environment": stamp(torch.device("cpu"), "float64", "contiguous"),
     }
 
 
 def measure_many(ground_truth: Path, boxes: int) -> dict[str, Any]:
-    """Ours alone, on a folder of random boxes.
-
-    Returns:
-        `seconds`, `images`, `boxes`, `text_bytes` and `peak_bytes` of the whole process.
-    """
+    """Evaluate a folder of random boxes in our way; returns seconds, sizes and `peak_bytes`."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "predictions"
         size = write_random(folder, read_ground_truth(ground_truth), boxes)
@@ -88,42 +84,33 @@ def measure_many(ground_truth: Path, boxes: int) -> dict[str, Any]:
         "images": record["images"],
         "boxes": record["boxes"],
         "text_bytes": size,
-        "seconds": float(clocks[0][0]),
-        "cpu_seconds": float(clocks[0][1]),
-        "peak_bytes": _peak_bytes(),
-        **_machine(),
+        **_seconds(clocks[0]),
+        "peak_bytes": peak_resident_bytes(),
+        "environment": stamp(torch.device("cpu"), "float64", "contiguous"),
     }
 
 
-def write_random(folder: Path, truth: GroundTruth, boxes: int, seed: int = 0) -> int:
-    """Write as many boxes for each picture, some near its faces, in falling order of score.
-
-    Returns:
-        How many bytes of text that are.
-    """
-    random = np.random.default_rng(seed)
+def write_random(folder: Path, truth: GroundTruth, boxes: int) -> int:
+    """Write equally many boxes for each image, a third near its faces; returns the text's bytes."""
+    random = np.random.default_rng(0)
     count = len(truth.images)
-    shares = np.diff(np.linspace(0, boxes, count + 1).astype(int))
     size = 0
-    for p, share in enumerate(shares.tolist()):
-        event, picture = truth.key(p)
-        rows = np.empty((share, 5))
-        rows[:, :2], rows[:, 2:4] = random.uniform(0, 1000, (2, share, 2)) * [[[1.0]], [[0.1]]]
+    for p, share in enumerate(np.diff(np.linspace(0, boxes, count + 1).astype(int)).tolist()):
+        event, image = truth.key(p)
+        rows = random.uniform(0, 1000, (share, 5))
+        rows[:, 2:4] /= 10
         faces = truth.boxes[truth.offsets[p] : truth.offsets[p + 1]]
         near = share // 3 if len(faces) else 0
         rows[:near, :4] = faces[random.integers(0, max(len(faces), 1), near)]
         rows[:near, :4] += random.normal(0, 2, (near, 4))
         random.shuffle(rows)
         rows[:, 4] = np.sort(random.uniform(0, 1, share))[::-1]
-        lines = "\n".join(
-            "%.2f %.2f %.2f %.2f %.6f" % tuple(row)  # noqa: UP031 - half the time of an f-string
-            for row in rows.tolist()
-        )
-        text = f"{picture}\n{share}\n{lines}\n"
-        path = folder / event / f"{picture}.txt"
+        path = folder / event / f"{image}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        size += len(text)
+        with path.open("w", newline="\n") as file:
+            file.write(f"{image}\n{share}\n")
+            np.savetxt(file, rows, fmt=["%.2f"] * 4 + ["%.6f"])
+        size += path.stat().st_size
     return size
 
 
@@ -139,12 +126,16 @@ def _ours(
 
 
 def _clocks() -> NDArray[np.float64]:
-    """(2,): seconds on the wall, and of the processor, which others on the machine slow less."""
+    """Return (2,): seconds on the wall, and of the processor, which others slow less."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
+def _seconds(clocks: NDArray[np.float64]) -> dict[str, float]:
+    return {"seconds": float(clocks[0]), "cpu_seconds": float(clocks[1])}
+
+
 def _unpack(archive: Path, ground_truth: Path, folder: Path) -> Path:
-    """Write an archive's known pictures to a folder; names come from the ground truth alone."""
+    """Write an archive's known images to a folder; names come from the ground truth alone."""
     known = read_ground_truth(ground_truth).index
     for file in read_archive(archive, lambda _, *key: key if key in known else None):
         path = folder / file.event / f"{file.image}.txt"
@@ -153,44 +144,22 @@ def _unpack(archive: Path, ground_truth: Path, folder: Path) -> Path:
     return folder
 
 
-def _peak_bytes() -> int | None:
-    """The most memory the process ever had; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-    }
-
-
 def _table(record: dict[str, Any]) -> list[str]:
-    peak = record["peak_bytes"]
     lines = [
-        f"{record['images']:,} pictures, {record['boxes']:,} boxes, "
-        f"{'unknown' if peak is None else f'{peak / 1e9:.2f} GB'} at most"
+        f"{record['images']:,} images, {record['boxes']:,} boxes, "
+        f"{record['peak_bytes'] / 1e9:.2f} GB at most"
     ]
     if "ratio" not in record:
         return [*lines, f"{record['seconds']:.2f} s"]
-    lines.append(
-        f"{'':16}{'seconds':>10}{'of CPU':>10}" + "".join(f"{name:>10}" for name in SUBSETS)
-    )
-    for label, side in (("public way", "public_way"), ("ours", "ours")):
-        values = "".join(f"{record[side][name]:10.5f}" for name in SUBSETS)
-        clocks = f"{record[side]['seconds']:10.3f}{record[side]['cpu_seconds']:10.3f}"
-        lines.append(f"{label:16}{clocks}{values}")
-    return [*lines, f"{'ratio':16}{record['ratio']:10.1f}{record['cpu_ratio']:10.1f}"]
+    names = ("seconds", "cpu_seconds", *SUBSETS)
+    lines.append(f"{'':12}" + "".join(f"{name:>12}" for name in names))
+    for side in ("public_way", "ours"):
+        lines.append(f"{side:12}" + "".join(f"{record[side][name]:12.5f}" for name in names))
+    return [*lines, f"{'ratio':12}{record['ratio']:12.1f}{record['cpu_ratio']:12.1f}"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; see the module."""
+    """Run the command; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ground-truth", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, help="a folder or an archive, complete")
@@ -207,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except InputError as error:
         sys.exit(f"widerface_evaluator: {error}")
-    sys.stdout.write("\n".join([*_table(record), json.dumps(record)]) + "\n")
+    print("\n".join([*_table(record), json.dumps(record)]))
 
 
 if __name__ == "__main__":

@@ -1,88 +1,89 @@
-"""Pictures a second, ours against the authors' way, on the same pictures in one run.
+"""Predict images of WIDER FACE, ours against the authors' way, on the same images in one run.
 
     python -m analysis.benchmarks.widerface_predicting --images WIDER_val/images
 
-Both sides do what `featherface widerface predict` is for: from a folder of pictures to a folder of
-results files. They take turns, a part of the pictures each, so that whatever else the machine does
-meets both. Prints a table, and on the last line the ratio as JSON. Imports, loading the network
-and the first picture of each side are outside of the clock.
+Both go from a folder of images to a folder of results files. They take turns, a part of the images
+each, so that whatever else the machine does meets both. Prints a table, and on the last line the
+ratio as JSON. Imports and the first image of each side are not timed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from analysis.benchmarks import authors_way
+from analysis.environment import stamp
 from analysis.widerface.image_folder import Entry, list_images
 from analysis.widerface.predicting import predict
 from featherface import load
 from featherface.errors import InputError
+from featherface.model import FeatherFace
 
 
 def measure(
     images: Path, *, weights: str = "official", runtime: str = "auto", pictures: int, turns: int
 ) -> dict[str, Any]:
-    """Both sides on the same pictures.
+    """Predict the same images in both ways.
 
     Args:
-        images: EVENT/PICTURE.jpg.
+        images: EVENT/IMAGE.jpg.
         pictures: how many, drawn with a fixed seed from all there are.
         turns: into how many parts they are divided.
 
     Returns:
         `pictures`, `ours` and `authors` (`seconds`, `cpu_seconds` of all threads together, which
         for ours include loading the network each turn, `pictures_per_second`), `ratio` of the
-        seconds, the authors' seconds by stage, and what ran. Where other work takes cores away,
-        threads that wait for each other lose more than pictures side by side do: the authors'
-        way looks slower than it is, and `taskset -c 0` compares both on one core.
+        seconds, the authors' seconds by stage, and what ran. On a busy machine threads that wait
+        for each other lose more than images side by side, so that the authors' way looks slower
+        than it is; `taskset -c 0` compares both on one core.
     """
     listed = list_images(images)
-    entries = sorted(random.Random(0).sample(listed, min(pictures, len(listed))))
-    random.Random(1).shuffle(entries)
+    entries = random.Random(0).sample(listed, min(pictures, len(listed)))
     turns = min(turns, len(entries))
     model = load(weights)
-    seconds = {"ours": 0.0, "authors": 0.0}
-    cpu_seconds = {"ours": 0.0, "authors": 0.0}
-    stages: dict[str, float] = {}
+    seconds, cpu_seconds = {"ours": 0.0, "authors": 0.0}, {"ours": 0.0, "authors": 0.0}
+    stages: defaultdict[str, float] = defaultdict(float)
     made: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        warm = out / "warm.txt"
-        warm.write_text(entries[0].image + "\n")
-        predict(images, out / "warm", weights=weights, runtime=runtime, device="cpu", subset=warm)
+
+        def ours(part: list[Entry], name: str) -> dict[str, Any]:
+            chosen = out / f"{name}.txt"
+            chosen.write_text("".join(f"{entry.image}\n" for entry in part), encoding="utf-8")
+            here = out / ("warm" if name == "warm" else "ours")
+            return predict(
+                images, here, weights=weights, runtime=runtime, device="cpu", subset=chosen
+            )
+
+        ours(entries[:1], "warm")
         _authors(model, images, out / "warm-authors", entries[:1])
         for turn in range(turns):
             part = entries[turn::turns]
-            chosen = out / f"{turn}.txt"
-            chosen.write_text("".join(f"{entry.image}\n" for entry in part))
             before = time.process_time()
-            made = predict(
-                images, out / "ours", weights=weights, runtime=runtime, device="cpu", subset=chosen
-            )
-            cpu_seconds["ours"] += time.process_time() - before
+            made = ours(part, str(turn))
             seconds["ours"] += made["seconds"]
+            cpu_seconds["ours"] += time.process_time() - before
             start, before = time.perf_counter(), time.process_time()
             for stage, spent in _authors(model, images, out / "authors", part).items():
-                stages[stage] = stages.get(stage, 0.0) + spent
-            cpu_seconds["authors"] += time.process_time() - before
+                stages[stage] += spent
             seconds["authors"] += time.perf_counter() - start
+            cpu_seconds["authors"] += time.process_time() - before
     count = len(entries)
     return {
         "benchmark": "widerface predicting",
         "weights": made["weights"]["name"],
         "runtime": made["runtime"],
         "threads": made["threads"],
-        "cores": os.cpu_count(),
         "pictures": count,
         **{
             side: {
@@ -92,15 +93,15 @@ def measure(
             }
             for side, spent in seconds.items()
         },
-        "authors_stages_seconds": stages,
+        "authors_stages_seconds": dict(stages),
         "ratio": seconds["authors"] / seconds["ours"],
-        "versions": made["versions"],
+        "environment": stamp(torch.device("cpu"), "float32", "contiguous"),
     }
 
 
-def _authors(model: Any, images: Path, out: Path, entries: list[Entry]) -> dict[str, float]:
-    """Predict and write the way of the authors' script; seconds by stage."""
-    total: dict[str, float] = {}
+def _authors(model: FeatherFace, images: Path, out: Path, entries: list[Entry]) -> dict[str, float]:
+    """Predict and write as the authors' script does; returns the seconds by stage."""
+    total: defaultdict[str, float] = defaultdict(float)
     with authors_way.torchvision_kernel():
         for entry in entries:
             faces, seconds = authors_way.detect(model, images / entry.image)
@@ -112,40 +113,29 @@ def _authors(model: Any, images: Path, out: Path, entries: list[Entry]) -> dict[
                     x, y, right, bottom = (int(number) for number in face[:4])
                     file.write(f"{x} {y} {right - x} {bottom - y} {face[4]} \n")
             for stage, spent in seconds.items():
-                total[stage] = total.get(stage, 0.0) + spent
+                total[stage] += spent
     return total
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; see the module."""
+    """Run the command; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=Path, required=True, help="EVENT/PICTURE.jpg")
+    parser.add_argument("--images", type=Path, required=True, help="EVENT/IMAGE.jpg")
     parser.add_argument("--weights", default="official")
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--turns", type=int, default=6)
-    given = parser.parse_args(arguments)
     try:
-        record = measure(
-            given.images,
-            weights=given.weights,
-            runtime=given.runtime,
-            pictures=given.pictures,
-            turns=given.turns,
-        )
+        record = measure(**vars(parser.parse_args(arguments)))
     except InputError as error:
         sys.exit(f"widerface_predicting: {error}")
-    lines = [
-        f"{record['pictures']} pictures, {record['weights']}, {torch.get_num_threads()} threads",
-        f"{'':24}{'seconds':>10}{'CPU s':>10}{'pictures/s':>12}",
-    ]
-    for label, side in (("authors' way", "authors"), (f"ours ({record['runtime']})", "ours")):
-        row = record[side]
-        times = f"{row['seconds']:10.2f}{row['cpu_seconds']:10.2f}"
-        lines.append(f"{label:24}{times}{row['pictures_per_second']:12.2f}")
-    lines.append(f"{'ratio':24}{record['ratio']:10.2f}")
-    lines.append(json.dumps(record))
-    sys.stdout.write("\n".join(lines) + "\n")
+    print(f"{record['pictures']} images, {record['weights']}, ours with {record['runtime']}")
+    for side in ("authors", "ours"):
+        print(
+            f"{side:10}" + "".join(f"{value:10.2f} {name}" for name, value in record[side].items())
+        )
+    print(f"ratio {record['ratio']:.2f}")
+    print(json.dumps(record))
 
 
 if __name__ == "__main__":

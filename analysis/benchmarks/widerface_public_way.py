@@ -1,8 +1,8 @@
 """WIDER FACE's evaluation the way the public Python evaluators go about it, as the peer to beat.
 
-A picture at a time, three times over: once a subset all overlaps, a loop over the detections, and
-a scan of all scores for each of the 1,000 thresholds. Their overlaps are a double loop that is
-compiled; NumPy's broadcasting stands in for it here, which is as fast.
+An image at a time, once for each subset: all overlaps, a loop over the detections, and a scan of
+all scores for each of the 1,000 thresholds. Their overlaps are a compiled double loop; NumPy's
+broadcasting, as fast, takes its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 def evaluate(predictions: Path, ground_truth: Path) -> dict[str, float]:
-    """AP by subset.
+    """Return AP by subset.
 
     Args:
         predictions: a folder of EVENT/PICTURE.txt, complete and without anything else.
@@ -38,7 +38,7 @@ def evaluate(predictions: Path, ground_truth: Path) -> dict[str, float]:
 
 
 def read_picture(path: Path) -> tuple[str, Array]:
-    """The name on line 1 and the (N, 5) boxes from line 3 on."""
+    """Return the name on line 1 and the (N, 5) boxes from line 3 on."""
     with path.open() as file:
         lines = file.readlines()
     name = lines[0].rstrip("\r\n").split("/")[-1].removesuffix(".jpg")
@@ -62,8 +62,10 @@ def normalise(found: dict[str, dict[str, Array]]) -> None:
             rows[:, 4] = (rows[:, 4] - low) / (high - low)
 
 
-def evaluate_subset(found: dict[str, dict[str, Array]], faces: dict, kept: Array) -> float:
-    """AP of one subset."""
+def evaluate_subset(
+    found: dict[str, dict[str, Array]], faces: dict[str, Array], kept: Array
+) -> float:
+    """Return AP of one subset."""
     count = 0
     totals = np.zeros((1000, 2))
     for e in range(len(faces["event_list"])):
@@ -87,7 +89,7 @@ def evaluate_subset(found: dict[str, dict[str, Array]], faces: dict, kept: Array
 
 
 def evaluate_picture(rows: Array, boxes: Array, counted: Array) -> tuple[Array, Array]:
-    """How many faces are found after each row, and 1 for each row that counts, -1 for others."""
+    """Return the faces found after each row, and 1 for each row that counts, -1 for others."""
     rows, boxes = rows.copy(), boxes.copy()
     rows[:, 2:4] += rows[:, :2]
     boxes[:, 2:] += boxes[:, :2]
@@ -108,7 +110,7 @@ def evaluate_picture(rows: Array, boxes: Array, counted: Array) -> tuple[Array, 
 
 
 def overlap(rows: Array, boxes: Array) -> Array:
-    """(N, K): intersection over union of corners, the last pixel counted."""
+    """Return (N, K) intersections over unions of corners, the last pixel counted."""
     low = np.maximum(rows[:, None, :2], boxes[None, :, :2])
     high = np.minimum(rows[:, None, 2:], boxes[None, :, 2:])
     sides = np.clip(high - low + 1, 0, None)
@@ -116,11 +118,12 @@ def overlap(rows: Array, boxes: Array) -> Array:
     area_of_rows = (rows[:, 2] - rows[:, 0] + 1) * (rows[:, 3] - rows[:, 1] + 1)
     area_of_boxes = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
     either = area_of_rows[:, None] + area_of_boxes - shared
-    return np.divide(shared, either, out=np.zeros_like(shared), where=shared > 0)
+    ratio: Array = np.divide(shared, either, out=np.zeros_like(shared), where=shared > 0)
+    return ratio
 
 
 def scan_thresholds(rows: Array, proposals: Array, recalled: Array) -> Array:
-    """(1000, 2): proposals and found faces of one picture at each threshold."""
+    """Return (1000, 2) proposals and found faces of one image at each threshold."""
     counts = np.zeros((1000, 2))
     for t in range(1000):
         threshold = 1 - (t + 1) / 1000
@@ -133,7 +136,7 @@ def scan_thresholds(rows: Array, proposals: Array, recalled: Array) -> Array:
 
 
 def area(recall: Array, precision: Array) -> float:
-    """Under the envelope of the curve, as VOC has it."""
+    """Return the area under the envelope of the curve, as VOC has it."""
     recall = np.concatenate(([0.0], recall, [1.0]))
     precision = np.concatenate(([0.0], precision, [0.0]))
     for i in range(len(precision) - 1, 0, -1):
