@@ -1,4 +1,12 @@
-"""Images with annotated faces: read from a folder or a pack, decoded once, kept on the device."""
+"""Images with annotated faces: read from a folder or a pack, decoded once, kept on the device.
+
+Annotations that are understood, by what a folder holds:
+
+- `boxes.json`: {"EVENT/IMAGE.jpg": {"boxes": [[x, y, width, height], ...]}}, beside `images/`;
+- `label.txt` of RetinaFace, with landmarks, beside `images/`;
+- `wider_face_split/wider_face_train_bbx_gt.txt` beside `WIDER_train/images/`, as WIDER FACE comes
+  and as torchvision unpacks it, there in a folder `widerface`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +14,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,10 +26,12 @@ from torch import Tensor
 
 from featherface.boxes import MEAN_BGR
 from featherface.errors import InputError
+from featherface.files import read_bytes
 from featherface.images import RGBArray, read_picture
 
 BOXES = "boxes.json"
 IMAGES = "images"
+WIDER_FACE = "wider_face_split/wider_face_train_bbx_gt.txt"
 
 
 class DataError(InputError):
@@ -51,14 +61,10 @@ class Source:
 
 
 class Folder(Source):
-    """Images as files."""
+    """Images as files; `path` is the folder that their names start from."""
 
     def read(self, sample: Sample) -> bytes:
-        file = self.path / IMAGES / sample.name
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
+        return read_bytes(self.path / sample.name, error=DataError)
 
 
 @dataclass(frozen=True)
@@ -76,43 +82,90 @@ class Pack(Source):
 
 
 def read_source(path: str | Path) -> Source:
-    """Return the samples of a folder (`images/`, `boxes.json`) or of a pack made from one.
+    """Return the samples of a folder or of a pack made from one.
 
     Raises:
         DataError: where there is neither, or the annotations are not what they should be.
     """
     path = Path(path)
-    archive = None
-    try:
-        if path.is_file():
-            archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    if path.is_file():
+        try:
+            archive = zipfile.ZipFile(io.BytesIO(read_bytes(path, error=DataError)))
             content = archive.read(BOXES)
-        else:
-            content = (path / BOXES).read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: no folder or pack with {BOXES}: {reason}") from error
-    samples = _samples(content, path)
-    digest = hashlib.sha256(content).hexdigest()
-    return (
-        Folder(path, samples, digest) if archive is None else Pack(path, samples, digest, archive)
-    )
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: no pack of training data: {error}") from error
+        samples = _parsed(content, f"{path}: {BOXES}", _boxes)
+        return Pack(path, samples, hashlib.sha256(content).hexdigest(), archive)
+    inside = path / "widerface" if (path / "widerface").is_dir() else path
+    for file, images, parse in (
+        (path / BOXES, path / IMAGES, _boxes),
+        (path / "label.txt", path / IMAGES, _retinaface),
+        (inside / WIDER_FACE, inside / "WIDER_train" / IMAGES, _wider_face),
+    ):
+        if file.is_file():
+            content = read_bytes(file, error=DataError)
+            samples = _parsed(content, str(file), parse)
+            return Folder(images, samples, hashlib.sha256(content).hexdigest())
+    raise DataError(f"{path}: neither a pack nor a folder with {BOXES}, label.txt or {WIDER_FACE}")
 
 
-def _samples(content: bytes, path: Path) -> list[Sample]:
+def _parsed(content: bytes, name: str, parse: Callable[[str], list[Sample]]) -> list[Sample]:
     try:
-        document = json.loads(content)
-        samples = []
-        for name, record in document.items():
-            boxes = [[float(value) for value in box] for box in record["boxes"]]
-            if any(len(box) != 4 for box in boxes):
-                raise ValueError(f"a box of {name} does not have four numbers")
-            samples.append(Sample(name, boxes, [None] * len(boxes)))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: {BOXES} is not understood: {error!r}") from error
+        samples = parse(content.decode("utf-8-sig"))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise DataError(f"{name}: not understood: {error!r}") from error
     if not samples:
-        raise DataError(f"{path}: {BOXES} names no image")
+        raise DataError(f"{name}: names no image")
+    for sample in samples:
+        if not np.isfinite(sample.boxes).all():
+            raise DataError(f"{name}: a box of {sample.name} is not finite")
+        parts = PurePosixPath(sample.name).parts
+        if ".." in parts or PurePosixPath(sample.name).is_absolute():
+            raise DataError(f"{name}: {sample.name} lies outside the folder of images")
     return sorted(samples, key=lambda sample: sample.name)
+
+
+def _boxes(text: str) -> list[Sample]:
+    samples = []
+    for name, record in json.loads(text).items():
+        boxes = [[float(value) for value in box] for box in record["boxes"]]
+        if any(len(box) != 4 for box in boxes):
+            raise ValueError(f"a box of {name} does not have four numbers")
+        samples.append(Sample(name, boxes, [None] * len(boxes)))
+    return samples
+
+
+def _retinaface(text: str) -> list[Sample]:
+    """A line "# NAME" an image, then one a face: box, five (x, y, visibility), confidence."""
+    samples: list[Sample] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#"):
+            samples.append(Sample(line[1:].strip(), [], []))
+        elif line.strip():
+            values = [float(value) for value in line.split()]
+            if len(values) < 19:
+                raise ValueError(f"line {number} has {len(values)} numbers, not 19 or 20")
+            points = [value for i in range(4, 19, 3) for value in values[i : i + 2]]
+            samples[-1].boxes.append(values[:4])
+            samples[-1].landmarks.append(points if min(points) >= 0 else None)  # -1: not annotated
+    return samples
+
+
+def _wider_face(text: str) -> list[Sample]:
+    """Name, number of faces, and a line a face; one line of zeros where there is none."""
+    lines = text.splitlines()
+    samples = []
+    at = 0
+    while at < len(lines) and lines[at].strip():
+        name, count = lines[at].strip(), int(lines[at + 1])
+        rows = [[float(value) for value in line.split()] for line in lines[at + 2 : at + 2 + count]]
+        if len(rows) < count or any(len(row) < 4 for row in rows):
+            raise ValueError(f"{name}: fewer than {count} lines of boxes")
+        # The eighth number says that a box is not to be used.
+        boxes = [row[:4] for row in rows if not (len(row) > 7 and row[7])]
+        samples.append(Sample(name, boxes, [None] * len(boxes)))
+        at += 2 + max(count, 1)
+    return samples
 
 
 def split(samples: Sequence[Sample], holdout: int) -> tuple[list[Sample], list[Sample]]:
@@ -151,28 +204,37 @@ class Images:
         return self.pixels.device
 
 
-def decode(source: Source, samples: Sequence[Sample], device: torch.device | str) -> Images:
+def decode(
+    source: Source,
+    samples: Sequence[Sample],
+    device: torch.device | str,
+    longest: int | None = None,
+) -> Images:
     """Read and decode samples, on all processor cores, and move them to the device.
+
+    Args:
+        longest: images whose longer side has more pixels are reduced to so many, with their faces.
 
     Raises:
         DataError: for an image that is missing; PictureError for one that cannot be decoded.
     """
     with ThreadPoolExecutor() as pool:
-        arrays = list(pool.map(lambda sample: _decoded(source, sample), samples))
+        decoded = list(pool.map(lambda sample: _decoded(source, sample, longest), samples))
+    arrays = [array for array, _ in decoded]
     side = max(max(array.shape[:2]) for array in arrays)
     most = max(1, *(len(sample.boxes) for sample in samples)) if samples else 1
     pixels = torch.empty(len(arrays), 3, side, side, dtype=torch.uint8)
     boxes = torch.zeros(len(arrays), most, 4)
     landmarks = torch.full((len(arrays), most, 10), torch.nan)
-    for i, (array, sample) in enumerate(zip(arrays, samples, strict=True)):
+    for i, ((array, scale), sample) in enumerate(zip(decoded, samples, strict=True)):
         for channel, mean in enumerate(MEAN_BGR):
             pixels[i, channel] = round(mean)
         pixels[i, :, : array.shape[0], : array.shape[1]] = torch.from_numpy(array).permute(2, 0, 1)
         if sample.boxes:
-            boxes[i, : len(sample.boxes)] = torch.tensor(sample.boxes)
+            boxes[i, : len(sample.boxes)] = torch.tensor(sample.boxes) * scale
         for j, points in enumerate(sample.landmarks):
             if points is not None:
-                landmarks[i, j] = torch.tensor(points)
+                landmarks[i, j] = torch.tensor(points) * scale
     boxes[..., 2:] += boxes[..., :2]
     extents = torch.tensor([[a.shape[1], a.shape[0]] for a in arrays], dtype=torch.float32)
     counts = torch.tensor([len(sample.boxes) for sample in samples])
@@ -180,6 +242,13 @@ def decode(source: Source, samples: Sequence[Sample], device: torch.device | str
     return Images(*(tensor.to(device) for tensor in tensors))
 
 
-def _decoded(source: Source, sample: Sample) -> RGBArray:
+def _decoded(source: Source, sample: Sample, longest: int | None) -> tuple[RGBArray, float]:
+    """The image, blue first, and the factor by which it was reduced."""
     with Image.open(io.BytesIO(source.read(sample))) as image:
-        return np.ascontiguousarray(read_picture(image)[:, :, ::-1])
+        pixels = read_picture(image)
+    scale = 1.0 if longest is None else min(1.0, longest / max(pixels.shape[:2]))
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(resized)
+    return np.ascontiguousarray(pixels[:, :, ::-1]), scale

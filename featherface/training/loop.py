@@ -123,8 +123,8 @@ class Run:
         started = time.monotonic()
         source = read_source(data)
         kept, held = split(source.samples, recipe.holdout)
-        self.images = decode(source, kept, device)
-        self.held: Images | None = decode(source, held, device) if held else None
+        self.images = decode(source, kept, device, recipe.longest)
+        self.held: Images | None = decode(source, held, device, recipe.longest) if held else None
         teacher = None
         if recipe.teacher is not None:
             teacher = checkpoints.load(recipe.teacher, device=device)

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from featherface.errors import InputError
-from featherface.files import write_bytes
+from featherface.files import read_bytes, write_bytes
+from featherface.images import read_picture
 from featherface.training.data import BOXES, IMAGES, DataError, Folder, Sample, read_source
 
 
@@ -32,13 +33,13 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
         DataError: where the folder holds no training data, or an image of it cannot be read.
     """
     source = read_source(folder)
-    if not isinstance(source, Folder):
-        raise DataError(f"{folder}: a pack already, not a folder")
+    if not (isinstance(source, Folder) and (Path(folder) / BOXES).is_file()):
+        raise DataError(f"{folder}: not a folder with {BOXES}")
 
     def encoded(sample: Sample) -> bytes:
         content = io.BytesIO()
         with Image.open(io.BytesIO(source.read(sample))) as image:
-            image.convert("RGB").save(content, "WEBP", quality=quality, method=4)
+            Image.fromarray(read_picture(image)).save(content, "WEBP", quality=quality, method=4)
         return content.getvalue()
 
     written = io.BytesIO()
@@ -46,7 +47,7 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
         zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        boxes = (source.path / BOXES).read_bytes()
+        boxes = read_bytes(Path(folder) / BOXES)
         archive.writestr(BOXES, boxes, zipfile.ZIP_DEFLATED)
         archive.writestr("pack.json", json.dumps({"format": "webp", "quality": quality}))
         for sample, content in zip(source.samples, pool.map(encoded, source.samples), strict=True):

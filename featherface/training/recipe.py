@@ -31,6 +31,7 @@ class Recipe:
     steps: int | None = None
     minutes: float | None = None
 
+    longest: int = 704  # longer side at which images are kept in memory, at most
     size: int = 512  # side of the square crops, in pixels
     batch: int = 64  # crops a step, of all processes together
     zoom: tuple[float, float] = (0.45, 2.5)  # pixels of the crop per pixel of the stored image
