@@ -51,7 +51,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         try:
-            settings[name] = json.loads(value)
+            settings[name] = None if value == "none" else json.loads(value)
         except ValueError:
             settings[name] = value  # a word
     return settings

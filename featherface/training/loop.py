@@ -56,10 +56,10 @@ def draw(recipe: Recipe, images: int, step: int) -> tuple[Tensor, Tensor]:
     for number in range(first, first + recipe.batch):
         epoch, place = divmod(number, images)
         if epoch not in orders:
-            shuffled = torch.Generator().manual_seed(recipe.seed * 2**32 + 2 * epoch + 1)
+            shuffled = _generator(recipe.seed, 2 * epoch + 1)
             orders[epoch] = torch.randperm(images, generator=shuffled)
         index.append(int(orders[epoch][place]))
-    generator = torch.Generator().manual_seed(recipe.seed * 2**32 + 2 * step)
+    generator = _generator(recipe.seed, 2 * step)
     return torch.tensor(index), torch.rand(recipe.batch, DRAWS, generator=generator)
 
 
@@ -391,6 +391,11 @@ def _start_scores(model: FeatherFace) -> None:
         assert conv.bias is not None
         bias = conv.bias.detach().view(-1, 2)
         bias[:, 0], bias[:, 1] = 0.0, math.log(0.01 / 0.99)
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    # PyTorch's CPU generator takes the lower 32 bits of a seed.
+    return torch.Generator().manual_seed((seed * 0x9E3779B1 + number) % 2**32)
 
 
 def _since(started: float) -> float:

@@ -8,11 +8,11 @@ not change what is learned.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from featherface.errors import InputError
 
@@ -118,10 +118,11 @@ class SharedNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return super().forward(x)
+            y: Tensor = super().forward(x)
+            return y
         wide = x.float()
-        mean = _mean(wide.mean((0, 2, 3)))
-        variance = _mean((wide - mean[:, None, None]).square().mean((0, 2, 3)))
+        mean: Tensor = _Mean.apply(wide.mean((0, 2, 3)))
+        variance: Tensor = _Mean.apply((wide - mean[:, None, None]).square().mean((0, 2, 3)))
         self._update(mean.detach(), variance.detach(), x.numel() // x.shape[1])
         scale = self.weight * torch.rsqrt(variance + self.eps)
         y = (wide - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
@@ -140,6 +141,17 @@ class SharedNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), weight)
 
 
-def _mean(tensor: Tensor) -> Tensor:
-    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
-    return total / dist.get_world_size()
+class _Mean(torch.autograd.Function):
+    """The mean over all processes, of the value and, on the way back, of its gradient."""
+
+    @staticmethod
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()

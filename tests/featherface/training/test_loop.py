@@ -1,0 +1,263 @@
+"""Runs: they learn, go on after a stop as if there had been none, and divide among processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import featherface
+from featherface.config import CONFIGS
+from featherface.errors import InputError
+from featherface.model import FeatherFace
+from featherface.training.loop import draw, train
+from featherface.training.recipe import Recipe, RecipeError
+from featherface.weights import checkpoints
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = Recipe(
+    teacher=None,
+    backbone="random",
+    face_loss=1.0,
+    steps=6,
+    size=64,
+    batch=4,
+    holdout=0,
+    zoom=(0.5, 1.0),
+)
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A network of random weights: something to learn from."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    checkpoints.save(FeatherFace("retinaface"), path)
+    return str(path)
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return checkpoints.read_tensors(path)
+
+
+def rows(out: Path, event: str = "loss") -> list[dict[str, Any]]:
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row for row in log if row["event"] == event]
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    return [(row["step"], row["loss"]) for row in rows(out)]
+
+
+def assert_equal(one: Path, two: Path) -> None:
+    """Two runs ended with the same weights, to the bit."""
+    ours, theirs = (tensors(out / "weights.safetensors") for out in (one, two))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+class Stopped(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+    drawn: Path, tmp_path: Path, teacher: str, taught: bool
+) -> None:
+    recipe = replace(TINY, teacher=teacher, backbone="teacher", frozen=0.6) if taught else TINY
+    train(recipe, drawn, tmp_path / "whole", log_every=0, every=0)
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 4 and row["event"] == "loss":  # after the checkpoint of step 3
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0, report=stop)
+    train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    assert len(losses(tmp_path / "whole")) == recipe.steps
+    ours, theirs = (
+        tensors(tmp_path / name / "weights.safetensors") for name in ("stopped", "whole")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_weights_say_what_they_were_made_from(drawn: Path, tmp_path: Path) -> None:
+    path = train(replace(TINY, steps=1), drawn, tmp_path)
+    with safe_open(path, framework="pt") as file:
+        noted = json.loads(file.metadata()["training"])
+    assert noted["recipe"]["batch"] == TINY.batch
+    assert noted["versions"]["torch"] == torch.__version__
+    assert noted["data"]["images"] == 8
+    assert len(noted["data"]["sha256"]) == 64
+    model = featherface.load(path)
+    assert model.config == CONFIGS["v1"]
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(drawn: Path, tmp_path: Path) -> None:
+    train(replace(TINY, steps=1), drawn, tmp_path)
+    with pytest.raises(InputError, match=r"checkpoint\.pt: of a run with another recipe: batch"):
+        train(replace(TINY, steps=1, batch=2), drawn, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read as a checkpoint"):
+        train(TINY, drawn, tmp_path)
+
+
+def test_a_teachers_backbone_is_taken_over_and_stays_while_frozen(
+    drawn: Path, tmp_path: Path, teacher: str
+) -> None:
+    recipe = replace(TINY, teacher=teacher, backbone="teacher", frozen=1.0, steps=2)
+    ours, theirs = tensors(train(recipe, drawn, tmp_path)), tensors(Path(teacher))
+    backbone = [name for name in theirs if name.startswith("backbone.")]
+    assert backbone
+    for name in backbone:
+        assert torch.equal(ours[name], theirs[name].to(ours[name].dtype)), name
+
+
+def test_a_run_starts_from_weights(drawn: Path, tmp_path: Path) -> None:
+    start = train(replace(TINY, steps=2), drawn, tmp_path / "first")
+    recipe = replace(TINY, start=str(start), steps=1, learning_rate=1e-9)
+    ours, theirs = tensors(train(recipe, drawn, tmp_path / "second")), tensors(start)
+    learned = [name for name, _ in FeatherFace("v1").named_parameters()]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in learned)
+    with pytest.raises(RecipeError, match="holds no official"):
+        train(replace(recipe, variant="official"), drawn, tmp_path / "third")
+
+
+def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
+    recipe = replace(TINY, batch=5)
+    index = torch.cat([draw(recipe, 10, step)[0] for step in range(4)])
+    assert sorted(index[:10].tolist()) == sorted(index[10:].tolist()) == list(range(10))
+    assert index[:10].tolist() != index[10:].tolist()
+    assert torch.equal(draw(recipe, 10, 3)[1], draw(recipe, 10, 3)[1])
+    assert not torch.equal(draw(recipe, 10, 3)[1], draw(recipe, 10, 2)[1])
+    assert not torch.equal(draw(recipe, 10, 3)[1], draw(replace(recipe, seed=1), 10, 3)[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"variant": "v9"}, "variant"),
+        ({"steps": 0}, "steps"),
+        ({"minutes": 1.0}, "either steps or minutes"),
+        ({"size": 100}, "multiple of 32"),
+        ({"zoom": (2.0, 1.0)}, "zoom"),
+        ({"backbone": "teacher"}, "needs a teacher"),
+        ({"face_loss": 0.0}, "nothing to learn from"),
+        ({"precision": "float8"}, "precision"),
+        ({"frozen": 1.5}, "frozen"),
+        ({"holdout": -1}, "holdout"),
+    ],
+)
+def test_recipes_that_cannot_be_followed(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        replace(TINY, **settings)
+
+
+def test_a_step_never_reads_back_from_the_device(drawn: Path, teacher: str, tmp_path: Path) -> None:
+    """Else a GPU could not record it."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from featherface.training import step as steps
+
+    reads = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.item.default"}
+    seen: set[str] = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            seen.add(str(func))
+            return func(*args, **(kwargs or {}))
+
+    original = steps.Step.__call__
+
+    def watched(self: steps.Step, *args: Any) -> None:
+        # The optimiser's CPU code does read; on a GPU it is another one, made for recording.
+        self.student.optimizer.step = lambda: None  # type: ignore[method-assign]
+        with Watch():
+            original(self, *args)
+
+    recipe = replace(TINY, teacher=teacher, backbone="teacher", frozen=0.5, steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps.Step, "__call__", watched)
+        train(recipe, drawn, tmp_path)
+    assert "aten.convolution_backward.default" in seen
+    assert seen & reads == set()
+
+
+@pytest.mark.slow
+def test_killed_outright_a_run_goes_on(drawn: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "featherface.training", str(drawn), str(tmp_path / "killed")]
+    settings = ["teacher=none", "backbone=random", "steps=40", "size=64", "batch=4", "holdout=0"]
+    options = ["--device", "cpu", "--every", "0"]
+    process = subprocess.Popen([*command, *settings, *options], cwd=ROOT, env=_environment())
+    for _ in range(600):
+        time.sleep(0.1)
+        if list((tmp_path / "killed").glob("weights-step-*")):
+            break
+    process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    process.wait()
+    done = torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["step"]
+    assert 0 < done < 40
+    subprocess.run(
+        [*command, *settings, "--device", "cpu"], cwd=ROOT, env=_environment(), check=True
+    )
+    command[-1] = str(tmp_path / "whole")
+    subprocess.run(
+        [*command, *settings, "--device", "cpu"], cwd=ROOT, env=_environment(), check=True
+    )
+    ours, theirs = (
+        tensors(tmp_path / name / "weights.safetensors") for name in ("killed", "whole")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taught", [False, True])
+def test_two_processes_learn_what_one_does(
+    drawn: Path, tmp_path: Path, teacher: str, taught: bool
+) -> None:
+    pytest.importorskip("lightning", reason="several processes need the extra train")
+    settings = ["steps=4", "size=64", "batch=4", "holdout=0", "frozen=0.5", f"teacher={teacher}"]
+    if not taught:
+        settings = [*settings[:-1], "teacher=none", "backbone=random"]
+    for name, launch in (
+        ("one", []),
+        ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]),
+    ):
+        command = [sys.executable, *launch, "-m", "featherface.training"]
+        run = [*command, str(drawn), str(tmp_path / name), *settings, "--device", "cpu"]
+        subprocess.run(run, cwd=ROOT, env=_environment(), check=True)
+    one, two = (tensors(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.allclose(two[name].float(), value.float(), rtol=1e-4, atol=1e-4), name
+    assert rows(tmp_path / "two", "start")[0]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_eight_drawn_images_are_learned_by_heart(drawn: Path, tmp_path: Path) -> None:
+    from featherface.training import holdout
+    from featherface.training.data import decode, read_source
+
+    recipe = replace(TINY, steps=160, size=128, batch=8, zoom=(1.0, 1.0), learning_rate=5e-3)
+    model = featherface.load(train(recipe, drawn, tmp_path))
+    source = read_source(drawn)
+    measured = holdout.measure(model, decode(source, source.samples, "cpu"), zoom=1.0)
+    assert measured["ap"] == pytest.approx(1.0)
+    assert measured["boxes_an_image"] < 100
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
