@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from analysis.cli.options import Device, Variant, input_path, name_or_file, output_folder
+from analysis.cli.options import (
+    Device,
+    Json,
+    Variant,
+    emit,
+    input_file,
+    input_path,
+    is_stdout,
+    name_or_file,
+    output_folder,
+)
 
 
 def train(
     data: Annotated[
         Path,
         typer.Option(
-            metavar="DIR|FILE",
+            metavar="DIR|PACK",
             parser=input_path,
-            help="Images and annotated faces; see the manual.",
+            help="Images and annotated faces: boxes.json or RetinaFace's label.txt beside images/, "
+            "or WIDER FACE's folders.",
         ),
     ],
     out: Annotated[
@@ -36,15 +49,22 @@ def train(
         ),
     ] = "official",
     backbone: Annotated[
-        Literal["teacher", "random"], typer.Option(help="Where its weights start.")
-    ] = "teacher",
+        Literal["teacher", "random"] | None,
+        typer.Option(help="Where its weights start; the teacher's by default, if there is one."),
+    ] = None,
     frozen: Annotated[
         float, typer.Option(help="Fraction of the run in which the teacher's backbone stays.")
     ] = 0.4,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=input_file, help="Start all of the network from these weights."
+        ),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long.")] = None,
     steps: Annotated[int | None, typer.Option(help="Or how many steps.")] = None,
     crop: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the crops.")] = 512,
-    batch: Annotated[int, typer.Option(help="Crops a step.")] = 64,
+    batch: Annotated[int, typer.Option(help="Crops a step, of all processes together.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-3,
     holdout: Annotated[int, typer.Option(help="Images to measure AP on, not trained on.")] = 160,
     seed: Annotated[int, typer.Option(min=0, max=2**30)] = 0,
@@ -55,40 +75,86 @@ def train(
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="On a GPU, replay steps as CUDA graphs.")
     ] = True,
-    every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 60.0,
+    every: Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)] = 60.0,
+    json: Json = None,
 ) -> None:
     """Train a variant on annotated faces, or distil it from a trained network.
 
-    Interrupt it whenever you like: the same command goes on where the last checkpoint was.
+    Interrupt it whenever you like: the same command goes on from the last checkpoint. DIR gets
+    checkpoint.pt, log.jsonl, the weights at every checkpoint, and weights.safetensors at the end.
+
+    Several processes and machines share every batch under torchrun (extra train):
+    torchrun --nproc-per-node 2 -m featherface train ...
     """
     import torch
 
     from featherface.training.loop import train as run
     from featherface.training.recipe import Recipe
 
-    recipe = Recipe(
-        variant=variant,
-        teacher=None if teacher == "none" else teacher,
-        backbone=backbone,
-        frozen=frozen,
-        minutes=minutes,
-        steps=steps,
-        size=crop,
-        batch=batch,
-        learning_rate=learning_rate,
-        holdout=holdout,
-        seed=seed,
-        precision=precision,
+    learned_from = None if teacher == "none" else teacher
+    recipe = Recipe.from_dict(
+        {
+            "variant": variant,
+            "teacher": learned_from,
+            "backbone": backbone or ("teacher" if learned_from else "random"),
+            "frozen": frozen,
+            "start": None if start is None else str(start),
+            "minutes": minutes,
+            "steps": steps,
+            "size": crop,
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "holdout": holdout,
+            "seed": seed,
+            "precision": precision,
+        }
     )
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    weights = run(recipe, data, out, device=where, record=graph, every=every, report=_say)
-    print(weights)
+    rows: list[dict[str, Any]] = []
+    with _table() as show:
+
+        def report(row: dict[str, Any]) -> None:
+            rows.append(row)
+            show(row)
+
+        weights = run(recipe, data, out, device=where, record=graph, every=every, report=report)
+    measured = next((row for row in reversed(rows) if row["event"] == "measured"), None)
+    emit({"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json)
+    if not is_stdout(json):
+        print(weights)
 
 
-def _say(row: dict[str, Any]) -> None:
-    text = ", ".join(
-        f"{name} {value:.5g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in row.items()
-        if name != "event"
-    )
-    print(f"{row['event']}: {text}", file=sys.stderr, flush=True)
+@contextmanager
+def _table() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """The latest losses and measurements as a table that is kept up to date; else as lines."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda row: print(_line(row), file=sys.stderr, flush=True)
+        return
+    latest: dict[str, dict[str, Any]] = {}
+    with Live(console=console, auto_refresh=False) as live:
+
+        def show(row: dict[str, Any]) -> None:
+            latest[row["event"]] = row
+            table = Table("", "value", title="training")
+            for event in ("loss", "measured"):
+                for name, value in latest.get(event, {}).items():
+                    if name != "event":
+                        table.add_row(name, _number(value))
+            live.update(table, refresh=True)
+
+        yield show
+
+
+def _line(row: dict[str, Any]) -> str:
+    plain = {name: value for name, value in row.items() if not isinstance(value, dict)}
+    text = ", ".join(f"{k} {_number(v)}" for k, v in plain.items() if k != "event")
+    return f"{row['event']}: {text}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

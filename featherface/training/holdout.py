@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -27,8 +28,10 @@ _SCORE, _NMS, _MOST, _IOU = 0.02, 0.4, 2000, 0.5
 @torch.no_grad()
 def measure(
     model: FeatherFace, images: Images, zoom: float = ZOOM, batch: int = 8
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Return the average precision of a network by `SIZES`, and boxes above 0.02 an image.
+
+    An average precision is None where no face counts.
 
     Plain average precision at IoU 0.5, not the benchmark's protocol: for following a run.
     """
@@ -55,8 +58,9 @@ def measure(
             found.append((box[kept].cpu(), score[kept].cpu()))
             truth.append(faces.boxes[i][faces.valid[i]].cpu() * side)
     model.train(training)
-    result = {name: average_precision(found, truth, least) for name, least in SIZES.items()}
-    return {**result, "boxes_an_image": boxes / max(1, len(images))}
+    values = {name: average_precision(found, truth, least) for name, least in SIZES.items()}
+    known = {name: None if math.isnan(value) else value for name, value in values.items()}
+    return {**known, "boxes_an_image": boxes / max(1, len(images))}
 
 
 def average_precision(

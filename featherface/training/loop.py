@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import featherface
 from featherface.config import config_of
 from featherface.errors import InputError
-from featherface.files import write_bytes, write_text
+from featherface.files import to_json, write_bytes, write_text
 from featherface.model import FeatherFace
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
@@ -363,6 +363,8 @@ class Run:
         taken = max(self.spent - self._logged, 1e-6) / steps
         self._logged, self._logged_step = self.spent, self.done
         parts = dict(zip((*PARTS, "loss", "gradient"), values, strict=True))
+        if not math.isfinite(parts["loss"]):
+            raise TrainingError(f"step {self.done}: the loss is not finite; {parts}")
         self._log(
             {
                 "event": "loss",
@@ -370,17 +372,15 @@ class Run:
                 "spent_s": round(self.spent, 2),
                 "elapsed": round(self._elapsed(), 4),
                 "crops_per_s": round(self.recipe.batch / taken, 1),
-                **{name: round(value, 5) for name, value in parts.items()},
+                **{name: round(value, 6) for name, value in parts.items()},
             }
         )
-        if not math.isfinite(parts["loss"]):
-            raise TrainingError(f"step {self.done}: the loss is not finite; {parts}")
 
     def _log(self, row: dict[str, Any]) -> None:
         if not self.processes.first:
             return
         with (self.out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(to_json(row, indent=None))
         self.report(row)
 
 

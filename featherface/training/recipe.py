@@ -87,7 +87,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Recipe:
-        """Return the recipe of such settings, also after their way through JSON.
+        """Return the recipe of settings by name, also after their way through JSON.
 
         Raises:
             RecipeError: for a setting that does not exist.

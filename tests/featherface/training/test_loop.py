@@ -55,8 +55,8 @@ def rows(out: Path, event: str = "loss") -> list[dict[str, Any]]:
     return [row for row in log if row["event"] == event]
 
 
-def losses(out: Path) -> list[tuple[int, float]]:
-    return [(row["step"], row["loss"]) for row in rows(out)]
+def losses(out: Path) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in rows(out)}
 
 
 def assert_equal(one: Path, two: Path) -> None:
@@ -134,6 +134,12 @@ def test_a_run_starts_from_weights(drawn: Path, tmp_path: Path) -> None:
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in learned)
     with pytest.raises(RecipeError, match="holds no official"):
         train(replace(recipe, variant="official"), drawn, tmp_path / "third")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(drawn: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, learning_rate=1e30, warmup=0.0, steps=40)
+    with pytest.raises(InputError, match=r"step \d+: the loss is not finite"):
+        train(recipe, drawn, tmp_path, log_every=0)
 
 
 def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
@@ -241,8 +247,15 @@ def test_two_processes_learn_what_one_does(
         subprocess.run(run, cwd=ROOT, env=_environment(), check=True)
     one, two = (tensors(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
+    # A bias before a normalisation is taken off again with the mean: its gradient is rounding
+    # alone, which AdamW brings to full size.
+    without_effect = ("laterals.0.conv.bias", "laterals.1.conv.bias", "laterals.2.conv.bias")
+    without_effect += (".pointwise.bias", ".norm.running_mean")
     for name, value in one.items():
-        assert torch.allclose(two[name].float(), value.float(), rtol=1e-4, atol=1e-4), name
+        if not name.endswith(without_effect):
+            close = torch.allclose(two[name].float(), value.float(), rtol=1e-4, atol=1e-4)
+            assert close, name
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     assert rows(tmp_path / "two", "start")[0]["processes"] == 2
 
 
