@@ -1,11 +1,12 @@
-"""Benchmarks as tables for a terminal. Takes records alone."""
+"""Tables of benchmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.table import Table
+from analysis.report.formats import fixed, share
+from analysis.report.table import Column, Table
 
 _WAYS = {
     "authors": "authors' way: eager, torchvision's kernel",
@@ -14,62 +15,57 @@ _WAYS = {
     "cuda-graph": "CUDA graph",
 }
 
+_TIMES = (
+    Column("p50", lambda way: way.get("ms_p50"), fixed(1), unit="ms"),
+    Column("within", lambda way: way.get("p50_within"), share),
+    Column("n", lambda way: way.get("n"), fixed(0)),
+    Column("times faster", lambda way: way.get("times_faster"), fixed(2)),
+)
 
-def detector_speed(record: Mapping[str, Any]) -> Iterator[Table | str]:
-    """What `analysis.benchmarks.detector_speed.measure` returns."""
+
+def detector_speed(record: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield the tables of a record of `analysis.benchmarks.detector_speed.measure`."""
     height, width = record["input"][-2:]
-    table = _table(f"One picture of {height}×{width} through the network")
-    for name in ("network", "way"):
-        table.add_column(name)
-    for name in ("ms p50", "± %", "n", "times faster", "GMAC/s", "of the ceiling"):
-        table.add_column(name, justify="right")
-    for network in record["networks"]:
-        for key, way in network["ways"].items():
-            if "not_measured" in way:
-                table.add_row(network["variant"], _WAYS[key], way["not_measured"])
-                continue
-            table.add_row(
-                network["variant"],
-                _WAYS[key],
-                *_times(way),
-                f"{way['times_faster']:.2f}",
-                f"{way['gmacs_per_second']:.1f}",
-                f"{100 * way['share_of_ceiling']:.0f} %",
-            )
-    yield table
-    yield f"ceiling: {record['ceiling']['gmacs_per_second']:.1f} GMAC/s, {record['ceiling']['of']}"
-    pictures = record["pictures"]
-    if "not_measured" in pictures:
-        yield f"from a picture to faces: not measured; {pictures['not_measured']}"
-        return
-    size = f"{pictures['width']}×{pictures['height']}"
-    table = _table(f"From file to faces: {pictures['picture']}, {size}")
-    table.add_column("way")
-    for name in ("ms p50", "± %", "n", "times faster"):
-        table.add_column(name, justify="right")
-    for key, way in pictures["ways"].items():
-        table.add_row(_WAYS[key], *_times(way), f"{way['times_faster']:.2f}")
-    yield from (f"DOUBT: {doubt}" for doubt in record["doubts"])
-    reference = pictures["ways"]["authors"]["ms_p50"]
-    for peer in pictures["peers"]:
+    ceiling, images = record["ceiling"], record["pictures"]
+    ways = [
+        {"network": network["variant"], "way": _WAYS[key], **way}
+        for network in record["networks"]
+        for key, way in network["ways"].items()
+    ]
+    yield Table(
+        f"One image of {height}×{width} through the network",
+        (
+            Column("network", "network"),
+            Column("way", "way"),
+            *_TIMES,
+            Column("GMAC/s", lambda way: way.get("gmacs_per_second"), fixed(1)),
+            Column("of the ceiling", lambda way: way.get("share_of_ceiling"), share),
+        ),
+        ways,
+        notes=(
+            f"ceiling: {ceiling['gmacs_per_second']:.1f} GMAC/s, {ceiling['of']}",
+            *_not_measured(ways, "way"),
+            *(f"DOUBT: {doubt}" for doubt in record["doubts"]),
+        ),
+    )
+    if "not_measured" in images:
+        images = {"picture": f"not measured; {images['not_measured']}", "ways": {}, "peers": []}
+    rows = [{"way": _WAYS[key], **way} for key, way in images["ways"].items()]
+    for peer in images["peers"]:
         if "not_measured" not in peer:
-            faster = f"{reference / peer['ms_p50']:.2f}"
             name = f"{peer['name']} ({peer['package']} {peer['version']}), {peer['faces']} faces"
-            table.add_row(name, *_times(peer), faster)
-    yield table
-    for peer in pictures["peers"]:
-        if "not_measured" in peer:
-            yield f"{peer['name']}: not measured; {peer['not_measured']}"
-
-
-def _times(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    within = record["p50_within"]
-    return (
-        f"{record['ms_p50']:.1f}",
-        "" if within is None else f"{100 * within:.1f}",
-        f"{record['n']:,}",
+            faster = images["ways"]["authors"]["ms_p50"] / peer["ms_p50"]
+            rows.append({**peer, "way": name, "times_faster": faster})
+    size = f", {images['width']}×{images['height']}" if "width" in images else ""
+    yield Table(
+        f"From file to faces: {images['picture']}{size}",
+        (Column("way", "way"), *_TIMES),
+        rows,
+        notes=tuple(_not_measured(images["peers"], "name")),
     )
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold")
+def _not_measured(rows: list[dict[str, Any]], name: str) -> Iterator[str]:
+    for row in rows:
+        if "not_measured" in row:
+            yield f"{row[name]}: not measured; {row['not_measured']}"
