@@ -62,14 +62,20 @@ class GroundTruth:
         return {self.key(p): p for p in range(len(self.images))}
 
     @cached_property
-    def event_of(self) -> dict[str, str]:
-        """From an image's name to its event, also outside of a subset, where one event has it."""
-        events: dict[str, str] = {}
-        repeated = set()
-        for event, image in (*self.index, *self.outside):
-            if events.setdefault(image, event) != event:
-                repeated.add(image)
-        return {image: event for image, event in events.items() if image not in repeated}
+    def _event_of(self) -> dict[str, str]:
+        """From an image's name to its event, also outside of a subset."""
+        return {image: event for event, image in (*self.outside, *self.index)}
+
+    def event_of(self, image: str) -> str | None:
+        """Return the event of an image by its name alone; None where the name says nothing.
+
+        All names of the benchmark are different, and start with the event: "0_Parade_..." is of
+        "0--Parade".
+        """
+        if image in self._event_of:
+            return self._event_of[image]
+        starts = ((event, event.replace("--", "_") + "_") for event in self.events)
+        return next((event for event, start in starts if image.startswith(start)), None)
 
     @cached_property
     def image_of_face(self) -> NDArray[np.int32]:

@@ -79,7 +79,7 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
 
     def select(label: str, event: str, image: str | None) -> tuple[str, str] | None:
         if image is not None and event not in events:
-            event = ground_truth.event_of.get(image, event)
+            event = ground_truth.event_of(image) or event
         if image is None or event not in events:
             extra.append(label)
         elif (event, image) not in ground_truth.outside:
@@ -124,7 +124,7 @@ def _only_text(path: Path, ground_truth: GroundTruth) -> Path | None:
             return None
         path = path / names[0]
     is_text = path.suffix.lower() == ".txt" and path.is_file()
-    return path if is_text and path.stem not in ground_truth.event_of else None
+    return path if is_text and ground_truth.event_of(path.stem) is None else None
 
 
 def _gather(source: str, images: Iterable[ImageBoxes], ground_truth: GroundTruth) -> Predictions:

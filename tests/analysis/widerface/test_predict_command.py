@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +15,9 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from analysis.cli import main as cli
-from analysis.widerface import fetch, predicting
+from analysis.widerface import breakdown, fetch, history, image_lists, mat_file, predicting
 from featherface import CONFIGS, FeatherFace
+from featherface.errors import InputError
 from featherface.weights.checkpoints import save
 
 
@@ -66,6 +71,37 @@ def test_an_unreadable_image_is_told_and_fails(
     assert "1 of 2 images predicted, 1 cannot be read" in out
     assert err.startswith("featherface: a/2.jpg: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on this system")
+def test_names_that_are_not_utf8_lose_nothing(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], tmp_path: Path
+) -> None:
+    event = tmp_path / "images" / "a"
+    (event / "1.jpg").rename(event / os.fsdecode(b"caf\xe9.jpg"))
+    (event / os.fsdecode(b"bad\xe9.jpg")).write_bytes(b"no image")
+    assert call(capsys, *arguments, "--json", str(tmp_path / "record.json"))[0] == 2
+    assert (tmp_path / "out" / "a" / os.fsdecode(b"caf\xe9.txt")).read_bytes()[:5] == b"caf\xe9\n"
+    for record in (tmp_path / "record.json", tmp_path / "out" / "unreadable.json"):
+        (item,) = json.loads(record.read_text(encoding="utf-8"))["unreadable"]
+        assert os.fsencode(item["picture"]) == b"a/bad\xe9.jpg"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize(
+    "read",
+    [
+        image_lists.read_list,
+        history.read,
+        breakdown.read,
+        lambda path: fetch.take_ground_truth(path, path.parent),
+        lambda path: mat_file.read_mat(path, ["x"]),
+    ],
+)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: cannot be read: not a regular file"):
+        read(tmp_path / "pipe")
 
 
 def test_an_interruption_says_how_to_go_on(

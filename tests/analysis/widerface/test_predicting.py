@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from analysis.widerface import predicting
+from analysis.widerface import predicting, shards
 from analysis.widerface.finding import Found, find
 from analysis.widerface.image_folder import Entry
 from analysis.widerface.predicting import predict
@@ -280,6 +282,29 @@ def test_shares_are_even_whole_and_the_same_everywhere() -> None:
 def test_one_process_is_a_group_of_its_own() -> None:
     assert Group().decided_by_first(lambda: 3) == 3
     assert Group().gathered("mine") == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RANK": "2", "WORLD_SIZE": "2"}, r"RANK \(=2\) must be below WORLD_SIZE \(=2\)"),
+        ({"RANK": "first", "WORLD_SIZE": "2"}, r"RANK \(='first'\) must be a number"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "the others did not come within 1 s"),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, "the others did not come within 1 s"),
+    ],
+)
+def test_a_process_does_not_wait_for_ever_for_others_that_do_not_come(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    addresses = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in (environment | addresses).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shards, "MEETING", timedelta(seconds=1))
+    with pytest.raises(InputError, match=words), shards.process_group():
+        raise AssertionError("there is no such group")
 
 
 def command(images: Path, out: Path, checkpoint: Path) -> list[str]:

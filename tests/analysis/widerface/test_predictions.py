@@ -137,6 +137,11 @@ def test_a_flat_folder_and_an_archive_of_one(truth: GroundTruth, tmp_path: Path)
         for name, content in flat.items():
             archive.writestr(f"run/{name}", content)
     same(read_predictions(tmp_path / "a.zip", truth))
+    (tmp_path / "a" / "0_Parade_9.txt").write_text("0_Parade_9\n1\n1 2 3 4 7.5\n")
+    read = read_predictions(tmp_path / "a", truth)
+    assert [Path(name).name for name in read.extra] == ["0_Parade_9.txt"]
+    assert read.rows[:, 4].max() == 7.5  # as in a folder of the event: it scales all scores
+    (tmp_path / "a" / "0_Parade_9.txt").unlink()
     part = truth.only([key_of("0--Parade/0_Parade_2")])
     read = read_predictions(tmp_path / "a", part)
     assert (read.rows.tolist(), read.extra) == ([ROWS[2]], ())
