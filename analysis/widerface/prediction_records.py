@@ -95,15 +95,11 @@ def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1) & ~empty)
     if len(bad):
         raise InputError(f"{path}: row {bad[0] + 1}: not finite: {rows[bad[0]].tolist()}")
-    events, event_of = _texts(path, table, "event")
-    names, name_of = _texts(path, table, "picture")
+    texts = table.select(TEXTS).to_pandas()
     del table
-    keys, key_of = np.unique(event_of * max(len(names), 1) + name_of, return_inverse=True)
-    order = np.argsort(key_of, kind="stable")
-    ends = np.cumsum(np.bincount(key_of, minlength=len(keys)))
-    for pair, chosen in zip(keys.tolist(), np.split(order, ends[:-1]), strict=True):
-        label = f"{events[pair // len(names)]}/{names[pair % len(names)]}"
-        key = select(label, events[pair // len(names)], bare(names[pair % len(names)]))
+    for (event, image), chosen in texts.groupby(list(TEXTS), sort=False).indices.items():
+        label = f"{event}/{image}"
+        key = select(label, event, bare(image))
         if key is not None:
             boxes = rows[chosen[~empty[chosen]]]
             yield ImageBoxes(f"{path}:{label}", *key, key[1], len(boxes), boxes)
@@ -111,30 +107,36 @@ def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
 
 def _table(path: Path) -> Any:
     try:
-        from pyarrow import parquet
+        from pyarrow import parquet, types
     except ImportError as error:
         raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
     check_readable(path, TOTAL_LIMIT)
-    columns = [*TEXTS, *NUMBERS]
     try:
         # Texts stay in dictionaries: a million rows of one long name take as much as one.
         file = parquet.ParquetFile(path, read_dictionary=list(TEXTS))
-        absent = [name for name in columns if name not in file.schema_arrow.names]
+        absent = [name for name in (*TEXTS, *NUMBERS) if name not in file.schema_arrow.names]
+        if absent:
+            raise InputError(f"{path}: has no column {absent[0]}")
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
         size = sum(
             group.column(index).total_uncompressed_size
-            for group in map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            for group in groups
             for index in range(group.num_columns)
         )
-        if not absent and file.metadata.num_rows <= BOX_LIMIT and size <= TOTAL_LIMIT:
-            return file.read(columns=columns)
+        if file.metadata.num_rows > BOX_LIMIT or size > TOTAL_LIMIT:
+            raise InputError(
+                f"{path}: {file.metadata.num_rows:,} rows of {size:,} bytes, more than "
+                f"{BOX_LIMIT:,} rows or {TOTAL_LIMIT:,} bytes"
+            )
+        table = file.read(columns=[*TEXTS, *NUMBERS])
+    except InputError:
+        raise
     except Exception as error:  # Arrow's errors share no class of their own
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-    if absent:
-        raise InputError(f"{path}: has no column {absent[0]}")
-    raise InputError(
-        f"{path}: {file.metadata.num_rows:,} rows of {size:,} bytes, more than {BOX_LIMIT:,} rows "
-        f"or {TOTAL_LIMIT:,} bytes"
-    )
+    for name in TEXTS:
+        if table.column(name).null_count or not types.is_dictionary(table.column(name).type):
+            raise InputError(f"{path}: column {name} holds no texts")
+    return table
 
 
 def _numbers(path: Path, table: Any, name: str) -> NDArray[np.float64]:
@@ -143,20 +145,3 @@ def _numbers(path: Path, table: Any, name: str) -> NDArray[np.float64]:
         return np.asarray(column.to_numpy(), dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: column {name} holds no numbers ({column.type})") from error
-
-
-def _texts(path: Path, table: Any, name: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the distinct texts of a column, and which of them each row has."""
-    import pyarrow
-
-    column = table.column(name)
-    try:
-        if column.null_count:
-            raise ValueError("a null")
-        whole = column.dictionary_encode().combine_chunks()
-        if isinstance(whole, pyarrow.ChunkedArray):  # without any rows
-            return [], np.empty(0, dtype=np.int64)
-        texts = whole.dictionary.cast(pyarrow.string()).to_pylist()
-        return texts, whole.indices.to_numpy().astype(np.int64)
-    except (ValueError, TypeError, NotImplementedError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path}: column {name} holds no texts ({error})") from error
