@@ -51,7 +51,7 @@ def compare(
     AP by subset, face height and event, side by side; faces found by both, by one and by neither;
     false alarms; and the faces themselves.
     """
-    from analysis.report.tables import tracking as tables
+    from analysis.report.tables import widerface as tables
     from analysis.widerface import comparison
     from analysis.widerface.average_precision import evaluate_files
 

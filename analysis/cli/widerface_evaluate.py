@@ -65,7 +65,7 @@ def evaluate(
 
     AP are fractions. What is odd about the input is said on standard error and in the record.
     """
-    from analysis.report.tables import evaluation as tables
+    from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, gate
     from analysis.widerface.average_precision import evaluate_files
     from analysis.widerface.notes import read_protocol

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +65,11 @@ def gallery(
 
     For local use: the images show people. Do not publish them.
     """
+    from analysis.report.formats import some
+    from analysis.report.plots.gallery import caption, grid
     from analysis.widerface import worst
     from analysis.widerface.average_precision import evaluate_files
+    from featherface.files import write_bytes
 
     evaluation = evaluate_files(predictions, ground_truth, subset)
     matches = evaluation.matches
@@ -84,30 +88,31 @@ def gallery(
         raise InputError(
             f"{images}: none of the {len(skipped)} images to show can be used: {name}: {reason}"
         )
-    parts = {
-        "misses": (f"of {len(faces):,} Hard faces not found at score {score:g}", len(faces)),
-        "false_alarms": (
-            f"of {len(alarms):,} detections at score {score:g} on no face",
-            len(alarms),
-        ),
+    titles = {
+        "misses": f"of {len(faces):,} Hard faces not found at score {score:g}",
+        "false_alarms": f"of {len(alarms):,} detections at score {score:g} on no face",
     }
     chosen = matches.ground_truth.subset
     record: dict[str, Any] = {
         "note": NOTE,
         "predictions": str(predictions),
         "images": str(images),
-        "subset": None
-        if chosen is None
-        else {"pictures": chosen.pictures, "sha256": chosen.sha256},
+        "subset": None if chosen is None else asdict(chosen),
         "score": score,
     }
     lines = []
-    for (part, (what, total)), tiles in zip(parts.items(), shown, strict=True):
+    for (part, title), tiles, total in zip(titles.items(), shown, (faces, alarms), strict=True):
         path = out / f"{part.replace('_', '-')}.png"
-        title = f"{part.replace('_', ' ').capitalize()}: {len(tiles)} {what}"
-        _write(path, part, tiles, f"{title}, {predictions.name}")
-        record[part] = {"total": total, "shown": [tile for tile, _ in tiles]}
-        lines.append(f"{path}: {len(tiles)} {what}")
+        title = f"{part.replace('_', ' ').capitalize()}: {len(tiles)} {title}"
+        sheet = grid(
+            [tile for _, tile in tiles],
+            [caption(each, missed=part == "misses") for each, _ in tiles],
+            f"{title}, {predictions.name}",
+            f"{_LEGENDS[part]} {NOTE}",
+        )
+        write_bytes(path, sheet)
+        record[part] = {"total": len(total), "shown": [each for each, _ in tiles]}
+        lines.append(f"{path}: {title}")
     record["skipped"] = {
         "count": len(skipped),
         "pictures": [{"picture": name, "reason": reason} for name, reason in skipped.items()],
@@ -116,7 +121,10 @@ def gallery(
     emit(record, out / "gallery.json")
     emit(record, json)
     if not is_stdout(json):
-        print("\n".join([*lines, *_said(skipped), NOTE]))
+        if skipped:
+            names = some(f"{name}: {reason}" for name, reason in skipped.items())
+            lines.append(f"passed over, as their images cannot be used: {len(skipped):,}: {names}")
+        print("\n".join([*lines, NOTE]))
     for remark in evaluation.remarks:
         warn(remark)
 
@@ -128,7 +136,7 @@ def _tiles(
     number: int,
     skipped: dict[str, str],
 ) -> list[tuple[dict[str, Any], Image.Image]]:
-    """The first so many records whose images can be read, with their crops; notes the others."""
+    """Return the first usable records with their crops; note why others are not usable."""
     from analysis.report.plots.gallery import crop
     from featherface.images import PictureError, read_picture
 
@@ -157,7 +165,7 @@ def _tiles(
 
 
 def image_path(images: Path, event: str, image: str) -> Path | None:
-    """The file of an image of the ground truth; None where it is not there.
+    """Return the file of an image of the ground truth; None where it is not there.
 
     Raises:
         InputError: for a name that would lead out of the folder.
@@ -170,29 +178,3 @@ def image_path(images: Path, event: str, image: str) -> Path | None:
     candidates = (images / event / f"{image}{ending}" for ending in _ENDINGS)
     # That of os.path is also False, and no error, for a name that no file can have.
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
-
-
-def _write(
-    path: Path, part: str, tiles: list[tuple[dict[str, Any], Image.Image]], title: str
-) -> None:
-    import io
-
-    from analysis.report.plots.gallery import caption, grid
-    from featherface.files import write_bytes
-
-    captions = [caption(record, missed=part == "misses") for record, _ in tiles]
-    sheet = grid([tile for _, tile in tiles], captions, title, f"{_LEGENDS[part]} {NOTE}")
-    content = io.BytesIO()
-    sheet.save(content, format="PNG")
-    write_bytes(path, content.getvalue())
-
-
-def _said(skipped: dict[str, str], most: int = 5) -> Iterator[str]:
-    """Lines about what was passed over; the record has all of it."""
-    if not skipped:
-        return
-    yield f"passed over, as their images cannot be used: {len(skipped):,}"
-    for name, reason in list(skipped.items())[:most]:
-        yield f"  {name}: {reason}"
-    if len(skipped) > most:
-        yield f"  and {len(skipped) - most:,} more, see gallery.json"

@@ -77,7 +77,7 @@ def track(
     """
     from analysis.report.plots import widerface as plots
     from analysis.report.plots.style import render
-    from analysis.report.tables import tracking as tables
+    from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, tracking
     from analysis.widerface.history import HISTORY, read
     from analysis.widerface.history import title as title_of
@@ -132,6 +132,6 @@ def track(
     if docs is not None:
         breakdown.add(docs / "results" / breakdown.FILE, record_of_all)
     if not is_stdout(json):
-        show(tables.rows(rows))
+        show(tables.history(rows))
         for name in figures:
             print(out / f"{name}.svg")

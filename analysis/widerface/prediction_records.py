@@ -97,7 +97,9 @@ def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
         raise InputError(f"{path}: row {bad[0] + 1}: not finite: {rows[bad[0]].tolist()}")
     texts = table.select(TEXTS).to_pandas()
     del table
-    for (event, image), chosen in texts.groupby(list(TEXTS), sort=False).indices.items():
+    for (event, image), chosen in texts.groupby(
+        list(TEXTS), sort=False, observed=True
+    ).indices.items():
         label = f"{event}/{image}"
         key = select(label, event, bare(image))
         if key is not None:

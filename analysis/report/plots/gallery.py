@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -120,8 +121,8 @@ def caption(record: Record, *, missed: bool) -> tuple[str, str]:
 
 def grid(
     tiles: Sequence[Image.Image], captions: Sequence[tuple[str, str]], title: str, note: str
-) -> Image.Image:
-    """The crops in rows of `COLUMNS`, captions below them, title and note on top.
+) -> bytes:
+    """Return a PNG of the crops in rows of `COLUMNS`, captions below, title and note on top.
 
     Args:
         tiles: from `crop`; there may be none, which is said.
@@ -143,7 +144,9 @@ def grid(
         for j, line in enumerate(lines):
             place = (x, y + TILE + 3 + j * _LINE_HEIGHT)
             draw.text(place, _cut(line, _FONT, TILE), "black", font=_FONT)
-    return sheet
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    return content.getvalue()
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

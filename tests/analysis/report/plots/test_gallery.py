@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
@@ -12,6 +15,10 @@ from analysis.report.plots.style import SKY, YELLOW
 YELLOW_RGB, SKY_RGB = ImageColor.getrgb(YELLOW), ImageColor.getrgb(SKY)
 GREY = (221, 221, 221)
 RED, GREEN = (200, 0, 0), (0, 120, 0)
+
+
+def opened_grid(*given: Any) -> Image.Image:
+    return Image.open(io.BytesIO(grid(*given)))
 
 
 def image(width: int = 400, height: int = 300) -> np.ndarray:
@@ -129,8 +136,8 @@ def test_captions() -> None:
 
 def test_crops_stand_in_rows_each_above_its_caption() -> None:
     tile = Image.new("RGB", (TILE, TILE), RED)
-    one = grid([tile], [("a", "b")], "title", "note")
-    full = grid([tile] * (COLUMNS + 1), [("a", "b")] * (COLUMNS + 1), "title", "note")
+    one = opened_grid([tile], [("a", "b")], "title", "note")
+    full = opened_grid([tile] * (COLUMNS + 1), [("a", "b")] * (COLUMNS + 1), "title", "note")
     assert one.width == full.width
     assert full.height > one.height + TILE
     red = (np.asarray(full) == RED).all(axis=2)
@@ -143,10 +150,10 @@ def test_crops_stand_in_rows_each_above_its_caption() -> None:
 
 def test_long_captions_stay_below_their_crop() -> None:
     tile = Image.new("RGB", (TILE, TILE), RED)
-    sheet = np.asarray(grid([tile], [("W" * 5000, "line\nbreak")], "t", "n"))
+    sheet = np.asarray(opened_grid([tile], [("W" * 5000, "line\nbreak")], "t", "n"))
     assert (sheet[300:, 8 + TILE + 1 :] == 255).all()
 
 
 def test_none_is_said() -> None:
-    sheet = grid([], [], "title", "note")
+    sheet = opened_grid([], [], "title", "note")
     assert (np.asarray(sheet)[60:] < 128).any()
