@@ -141,7 +141,7 @@ def _content(path: str) -> bytes:
     with named(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InputError(f"{path}: neither a file nor a folder")
-        return file.read(FILE_LIMIT)
+        return file.readall()
 
 
 def _tar_members(path: Path) -> Members:
