@@ -7,8 +7,9 @@ from html import escape
 from analysis.report.pages.figures import themed
 from analysis.report.pages.html import Column, missing, number, table
 from analysis.report.pages.records import Record, Records
+from analysis.report.plots.maps import finding
 
-OPEN = "maps-page"
+OPEN = "maps-effects"
 """The figure that is shown at once; the others are a click away, as each takes its time to load."""
 
 
@@ -21,7 +22,9 @@ def maps(records: Records) -> str:
             "featherface maps --weights official picture.jpg --out maps",
         )
     parts = ["## Seen { #seen }"]
-    parts += [_figure(records, figure) for figure in recorded["figures"]]
+    figures = sorted(recorded["figures"], key=lambda figure: figure["name"] != OPEN)
+    drawn = next(iter(recorded["maps"].values()))
+    parts += [_figure(records, figure, drawn) for figure in figures]
     parts.append("## Taken away { #effects }")
     parts.append(
         "The same picture with one part neutralised at a time: what becomes of the face. IoU is "
@@ -31,11 +34,12 @@ def maps(records: Records) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _figure(records: Records, figure: Record) -> str:
+def _figure(records: Records, figure: Record, drawn: Record) -> str:
     name, title = str(figure["name"]), str(figure["title"])
     if not (records.docs / "figures" / f"{name}.svg").exists():
         return ""
-    picture = themed(records.docs, name, figure["alt"], escape(title)).strip()
+    caption = escape(f"{title}. {finding(drawn, name.removeprefix('maps-'))}")
+    picture = themed(records.docs, name, figure["alt"], caption).strip()
     if name == OPEN:
         return picture
     summary = f"<summary>{escape(title)}</summary>"

@@ -1,4 +1,4 @@
-"""What the maps' figures share: themes, the photograph below, and how a figure becomes a file.
+"""The parts of figures on an image: photograph, map over it, faces, scale, headline.
 
 A figure is 700 pixels wide where it is shown as it is, and its smallest letters are 10 pixels high
 there. Values lie over the photograph in grey, mixed in a fixed proportion, and so does the colour
@@ -8,7 +8,7 @@ bar, so that a colour on the picture is a colour of the bar.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke, withStroke
@@ -40,7 +39,6 @@ Picture = npt.NDArray[np.uint8]
 Places = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the picture
 
 WIDTH = 700 / 96  # inches
-LEVELS = ("p3", "p4", "p5")
 STAGES = {"first_attention": "first attention", "second_attention": "second attention"}
 BRANCH_COLOURS = {
     "a": ORANGE,
@@ -61,23 +59,20 @@ PART_COLOURS = {
 _SHARE = 0.7  # of the colour; the rest is the photograph
 
 
-Theme = Scheme
-
-
-def style(theme: Scheme) -> Any:
+def style(scheme: Scheme) -> Any:
     """Return Matplotlib's settings for a figure of maps: those of all plots, with smaller type."""
-    return settings(theme) | {
+    return settings(scheme) | {
         "axes.titlesize": 9,
         "font.size": 8.5,
         "xtick.labelsize": 8,
         "ytick.labelsize": 8,
-        "xtick.labelcolor": theme.muted,
-        "ytick.labelcolor": theme.muted,
+        "xtick.labelcolor": scheme.muted,
+        "ytick.labelcolor": scheme.muted,
     }
 
 
 def panel(ax: Axes, title: str = "", note: str = "") -> None:
-    """No ticks, a title above and a note below."""
+    """Remove ticks, write a title above and a note below."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
@@ -89,14 +84,14 @@ def panel(ax: Axes, title: str = "", note: str = "") -> None:
 
 
 def whole(picture: Picture) -> Places:
-    """All of a picture."""
+    """Return the window of a whole image."""
     return 0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])
 
 
 def photograph(
     picture: Picture, places: Places, longest: int = 320, *, colour: bool = False
 ) -> npt.NDArray[np.float64]:
-    """A part of the picture, (rows, columns, 3) from 0 to 1, grey unless `colour`.
+    """Return a part of the image, (rows, columns, 3) from 0 to 1, grey unless `colour`.
 
     Beyond the picture's edge it is mid-grey. No side is longer than `longest`, nor than the part
     in pixels times four (little pictures are enlarged as they are, pixel by pixel).
@@ -120,7 +115,7 @@ def photograph(
 
 
 def show(ax: Axes, image: npt.NDArray[np.float64], places: Places) -> None:
-    """An image where it belongs, in pixels of the picture, y downwards."""
+    """Show pixels in their window, in pixels of the image, y downwards."""
     left, top, right, bottom = places
     ax.imshow(image, extent=(left, right, bottom, top), interpolation="none", aspect="equal")
     ax.set_xlim(left, right)
@@ -137,7 +132,7 @@ def overlay(
     name: str,
     longest: int = 260,
 ) -> npt.NDArray[np.float64]:
-    """A map (rows, columns) in colour over the photograph in grey.
+    """Return a map (rows, columns) in colour over the photograph in grey.
 
     Args:
         x, y: centres of its columns and rows, in pixels of the picture. Each pixel has the colour
@@ -151,25 +146,29 @@ def overlay(
     down = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
     spread = values[np.ix_(_nearest(y, down), _nearest(x, across))]
     colours = colormaps[name](norm(spread))[..., :3]
-    return _SHARE * colours + (1 - _SHARE) * grey
+    mixed: npt.NDArray[np.float64] = _SHARE * colours + (1 - _SHARE) * grey
+    return mixed
 
 
 def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    return np.searchsorted((centres[1:] + centres[:-1]) / 2, places, side="right")
+    nearest: npt.NDArray[np.intp] = np.searchsorted(
+        (centres[1:] + centres[:-1]) / 2, places, side="right"
+    )
+    return nearest
 
 
 def scale_bar(
-    figure: Figure, axes: Sequence[Axes], norm: Normalize, name: str, label: str, **options: Any
+    figure: Any, axes: Iterable[Axes], norm: Normalize, name: str, label: str, **options: Any
 ) -> None:
-    """The colours of `overlay`, over mid-grey."""
+    """Add a colour bar of `overlay`, over mid-grey."""
     colours = _SHARE * colormaps[name](np.linspace(0, 1, 256))[:, :3] + (1 - _SHARE) * 0.5
     mappable = ScalarMappable(norm, ListedColormap(colours))
     bar = figure.colorbar(mappable, ax=list(axes), label=label, **options)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def outline_faces(ax: Axes, faces: Sequence[Record], colour: str = "white") -> None:
-    """Boxes that stand out from whatever is below; finer where there are many."""
+    """Draw the faces' boxes with a dark edge; finer where there are many."""
     width = 1.4 if len(faces) <= 10 else 0.8
     for face in faces:
         x1, y1, x2, y2 = face["box"]
@@ -189,19 +188,14 @@ def outline_faces(ax: Axes, faces: Sequence[Record], colour: str = "white") -> N
 EDGED = [Stroke(linewidth=2.2, foreground="black"), withStroke(linewidth=2.2, foreground="black")]
 
 
-def absent(figure: Figure, text: str, theme: Theme) -> None:
-    """A line in place of a drawing: what is not there is said, not left blank."""
-    figure.text(0.5, 0.5, text, ha="center", va="center", color=theme.muted, wrap=True)
-
-
 def height_of(picture: Picture, columns: float, rows: int, extra: float) -> float:
-    """Height in inches of a figure with photographs in so many columns and rows."""
+    """Return the height in inches of a figure with photographs in so many columns and rows."""
     aspect = picture.shape[0] / picture.shape[1]
-    return rows * min(max(WIDTH / columns * aspect, 0.8), 4.0) + extra
+    return float(rows * min(max(WIDTH / columns * aspect, 0.8), 4.0) + extra)
 
 
 def headline(figure: Any, text: str) -> None:
-    """What a figure shows, at its upper left."""
+    """Write the title of a figure, at its upper left."""
     figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
@@ -209,7 +203,7 @@ def headline(figure: Any, text: str) -> None:
 
 
 def source_of(record: Record) -> str:
-    """Weights and picture, for a title; the middle of a long name is left out."""
+    """Return weights and image, for a title; the middle of a long name is left out."""
     weights, name = (
         _shorter(re.split(r"[/\\]", path)[-1])
         for path in (record["weights"], record["picture"]["name"])

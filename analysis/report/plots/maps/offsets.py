@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -13,72 +12,52 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.report.plots.maps.canvas import (
-    BRANCH_COLOURS,
-    LEVELS,
-    WIDTH,
-    Arrays,
-    Picture,
-    Places,
-    Record,
-    Theme,
-    headline,
-    height_of,
-    outline_faces,
-    overlay,
-    panel,
-    photograph,
-    scale_bar,
-    show,
-    source_of,
-    style,
-    whole,
-)
-from analysis.report.plots.maps.gates import without
+from analysis.report.plots.maps import canvas
+from analysis.report.plots.maps.canvas import Arrays, Picture, Places, Record
+from analysis.report.plots.style import Scheme
+from featherface.config import LEVELS
 
 FIELD_COLOURS = "viridis"
-NO_OFFSETS = "This network has no deformable convolution: there are no offsets to show."
 _MOST_ARROWS = 8  # along the longer side
 
 
-def sampling(record: Record, picture: Picture, position: int, theme: Theme) -> Figure:
-    """The nine sampling points of every branch and level at one position."""
+def sampling(record: Record, picture: Picture, position: int, scheme: Scheme) -> Figure:
+    """Return the nine sampling points of every branch and level at one position."""
     points = [p for p in record["points"] if p["position"] == position]
-    with matplotlib.rc_context(style(theme)):
-        if not points:
-            return without(NO_OFFSETS, theme)
-        branches = list(dict.fromkeys(p["branch"] for p in points))
-        columns = max(len(branches), 3)
-        side = (WIDTH - 0.35) / columns
-        figure = Figure(figsize=(WIDTH, 3 * (side + 0.22) + 0.75), layout="constrained")
-        axes = figure.subplots(3, columns, squeeze=False)
-        for row, level in zip(axes, LEVELS, strict=True):
-            here = [p for p in points if p["level"] == level]
-            places = window(here, record["levels"])
-            for ax in row[len(branches) :]:
-                ax.set_axis_off()
-            for ax, point in zip(row, here, strict=False):
-                show(ax, photograph(picture, places, 180) * 0.75, places)
-                draw_points(ax, point, BRANCH_COLOURS[point["branch"]], grid=True)
-                title = f"{level.upper()} {point['branch']}"
-                panel(ax, title if len(branches) > 1 else level.upper())
-            row[0].set_ylabel(f"{places[2] - places[0]:.0f} pixels", size=8)
-        figure.legend(
-            handles=[
-                Line2D([], [], **_GRID | {"markersize": 7}, label="regular grid"),
-                Line2D([], [], **_dot(theme.text), markersize=4, label="sampling point: mask 0.5"),
-                Line2D([], [], **_dot(theme.text), markersize=8, label="mask 2"),
-            ],
-            ncols=3,
-            loc="outside lower center",
-        )
-        x, y = points[0]["at"]
-        headline(figure, f"Where one cell looks, at ({x:.0f}, {y:.0f}): {source_of(record)}")
+    branches = list(dict.fromkeys(p["branch"] for p in points))
+    columns = max(len(branches), 3)
+    side = (canvas.WIDTH - 0.35) / columns
+    figure = Figure(figsize=(canvas.WIDTH, 3 * (side + 0.22) + 0.75), layout="constrained")
+    axes = figure.subplots(3, columns, squeeze=False)
+    for row, level in zip(axes, LEVELS, strict=True):
+        here = [p for p in points if p["level"] == level]
+        places = window(here, record["levels"])
+        for ax in row[len(branches) :]:
+            ax.set_axis_off()
+        for ax, point in zip(row, here, strict=False):
+            canvas.show(ax, canvas.photograph(picture, places, 180) * 0.75, places)
+            draw_points(ax, point, canvas.BRANCH_COLOURS[point["branch"]], grid=True)
+            title = f"{level.upper()} {point['branch']}"
+            canvas.panel(ax, title if len(branches) > 1 else level.upper())
+        row[0].set_ylabel(f"{places[2] - places[0]:.0f} pixels", size=8)
+    figure.legend(
+        handles=[
+            Line2D([], [], **_GRID | {"markersize": 7}, label="regular grid"),
+            Line2D([], [], **_dot(scheme.text), markersize=4, label="sampling point: mask 0.5"),
+            Line2D([], [], **_dot(scheme.text), markersize=8, label="mask 2"),
+        ],
+        ncols=3,
+        loc="outside lower center",
+    )
+    x, y = points[0]["at"]
+    canvas.headline(
+        figure, f"Sampling points of one cell, at ({x:.0f}, {y:.0f}): {canvas.source_of(record)}"
+    )
     return figure
 
 
 def window(points: Sequence[Record], levels: Sequence[Record]) -> Places:
-    """A square on the picture that shows all of these sampling points, with room around."""
+    """Return a square on the image that shows all of these sampling points, with room around."""
     centre = np.array(points[0]["centre"])
     cell = next(level["cell"] for level in levels if level["level"] == points[0]["level"])
     far = max(np.abs(np.array(p["points"]) - centre).max() for p in points)
@@ -101,76 +80,77 @@ def _dot(colour: str) -> dict[str, Any]:
 
 
 def draw_points(ax: Axes, point: Record, colour: str, *, grid: bool) -> None:
-    """The nine points of one branch, a line from each tap's place on the regular grid to it.
+    """Draw the nine points of one branch, a line from each tap's place on the regular grid to it.
 
     The area of a point is its mask, 0 to 2; without masks all are 1.
     """
     regular, points = np.array(point["regular"]), np.array(point["points"])
     masks = np.array(point["mask"] or [1.0] * len(points))
     ax.add_collection(
-        LineCollection(np.stack([regular, points], axis=1), colors=colour, linewidths=0.8),
+        LineCollection(list(np.stack([regular, points], axis=1)), colors=colour, linewidths=0.8),
         autolim=False,
     )
     if grid:
-        ax.scatter(*regular.T, marker="+", color="white", s=25, linewidths=0.8, zorder=3)
-    edged = {"edgecolors": "black", "linewidths": 0.6, "zorder": 4}
-    ax.scatter(*points.T, s=(0.5 + 5.6 * (masks / 2) ** 0.5) ** 2, color=colour, **edged)
+        ax.scatter(
+            regular[:, 0], regular[:, 1], marker="+", color="white", s=25, linewidths=0.8, zorder=3
+        )
+    edged: dict[str, Any] = {"edgecolors": "black", "linewidths": 0.6, "zorder": 4}
+    ax.scatter(
+        points[:, 0], points[:, 1], s=(0.5 + 5.6 * (masks / 2) ** 0.5) ** 2, color=colour, **edged
+    )
     ax.plot(*point["centre"], marker="x", color="white", markersize=5, markeredgewidth=1.4)
 
 
-def fields(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Figure:
-    """How far the taps of each branch and level move, over the picture, and where to on average.
+def fields(record: Record, arrays: Arrays, picture: Picture) -> Figure:
+    """Return displacement and mean direction of the taps of each branch and level, over the image.
 
     Colour: mean displacement of the nine taps, in cells of the level. Arrows: their mean direction
     (drift), one a neighbourhood, longer than it is by the factor written beside the level.
     """
     branches = list(dict.fromkeys(r["branch"] for r in record["context"]))
-    with matplotlib.rc_context(style(theme)):
-        if not branches:
-            return without(NO_OFFSETS, theme)
-        columns = max(len(branches), 3)
-        size = (WIDTH, height_of(picture, columns + 0.25, 3, 1.8))
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(3, columns, squeeze=False)
-        norm = field_norm(arrays, branches)
-        for row, level in zip(axes, LEVELS, strict=True):
-            for ax in row[len(branches) :]:
-                ax.set_axis_off()
-            for ax, branch in zip(row, branches, strict=False):
-                moved = _moved(arrays, level, branch)
-                draw_field(ax, record, arrays, picture, moved, level, norm, theme)
-                title = f"{level.upper()} {branch}" if len(branches) > 1 else level.upper()
-                panel(ax, title, f"mean {np.hypot(moved[:, 0], moved[:, 1]).mean():.2f} cells")
-            factor = arrow_factor(arrow_step(*moved.shape[2:]))
-            row[0].set_ylabel(f"arrows ×{factor:g}", size=8)
-        scale_bar(
-            figure,
-            axes.ravel(),
-            norm,
-            FIELD_COLOURS,
-            "mean displacement of the taps, cells of the level",
-            location="bottom",
-            shrink=0.5,
-            aspect=45,
-            extend="max",
-        )
-        headline(figure, f"Offsets: {source_of(record)}")
+    columns = max(len(branches), 3)
+    size = (canvas.WIDTH, canvas.height_of(picture, columns + 0.25, 3, 1.8))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(3, columns, squeeze=False)
+    norm = field_norm(arrays, branches)
+    for row, level in zip(axes, LEVELS, strict=True):
+        for ax in row[len(branches) :]:
+            ax.set_axis_off()
+        for ax, branch in zip(row, branches, strict=False):
+            moved = displacement(arrays, level, branch)
+            draw_field(ax, record, arrays, picture, moved, level, norm)
+            title = f"{level.upper()} {branch}" if len(branches) > 1 else level.upper()
+            canvas.panel(ax, title, f"mean {np.hypot(moved[:, 0], moved[:, 1]).mean():.2f} cells")
+        factor = arrow_factor(arrow_step(*moved.shape[2:]))
+        row[0].set_ylabel(f"arrows ×{factor:g}", size=8)
+    canvas.scale_bar(
+        figure,
+        axes.ravel(),
+        norm,
+        FIELD_COLOURS,
+        "mean displacement of the taps, cells of the level",
+        location="bottom",
+        shrink=0.5,
+        aspect=45,
+        extend="max",
+    )
+    canvas.headline(figure, f"Offsets: {canvas.source_of(record)}")
     return figure
 
 
-def _moved(arrays: Arrays, level: str, branch: str) -> np.ndarray:
-    """(9, 2, rows, columns), down and right."""
+def displacement(arrays: Arrays, level: str, branch: str) -> np.ndarray:
+    """Return an offset as (9, 2, rows, columns), down and right."""
     name = f"context.{level}.offset" if branch == "single" else f"context.{level}.{branch}.offset"
     offset = arrays[name]
     return offset.reshape(9, 2, *offset.shape[1:])
 
 
 def field_norm(arrays: Arrays, branches: Sequence[str]) -> Normalize:
-    """From no displacement to what 98 % of all cells stay below."""
+    """Return the scale from no displacement to the 98 % quantile of all cells."""
     means = [
         np.hypot(moved[:, 0], moved[:, 1]).mean(axis=0).ravel()
         for level in LEVELS
-        for moved in [_moved(arrays, level, branch) for branch in branches]
+        for moved in [displacement(arrays, level, branch) for branch in branches]
     ]
     most = float(np.quantile(np.concatenate(means), 0.98))
     return Normalize(0, round(most, 1) or 1.0)
@@ -184,18 +164,16 @@ def draw_field(
     moved: np.ndarray,
     level: str,
     norm: Normalize,
-    theme: Theme,
 ) -> None:
-    """One field: size in colour, mean direction as arrows."""
-    places = whole(picture)
+    """Draw one field: size in colour, mean direction as arrows."""
+    places = canvas.whole(picture)
     x, y = arrays[f"{level}.x"], arrays[f"{level}.y"]
     size = np.hypot(moved[:, 0], moved[:, 1]).mean(axis=0)
-    show(ax, overlay(size, x, y, picture, places, norm, FIELD_COLOURS, 180), places)
-    outline_faces(ax, record["faces"])
+    canvas.show(ax, canvas.overlay(size, x, y, picture, places, norm, FIELD_COLOURS, 180), places)
+    canvas.outline_faces(ax, record["faces"])
     step = arrow_step(len(y), len(x))
     drift = moved.mean(axis=0)
     rows, columns = (_blocks(n, step) for n in drift.shape[1:])
-    cell = next(item["cell"] for item in record["levels"] if item["level"] == level)
     cell = next(item["cell"] for item in record["levels"] if item["level"] == level)
     means = np.array([[drift[:, r, c].mean(axis=(1, 2)) for c in columns] for r in rows])
     ax.quiver(
@@ -219,12 +197,12 @@ def draw_field(
 
 
 def arrow_step(rows: int, columns: int) -> int:
-    """Cells along the side of a block that shares an arrow."""
+    """Return the cells along the side of a block that shares an arrow."""
     return max(1, -(-max(rows, columns) // _MOST_ARROWS))
 
 
 def arrow_factor(step: int) -> float:
-    """How many times longer than the drift its arrow is: fine levels have many short ones."""
+    """Return the factor from drift to length of arrow, which is larger on fine levels."""
     return max(1.0, step / 2)
 
 
@@ -232,35 +210,32 @@ def _blocks(count: int, step: int) -> list[slice]:
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def reach(record: Record, theme: Theme) -> Figure:
-    """How far sampling points lie from their cell, by level and branch, in and outside faces."""
-    with matplotlib.rc_context(style(theme)):
-        if not record["context"]:
-            return without(NO_OFFSETS, theme)
-        figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-        axes = figure.subplots(1, 3, sharey=True)
-        for ax, level in zip(axes, LEVELS, strict=True):
-            here = [r for r in record["context"] if r["level"] == level]
-            for place, found in enumerate(here):
-                colour = BRANCH_COLOURS[found["branch"]]
-                for shift, where in ((-0.19, "inside"), (0.19, "outside")):
-                    _box(ax, place + shift, found["reach"][where], colour, where == "inside", theme)
-            ax.axhline(_REGULAR, color=theme.muted, linewidth=1, linestyle="--")
-            ax.set_xticks(range(len(here)), [r["branch"] for r in here])
-            pixels = here[0]["stride"]
-            ax.set_title(f"{level.upper()}, cells of {pixels} pixels", pad=3)
-        axes[0].set_ylabel("cells from the centre")
-        axes[0].set_ylim(bottom=0)
-        figure.legend(
-            handles=[
-                Line2D([], [], **_square(theme.muted, True), label="inside faces"),
-                Line2D([], [], **_square(theme.muted, False), label="outside"),
-                Line2D([], [], color=theme.muted, linestyle="--", label="regular grid, mean"),
-            ],
-            ncols=3,
-            loc="outside lower center",
-        )
-        headline(figure, f"Reach of the sampling points: {source_of(record)}")
+def reach(record: Record, scheme: Scheme) -> Figure:
+    """Return distances of sampling points from their cell, inside and outside faces."""
+    figure = Figure(figsize=(canvas.WIDTH, 2.9), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    for ax, level in zip(axes, LEVELS, strict=True):
+        here = [r for r in record["context"] if r["level"] == level]
+        for place, found in enumerate(here):
+            colour = canvas.BRANCH_COLOURS[found["branch"]]
+            for shift, where in ((-0.19, "inside"), (0.19, "outside")):
+                _box(ax, place + shift, found["reach"][where], colour, where == "inside", scheme)
+        ax.axhline(_REGULAR, color=scheme.muted, linewidth=1, linestyle="--")
+        ax.set_xticks(range(len(here)), [r["branch"] for r in here])
+        pixels = here[0]["stride"]
+        ax.set_title(f"{level.upper()}, cells of {pixels} pixels", pad=3)
+    axes[0].set_ylabel("cells from the centre")
+    axes[0].set_ylim(bottom=0)
+    figure.legend(
+        handles=[
+            Line2D([], [], **_square(scheme.muted, True), label="inside faces"),
+            Line2D([], [], **_square(scheme.muted, False), label="outside"),
+            Line2D([], [], color=scheme.muted, linestyle="--", label="regular grid, mean"),
+        ],
+        ncols=3,
+        loc="outside lower center",
+    )
+    canvas.headline(figure, f"Reach of the sampling points: {canvas.source_of(record)}")
     return figure
 
 
@@ -278,7 +253,7 @@ def _square(colour: str, filled: bool) -> dict[str, Any]:
 
 
 def _box(
-    ax: Axes, place: float, found: Record | None, colour: str, filled: bool, theme: Theme
+    ax: Axes, place: float, found: Record | None, colour: str, filled: bool, scheme: Scheme
 ) -> None:
     """Middle half as a box, 5 to 95 % as a line, the median as a bar."""
     if found is None:
@@ -289,9 +264,9 @@ def _box(
         found["p75"] - found["p25"],
         bottom=found["p25"],
         width=0.3,
-        facecolor=colour if filled else theme.background,
+        facecolor=colour if filled else scheme.background,
         edgecolor=colour,
         linewidth=1.2,
         zorder=3,
     )
-    ax.plot([place - 0.15, place + 0.15], [found["p50"]] * 2, color=theme.text, lw=1.6, zorder=4)
+    ax.plot([place - 0.15, place + 0.15], [found["p50"]] * 2, color=scheme.text, lw=1.6, zorder=4)

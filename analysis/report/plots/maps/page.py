@@ -1,74 +1,64 @@
-"""The composite: picture, faces, gates and offsets of the three levels on one page."""
+"""Image, faces, gates and offsets of the three levels in one figure."""
 
 from __future__ import annotations
 
-import matplotlib
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from analysis.report.plots.maps.canvas import (
-    BRANCH_COLOURS,
-    LEVELS,
-    STAGES,
-    WIDTH,
-    Arrays,
-    Picture,
-    Record,
-    Theme,
-    headline,
-    height_of,
-    outline_faces,
-    overlay,
-    panel,
-    photograph,
-    scale_bar,
-    show,
-    source_of,
-    style,
-    whole,
-)
+from analysis.report.plots.maps import canvas
+from analysis.report.plots.maps.canvas import Arrays, Picture, Record
 from analysis.report.plots.maps.gates import GATE_COLOURS, GATE_NORM, draw_gate, gate_note
-from analysis.report.plots.maps.offsets import FIELD_COLOURS, draw_points, field_norm, window
+from analysis.report.plots.maps.offsets import (
+    FIELD_COLOURS,
+    displacement,
+    draw_points,
+    field_norm,
+    window,
+)
 from analysis.report.plots.style import SKY, VERMILION, YELLOW
+from featherface.config import LEVELS
 
 _LEVEL_COLOURS = dict(zip(LEVELS, (YELLOW, SKY, VERMILION), strict=True))
 
 
-def composite(record: Record, arrays: Arrays, picture: Picture, theme: Theme) -> Figure:
-    """One page: the faces, then by level the gates, the sampling points and the offsets."""
-    stages = [stage for stage in STAGES if f"{stage}.p3.spatial_gate" in arrays]
+def composite(record: Record, arrays: Arrays, picture: Picture) -> Figure:
+    """Return one page: the faces, then by level the gates, the sampling points and the offsets."""
+    stages = [stage for stage in canvas.STAGES if f"{stage}.p3.spatial_gate" in arrays]
     branches = list(dict.fromkeys(r["branch"] for r in record["context"]))
-    photo = height_of(picture, 3.45, 1, 0.42)
+    photo = canvas.height_of(picture, 3.45, 1, 0.42)
     # The words beside the first picture may need more room than it.
     words = 0.19 * (1 + _words(record).count("\n")) + 0.85
     heights = [max(photo + 0.1, words), *[photo] * len(stages)]
     if branches:
-        heights += [WIDTH / 3.45 + 0.35, photo]
-    with matplotlib.rc_context(style(theme)):
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.4), layout="constrained")
-        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        _faces(parts[0], record, picture, theme)
-        for part, stage in zip(parts[1:], stages, strict=False):
-            axes = part.subplots(1, 3)
-            for ax, level in zip(axes, LEVELS, strict=True):
-                draw_gate(ax, record, arrays, picture, stage, level)
-                panel(ax, f"{STAGES[stage]}, {level.upper()}", gate_note(record, stage, level))
-            scale_bar(part, axes, GATE_NORM, GATE_COLOURS, "spatial gate", aspect=22, shrink=0.8)  # type: ignore[arg-type]
-        if branches:
-            _points(parts[-2], record, picture)
-            _fields(parts[-1], record, arrays, picture, branches)
-        headline(figure, source_of(record))
+        heights += [canvas.WIDTH / 3.45 + 0.35, photo]
+    figure = Figure(figsize=(canvas.WIDTH, sum(heights) + 0.4), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _faces(parts[0], record, picture)
+    for part, stage in zip(parts[1:], stages, strict=False):
+        axes = part.subplots(1, 3)
+        for ax, level in zip(axes, LEVELS, strict=True):
+            draw_gate(ax, record, arrays, picture, stage, level)
+            canvas.panel(
+                ax, f"{canvas.STAGES[stage]}, {level.upper()}", gate_note(record, stage, level)
+            )
+        canvas.scale_bar(part, axes, GATE_NORM, GATE_COLOURS, "spatial gate", aspect=22, shrink=0.8)
+    if branches:
+        _points(parts[-2], record, picture)
+        _fields(parts[-1], record, arrays, picture, branches)
+    canvas.headline(figure, canvas.source_of(record))
     return figure
 
 
-def _faces(part, record: Record, picture: Picture, theme: Theme) -> None:  # type: ignore[no-untyped-def]
+def _faces(part: Any, record: Record, picture: Picture) -> None:
     left, right = part.subplots(1, 2, width_ratios=(1, 1.9))
-    places = whole(picture)
-    show(left, photograph(picture, places, 320, colour=True), places)
-    outline_faces(left, record["faces"], "#ffffff")
+    places = canvas.whole(picture)
+    canvas.show(left, canvas.photograph(picture, places, 320, colour=True), places)
+    canvas.outline_faces(left, record["faces"], "#ffffff")
     for level in LEVELS:
         here = [p for p in record["points"] if p["position"] == 0 and p["level"] == level]
         if here:
@@ -85,7 +75,7 @@ def _faces(part, record: Record, picture: Picture, theme: Theme) -> None:  # typ
                     path_effects=[withStroke(linewidth=2, foreground="black")],
                 )
             )
-    panel(left, "", "faces found, and windows below")
+    canvas.panel(left, "", "faces found, and windows below")
     right.set_axis_off()
     right.text(0, 0.98, _words(record), va="top", linespacing=1.5, transform=right.transAxes)
     handles = []
@@ -99,7 +89,12 @@ def _faces(part, record: Record, picture: Picture, theme: Theme) -> None:  # typ
         ]
         handles += [
             Line2D(
-                [], [], marker="o", linestyle="", color=BRANCH_COLOURS[b], label=f"points of {b}"
+                [],
+                [],
+                marker="o",
+                linestyle="",
+                color=canvas.BRANCH_COLOURS[b],
+                label=f"points of {b}",
             )
             for b in branches
         ]
@@ -137,33 +132,31 @@ def _words(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _points(part, record: Record, picture: Picture) -> None:  # type: ignore[no-untyped-def]
+def _points(part: Any, record: Record, picture: Picture) -> None:
     axes = part.subplots(1, 3)
     for ax, level in zip(axes, LEVELS, strict=True):
         here = [p for p in record["points"] if p["position"] == 0 and p["level"] == level]
         places = window(here, record["levels"])
-        show(ax, photograph(picture, places, 240) * 0.75, places)
+        canvas.show(ax, canvas.photograph(picture, places, 240) * 0.75, places)
         for point in here:
-            draw_points(ax, point, BRANCH_COLOURS[point["branch"]], grid=point is here[-1])
+            draw_points(ax, point, canvas.BRANCH_COLOURS[point["branch"]], grid=point is here[-1])
         note = f"{places[2] - places[0]:.0f} pixels wide"
-        panel(ax, f"sampling points, {level.upper()}", note)
+        canvas.panel(ax, f"sampling points, {level.upper()}", note)
 
 
-def _fields(  # type: ignore[no-untyped-def]
-    part, record: Record, arrays: Arrays, picture: Picture, branches: list[str]
+def _fields(
+    part: Any, record: Record, arrays: Arrays, picture: Picture, branches: list[str]
 ) -> None:
     axes = part.subplots(1, 3)
     norm = field_norm(arrays, branches)
-    places = whole(picture)
+    places = canvas.whole(picture)
     for ax, level in zip(axes, LEVELS, strict=True):
-        names = [f"context.{level}.{b}.offset".replace(".single", "") for b in branches]
-        moved = np.mean(
-            [np.hypot(arrays[n][0::2], arrays[n][1::2]).mean(axis=0) for n in names], axis=0
-        )
+        moves = [displacement(arrays, level, branch) for branch in branches]
+        moved = np.mean([np.hypot(move[:, 0], move[:, 1]).mean(axis=0) for move in moves], axis=0)
         x, y = arrays[f"{level}.x"], arrays[f"{level}.y"]
-        show(ax, overlay(moved, x, y, picture, places, norm, FIELD_COLOURS), places)
-        outline_faces(ax, record["faces"])
-        panel(ax, f"displacement, {level.upper()}", f"mean {moved.mean():.2f} cells")
-    scale_bar(
+        canvas.show(ax, canvas.overlay(moved, x, y, picture, places, norm, FIELD_COLOURS), places)
+        canvas.outline_faces(ax, record["faces"])
+        canvas.panel(ax, f"displacement, {level.upper()}", f"mean {moved.mean():.2f} cells")
+    canvas.scale_bar(
         part, axes, norm, FIELD_COLOURS, "cells of the level", aspect=22, shrink=0.8, extend="max"
     )

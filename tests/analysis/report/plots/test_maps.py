@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from analysis.maps import Maps, measure_maps
-from analysis.report.plots.maps import figures
+from analysis.report.plots.maps import figures, finding
 from analysis.report.plots.maps.canvas import overlay, photograph
 from analysis.report.plots.style import DARK, render
 from featherface import CONFIGS, FeatherFace
@@ -163,3 +164,38 @@ def test_words_and_legend_of_the_page_do_not_overlap() -> None:
     (ax,) = [ax for ax in page.axes if ax.get_legend() is not None]
     (words,) = ax.texts
     assert not words.get_window_extent().overlaps(ax.get_legend().get_window_extent())
+
+
+def recorded(**changes: Any) -> dict[str, Any]:
+    def effect(id: str, found: int, score: float) -> dict[str, Any]:
+        return {"id": id, "found": found, "mean_score": score, "mean_score_before": 0.9}
+
+    effects = [effect("gates-zero", 2, 0.8), effect("cbam-bypass", 1, 0.3)]
+    return {"faces": [{}, {}], "effects": effects} | changes
+
+
+def test_the_finding_of_effects_compares_gates_and_their_relu() -> None:
+    words = finding(recorded(), "effects")
+    assert "All gates at 0: 2 of 2 faces found, mean score 0.8000." in words
+    assert "bypassed, its ReLU with it: 1 of 2 faces found, mean score 0.3000." in words
+    assert words.endswith("depend on the ReLU behind the gates, not on the gates.")
+    gates, bypass = recorded()["effects"]
+    same = recorded(effects=[gates, bypass | {"found": 2}])
+    assert "depend on" not in finding(same, "effects")
+    assert finding(recorded(faces=[]), "effects") == ""
+
+
+def test_findings_of_the_recorded_image() -> None:
+    path = Path(__file__).resolve().parents[4] / "docs" / "results" / "maps.json"
+    record = json.loads(path.read_text(encoding="utf-8"))["maps"]["official"]
+    expected = {
+        "gates": "second attention, P5, 0.10 inside and 0.56 outside",
+        "channels": "between 0.33 (first attention, P5) and 0.56 (second attention, P4)",
+        "gains": "between 4.8 % of their input (second attention, P5)",
+        "points-1": "(P5, branch b1)",
+        "offsets": "to 1.76 (P5, branch a)",
+        "reach": "in 14 of 15 convolutions",
+        "effects": "All offsets at 0: 1 of 1 faces found, mean score 0.8820 (0.9997 before).",
+    }
+    for name, words in expected.items():
+        assert words in finding(record, name)
