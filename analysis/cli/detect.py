@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.cli import video
 from analysis.cli.inputs import STDIN, find_images, read_stdin
 from analysis.cli.options import (
     Device,
@@ -27,6 +31,11 @@ from analysis.cli.options import (
 )
 from featherface.errors import InputError
 
+if TYPE_CHECKING:
+    from featherface import Detector
+
+Record = dict[str, Any]
+
 RECORDS = "faces.jsonl"
 LATEST = "faces.json"
 
@@ -37,7 +46,8 @@ def detect(
         typer.Argument(
             metavar="IMAGE",
             parser=image,
-            help="Images, folders, quoted patterns ('photos/*.jpg'), or - for standard input.",
+            help="Images, folders, quoted patterns ('photos/*.jpg'), videos, or - for standard "
+            "input.",
         ),
     ],
     weights: Weights = "official",
@@ -66,10 +76,10 @@ def detect(
 ) -> None:
     """Find faces: boxes, scores and five landmarks, in pixels of the original image.
 
-    Interrupted, it keeps what is done. An image that cannot be read is reported at the end, after
+    Of a video, each frame is a record; it is written annotated, without sound. Interrupted, the
+    command keeps what is done. An image that cannot be read is reported at the end, after
     all others are done; the exit code is then 2.
     """
-    from analysis.report.tables import networks as tables
     from featherface import Detector
     from featherface.files import locked
     from featherface.records import append, read
@@ -85,47 +95,82 @@ def detect(
         device=device,
         threads=threads,
     )
-    records: list[dict[str, Any]] = []
+    records: list[Record] = []
+    done: list[Path] = []
     interrupted = False
     with progress("finding faces", "images") as track:
         try:
             for path in track(found):
                 try:
-                    pixels = read_stdin() if path == STDIN else path
-                    faces = [face.as_dict() for face in detector(pixels)]
-                    drawn = _annotate(path, pixels, faces, out) if out else None
+                    for record in _faces(path, detector, out, track):
+                        records.append(record)
+                        if out:
+                            append(out / RECORDS, record)
                 except InputError as error:
                     unusable.append(str(error))
                     continue
-                records.append({"picture": str(path), "faces": faces, "annotated": drawn})
-                if out:
-                    append(out / RECORDS, records[-1])
+                done.append(path)
         except KeyboardInterrupt:
             interrupted = True
     if out and records:
         with locked(out / LATEST):
-            latest = {record["picture"]: record for record in read(out / RECORDS)}
+            lines = read(out / RECORDS, {"picture": str})
+            latest = {(line["picture"], line.get("frame")): line for line in lines}
             emit(list(latest.values()), out / LATEST)
     emit(records, json)
     if not is_stdout(json):
-        for record in records:
-            show(tables.faces(record["faces"], record["picture"]))
-            if record["annotated"]:
-                print(record["annotated"])
+        _print(records)
     if interrupted:
-        unusable.append(f"interrupted after {len(records)} of {len(found)} images, which are kept")
+        unusable.append(f"interrupted after {len(done)} of {len(found)} images, which are kept")
     finish(unusable, 130 if interrupted else 2)
 
 
-def _annotate(path: Path, pixels: Any, faces: list[dict[str, Any]], out: Path) -> str:
-    import io
-
+def _faces(
+    path: Path, detector: Detector, out: Path | None, track: Callable[..., Iterable[Any]]
+) -> Iterator[Record]:
+    """Yield the record of an image, or of each frame of a video; write it annotated."""
     from featherface.drawing import draw_faces
     from featherface.files import write_bytes
     from featherface.images import read_picture
 
-    buffer = io.BytesIO()
-    draw_faces(read_picture(pixels), faces).save(buffer, format="PNG")
-    annotated = out / f"{output_stem(path)}.png"
-    write_bytes(annotated, buffer.getvalue())
-    return str(annotated)
+    name = str(path)
+    if path.suffix.lower() not in video.SUFFIXES:
+        pixels = read_stdin() if path == STDIN else read_picture(path)
+        faces = [face.as_dict() for face in detector(pixels)]
+        annotated = None
+        if out:
+            annotated = str(out / f"{output_stem(path)}.png")
+            buffer = io.BytesIO()
+            draw_faces(pixels, faces).save(buffer, format="PNG")
+            write_bytes(annotated, buffer.getvalue())
+        yield {"picture": name, "faces": faces, "annotated": annotated}
+        return
+    with ExitStack() as stack:
+        opened = stack.enter_context(video.open_video(path))
+        written = out / f"{output_stem(path)}.mp4" if out else None
+        add = stack.enter_context(video.write_video(written, opened.rate)) if written else None
+        annotated = str(written) if written else None
+        for frame in track(opened.frames, opened.count):
+            faces = [face.as_dict() for face in detector(frame.pixels)]
+            if add:
+                add(draw_faces(frame.pixels, faces))
+            time = {"frame": frame.index, "seconds": frame.seconds}
+            yield {"picture": name, **time, "faces": faces, "annotated": annotated}
+
+
+def _print(records: list[Record]) -> None:
+    from analysis.report.tables import networks as tables
+
+    videos: dict[str, list[Record]] = {}
+    for record in records:
+        if "frame" in record:
+            videos.setdefault(record["picture"], []).append(record)
+            continue
+        show(tables.faces(record["faces"], record["picture"]))
+        if record["annotated"]:
+            print(record["annotated"])
+    for name, frames in videos.items():
+        faces = sum(len(frame["faces"]) for frame in frames)
+        show(f"{name}: {faces:,} faces in {len(frames):,} frames")
+        if frames[0]["annotated"]:
+            print(frames[0]["annotated"])

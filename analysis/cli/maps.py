@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from analysis.cli.options import (
+    Device,
     Json,
     LongerSide,
     Score,
@@ -72,6 +73,7 @@ def maps(
         ),
     ] = None,
     longer_side: LongerSide = None,
+    device: Device = None,
     score: Score = 0.5,
     format: Annotated[Literal["svg", "png"], typer.Option(help="Format of the figures.")] = "svg",
     theme: Annotated[
@@ -96,6 +98,11 @@ def maps(
     from analysis.report.maps_record import portrait
 
     model = load_for_maps(weights)
+    if device is not None:
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise InputError(f"--device (={device}) cannot be used: {error}") from error
     records: list[dict[str, Any]] = []
     unusable: list[str] = []
     for path in images or [portrait()]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import escape
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from analysis.report.pages.html import Column, Html, table
 from analysis.report.pages.prose import inline
@@ -81,8 +81,10 @@ def _kind(parameter: Any) -> str:
     """The word for a value's type; newer versions of Typer have no Click types any more."""
     kind = getattr(parameter, "type", None)
     if kind is not None:
-        return str(getattr(kind, "name", "")).upper()
+        return "|".join(getattr(kind, "choices", ())) or str(getattr(kind, "name", "")).upper()
     annotation = parameter.type_descriptor.annotation
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
     return _WORDS.get(getattr(annotation, "__name__", ""), "VALUE")
 
 

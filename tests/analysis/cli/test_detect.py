@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,74 @@ def test_the_portraits_face_is_found(
     assert all(x1 < x < x2 and y1 < y < y2 for x, y in face["landmarks"])
     with Image.open(portrait) as image, Image.open(record["annotated"]) as drawn:
         assert drawn.size == image.size
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Five frames of an odd size at ten a second."""
+    pytest.importorskip("av")
+    from analysis.cli.video import write_video
+
+    with write_video(tmp_path / "clip.mp4", Fraction(10)) as add:
+        for level in range(5):
+            add(Image.new("RGB", (65, 49), (50 * level, 90, 0)))
+    return tmp_path / "clip.mp4"
+
+
+def _levels(path: Path) -> list[float]:
+    from analysis.cli.video import open_video
+
+    with open_video(path) as video:
+        assert video.rate == 10
+        return [frame.pixels[:, :, 0].mean() for frame in video.frames]
+
+
+def test_each_frame_of_a_video_is_a_record(detect: Detect, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    records = detect(clip, "--out", out, "--score", 0.9)
+    assert detect.code == 0, detect.err
+    assert [record["frame"] for record in records] == list(range(5))
+    assert [record["seconds"] for record in records] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
+    (annotated,) = {record["annotated"] for record in records}
+    assert _levels(Path(annotated)) == pytest.approx([0, 50, 100, 150, 200], abs=6)
+
+
+def test_an_interrupted_video_can_be_played(
+    detect: Detect, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(9))
+
+    def interrupted(*_: Any, **__: Any) -> list[Any]:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr(Detector, "__call__", interrupted)
+    records = detect(clip, "--out", tmp_path / "found")
+    assert detect.code == 130
+    assert len(records) == 3
+    assert len(_levels(Path(records[0]["annotated"]))) == 3
+    assert not list((tmp_path / "found").glob(".part*"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no video", b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"]
+)
+def test_what_is_no_video_is_refused(detect: Detect, tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "x.mp4").write_bytes(content)
+    assert detect(tmp_path / "x.mp4", "--out", tmp_path / "out") == []
+    assert detect.code == 2
+    assert detect.err.count("\n") == 1
+    assert "x.mp4" in detect.err
+
+
+def test_a_damaged_video_keeps_the_frames_before_the_damage(
+    detect: Detect, clip: Path, tmp_path: Path
+) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "half.mp4").write_bytes(content[: len(content) // 2])
+    detect(tmp_path / "half.mp4", tmp_path / "none.mp4")
+    assert detect.code == 2
+    assert detect.err.count("\n") == 2
