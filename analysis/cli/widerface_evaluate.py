@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +80,7 @@ def evaluate(
         name = protocol or ((made or {}).get("protocol") or {}).get("name") or "original"
         expected = gate.expect(expect, record, name)
         fallen = gate.falls(record, expected, tolerance)
-        record["expected"] = {**asdict(expected), "tolerance": tolerance, "fallen": fallen}
+        record["expected"] = {**expected, "tolerance": tolerance, "fallen": fallen}
     heights = breakdown.by_height(evaluation.matches) if by_height else None
     events = breakdown.by_event(evaluation.matches) if by_event else None
     record |= {"by_height": heights} if by_height else {}

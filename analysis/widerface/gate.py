@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,10 @@ from featherface.errors import InputError
 from featherface.files import read_bytes
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """AP that an evaluation should reach, as fractions, and who says so."""
-
-    easy: float
-    medium: float
-    hard: float
-    source: str
-
-
 def expect(
     what: str, evaluated: dict[str, Any], protocol: str, path: str | Path = history.HISTORY
-) -> Expectation:
-    """Return what is expected of an evaluation.
+) -> dict[str, Any]:
+    """Return the AP expected of an evaluation: `easy`, `medium`, `hard` as fractions, `source`.
 
     Args:
         what: a detector of the history (`official`, say), a file that `featherface widerface
@@ -41,7 +31,7 @@ def expect(
         InputError: where nothing of that name is known for these images and this protocol.
     """
     if "," in what:
-        return _from_numbers(what)
+        return _expectation(what.split(","), "as given", f"expect (={what!r})")
     if Path(what).suffix == ".json":
         return _from_record(Path(what), evaluated, protocol)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
@@ -59,11 +49,11 @@ def expect(
             "`featherface widerface track` adds one"
         )
     row = ([row for row in rows if row.source == "measured"] or rows)[-1]
-    easy, medium, hard = (float(getattr(row, name)) for name in SUBSETS)
-    return Expectation(easy, medium, hard, f"{row.source} {row.date}, {row.by}")
+    source = f"{row.source} {row.date}, {row.by}"
+    return _expectation([getattr(row, name) for name in SUBSETS], source, str(path))
 
 
-def falls(evaluated: dict[str, Any], expected: Expectation, tolerance: float) -> list[str]:
+def falls(evaluated: dict[str, Any], expected: dict[str, Any], tolerance: float) -> list[str]:
     """Return a line for each subset whose AP is more than `tolerance` below what is expected.
 
     Raises:
@@ -71,34 +61,21 @@ def falls(evaluated: dict[str, Any], expected: Expectation, tolerance: float) ->
     """
     if not tolerance >= 0 or math.isinf(tolerance):
         raise InputError(f"tolerance (={tolerance}) must be a number from 0 up")
-    lines = []
-    for name in SUBSETS:
-        is_now, should_be = evaluated[name], getattr(expected, name)
-        if is_now is None or is_now < should_be - tolerance:
-            now = "undefined" if is_now is None else f"{is_now:.6f}"
-            lines.append(
-                f"{name}: AP is {now}, expected {should_be:.6f} - {tolerance:g} ({expected.source})"
-            )
-    return lines
+    return [
+        f"{name}: AP is {'undefined' if evaluated[name] is None else f'{evaluated[name]:.6f}'}, "
+        f"expected {expected[name]:.6f} - {tolerance:g} ({expected['source']})"
+        for name in SUBSETS
+        if evaluated[name] is None or evaluated[name] < expected[name] - tolerance
+    ]
 
 
-def _from_numbers(what: str) -> Expectation:
+def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> dict[str, Any]:
+    content = read_bytes(path)
     try:
-        easy, medium, hard = map(float, what.split(","))
-    except ValueError as error:
-        raise InputError(f"expect (={what!r}) must be three AP, as 0.92,0.90,0.78") from error
-    return _checked(Expectation(easy, medium, hard, "as given"), f"expect (={what!r})")
-
-
-def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> Expectation:
-    try:
-        record = json.loads(read_bytes(path))
-        easy, medium, hard = (float(record[name]) for name in SUBSETS)
-        images = record["images"], record["subset"]
+        record = json.loads(content)
+        values, images = [record[name] for name in SUBSETS], (record["images"], record["subset"])
         made = record.get("predicted_by") or {"protocol": {"name": protocol}}
         stated = made["protocol"]["name"]
-    except InputError:
-        raise
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
     if images != (evaluated["images"], evaluated["subset"]):
@@ -107,11 +84,14 @@ def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> Expect
         raise InputError(
             f"{path}: of predictions under the protocol {stated!r}, not {protocol!r} as these"
         )
-    return _checked(Expectation(easy, medium, hard, str(path)), str(path))
+    return _expectation(values, str(path), str(path))
 
 
-def _checked(expected: Expectation, where: str) -> Expectation:
-    for name in SUBSETS:
-        if not 0 <= getattr(expected, name) <= 1:
-            raise InputError(f"{where}: {name} is not an AP between 0 and 1")
-    return expected
+def _expectation(values: Sequence[Any], source: str, where: str) -> dict[str, Any]:
+    try:
+        easy, medium, hard = map(float, values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} must be three AP, as 0.92,0.90,0.78") from error
+    if not all(0 <= value <= 1 for value in (easy, medium, hard)):
+        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78")
+    return {"easy": easy, "medium": medium, "hard": hard, "source": source}

@@ -73,7 +73,10 @@ class Row(BaseModel):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if (self.images == VALIDATION_IMAGES) != (self.images_sha256 is None):
-            raise ValueError("images_sha256 goes with fewer than all images, and only with them")
+            raise ValueError(
+                f"images_sha256 goes with fewer than {VALIDATION_IMAGES:,} images, and only with "
+                "them: name the subset"
+            )
         if self.source == "measured":
             needed = ("checkpoint_sha256", "boxes", "runtime", "versions", "device", *SUBSETS)
             missing = [name for name in needed if getattr(self, name) is None]
@@ -117,16 +120,24 @@ def read(path: str | Path = HISTORY) -> list[Row]:
     Raises:
         InputError: for the first line that is not a row, by its number.
     """
-    rows = []
-    for number, record in enumerate(records.read(path), start=1):
-        try:
-            rows.append(Row.model_validate(record))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            reason = f"{field + ': ' if field else ''}{first['msg']}"
-            raise InputError(f"{path}, line {number}: {reason}") from error
-    return rows
+    return [
+        checked(record, f"{path}, line {number}")
+        for number, record in enumerate(records.read(path), start=1)
+    ]
+
+
+def checked(fields: dict[str, Any], where: str) -> Row:
+    """Return the row with these fields.
+
+    Raises:
+        InputError: for the first field that is wrong; `where` starts the message.
+    """
+    try:
+        return Row.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:

@@ -15,7 +15,7 @@ import torch
 from analysis.environment import stamp
 from analysis.widerface import history
 from analysis.widerface.average_precision import Evaluation, evaluate
-from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES, read_ground_truth
+from analysis.widerface.ground_truth import SUBSETS, read_ground_truth
 from analysis.widerface.predicting import Track, is_exported, predict
 from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
@@ -30,7 +30,6 @@ class Tracked:
 
     row: history.Row
     evaluation: Evaluation
-    predictions: Path
 
 
 def track(
@@ -90,7 +89,7 @@ def track(
                 f"{first['picture']}: {first['reason']}"
             )
         evaluation = evaluate(read_predictions(where, truth), truth)
-        yield Tracked(row_of(evaluation, record, name), evaluation, where)
+        yield Tracked(row_of(evaluation, record, name), evaluation)
 
 
 def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
@@ -100,44 +99,33 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
         made: protocol, weights, runtime, device and versions, as `predict` returns them.
 
     Raises:
-        InputError: where AP is undefined, as no subset has a face, or images are missing.
+        InputError: where AP is undefined, as a subset has no faces, or images are missing.
     """
-    record = evaluation.as_dict()
-    undefined = [name for name in SUBSETS if record[name] is None]
-    if undefined:
-        raise InputError(f"{detector}: no faces in {', '.join(undefined)}, so that AP is undefined")
+    record, weights = evaluation.as_dict(), made["weights"]
     if record["missing"]:
         raise InputError(
             f"{detector}: {record['missing']} of {record['images']} images have no predictions; "
             "a row of the history has them all (name a subset, or predict the rest)"
         )
-    weights, versions = made["weights"], made["versions"]
-    everything = record["subset"] is None
-    if everything and record["images"] != VALIDATION_IMAGES:
-        raise InputError(
-            f"{detector}: the ground truth has {record['images']} images, not the validation "
-            f"set's {VALIDATION_IMAGES}; name the subset"
-        )
-    return history.Row(
-        date=datetime.date.today().isoformat(),
-        source="measured",
-        by="featherface",
-        detector=detector,
-        variant=weights["variant"],
-        checkpoint=weights["name"],
-        checkpoint_sha256=weights["sha256"],
-        params=weights["parameters"],
-        protocol=history.Protocol(**made["protocol"]),
-        runtime=made["runtime"],
-        images=record["images"],
-        images_sha256=None if everything else record["subset"]["sha256"],
-        **{name: record[name] for name in (*SUBSETS, "mean")},
-        boxes=record["boxes"],
-        epoch=_epoch(weights["name"]),
-        versions={name: version for name, version in versions.items() if version},
-        device=stamp(torch.device(made["device"]), "float32", "contiguous")["device_name"],
-        remarks=tuple(remark["message"] for remark in record["remarks"]),
-    )
+    fields = {
+        "date": datetime.date.today().isoformat(),
+        "source": "measured",
+        "by": "featherface",
+        "detector": detector,
+        "variant": weights["variant"],
+        "checkpoint": weights["name"],
+        "checkpoint_sha256": weights["sha256"],
+        "params": weights["parameters"],
+        "protocol": made["protocol"],
+        "runtime": made["runtime"],
+        "images_sha256": record["subset"] and record["subset"]["sha256"],
+        **{name: record[name] for name in (*SUBSETS, "mean", "images", "boxes")},
+        "epoch": _epoch(weights["name"]),
+        "versions": {name: version for name, version in made["versions"].items() if version},
+        "device": stamp(torch.device(made["device"]), "float32", "contiguous")["device_name"],
+        "remarks": [remark["message"] for remark in record["remarks"]],
+    }
+    return history.checked(fields, detector)
 
 
 def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> list[history.Row]:
@@ -145,15 +133,11 @@ def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> 
 
     A row that differs from the latest one about the same in nothing but its date is not news.
     """
-    known = {_but_date(row) for row in history.latest(history.read(path))}
-    new = [row for row in rows if _but_date(row) not in known]
+    known = [row.model_dump(exclude={"date"}) for row in history.latest(history.read(path))]
+    new = [row for row in rows if row.model_dump(exclude={"date"}) not in known]
     for row in new:
         history.append(row, path)
     return new
-
-
-def _but_date(row: history.Row) -> str:
-    return row.model_dump_json(exclude={"date"})
 
 
 def names(checkpoints: Iterable[str | Path]) -> dict[str, str | Path]:

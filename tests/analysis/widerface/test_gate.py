@@ -61,13 +61,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_was_measured_counts_before_what_was_published(path: Path) -> None:
-    assert expect("official", evaluated(), "original", path).easy == 0.91
-    assert expect("another", evaluated(), "original", path).easy == 0.92
+    assert expect("official", evaluated(), "original", path)["easy"] == 0.91
+    assert expect("another", evaluated(), "original", path)["easy"] == 0.92
 
 
 def test_other_protocols_and_images_are_no_expectation(path: Path) -> None:
-    assert expect("official", evaluated(), "multi-scale", path).easy == 0.5
-    assert expect("official", evaluated(subset=SHA), "original", path).easy == 0.6
+    assert expect("official", evaluated(), "multi-scale", path)["easy"] == 0.5
+    assert expect("official", evaluated(subset=SHA), "original", path)["easy"] == 0.6
     with pytest.raises(InputError, match="no AP of 'official' on these 10 images"):
         expect("official", evaluated(subset="f" * 64), "original", path)
     with pytest.raises(InputError, match="no AP of 'retinaface' on all images"):
@@ -87,18 +87,18 @@ def test_a_fall_is_named_and_a_rise_is_none(path: Path) -> None:
 
 
 def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: Path) -> None:
-    assert expect("0.9,0.8,0.7", evaluated(), "original").hard == 0.7
+    assert expect("0.9,0.8,0.7", evaluated(), "original")["hard"] == 0.7
     for wrong in ("0.9,0.8", "a,b,c", "90,80,70", "nan,0,0"):
         with pytest.raises(InputError, match="expect"):
             expect(wrong, evaluated(), "original")
     record = tmp_path / "before.json"
     record.write_text(json.dumps(evaluated(0.93)), encoding="utf-8")
-    assert expect(str(record), evaluated(), "original").easy == 0.93
+    assert expect(str(record), evaluated(), "original")["easy"] == 0.93
     with pytest.raises(InputError, match="other images"):
         expect(str(record), evaluated(subset=SHA), "original")
     made = {"predicted_by": {"protocol": {"name": "multi-scale"}}}
     record.write_text(json.dumps(evaluated(0.93) | made), encoding="utf-8")
-    assert expect(str(record), evaluated(), "multi-scale").easy == 0.93
+    assert expect(str(record), evaluated(), "multi-scale")["easy"] == 0.93
     with pytest.raises(InputError, match="under the protocol 'multi-scale', not 'original'"):
         expect(str(record), evaluated(), "original")
     record.write_text("[]", encoding="utf-8")
