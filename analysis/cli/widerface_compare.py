@@ -46,7 +46,7 @@ def compare(
     ] = 10,
     json: Json = None,
 ) -> None:
-    """What B finds that A does not, and the other way round.
+    """Compare two detectors: what B finds that A does not, and the other way round.
 
     AP by subset, face height and event, side by side; faces found by both, by one and by neither;
     false alarms; and the faces themselves.

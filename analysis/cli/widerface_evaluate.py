@@ -60,9 +60,9 @@ def evaluate(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Average precision on WIDER FACE's Easy, Medium and Hard, by the benchmark's protocol.
+    """Evaluate average precision on Easy, Medium and Hard, by the benchmark's protocol.
 
-    AP are fractions. What is odd about the input is said on standard error and in the record.
+    AP are fractions. What is odd about the input is reported on standard error and in the record.
     """
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, gate

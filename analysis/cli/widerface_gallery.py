@@ -57,7 +57,7 @@ def gallery(
     number: Annotated[int, typer.Option(min=1, max=600, help="Show so many of each.")] = 24,
     json: Json = None,
 ) -> None:
-    """The tallest Hard faces that were missed, and the surest detections on no face.
+    """Show the tallest Hard faces that were missed, and the surest detections on no face.
 
     Yellow is the face that was missed, or the false alarm; blue is what overlaps it most: a
     detection, or an annotated face. Images that are not there, or cannot be read, are named and

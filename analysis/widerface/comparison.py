@@ -109,7 +109,7 @@ def _score_of(matches: Matches, subset: int, most: int) -> float:
 def _images(
     truth: GroundTruth, found_a: NDArray[np.bool_], found_b: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    """Images by how many more, or fewer, faces B found; those without a difference left out."""
+    """Return images by how many more, or fewer, faces B found, those with a difference."""
     count_a, count_b = (
         np.bincount(truth.image_of_face[found], minlength=len(truth.images))
         for found in (found_a, found_b)

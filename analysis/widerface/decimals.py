@@ -18,7 +18,7 @@ _POWERS = 10.0 ** np.arange(DIGITS + 1)
 def convert(
     characters: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """The numbers of N tokens; None where one is not of the form -?digits[.digits], or too long.
+    """Return the numbers of N tokens; None where one is not -?digits[.digits], or too long.
 
     Args:
         characters: of the text; other than digits, ".", "-" it has white space alone.

@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def find(detector: Detector, image: RGBArray, protocol: Protocol, name: str = "picture") -> Found:
-    """The faces on an image.
+    """Return the faces on an image.
 
     Args:
         detector: its network and number of anchors are used, its own thresholds are not.
@@ -78,7 +78,7 @@ def _views(image: RGBArray, protocol: Protocol, name: str) -> Iterator[_View]:
 def _resized(
     image: RGBArray, size: tuple[int, int], name: str
 ) -> tuple[FloatArray, tuple[float, float]]:
-    """The network's input at a size, and its extent in pixels of the original."""
+    """Return the network's input at a size, and its extent in pixels of the original."""
     height, width = image.shape[:2]
     if size == (height, width):
         prepared = preprocess(image, name=name)
@@ -100,7 +100,7 @@ def _resized(
 def _candidates(
     detector: Detector, view: _View, protocol: Protocol, name: str
 ) -> tuple[Tensor, Tensor]:
-    """Boxes (n, 4) in pixels of the original, and scores (n,), of all above the threshold."""
+    """Return boxes (n, 4) in pixels of the original and scores (n,), all above the threshold."""
     height, width = view.pixels.shape[-2:]
     try:
         raw: RawDetections = detector.network(view.pixels)
@@ -132,7 +132,7 @@ def _anchors(height: int, width: int, anchors: int) -> Tensor:
 
 
 def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tensor:
-    """Boxes of the faces kept, each the average of itself and of those that it suppressed.
+    """Return the boxes kept, each averaged with those that it suppressed.
 
     A box belongs to the best of the kept ones that it overlaps by more than the threshold; it
     counts by its score. A face that nothing else overlaps keeps its box.

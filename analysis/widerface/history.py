@@ -24,7 +24,7 @@ _SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Protocol(BaseModel):
-    """How images went through a detector; rows of different protocols are never compared."""
+    """A protocol of detection; rows of different ones are never compared."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

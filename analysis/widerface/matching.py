@@ -240,7 +240,7 @@ def _levels(predictions: Predictions) -> NDArray[np.int16]:
 
 
 def normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores scaled to 0–1 by the least and the greatest of all; NaN where they do not differ.
+    """Return scores scaled to 0–1 by the least and greatest of all; NaN where these are equal.
 
     As the benchmark's Python evaluation starts its search from 1 and 0, the least is never above 1
     and the greatest never below 0. Where both are the same, it divides by zero.

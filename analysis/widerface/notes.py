@@ -1,4 +1,4 @@
-"""What predicting notes beside its results: what made them, and which images have none."""
+"""Notes of predicting beside its results: what made them, and which images have none."""
 
 from __future__ import annotations
 

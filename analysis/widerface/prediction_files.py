@@ -114,7 +114,7 @@ def _is_foreign(name: str) -> bool:
 
 
 def _files(folder: Path | str, seen: set[tuple[int, int]], depth: int) -> Members:
-    """Files, depth first and by name; a folder that contains itself is entered once."""
+    """Yield files, depth first and by name; a folder that contains itself is entered once."""
     if depth > DEPTH_LIMIT:
         raise InputError(f"{folder}: more than {DEPTH_LIMIT} folders deep")
     with named(folder):

@@ -139,7 +139,7 @@ _KIND[list(b"0123456789+-.eE")] = _PLAIN
 
 
 def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
-    """The rows of each body; None where a line is not five plain, finite numbers.
+    """Return the rows of each body; None where a line is not five plain, finite numbers.
 
     Numbers are split and converted by one call, which would not notice where a line ends, nor
     that "1-2" is no number. So tokens are counted per line first, and numbers against tokens.
@@ -169,7 +169,7 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
 
 
 def _any_numbers(text: bytes) -> NDArray[np.float64] | None:
-    """Numbers with exponents or many digits; None where something stops the conversion."""
+    """Return numbers with exponents or many digits; None where something stops the conversion."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

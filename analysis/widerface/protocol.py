@@ -1,4 +1,4 @@
-"""How faces are looked for on WIDER FACE: sizes, flips, thresholds, and how boxes are written.
+"""Protocols of detection on WIDER FACE: sizes, flips, thresholds, and the form of boxes.
 
 Two figures of average precision can only be compared under one protocol, so that it is part of
 every result. The named ones:
@@ -51,7 +51,7 @@ class Protocol:
     """Whether corners are truncated towards zero to whole pixels when they are written."""
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(height, width) at the network of each view of an image, unmirrored."""
+        """Return (height, width) at the network of each view of an image, unmirrored."""
         if not self.shorter_sides:
             return [(height, width)]
         short, long = min(height, width), max(height, width)
@@ -67,7 +67,7 @@ class Protocol:
         return found
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields as JSON takes them."""
         record = asdict(self)
         record["shorter_sides"] = list(self.shorter_sides) or "original"
         record["longest"] = list(self.longest) if self.longest else None
@@ -99,7 +99,7 @@ PROTOCOLS = {
 
 
 def named(name: str, score: float | None = None, nms: float | None = None) -> Protocol:
-    """A named protocol, perhaps with other thresholds, which its name then says.
+    """Return a named protocol, perhaps with other thresholds, which its name then says.
 
     Raises:
         InputError: for an unknown name, a score threshold outside of [0, 1) or an NMS threshold

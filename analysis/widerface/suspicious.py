@@ -172,7 +172,7 @@ _FORMATS: tuple[tuple[str, str, Callable[[Rows], Rows]], ...] = (
 
 
 def _scale(predictions: Predictions, truth: GroundTruth) -> NDArray[np.float64]:
-    """(2,): the factors of x and y that bring most best boxes to the face where there is one."""
+    """Return (2,) factors of x and y that bring most best boxes to the face where there is one."""
     rows = predictions.rows[_best_boxes(predictions)]
     image = predictions.image_of_row[_best_boxes(predictions)]
     single = np.append(np.diff(truth.offsets) == 1, False)[image]
@@ -185,7 +185,7 @@ def _scale(predictions: Predictions, truth: GroundTruth) -> NDArray[np.float64]:
 
 
 def _best_boxes(predictions: Predictions) -> NDArray[np.int64]:
-    """(K,): the row with the best score of each image that has any."""
+    """Return (K,): the row with the best score of each image that has any."""
     offsets, scores = predictions.offsets, predictions.rows[:, 4]
     spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     return np.array([a + int(scores[a:b].argmax()) for a, b in spans if b > a], dtype=np.int64)

@@ -34,7 +34,7 @@ _Window = tuple[float, float, float]  # left, top, side
 def crop(
     image: npt.NDArray[np.uint8], box: Sequence[float], nearest: Sequence[float] | None = None
 ) -> Image.Image:
-    """A square around a box, scaled to `TILE`, with the box drawn on it.
+    """Return a square around a box, scaled to `TILE`, with the box drawn on it.
 
     Args:
         image: (H, W, 3) RGB, uint8.
@@ -72,7 +72,7 @@ def crop(
 
 
 def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom, also of a box turned inside out."""
+    """Return left, top, right, bottom, also of a box turned inside out."""
     values = [float(value) for value in box]
     if len(values) != 4 or not all(map(math.isfinite, values)):
         raise ValueError(f"box (={values}) must be four finite numbers")
@@ -109,7 +109,7 @@ def _clamp(value: float) -> int:
 
 
 def caption(record: Record, *, missed: bool) -> tuple[str, str]:
-    """Two lines about a record of `worst`: its rank and event; height or score, and overlap."""
+    """Return two lines about a record of `worst`: rank and event; height or score, overlap."""
     event = record["event"].partition("--")[2].replace("_", " ") or record["event"]
     overlap = f"IoU {record['iou']:.2f}"
     height = f"{record['height']:.0f} px"

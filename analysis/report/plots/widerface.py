@@ -20,7 +20,7 @@ MARKERS = {"easy": "o", "medium": "s", "hard": "D"}
 
 
 def figures(record: Record, title: str) -> dict[str, Figure]:
-    """Curves, AP by height and AP by event of several detectors, by name.
+    """Return curves, AP by height and AP by event of several detectors, by name.
 
     Args:
         record: `detectors`, by name, each as `analysis.widerface.breakdown.summary` returns it.
@@ -35,7 +35,7 @@ def figures(record: Record, title: str) -> dict[str, Figure]:
 
 
 def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
-    """Precision against recall, a panel a subset, a line a detector.
+    """Draw precision against recall, a panel a subset, a line a detector.
 
     Args:
         curves: by detector, `recall` and `precision` of each subset, as in
@@ -66,7 +66,7 @@ def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
 
 
 def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
-    """AP by height of the face, a line a detector, over how many faces there are of each height.
+    """Draw AP by height of the face, a line a detector, over the number of faces.
 
     Args:
         records: by detector, from `breakdown.by_height`, all with the same buckets.
@@ -103,7 +103,7 @@ def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
 
 
 def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = "hard") -> Figure:
-    """AP by event, a row an event, a dot a detector; the worst of the first detector on top.
+    """Draw AP by event, a row an event, a dot a detector; the first detector's worst on top.
 
     Args:
         records: by detector, from `breakdown.by_event`, all of the same events.
@@ -137,7 +137,7 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = 
 
 
 def training(rows: Sequence[Record], title: str) -> Figure:
-    """AP over a training, a line a subset; checkpoints without an epoch stand at the right end.
+    """Draw AP over a training, a line a subset; checkpoints without an epoch at the right end.
 
     Args:
         rows: of the history, all of the same images and protocol; at least one.
@@ -191,7 +191,7 @@ def _label_end(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
 
 
 def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """Places for labels near falling values, at least `gap` apart, the first where it belongs."""
+    """Return places for labels near falling values, the first unmoved, at least `gap` apart."""
     places = [values[0]]
     for value in values[1:]:
         places.append(min(value, places[-1] - gap))
