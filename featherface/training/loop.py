@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import featherface
 from featherface.config import config_of
 from featherface.errors import InputError
-from featherface.files import to_json, write_bytes, write_text
+from featherface.files import read_text, to_json, write_bytes, write_text
 from featherface.model import FeatherFace
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
@@ -298,13 +298,21 @@ class Run:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             facts = json.loads(saved["facts"])
+            for name in ("recipe", "data"):
+                theirs, ours = facts[name], json.loads(json.dumps(self.facts[name]))
+                if theirs != ours:
+                    keys = sorted(k for k in ours if ours[k] != theirs.get(k))
+                    raise TrainingError(f"{path}: of a run with another {name}: {', '.join(keys)}")
+            self._restore(saved)
+        except TrainingError:
+            raise
         except Exception as error:  # a damaged file can make the unpickler fail in any way
-            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error}") from error
-        for name in ("recipe", "data"):
-            theirs, ours = facts[name], json.loads(json.dumps(self.facts[name]))
-            if theirs != ours:
-                keys = sorted(k for k in ours if ours[k] != theirs.get(k))
-                raise TrainingError(f"{path}: of a run with another {name}: {', '.join(keys)}")
+            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
+        log = self.out / LOG
+        if self.processes.first and log.exists():
+            write_text(log, "".join(_rows_until(read_text(log), self.done)))
+
+    def _restore(self, saved: dict[str, Any]) -> None:
         self.student.model.load_state_dict(saved["model"])
         for ours, theirs in zip(self.student.average, saved["average"], strict=True):
             ours.copy_(theirs)
@@ -314,10 +322,6 @@ class Run:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate  # on its device
         self.done, self.spent = saved["step"], saved["spent"]
-        if self.processes.first:  # of what was done after the checkpoint and is done again
-            log = (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in log if json.loads(row)["step"] <= self.done]
-            write_text(self.out / LOG, "".join(kept))
 
     @contextmanager
     def _averaged(self) -> Iterator[FeatherFace]:
@@ -391,6 +395,13 @@ def _start_scores(model: FeatherFace) -> None:
         assert conv.bias is not None
         bias = conv.bias.detach().view(-1, 2)
         bias[:, 0], bias[:, 1] = 0.0, math.log(0.01 / 0.99)
+
+
+def _rows_until(log: str, step: int) -> Iterator[str]:
+    """Rows of a log up to a step: what came after is done again, and the last may be half a row."""
+    for line in log.splitlines(keepends=True):
+        if line.endswith("}\n") and json.loads(line)["step"] <= step:
+            yield line
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

@@ -82,6 +82,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
 
     with pytest.raises(Stopped):
         train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0, report=stop)
+    with (tmp_path / "stopped" / "log.jsonl").open("a") as log:
+        log.write('{"event": "loss", "st')  # half a row, as a kill leaves it
     train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0)
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "whole")) == recipe.steps
