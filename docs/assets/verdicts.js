@@ -7,6 +7,9 @@
   const form = document.getElementById("claim-filter");
   if (!list || !form) return;
 
+  // "0.49M" finds "0.49 M": spaces do not count.
+  const bare = (text) => text.toLowerCase().replace(/\s+/g, "");
+
   const rows = [...list.children].map((row) => ({
     row,
     details: row.querySelector("details"),
@@ -15,7 +18,7 @@
     source: row.dataset.source,
     kind: row.dataset.kind,
     statement: row.querySelector(".ff-statement").textContent,
-    text: `${row.textContent} ${row.querySelector("details").id}`.toLowerCase(),
+    text: bare(`${row.textContent} ${row.querySelector("details").id}`),
   }));
   const severity = ["refuted", "explained", "untested", "confirmed"];
   const order = {
@@ -52,7 +55,7 @@
   }
 
   function apply() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = search.value.split(/\s+/).map(bare).filter(Boolean);
     const wanted = Object.fromEntries(groups.map((name) => [name, chosen(name)]));
     const fits = (one, name) => wanted[name].size === 0 || wanted[name].has(one[name]);
     const found = (one) => words.every((word) => one.text.includes(word));
@@ -77,6 +80,7 @@
     list.append(...[...rows].sort(order[sort.value] ?? order[""]).map((one) => one.row));
     document.getElementById("claim-count").textContent =
       shown === rows.length ? `${shown} claims` : `${shown} of ${rows.length} claims`;
+    document.getElementById("claim-nothing").hidden = shown > 0;
   }
 
   function visit() {
@@ -97,6 +101,11 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", () => { apply(); write(); });
   form.addEventListener("reset", () => setTimeout(() => { apply(); write(); }));
+  // An opened claim is in the address, so that it can be sent to someone.
+  list.addEventListener("toggle", (event) => {
+    const { id, open } = event.target;
+    if (open && location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
+  }, true);
   addEventListener("hashchange", visit);
   addEventListener("popstate", () => { read(); apply(); });
 

@@ -1,37 +1,32 @@
-"""WIDER FACE: every recorded average precision, by protocol, never mixed."""
+"""WIDER FACE: every recorded average precision, with a table for each protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
+from analysis.report.formats import MISSING, count, fixed
 from analysis.report.pages.figures import themed
-from analysis.report.pages.html import Column, Html, missing, table
+from analysis.report.pages.html import missing
 from analysis.report.pages.records import Record, Records
+from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 
 PROTOCOLS = {
-    "original": (
-        "Original size",
-        "Each image once, at its size; score > 0.02, NMS 0.4; corners cut to whole pixels, as "
-        "RetinaFace's script does it.",
-    ),
-    "exact": ("Original size, exact boxes", "The same with boxes as the network computes them."),
+    "original": ("Original size", "Each image once, at its size; score > 0.02, NMS 0.4."),
     "authors": ("As the authors’ script", "Original size, boxes cut to whole pixels."),
     "1600": ("Resized to 1600", "The shorter side 1600 pixels, the longer at most 2150."),
     "multi-scale": ("Several scales", "Several sizes, each also mirrored, and box voting."),
     "vga": ("VGA", "Resized into 640×480."),
     "not stated": (
         "Protocol not stated",
-        "How the pictures went through the detector is not said.",
+        "The source does not say how images were resized.",
     ),
 }
 """The protocols by name, in the order of the page: a title, and what is done."""
 
 FIGURES = {
     "widerface-curves": "Precision against recall on Easy, Medium and Hard",
-    "widerface-curves-subset": "Precision against recall on Easy, Medium and Hard, on a subset",
     "widerface-height": "Average precision by height of the face",
     "widerface-events": "Average precision by event",
     "widerface-training": "Average precision over the epochs of a training, on a subset",
@@ -40,33 +35,37 @@ FIGURES = {
 
 
 def results(records: Records) -> str:
-    """A table for each protocol and set of pictures."""
+    """Return a table for each protocol and set of images."""
     rows = records.lines.get("widerface.jsonl", [])
     if not rows:
         return missing(
             "No average precision has been recorded yet.",
-            "featherface widerface evaluate --predictions DIR --ground-truth DIR",
+            "featherface widerface track official --images DIR --ground-truth DIR",
         )
-    groups: dict[tuple[str, bool], list[Record]] = {}
+    groups: dict[tuple[bool, str], list[Record]] = {}
     for row in rows:
-        groups.setdefault((_protocol(row), row.get("images") == VALIDATION_IMAGES), []).append(row)
+        whole = row.get("images") == VALIDATION_IMAGES
+        groups.setdefault((not whole, _protocol(row)), []).append(row)
     order = list(PROTOCOLS)
-    parts = []
-    for (name, whole), group in sorted(
-        groups.items(), key=lambda item: (not item[0][1], _rank(order, item[0][0]), item[0][0])
-    ):
-        pictures = f"all {VALIDATION_IMAGES:,} validation images" if whole else "a subset of images"
-        title, words = PROTOCOLS.get(name, (name[:1].upper() + name[1:], ""))
-        warning = (
-            ""
-            if whole
-            else '<p class="ff-note"><strong>A subset.</strong> Comparable with rows of the same '
-            "pictures only, and never evidence for a published figure.</p>\n\n"
-        )
-        heading = title if whole else f"{title}, a subset"
-        words = f"{words} On {pictures}.".strip()
-        parts.append(f"## {heading}\n\n{words}\n\n{warning}{_table(title, group, whole)}")
-    return "\n\n".join(parts)
+
+    def place(group: tuple[bool, str]) -> tuple[bool, int, str]:
+        subset, name = group
+        return subset, order.index(name) if name in order else len(order), name
+
+    return "\n\n".join(_section(*group, groups[group]) for group in sorted(groups, key=place))
+
+
+def _section(subset: bool, protocol: str, rows: Sequence[Record]) -> str:
+    title, words = PROTOCOLS.get(protocol, (protocol[:1].upper() + protocol[1:], ""))
+    if not subset:
+        words = f"{words} On all {VALIDATION_IMAGES:,} validation images.".strip()
+        return f"## {title}\n\n{words}\n\n{_table(title, rows).html()}"
+    return (
+        f"## {title}, a subset\n\n{words} On a subset of the images.\n\n"
+        '<p class="ff-note"><strong>A subset.</strong> Comparable with rows of the same images '
+        "only, and never evidence for a published figure.</p>\n\n"
+        f"{_table(f'{title}, a subset', rows, Column('images', 'images', count)).html()}"
+    )
 
 
 def _protocol(row: Record) -> str:
@@ -75,85 +74,62 @@ def _protocol(row: Record) -> str:
     return str(name or "not stated")
 
 
-def _rank(order: Sequence[str], name: str) -> int:
-    return order.index(name) if name in order else len(order)
-
-
-def _table(title: str, rows: Sequence[Record], whole: bool) -> str:
-    ordered = sorted(rows, key=lambda row: (str(row.get("source")) != "measured", -_best(row)))
-    lines = [
+def _table(title: str, rows: Sequence[Record], *more: Column) -> Table:
+    percent = fixed(2, 0.01)
+    return Table(
+        f"Average precision. {title}. The mean is of the three subsets, where all are known",
         (
-            Html(_who(row)),
-            _params(row),
-            *(_percent(row.get(key)) for key in SUBSETS),
-            _percent(_mean(row)),
-            *(() if whole else (row.get("images"),)),
-            Html(_source(row)),
-        )
-        for row in ordered
-    ]
-    columns = (
-        Column("Detector", number=False),
-        Column("Parameters"),
-        Column("Easy", "%"),
-        Column("Medium", "%"),
-        Column("Hard", "%"),
-        Column("Mean", "%"),
-        *(() if whole else (Column("Pictures"),)),
-        Column("Source", prose=True),
+            Column("detector", _who),
+            Column("parameters", _params),
+            *(Column(name, name, percent, unit="%") for name in SUBSETS),
+            Column("mean", _mean, percent, unit="%"),
+            *more,
+            Column("source", _source, width=1),
+        ),
+        sorted(rows, key=lambda row: (row.get("source") != "measured", -(_mean(row) or 0))),
     )
-    caption = f"Average precision. {title}. The mean is of the three, where all are known"
-    return table(caption, columns, lines)
 
 
 def _mean(row: Record) -> float | None:
     """As recorded; calculated where it was not."""
     if row.get("mean") is not None:
         return float(row["mean"])
-    known = [row.get(key) for key in SUBSETS]
-    return None if None in known else sum(map(float, known)) / len(known)  # type: ignore[arg-type]
+    known = [row[name] for name in SUBSETS if row.get(name) is not None]
+    return sum(known) / len(known) if len(known) == len(SUBSETS) else None
 
 
-def _best(row: Record) -> float:
-    return _mean(row) or 0
-
-
-def _who(row: Record) -> str:
-    name = escape(str(row.get("detector") or row.get("variant") or "–"))
+def _who(row: Record) -> Cell:
+    name = str(row.get("detector") or row.get("variant") or MISSING)
     epoch = f" epoch {row['epoch']}" if row.get("epoch") is not None else ""
-    return (f"<code>{name}</code>" if row.get("variant") else name) + epoch
+    shown = code(name).html if row.get("variant") else escape(name)
+    return Cell(name + epoch, shown + epoch)
 
 
 def _params(row: Record) -> str:
     if row.get("params") is not None:
-        return f"{row['params']:,}"
-    return str(row["params_stated"]) if row.get("params_stated") else "–"
+        return count(row["params"])
+    return str(row.get("params_stated") or MISSING)
 
 
-def _percent(value: Any) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
-def _source(row: Record) -> str:
-    remarks = "; ".join(map(str, row.get("remarks") or ()))
+def _source(row: Record) -> Cell:
     if row.get("source") == "measured":
-        runtime = row.get("runtime")
-        words = "<b>measured</b>" + (f", {escape(str(runtime))}" if runtime else "")
-        words += f", {escape(str(row['date']))}" if row.get("date") else ""
+        words = ["measured", *(str(row[key]) for key in ("runtime", "date") if row.get(key))]
+        text = ", ".join(words)
     else:
-        words = f"published: {escape(str(row.get('by') or 'by whom is not said'))}"
-    return words + (f" ({escape(remarks)})" if remarks else "")
+        text = f"published: {row.get('by') or 'the source is not stated'}"
+    remarks = "; ".join(map(str, row.get("remarks") or ()))
+    return Cell(text, note=remarks)
 
 
 def curves(records: Records) -> str:
-    """The figures that there are."""
+    """Return the figures of the recorded curves."""
     found = [
         themed(records.docs, name, alt, escape(alt))
         for name, alt in FIGURES.items()
         if (records.docs / "figures" / f"{name}.svg").exists()
     ]
     return "\n".join(found) or missing(
-        "The curves are drawn from predictions, which need the weights and WIDER FACE’s pictures.",
+        "The curves are drawn from predictions, which need the weights and WIDER FACE’s images.",
         "featherface widerface predict --weights official --images WIDER_val/images --out found\n"
         "featherface widerface evaluate --predictions found --ground-truth ground_truth",
     )

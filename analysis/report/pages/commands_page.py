@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html import escape
 from typing import Any, Literal, get_args, get_origin
 
-from analysis.report.pages.html import Column, Html, table
 from analysis.report.pages.prose import inline
+from analysis.report.table import Cell, Column, Table, code
 
 
 def reference(command: Any) -> str:
@@ -42,17 +41,9 @@ def _command(command: Any, path: str) -> str:
     ]
     usage = " ".join([path, *("[OPTIONS]" for _ in options[:1]), *map(_argument, arguments)])
     parts = [f"```text\n{usage}\n```", _paragraphs(command.help)]
-    rows = [
-        (Html(f"<code>{escape(_name(p))}</code>"), Html(inline(_one_line(p.help))), _default(p))
-        for p in [*arguments, *options]
-    ]
-    if rows:
-        columns = (
-            Column("Option", number=False),
-            Column("What it does", prose=True),
-            Column("Default", number=False),
-        )
-        parts.append(table(f"Arguments and options of {path}", columns, rows).rstrip("\n"))
+    if arguments or options:
+        table = Table(f"Arguments and options of {path}", _COLUMNS, [*arguments, *options])
+        parts.append(table.html().rstrip("\n"))
     example = re.match(r"Examples?:\s*(.+)", command.epilog or "", re.DOTALL)
     if example:
         parts.append(f"```sh\n{example[1].strip()}\n```")
@@ -60,7 +51,7 @@ def _command(command: Any, path: str) -> str:
 
 
 def _argument(argument: Any) -> str:
-    name = argument.metavar or argument.name.upper()
+    name = str(argument.metavar or argument.name.upper())
     if name.startswith("["):  # says by itself that it may be left out
         return name
     if argument.nargs == -1 and not name.endswith("..."):
@@ -115,3 +106,15 @@ def _paragraphs(text: str | None) -> str:
 
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
+
+
+def _help(parameter: Any) -> Cell:
+    text = _one_line(parameter.help)
+    return Cell(text, inline(text))
+
+
+_COLUMNS = (
+    Column("option", _name, code),
+    Column("effect", _help, width=1),
+    Column("default", _default),
+)

@@ -27,7 +27,6 @@ from analysis.report.pages import (
     timing,
     verdict_list,
 )
-from analysis.report.pages.figures import themed
 from analysis.report.pages.records import Records, load_records
 from featherface.errors import InputError
 from featherface.files import write_bytes, write_json
@@ -39,6 +38,7 @@ MANIFEST = Path("docs") / "notebooks" / ".generated.json"
 FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-lead.html": home.lead,
     "home-tally.html": lambda records: verdict_list.tally(records, "verdicts/"),
+    "home-sources.html": home.tally_by_source,
     "home-surprises.html": home.surprises,
     "home-size.md": home.the_size,
     "home-card.md": home.the_card,
@@ -50,21 +50,19 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "architecture-blocks.md": architecture.sections,
     "verdict-controls.html": verdict_list.controls,
     "verdict-claims.html": verdict_list.claims,
+    "cost-lead.md": cost.lead,
     "cost-overview.html": cost.overview,
     "cost-blocks.md": cost.blocks,
     "cost-counters.md": cost.counters,
     "cost-latency.md": timing.latency,
     "cost-roofline.md": timing.roofline,
     "cost-growth.md": timing.growth,
+    "space-lead.md": space.lead,
     "space-facts.html": space.facts,
     "space-totals.md": space.totals,
-    "space-landscape.html": lambda records: themed(
-        records.docs,
-        "design-space",
-        "Every architecture of the family by parameters and MACs, with the published totals marked",
-        "Every architecture that was counted, by parameters and MACs.",
-    ),
+    "space-landscape.html": space.landscape,
     "space-sensitivity.html": space.sensitivity,
+    "maps-lead.md": maps_page.lead,
     "maps.md": maps_page.maps,
     "widerface.md": accuracy.results,
     "widerface-curves.md": accuracy.curves,

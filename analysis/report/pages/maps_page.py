@@ -5,9 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from analysis.report.pages.figures import themed
-from analysis.report.pages.html import Column, missing, number, table
+from analysis.report.pages.html import fold, missing
 from analysis.report.pages.records import Record, Records
 from analysis.report.plots.maps import finding
+from analysis.report.tables import maps as tables
 
 OPEN = "maps-effects"
 """The figure that is shown at once; the others are a click away, as each takes its time to load."""
@@ -30,8 +31,25 @@ def maps(records: Records) -> str:
         "The same picture with one part neutralised at a time: what becomes of the face. IoU is "
         "the overlap with the box that the untouched network draws."
     )
-    parts += [_effects(name, record) for name, record in recorded["maps"].items()]
+    parts += [
+        f"### `{name}`\n\n{tables.effects(record).html()}"
+        for name, record in recorded["maps"].items()
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def lead(records: Records) -> str:
+    """Return the finding in a paragraph: the face's score with a part ablated."""
+    if records.maps is None:
+        return ""
+    effects = {effect["id"]: effect for effect in records.maps["maps"]["official"]["effects"]}
+    plain, gates = effects["plain"], effects["gates-zero"]
+    return (
+        "On the portrait below the offsets matter more than the gates: with offsets at zero and "
+        f"masks at one the face’s score falls from {plain['mean_score_before']:.4f} to "
+        f"{plain['mean_score']:.4f}; with all gates at zero it is {gates['mean_score']:.4f}. "
+        "Bypassing both attentions loses the face, because that removes their ReLU as well.\n"
+    )
 
 
 def _figure(records: Records, figure: Record, drawn: Record) -> str:
@@ -42,34 +60,4 @@ def _figure(records: Records, figure: Record, drawn: Record) -> str:
     picture = themed(records.docs, name, figure["alt"], caption).strip()
     if name == OPEN:
         return picture
-    summary = f"<summary>{escape(title)}</summary>"
-    words = f'<p class="ff-note">{escape(figure["alt"])}</p>'
-    return f'<details class="ff-fold">{summary}{picture}{words}</details>'
-
-
-def _effects(name: str, record: Record) -> str:
-    faces = len(record["faces"])
-    rows = [
-        (
-            effect["title"],
-            effect["where"],
-            f"{effect['found']} of {faces}",
-            effect["new"],
-            number(effect["mean_score_before"], 4),
-            number(effect["mean_score"], 4),
-            number(effect["mean_iou"], 3),
-        )
-        for effect in record["effects"]
-    ]
-    columns = (
-        Column("Without it", prose=True),
-        Column("where", number=False),
-        Column("Faces kept"),
-        Column("new"),
-        Column("Score before"),
-        Column("after"),
-        Column("IoU"),
-    )
-    picture = record["picture"]["name"]
-    body = table(f"{name} on {picture}, one part neutralised at a time", columns, rows)
-    return f"### `{name}`\n\n{body}"
+    return fold(escape(title), f'{picture}<p class="ff-note">{escape(figure["alt"])}</p>')

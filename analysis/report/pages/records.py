@@ -15,11 +15,11 @@ from featherface.errors import InputError
 Record = Mapping[str, Any]
 
 VARIANTS = {
-    "v1": "the card's total, to the unit",
+    "v1": "the card’s total, to the unit (a fork, July 2025)",
     "v1-deformable": "the card as drawn, but for its reduction",
-    "official": "the code its authors released",
-    "no-attention": "a second released network, without CBAM",
-    "retinaface": "the baseline the paper compares with",
+    "official": "the code that the paper’s authors published",
+    "no-attention": "a fork’s network of July 2025, without CBAM",
+    "retinaface": "the baseline that the paper compares with",
 }
 """The five networks in the order of the pages, and what each is."""
 

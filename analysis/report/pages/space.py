@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from analysis.report.formats import count
 from analysis.report.pages.figures import themed
-from analysis.report.pages.html import Column, Html, table
-from analysis.report.pages.records import VARIANTS, Records
+from analysis.report.pages.html import fold
+from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.table import Cell, Column, Table
+from analysis.report.tables import networks
 
-_TITLES = {
-    "channels": "channels",
-    "pyramid": "pyramid",
-    "cells": "cells",
-    "attention": "attention",
-    "reduction": "reduction",
-    "context": "context",
-    "shuffle": "shuffle",
-    "anchors": "anchors",
-}
+_OPEN = "official"
+
+
+def lead(records: Records) -> str:
+    """Return the finding in a paragraph."""
+    total, record = next(iter(records.totals.items()))
+    return (
+        f"The card’s total of {total:,} parameters rules out the deformable convolutions it draws. "
+        "The parameters of every network of the family follow from a formula, so that all "
+        f"{record['looked_at']:,} architectures of the space below are counted, none sampled: that "
+        "none of them has a total is a proof for this space.\n"
+    )
 
 
 def totals(records: Records) -> str:
-    """A section for each total that somebody published."""
+    """Return a section for each total that somebody published."""
     counted = {
         found["reconciliation"]["thop_params"]: name for name, found in records.counters.items()
     }
@@ -30,86 +33,66 @@ def totals(records: Records) -> str:
     )
 
 
-def _section(params: int, record: Any, counted: str | None) -> str:
-    facts = record["facts"]
+def _section(params: int, record: Record, counted: str | None) -> str:
     words = (
         f"**{record['found']}** of {record['looked_at']:,} architectures "
         f"{'has' if record['found'] == 1 else 'have'} that many."
     )
     if counted:
         words += f" It is what the counter thop says of `{counted}`."
-    if not record["matches"]:
-        return f"### {params:,} parameters\n\n{words}\n"
-    rows = []
-    for match in record["matches"]:
-        config = match["config"]
-        agreeing = match["facts_agreeing"]
-        rows.append(
-            (
-                Html(", ".join(f"<code>{name}</code>" for name in match["variants"]) or "no name"),
-                *(config[field] for field in _TITLES),
-                f"{match['macs'] / 1e9:.3f}",
-                f"{agreeing} of {len(facts)}",
-            )
-        )
-    words_of = {"pyramid", "attention", "context", "shuffle"}
-    columns = (
-        Column("Network", number=False),
-        *(Column(title, number=field not in words_of) for field, title in _TITLES.items()),
-        Column("Cost", "GMAC"),
-        Column("facts of the card"),
-    )
-    caption = f"Every architecture of the family with {params:,} parameters"
-    return f"### {params:,} parameters\n\n{words}\n\n{table(caption, columns, rows)}"
+    table = networks.matches(record).html() if record["matches"] else ""
+    return f"### {params:,} parameters\n\n{words}\n\n{table}"
 
 
 def facts(records: Records) -> str:
-    """What the card states besides its totals, and which of it the printed total allows."""
+    """Return what the card states besides its totals, and which of it the printed total allows."""
     record = next(iter(records.totals.values()))
-    best = max(record["matches"], key=lambda match: match["facts_agreeing"])
-    rows = []
-    for field, fact in record["facts"].items():
-        value = best["config"][field]
-        rows.append(
-            (
-                _TITLES[field],
-                fact["statement"],
-                ", ".join(map(str, fact["lines"])),
-                " or ".join(map(str, fact["values"])),
-                str(value),
-                Html(
-                    '<span class="ff-yes"><span aria-hidden="true">✓</span> agrees</span>'
-                    if value in fact["values"]
-                    else '<span class="ff-no"><span aria-hidden="true">✗</span> differs</span>'
-                ),
-            )
+    best = max(record["matches"], key=lambda match: match["facts_agreeing"])["config"]
+
+    def agrees(item: tuple[str, Record]) -> Cell:
+        name, sign, word = (
+            ("yes", "✓", "agrees") if best[item[0]] in item[1]["values"] else ("no", "✗", "differs")
         )
-    columns = (
-        Column("Setting", number=False),
-        Column("The card says", prose=True),
-        Column("lines"),
-        Column("that is", number=False),
-        Column("the network with its total has", number=False),
-        Column("", number=False),
+        mark = f'<span aria-hidden="true">{sign}</span>'
+        return Cell(f"{sign} {word}", f'<span class="ff-{name}">{mark} {word}</span>')
+
+    return Table(
+        "The card’s facts, and the architecture with its total of "
+        f"{count(record['asked']['params'])} parameters that agrees with most of them",
+        (
+            Column("setting", lambda item: item[0]),
+            Column("the card says", lambda item: item[1]["statement"], width=1),
+            Column("lines", lambda item: ", ".join(map(str, item[1]["lines"]))),
+            Column("that is", lambda item: " or ".join(map(str, item[1]["values"]))),
+            Column("the architecture has", lambda item: str(best[item[0]])),
+            Column("comparison", agrees),
+        ),
+        list(record["facts"].items()),
+    ).html()
+
+
+def landscape(records: Records) -> str:
+    """Return the figure of every architecture."""
+    return themed(
+        records.docs,
+        "design-space",
+        "Architectures by parameters and MACs, with the published totals marked",
+        "Every architecture of a larger space than the one above: networks with RetinaFace’s "
+        "pyramid or without a shuffle are in it, too. The published totals are marked.",
     )
-    asked = record["asked"]["params"]
-    return table(f"The card’s facts, and the best network of {asked:,} parameters", columns, rows)
 
 
 def sensitivity(records: Records) -> str:
-    """What one step along each setting changes: a figure for each network, the first one open."""
-    return "\n".join(
-        f'<details class="ff-fold"{" open" if name == _OPEN else ""}>'
-        f"<summary><code>{name}</code></summary>"
-        + themed(
-            records.docs,
-            f"sensitivity-{name}",
-            f"How parameters and MACs of {name} change with one step along each setting",
-        ).strip()
-        + "</details>"
+    """Return a figure for each network of what one step along each setting changes."""
+    return "".join(
+        fold(
+            f"<code>{name}</code>",
+            themed(
+                records.docs,
+                f"sensitivity-{name}",
+                f"Change of parameters and MACs of {name} with one step along each setting",
+            ),
+            open=name == _OPEN,
+        )
         for name in (_OPEN, *(name for name in VARIANTS if name != _OPEN))
-        if (records.docs / "figures" / f"sensitivity-{name}.svg").exists()
     )
-
-
-_OPEN = "official"

@@ -9,14 +9,15 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from analysis.report.formats import MARKS
-from analysis.report.pages.html import MEANING, Html, badge, facts, show
+from analysis.report.formats import MARKS, measured, shortened
+from analysis.report.pages.html import MEANING, badge, facts
 from analysis.report.pages.prose import inline
 from analysis.report.pages.records import Record, Records, address_of
+from analysis.report.table import Cell
 
 
 def tally(records: Records, page: str) -> str:
-    """How many verdicts of each kind there are, as one bar whose parts lead to the list.
+    """Return the numbers of verdicts as one bar whose parts lead to the list.
 
     Args:
         records: to count.
@@ -34,7 +35,7 @@ def tally(records: Records, page: str) -> str:
 
 
 def controls(records: Records) -> str:
-    """The filters; hidden until the script that serves them runs."""
+    """Return the filters; hidden until the script that serves them runs."""
     verdicts = Counter(record["verdict"] for record in records.verdicts)
     sources = Counter(record["source"] for record in records.verdicts)
     return (
@@ -67,47 +68,69 @@ def _choices(name: str, title: str, options: dict[str, tuple[str, int]]) -> str:
 
 
 def claims(records: Records) -> str:
-    """Every claim, in the order of its source."""
+    """Return every claim, in the order of its source, below a line of headings."""
+    heads = "".join(
+        f'<span class="ff-{css}">{title}</span>'
+        for css, title in (
+            ("badge-head", "Verdict"),
+            ("statement", "Claim"),
+            ("against", "Printed → measured"),
+            ("source", "Source, lines"),
+        )
+    )
     return (
+        f'<div class="ff-claim-head" aria-hidden="true">{heads}</div>'
         '<ol class="ff-claims" id="claims" data-search-exclude>'
         + "\n".join(_claim(record, records, at) for at, record in enumerate(records.verdicts))
-        + "</ol>\n"
+        + '</ol><p class="ff-nothing" id="claim-nothing" hidden>No claim matches. '
+        "<code>0.49M</code> finds “0.49 M”: spaces do not count.</p>\n"
     )
 
 
 def _claim(record: Record, records: Records, position: int) -> str:
     address, verdict = address_of(record), record["verdict"]
-    measured = show(record["measured"])
+    found = measured(record["measured"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
-    details: dict[str, str | Html] = {
-        "As printed": Html(_quote(records.quotes.get(address, [record["printed"]]))),
-        "Measured": Html(f"<b>{escape(measured)}</b>{escape(unit)}"),
+
+    def html(text: str) -> Cell:
+        return Cell("", text)
+
+    details = {
+        "As printed": html(_quote(records.quotes.get(address, [record["printed"]]))),
+        "Measured": html(f"<b>{escape(found)}</b>{escape(unit)}"),
     }
     if record["readings"]:
-        details["Under another reading"] = Html("<br>".join(map(inline, record["readings"])))
-    details["Why"] = Html(inline(record["explanation"]))
+        details["By another convention"] = html("<br>".join(map(inline, record["readings"])))
+    if record["replications"]:
+        details["Replications"] = html("<br>".join(map(_replication, record["replications"])))
+    details["Why"] = html(inline(record["explanation"]))
     if record["missing"]:
-        details["Missing here"] = Html(inline(", ".join(record["missing"])))
-    details["How it is counted"] = Html(inline(record["convention"]))
+        details["Missing here"] = html(inline(", ".join(record["missing"])))
+    details["Convention"] = html(inline(record["convention"]))
     if record["measure"]:
         on = f" on <code>{record['variant']}</code>" if record["variant"] else ""
-        details["Computed as"] = Html(f"<code>{escape(record['measure'])}</code>{on}")
-    details["Where it stands"] = Html(_where(record, records))
-    details["Address"] = Html(f'<a href="#{address}">#{address}</a>')
+        details["Computed as"] = html(f"<code>{escape(record['measure'])}</code>{on}")
+    details["Where it stands"] = html(_where(record, records))
+    details["Address"] = html(f'<a href="#{address}">#{address}</a>')
+    if not record["published"]:
+        details["Published"] = html("no: a counter’s output, recorded by this project")
     return (
         f'<li data-at="{position}" data-verdict="{verdict}" data-source="{record["source"]}" '
         f'data-kind="{record["kind"]}"><details class="ff-claim" id="{address}">'
         f"<summary>{badge(verdict)}"
         f'<span class="ff-statement">{inline(record["statement"])}</span>'
-        f'<span class="ff-against"><span class="ff-printed">{escape(_short(record["printed"]))}'
-        f'</span> <span class="ff-is">{escape(_short(measured))}</span></span>'
+        f'<span class="ff-against"><span class="ff-printed">'
+        f"{escape(shortened(record['printed'], 26))}"
+        f'</span> <span class="ff-is">{escape(shortened(found, 26))}</span></span>'
         f'<span class="ff-source">{record["source"]}{_lines(record)}</span></summary>'
         f"{facts(details)}</details></li>"
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 26 else text[:25].rstrip() + "…"
+def _replication(replication: Record) -> str:
+    value = measured(replication["measured"])
+    holds = "agrees" if replication["holds"] else "differs"
+    return f"<b>{escape(value)}</b> ({holds}): {inline(replication['statement'])}"
 
 
 def _quote(pieces: Any) -> str:
