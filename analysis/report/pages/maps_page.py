@@ -1,4 +1,4 @@
-"""What attention and offsets do: the recorded maps, or what it takes to make them."""
+"""The page of attention and offsets: the recorded maps, or the command that makes them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ OPEN = "maps-effects"
 
 
 def maps(records: Records) -> str:
-    """What taking a part away does, as a table for each network, and then the figures."""
+    """Return the figures, and a table of ablations for each network."""
     recorded = records.maps
     if recorded is None:
         return missing(
             "The maps are computed with published weights, which are not part of the project.",
-            "featherface maps --weights official picture.jpg --out maps",
+            "featherface maps --weights official image.jpg --out maps",
         )
-    parts = ["## Seen { #seen }"]
+    parts = ["## Gates and sampling points { #seen }"]
     figures = sorted(recorded["figures"], key=lambda figure: figure["name"] != OPEN)
     drawn = next(iter(recorded["maps"].values()))
     parts += [_figure(records, figure, drawn) for figure in figures]
-    parts.append("## Taken away { #effects }")
+    parts.append("## Ablations { #effects }")
     parts.append(
-        "The same picture with one part neutralised at a time: what becomes of the face. IoU is "
-        "the overlap with the box that the untouched network draws."
+        "The same image with one part ablated at a time. IoU is the overlap with the box of the "
+        "unchanged network."
     )
     parts += [
         f"### `{name}`\n\n{tables.effects(record).html()}"
