@@ -119,40 +119,31 @@ def test_times_that_were_not_measured_are_not_shown(records: Records) -> None:
 
 
 def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> None:
+    recorded = next(row for row in records.lines["latency.jsonl"] if row["blocks"])
+
     def row(device: str, ms: float, layout: str = "contiguous") -> dict[str, object]:
-        times = {"ms_p10": ms, "ms_p50": ms, "ms_p90": ms, "n": 20}
+        here = recorded["environment"] | {"device": device, "device_name": f"A {device}"}
         return {
-            "record": "latency",
-            "variant": "official",
-            "runtime": "eager",
-            "deform_kernel": "gather",
-            "input": [1, 3, 640, 640],
-            "environment": {
-                "device": device,
-                "device_name": f"A {device}",
-                "threads": 2,
-                "dtype": "float32",
-                "memory_format": layout,
-                "torch": "2.9",
-            },
-            "whole": times,
-            "overhead": 0.01,
-            "blocks": [{"name": "backbone", "share": 1.0, **times}],
+            **recorded,
+            "environment": here | {"memory_format": layout},
+            "whole": recorded["whole"] | {"ms_p50": ms},
         }
 
-    cpu = timing.latency(replace(records, lines={"latency.jsonl": [row("cpu", 7), row("cpu", 8)]}))
-    assert "8.00" in cpu
-    assert "7.00" not in cpu
+    cpu = timing.latency(
+        replace(records, lines={"latency.jsonl": [row("cpu", 7777), row("cpu", 8888)]})
+    )
+    assert "8,888.00" in cpu
+    assert "7,777.00" not in cpu
     assert "Not measured on a GPU" in cpu
     both = timing.latency(
-        replace(records, lines={"latency.jsonl": [row("cpu", 7), row("cuda:0", 1)]})
+        replace(records, lines={"latency.jsonl": [row("cpu", 7777), row("cuda:0", 1)]})
     )
     assert both.count("### ") == 2
     assert "Not measured on a GPU" not in both
-    layouts = [row("cpu", 7), row("cpu", 8, "channels_last")]
+    layouts = [row("cpu", 7777), row("cpu", 8888, "channels_last")]
     kept = timing.latency(replace(records, lines={"latency.jsonl": layouts}))
-    assert "7.00" in kept
-    assert "8.00" in kept
+    assert "7,777.00" in kept
+    assert "8,888.00" in kept
 
 
 def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
