@@ -29,6 +29,7 @@ from analysis.cli.maps import maps
 from analysis.cli.options import warn
 from analysis.cli.report import report
 from analysis.cli.search import search
+from analysis.cli.subject import join_inputs
 from analysis.cli.train import train
 from analysis.cli.widerface import app as widerface
 from featherface.errors import InputError
@@ -156,7 +157,9 @@ def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(
-            args=_with_new_names(arguments), prog_name="featherface", standalone_mode=False
+            args=join_inputs(_with_new_names(arguments)),
+            prog_name="featherface",
+            standalone_mode=False,
         )
     except InputError as error:
         _fail(error)

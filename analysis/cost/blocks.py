@@ -211,7 +211,7 @@ def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
     names = ["output"] if len(shapes) == 1 else map(str, range(len(shapes)))
     return {
         "name": block.path,
-        "title": title or block.type,
+        "title": title or f"{block.path}: {block.type}",
         "params": block.params,
         "params_share": _share(block.params, network.params),
         "macs": block.macs,

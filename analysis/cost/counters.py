@@ -37,9 +37,8 @@ from torch.utils.flop_counter import register_flop_formula
 @register_flop_formula(torch.ops.torchvision.deform_conv2d)
 def deformable(x, weight, *_, out_shape, **__): return 2 * prod(out_shape) * prod(weight[1:])""",
     "torchinfo": """\
-from torchinfo.layer_info import LayerInfo
-def deformable(layer): layer.macs += layer.module.weight[0].numel() * prod(layer.output_size)
-# torchinfo has no registry: wrap LayerInfo.calculate_macs, for modules that are called.""",
+# torchinfo has no registry. It counts modules that are called and have "Conv" in the name of their
+# class, as torchvision.ops.DeformConv2d has: call the kernel through that.""",
     "thop": """\
 from torchvision.ops import DeformConv2d  # thop asks modules that are called, by class
 def deformable(m, x, y): m.total_ops += y.numel() * m.weight[0].numel()
@@ -379,6 +378,7 @@ def _fresh(
 _SAME = {
     **dict.fromkeys(("aten.convolution", "Conv1d", "Conv2d", "Conv3d"), "conv"),
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), "conv"),
+    "DeformConv2d": "deformable_kernel",
     **dict.fromkeys(("addmm", "mm", "bmm", "baddbmm", "matmul", "linear", "einsum"), "linear"),
     **dict.fromkeys(("aten.addmm", "aten.mm", "aten.bmm", "aten.baddbmm", "Linear"), "linear"),
 }

@@ -27,9 +27,8 @@ _TEXT = (Column("", lambda pair: pair[0]), Column("", lambda pair: pair[1]))
 
 
 def _title(record: Record) -> str:
-    return (
-        f"{record['variant'] or record.get('model') or 'unnamed'} at {shape(record['input'][-2:])}"
-    )
+    name = record["variant"] or record.get("model") or "unnamed"
+    return f"{name} at {shape(record['input'] if 'model' in record else record['input'][-2:])}"
 
 
 def blocks(record: Record) -> Table:

@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import DeformConv2d
 
 from analysis.cost.blocks import SizeError
-from analysis.cost.counters import CounterRecord, out_of_the_box, reconcile
+from analysis.cost.counters import (
+    REGISTER,
+    CounterRecord,
+    ask_counters,
+    out_of_the_box,
+    reconcile,
+)
 from featherface.config import CONFIGS, ConfigError
 from featherface.model import FeatherFace
 
@@ -220,6 +227,46 @@ def test_without_thop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_records_are_json(official: dict[str, CounterRecord]) -> None:
     for record in official.values():
         assert CounterRecord(**json.loads(json.dumps(record.as_dict()))) == record
+
+
+class Deformed(nn.Module):
+    """torchvision's own module, called as one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Conv2d(3, 18, 3, padding=1)
+        self.deform = DeformConv2d(3, 4, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.deform(x, self.offset(x))
+
+
+@needs_thop
+def test_what_is_registered_is_counted() -> None:
+    """The lines for fvcore and torch are run in test_trace, with more networks."""
+    import thop
+
+    picture = torch.zeros(1, 3, 9, 9)
+    answers = {answer.counter: answer for answer in ask_counters(Deformed(), (picture,))}
+    kernel = 4 * 3 * 9 * 81
+    assert answers["thop"].macs_difference == {"deformable_kernel": -kernel}
+    assert answers["torchinfo"].macs_difference == {"conv": 18 * 81}  # its bias
+    seen: dict[str, Any] = {}
+    names = {"thop": thop, "model": Deformed(), "images": picture}
+    lines = REGISTER["thop"].replace("thop.profile", "said = thop.profile")
+    exec(lines.replace("custom_ops", "verbose=False, custom_ops"), names, seen)
+    assert seen["said"][0] == answers["thop"].our_macs
+
+
+def test_a_counter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("torchinfo.summary", fail)
+    answers = {a.counter: a for a in ask_counters(nn.Linear(3, 3), (torch.zeros(1, 3),))}
+    assert answers["torchinfo"].value is None
+    assert answers["torchinfo"].reason == "torchinfo fails: RuntimeError: two lines"
+    assert answers["torch"].macs == 9
 
 
 def test_bad_input() -> None:

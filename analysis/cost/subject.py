@@ -1,0 +1,157 @@
+"""Networks and inputs by name: what a user writes to have any network measured."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from inspect import signature
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from featherface.config import FeatherFaceConfig
+from featherface.errors import InputError
+
+MAX_VALUES = 2**40
+"""Of an input; more is a mistake."""
+
+
+class SubjectError(InputError):
+    """A network or an input that cannot be made; the message names it and says why."""
+
+
+def load_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """Return the network of that name, with fresh weights, in evaluation mode.
+
+    Args:
+        name: "PACKAGE.MODULE:FACTORY", a class, a function or a network, looked
+            for in the current folder too; "torchvision:NAME"; or "timm:NAME". This runs the code
+            that it names.
+        arguments: of the factory, by name.
+
+    Raises:
+        SubjectError: where there is no such network, or making it fails.
+    """
+    place, colon, factory = name.partition(":")
+    if not (colon and re.fullmatch(r"[\w.]+", place) and re.fullmatch(r"[\w.\-/]+", factory)):
+        raise SubjectError(f"model (={name!r}) must be PACKAGE.MODULE:FACTORY or torchvision:NAME")
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            made = _make(place, factory, dict(arguments or {}))
+    except Exception as error:  # whatever the code of others raises
+        reason = " ".join(str(error).split())[:300]
+        raise SubjectError(f"model (={name!r}): {type(error).__name__}: {reason}") from error
+    finally:
+        sys.path.remove(folder)
+    if not isinstance(made, nn.Module):
+        raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
+    return made.eval()
+
+
+def _make(place: str, factory: str, arguments: dict[str, Any]) -> Any:
+    if place == "torchvision":
+        from torchvision.models import get_model, get_model_builder
+
+        backbone = "weights_backbone" in signature(get_model_builder(factory)).parameters
+        arguments |= {"weights": None, **({"weights_backbone": None} if backbone else {})}
+        return get_model(factory, **arguments)
+    if place == "timm":
+        return importlib.import_module("timm").create_model(factory, pretrained=False, **arguments)
+    made: Any = importlib.import_module(place)
+    for name in factory.split("."):
+        made = getattr(made, name)
+    return made if isinstance(made, nn.Module) else made(**arguments)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a network."""
+
+    shape: tuple[int, ...]
+    dtype: str | None = None
+    """Name of a type of PyTorch; `None` for that of the network's weights."""
+    name: str | None = None
+    """Of the argument that it is; `None` for one by position."""
+
+
+def parse_input(text: str) -> Input:
+    """Return the input that "1 3 224 224", "1 16 int64" or "mask=1 16 bool" describes.
+
+    Raises:
+        SubjectError: for anything else.
+    """
+    match = re.fullmatch(r"(?:([A-Za-z_]\w*)=)?((?:\d{1,12}[ ,]+)*\d{1,12})(?:[ ,:]+(\w+))?", text)
+    if not match:
+        raise SubjectError(f"input (={text!r}) must be like 1 3 224 224, 1 16 int64 or x=1 3 9 9")
+    name, sizes, dtype = match.groups()
+    shape = tuple(map(int, re.split(r"[ ,]+", sizes)))
+    if prod(shape) > MAX_VALUES or 0 in shape:
+        raise SubjectError(f"input (={text!r}) must have from 1 to {MAX_VALUES:,} values")
+    if dtype and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise SubjectError(f"input (={text!r}): {dtype} is no type of PyTorch")
+    return Input(shape, dtype, name)
+
+
+def make_inputs(
+    model: nn.Module, inputs: Sequence[Input], device: str = "meta"
+) -> tuple[Tensor, ...] | dict[str, Tensor]:
+    """Return zeros of these shapes, by position or, where they have names, by name.
+
+    Raises:
+        SubjectError: where some have names and some have not.
+    """
+    weights = [x.dtype for x in model.parameters() if x.is_floating_point()]
+    usual = weights[0] if weights else torch.float32
+    tensors = [
+        torch.zeros(i.shape, dtype=getattr(torch, i.dtype) if i.dtype else usual, device=device)
+        for i in inputs
+    ]
+    names = [i.name for i in inputs if i.name]
+    if not names:
+        return tuple(tensors)
+    if len(set(names)) != len(inputs):
+        raise SubjectError("inputs: either all have names, each another, or none has")
+    return dict(zip(names, tensors, strict=True))
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values by field of texts such as "reduction=16": Python literals, or else text.
+
+    Raises:
+        SubjectError: for text that is no FIELD=VALUE, or a field that comes twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not equals or not field.isidentifier():
+            raise SubjectError(f"setting (={text!r}) must be FIELD=VALUE, as channels=74")
+        if field in found:
+            raise SubjectError(f"setting {field} comes twice")
+        try:
+            found[field] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[field] = value
+    return found
+
+
+def with_settings(config: FeatherFaceConfig, settings: Mapping[str, Any]) -> FeatherFaceConfig:
+    """Return the configuration with some fields changed.
+
+    Raises:
+        SubjectError: for an unknown field.
+        ConfigError: for a value that no network can have.
+    """
+    known = [field.name for field in fields(FeatherFaceConfig)]
+    for field in settings:
+        if field not in known:
+            raise SubjectError(f"setting {field!r} is none of {', '.join(known)}")
+    return replace(config, **settings)

@@ -1,0 +1,124 @@
+"""Networks and inputs by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from analysis.cost import CostError, measure
+from analysis.cost.subject import (
+    Input,
+    SubjectError,
+    load_model,
+    make_inputs,
+    parse_input,
+    parse_settings,
+    with_settings,
+)
+from featherface.config import CONFIGS, ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 3 224 224", Input((1, 3, 224, 224))),
+        ("1,3,9,9", Input((1, 3, 9, 9))),
+        ("1 16 int64", Input((1, 16), "int64")),
+        ("mask=1 16:bool", Input((1, 16), "bool", "mask")),
+        ("7", Input((7,))),
+    ],
+)
+def test_inputs(text: str, expected: Input) -> None:
+    assert parse_input(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "1 x 3", "1 3 float33", "0 3", "-1 3", "1.5", "1 3 nn", "=1", "9" * 5000, "99 " * 99],
+)
+def test_inputs_that_are_none(text: str) -> None:
+    with pytest.raises(SubjectError, match="input"):
+        parse_input(text)
+
+
+def test_inputs_have_the_type_of_the_weights_or_their_own() -> None:
+    model = nn.Linear(3, 3).bfloat16()
+    x, y = make_inputs(model, [Input((1, 3)), Input((2,), "int32")])
+    assert (x.dtype, y.dtype, x.is_meta) == (torch.bfloat16, torch.int32, True)
+    named = make_inputs(model, [Input((1, 3), name="input")])
+    assert measure(model, named).macs == 9
+    with pytest.raises(SubjectError, match="all have names"):
+        make_inputs(model, [Input((1, 3), name="input"), Input((1, 3))])
+
+
+def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_network.py").write_text(
+        "from torch import nn\n"
+        "class Net:\n"
+        "    @staticmethod\n"
+        "    def make(): return nn.Conv2d(1, 2, 3)\n"
+        "ready = nn.Linear(2, 2).train()\n"
+        "def fails(): raise KeyError('no\\nweights')\n"
+        "def number(): return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(load_model("own_network:Net.make"), nn.Conv2d)
+    assert not load_model("own_network:ready").training
+    for name, message in (
+        ("own_network:fails", r"KeyError: 'no\\nweights'$"),
+        ("own_network:number", "makes a int, not a network"),
+        ("own_network:missing", "AttributeError: "),
+    ):
+        with pytest.raises(SubjectError, match=message) as error:
+            load_model(name)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x", "x:", ":y", "no_such_package:y", "torchvision:nothing", "os:getcwd;", "timm:nothing"],
+)
+def test_networks_that_are_none(name: str) -> None:
+    with pytest.raises(SubjectError, match=r"^model \(="):
+        load_model(name)
+
+
+# Published with the weights in the installed package: parameters, and 10⁹ multiply-accumulates.
+@pytest.mark.parametrize("name", ["resnet18", "regnet_y_400mf", "shufflenet_v2_x0_5"])
+def test_torchvision_publishes_the_same(name: str) -> None:
+    from torchvision.models import get_model_weights
+
+    meta = next(iter(get_model_weights(name))).meta
+    model = load_model(f"torchvision:{name}")
+    cost = measure(model, make_inputs(model, [Input((1, 3, 224, 224))]))
+    assert cost.params == meta["num_params"]
+    assert round(cost.macs / 1e9, 3) == meta["_ops"]
+    assert cost.uncounted == {}
+
+
+def test_a_network_that_does_not_take_the_input() -> None:
+    with pytest.raises(CostError, match="ResNet: cannot be measured: "):
+        measure(load_model("torchvision:resnet18"), torch.zeros(1, 1, 9, 9))
+
+
+def test_settings() -> None:
+    chosen = parse_settings(["reduction=16", "shuffle=bottleneck"])
+    config = with_settings(CONFIGS["v1-deformable"], chosen)
+    assert (config.reduction, config.shuffle, config.channels) == (16, "bottleneck", 74)
+    assert with_settings(config, {}) == config
+    for bad in (["reduction"], ["="], [""], ["a b=1"], ["a=1", "a=2"]):
+        with pytest.raises(SubjectError, match="setting"):
+            parse_settings(bad)
+    with pytest.raises(SubjectError, match="setting 'size' is none of channels"):
+        with_settings(config, {"size": 3})
+    with pytest.raises(ConfigError, match="reduction"):
+        with_settings(config, {"reduction": "many"})
+
+
+def test_a_factory_takes_arguments() -> None:
+    network = load_model("torch.nn:Linear", {"in_features": 3, "out_features": 2})
+    assert network.weight.shape == (2, 3)
+    assert load_model("torchvision:resnet18", {"num_classes": 7}).fc.out_features == 7
