@@ -31,7 +31,7 @@ from analysis.report.maps_record import RECORDED, portrait, recorded_maps
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
-from analysis.report.plots.style import Scheme, render, themed
+from analysis.report.plots.style import SCHEMES, Scheme, render, themed
 from analysis.report.table import Table
 from analysis.report.tables import networks
 from analysis.speed import latest
@@ -191,7 +191,7 @@ def _times(docs: Path) -> Written:
 
     passes = [row for row in newest("latency") if row["runtime"] == "torch" and row["blocks"]]
     if passes:
-        yield "figures/latency.svg", render(times.by_block(passes), "svg")
+        yield from _figure("latency", partial(times.by_block, passes))
     for kind, draw in (
         ("operators", times.operators),
         ("roofline", times.roofline),
@@ -199,7 +199,7 @@ def _times(docs: Path) -> Written:
     ):
         of_official = [row for row in newest(kind) if row["variant"] == "official"]
         if of_official:
-            yield f"figures/{kind}.svg", render(draw(of_official[-1]), "svg")
+            yield from _figure(kind, partial(draw, of_official[-1]))
 
 
 _SIZES = ([HEIGHT, WIDTH], [])  # a record of growth has all sizes, and so none
@@ -212,23 +212,22 @@ def _widerface(docs: Path) -> Written:
     whole = any(record["images_sha256"] is None for record in records)
     for record in records:
         title = history.title(record["protocol"], record["images"])
-        partial = "-subset" if record["images_sha256"] else ""
-        try:
-            drawn = widerface.figures(record, title)
-        except (LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
-        for name, figure in drawn.items():
-            if name == "curves" or not (partial and whole):
-                suffix = partial if name == "curves" else ""
-                yield f"figures/widerface-{name}{suffix}.svg", render(figure, "svg")
+        subset = "-subset" if record["images_sha256"] else ""
+        for scheme in SCHEMES.values():
+            try:
+                drawn = widerface.figures(record, title, scheme)
+            except (LookupError, TypeError, ValueError) as error:
+                raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
+            for name, figure in drawn.items():
+                if name == "curves" or not (subset and whole):
+                    ending = (subset if name == "curves" else "") + scheme.ending
+                    yield f"figures/widerface-{name}{ending}.svg", render(figure, "svg")
     training = _training(history.read(docs / "results" / history.HISTORY.name))
     if training:
         first = training[0]
-        figure = widerface.training(
-            [row.model_dump(mode="json") for row in training],
-            history.title(first.protocol.name, first.images),
-        )
-        yield "figures/widerface-training.svg", render(figure, "svg")
+        rows = [row.model_dump(mode="json") for row in training]
+        title = history.title(first.protocol.name, first.images)
+        yield from _figure("widerface-training", partial(widerface.training, rows, title))
 
 
 def _training(rows: Sequence[history.Row]) -> list[history.Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,17 +12,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.report.plots.style import (
-    BLACK,
     BLUE,
     GREEN,
     GREY,
+    LIGHT,
     ORANGE,
     PURPLE,
     SKY,
-    STYLE,
     VERMILION,
     YELLOW,
     Record,
+    Scheme,
+    canvas,
 )
 
 # As in the figure of costs: one colour a block.
@@ -39,14 +39,14 @@ _BLOCKS = {
 _MARKERS = dict(zip(_BLOCKS, "os^Dv>P", strict=True))
 
 
-def by_block(records: Sequence[Record]) -> Figure:
+def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     """Where a pass takes its time: a bar a record, cut into blocks, with the whole beside it.
 
     Args:
         records: from `analysis.speed.latency.measure_latency`, with blocks, of one machine and
             input.
     """
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(8.6, 1.5 + 0.5 * len(records)), layout="constrained")
         ax = figure.subplots()
         rows = range(len(records))
@@ -57,8 +57,8 @@ def by_block(records: Sequence[Record]) -> Figure:
                 ax.barh(row, ms, left=left, height=0.62, color=_BLOCKS[block["name"]], lw=0)
                 left += ms
             whole = record["whole"]
-            ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=BLACK, linewidth=1)
-            ax.plot(whole["ms_p50"], row, marker="|", markersize=13, color=BLACK)
+            ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=scheme.text, linewidth=1)
+            ax.plot(whole["ms_p50"], row, marker="|", markersize=13, color=scheme.text)
             end = max(left, whole["ms_p90"])
             ax.annotate(
                 f"{_number(whole['ms_p50'])} ms",
@@ -79,13 +79,13 @@ def by_block(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def growth(record: Record) -> Figure:
+def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
     """Latency and peak memory against megapixels, with the fitted lines.
 
     Args:
         record: from `analysis.speed.growth.measure_growth`.
     """
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         panels = figure.subplots(1, 2)
         for ax, key, scale, unit, title in (
@@ -99,7 +99,7 @@ def growth(record: Record) -> Figure:
                 _series(ax, record, name, key, scale, unit, colour, marker, what)
             ax.set_title(title)
             ax.set_xlabel("megapixels of all pictures together")
-            ax.grid(color="#e4e4e4", linewidth=0.6)
+            ax.grid(True)
             ax.set_axisbelow(True)
             ax.legend(frameon=False, loc="upper left", fontsize=8)
             ax.set_xlim(left=0)
@@ -137,7 +137,7 @@ def _series(
     ax.plot(x, y, marker=marker, linestyle="", color=colour, label=label)
 
 
-def roofline(record: Record) -> Figure:
+def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
     """Blocks under the two ceilings of their machine, both axes logarithmic.
 
     A block's mark stands at the bytes that its operators move; the thin line to its right ends
@@ -152,13 +152,16 @@ def roofline(record: Record) -> Figure:
     blocks = [block for block in record["blocks"] if block["macs_per_byte"]]
     least = min(block["macs_per_byte"] for block in blocks) / 2
     most = max(2 * ridge, *(2 * block["macs_per_byte_most"] for block in blocks))
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(8.6, 5.2), layout="constrained")
         ax = figure.subplots()
         ax.plot(
-            [least, ridge, most], [least * memory, compute, compute], color=BLACK, linewidth=1.6
+            [least, ridge, most],
+            [least * memory, compute, compute],
+            color=scheme.text,
+            linewidth=1.6,
         )
-        ax.axvline(ridge, color=GREY, linewidth=0.8, linestyle=":")
+        ax.axvline(ridge, color=scheme.muted, linewidth=0.8, linestyle=":")
         lowest = min(block["gmacs_per_second"] for block in blocks)
         ax.set(xscale="log", yscale="log", xlim=(least, most), ylim=(lowest / 2, compute * 2.2))
         ax.annotate(
@@ -181,14 +184,14 @@ def roofline(record: Record) -> Figure:
             xytext=(-6, 6),
             textcoords="offset points",
             ha="right",
-            color=GREY,
+            color=scheme.muted,
         )
         ax.annotate(
             "by compute →",
             (ridge, lowest / 2),
             xytext=(6, 6),
             textcoords="offset points",
-            color=GREY,
+            color=scheme.muted,
         )
         handles = []
         for block in blocks:
@@ -197,7 +200,7 @@ def roofline(record: Record) -> Figure:
             look: dict[str, Any] = {
                 "marker": marker,
                 "color": colour,
-                "markeredgecolor": BLACK,
+                "markeredgecolor": scheme.text,
                 "markeredgewidth": 0.6,
                 "markersize": 9,
                 "linestyle": "",
@@ -217,7 +220,7 @@ def roofline(record: Record) -> Figure:
     return figure
 
 
-def operators(record: Record, most: int = 12) -> Figure:
+def operators(record: Record, scheme: Scheme = LIGHT, most: int = 12) -> Figure:
     """The operators that take the most time, coloured by the block they run in.
 
     Args:
@@ -232,7 +235,7 @@ def operators(record: Record, most: int = 12) -> Figure:
     ] + ["everything else"]
     shares = [100 * row["share"] for row in shown] + [100 * rest]
     colours = [_BLOCKS.get(row["block"], GREY) for row in shown] + [GREY]
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(8.6, 1.4 + 0.27 * len(labels)), layout="constrained")
         ax = figure.subplots()
         rows = range(len(labels))

@@ -22,8 +22,7 @@ from PIL import Image
 
 Record = Mapping[str, Any]
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000",
+ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#e69f00",
     "#56b4e9",
     "#009e73",
@@ -48,6 +47,11 @@ class Scheme:
     """Of axes."""
     faint: str
     """Of grids, and of areas behind the data."""
+
+    @property
+    def ending(self) -> str:
+        """The end of a file's name: none for the light version."""
+        return "" if self.name == "light" else f"-{self.name}"
 
 
 LIGHT = Scheme("light", "#ffffff", "#1a1a1a", "#5c5c5c", "#b8b8b8", "#e4e4e4")
@@ -84,9 +88,6 @@ def settings(scheme: Scheme = LIGHT) -> Any:
     }
 
 
-STYLE = settings(LIGHT)
-
-
 def canvas(scheme: Scheme = LIGHT) -> AbstractContextManager[None]:
     """Return a context in which figures are drawn in a scheme."""
     return matplotlib.rc_context(settings(scheme))
@@ -101,10 +102,7 @@ def themed(draw: Callable[[Scheme], Figure]) -> dict[str, bytes]:
     Returns:
         `""`: the light version, `"-dark"`: the dark one. The same records give the same bytes.
     """
-    return {
-        "" if scheme is LIGHT else "-dark": render(draw(scheme), "svg")
-        for scheme in SCHEMES.values()
-    }
+    return {scheme.ending: render(draw(scheme), "svg") for scheme in SCHEMES.values()}
 
 
 def render(figure: Figure, kind: Literal["svg", "png"] = "svg") -> bytes:
@@ -117,7 +115,7 @@ def render(figure: Figure, kind: Literal["svg", "png"] = "svg") -> bytes:
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     cut: Any = {} if figure.get_layout_engine() else {"bbox_inches": "tight"}
     content = io.BytesIO()
-    with matplotlib.rc_context({k: v for k, v in STYLE.items() if k.startswith("svg.")}):
+    with matplotlib.rc_context({k: v for k, v in settings().items() if k.startswith("svg.")}):
         figure.savefig(
             content,
             format=kind,
@@ -143,7 +141,8 @@ def _rounded(path: re.Match[bytes]) -> bytes:
 
 def _as_jpeg(found: re.Match[bytes]) -> bytes:
     image = Image.open(io.BytesIO(base64.b64decode(found[1])))
-    see_through = "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255
+    lowest: Any = image.getchannel("A").getextrema()[0] if "A" in image.getbands() else 255
+    see_through = lowest < 255
     if min(image.size) < 32 or see_through:
         return found[0]  # a colour bar, or counts over what lies behind
     grey = all(band == image.getchannel(0) for band in image.convert("RGB").split())

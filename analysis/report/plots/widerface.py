@@ -5,12 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, VERMILION, Record
+from analysis.report.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    Record,
+    Scheme,
+    canvas,
+)
 from analysis.widerface.ground_truth import SUBSETS
 
 SUBSET_COLOURS = {"easy": GREEN, "medium": ORANGE, "hard": BLUE}
@@ -19,7 +29,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = {"easy": "o", "medium": "s", "hard": "D"}
 
 
-def figures(record: Record, title: str) -> dict[str, Figure]:
+def figures(record: Record, title: str, scheme: Scheme = LIGHT) -> dict[str, Figure]:
     """Return curves, AP by height and AP by event of several detectors, by name.
 
     Args:
@@ -28,13 +38,17 @@ def figures(record: Record, title: str) -> dict[str, Figure]:
     detectors = record["detectors"]
     curves = {name: {**one["curves"], "ap": one["ap"]} for name, one in detectors.items()}
     return {
-        "curves": precision_recall(curves, title),
-        "height": by_height({name: one["heights"] for name, one in detectors.items()}, title),
-        "events": by_event({name: one["events"] for name, one in detectors.items()}, title),
+        "curves": precision_recall(curves, title, scheme),
+        "height": by_height(
+            {name: one["heights"] for name, one in detectors.items()}, title, scheme
+        ),
+        "events": by_event(
+            {name: one["events"] for name, one in detectors.items()}, title, scheme=scheme
+        ),
     }
 
 
-def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
+def precision_recall(curves: Mapping[str, Record], title: str, scheme: Scheme = LIGHT) -> Figure:
     """Draw precision against recall, a panel a subset, a line a detector.
 
     Args:
@@ -42,7 +56,7 @@ def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
             `Evaluation.curves_as_dict` and `breakdown.summary`, and under "ap" the three AP.
         title: which images they are of.
     """
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(10.5, 3.9), layout="constrained")
         axes = figure.subplots(1, 3, sharex=True, sharey=True)
         for ax, subset in zip(axes, SUBSETS, strict=True):
@@ -58,14 +72,16 @@ def precision_recall(curves: Mapping[str, Record], title: str) -> Figure:
             ax.set_xlabel("recall")
             ax.set_xlim(0, 1)
             ax.set_ylim(0, 1.02)
-            ax.grid(color="#dddddd", linewidth=0.6)
+            ax.grid(True)
             ax.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
         axes[0].set_ylabel("precision")
         figure.suptitle(title, weight="bold")
     return figure
 
 
-def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
+def by_height(
+    records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme = LIGHT
+) -> Figure:
     """Draw AP by height of the face, a line a detector, over the number of faces.
 
     Args:
@@ -73,7 +89,7 @@ def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
     """
     first = next(iter(records.values()))
     places = np.arange(len(first))
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for (name, buckets), colour, marker in zip(
@@ -88,7 +104,7 @@ def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
             )
         top.set_ylabel("AP")
         top.set_ylim(0, 1.02)
-        top.grid(axis="y", color="#dddddd", linewidth=0.6)
+        top.grid(axis="y")
         top.legend(frameon=False, loc="lower right")
         faces = [bucket["faces"] for bucket in first]
         bottom.bar(places, faces, color=GREY)
@@ -102,7 +118,12 @@ def by_height(records: Mapping[str, Sequence[Record]], title: str) -> Figure:
     return figure
 
 
-def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = "hard") -> Figure:
+def by_event(
+    records: Mapping[str, Sequence[Record]],
+    title: str,
+    subset: str = "hard",
+    scheme: Scheme = LIGHT,
+) -> Figure:
     """Draw AP by event, a row an event, a dot a detector; the first detector's worst on top.
 
     Args:
@@ -112,7 +133,7 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = 
     known = [i for i, record in enumerate(first) if record[subset] is not None]
     order = sorted(known, key=lambda i: first[i][subset])
     rows = np.arange(len(order))
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
         ax = figure.subplots()
         for (name, events), colour, marker in zip(
@@ -129,14 +150,14 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, subset: str = 
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.set_xlim(0, 1.02)
         ax.set_xlabel(f"AP, {subset.capitalize()}; in brackets: faces")
-        ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+        ax.grid(axis="x")
         ax.set_axisbelow(True)
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
         ax.set_title(title)
     return figure
 
 
-def training(rows: Sequence[Record], title: str) -> Figure:
+def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figure:
     """Draw AP over a training, a line a subset; checkpoints without an epoch at the right end.
 
     Args:
@@ -155,7 +176,7 @@ def training(rows: Sequence[Record], title: str) -> Figure:
     lowest = min(row[subset] for row in rows for subset in SUBSETS)
     bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
     ends = [ordered[-1][subset] for subset in SUBSETS]
-    with matplotlib.rc_context(STYLE):
+    with canvas(scheme):
         figure = Figure(figsize=(7.4, 4.2), layout="constrained")
         ax = figure.subplots()
         for subset, beside in zip(SUBSETS, _spread(ends, 0.05 * (1 - bottom)), strict=True):
@@ -172,7 +193,7 @@ def training(rows: Sequence[Record], title: str) -> Figure:
         ax.set_ylabel("AP")
         ax.set_ylim(bottom, 1)
         ax.margins(x=0.03)
-        ax.grid(axis="y", color="#dddddd", linewidth=0.6)
+        ax.grid(axis="y")
         ax.set_title(title)
     return figure
 
