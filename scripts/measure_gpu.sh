@@ -74,7 +74,7 @@ cli() {
 }
 
 if [ "$device" = cpu ]; then
-  size=(64 64) fast=onnx blocks=(torch) many=2 half=float64 growth_kept=0 patience=6 variants=(v1 retinaface) benched=(--variant official)
+  size=(64 64) fast=auto blocks=(torch) many=2 half=float64 growth_kept=0 patience=6 variants=(v1 retinaface) benched=(--variant official)
 else
   size=(640 640) fast=cuda-graph blocks=(torch cuda-graph) many=64 half=float16 growth_kept=1 patience=1 variants=(all) benched=()
 fi
@@ -87,22 +87,19 @@ for runtime in "${blocks[@]}"; do looking+=(--runtime "$runtime"); done
 [ "$device" = cpu ] || nvidia-smi >> "$out/log.txt" 2>&1
 stage "gpu tests" 90 "$python" -m pytest -q -m gpu -o addopts= -o filterwarnings=default \
   --import-mode=importlib -p no:cacheprovider -s -rfEs tests/featherface tests/analysis/speed
-cli "latency" 75 latency "${every[@]}" --runtime torch --runtime "$fast" \
-  --seconds "$seconds" "${record[@]}"
-cli "roofline" 75 latency "${every[@]}" "${looking[@]}" --roofline --seconds "$seconds" \
+cli "latency and roofline" 120 latency "${every[@]}" "${looking[@]}" --roofline \
+  --dtype float32 --dtype "$half" --batch 1 --batch 8 --batch "$many" --seconds "$seconds" \
   "${record[@]}"
-cli "operators" 40 latency --operators --seconds "$seconds" "${record[@]}"
-cli "batches" 75 latency "${every[@]}" "${looking[@]}" --batch 8 --batch "$many" \
-  --seconds "$seconds" "${record[@]}"
-cli "half precision" 75 latency "${every[@]}" "${looking[@]}" --dtype "$half" \
-  --batch 1 --batch 8 --batch "$many" --seconds "$seconds" "${record[@]}"
 cli "bench" 60 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
   --json "$work/bench.json"
 if [ -n "${WIDER_IMAGES:-}" ]; then
   cli "predict" 45 widerface predict --weights official --images "$WIDER_IMAGES" \
     --out "$work/predictions" --device "$device" --runtime "$fast" --json "$work/predict.json"
 fi
+cli "operators" 40 latency --operators --seconds "$seconds" "${record[@]}"
 if [ "$growth_kept" = 1 ]; then
+  cli "channels-last" 30 latency "${every[@]}" --runtime "$fast" --channels-last \
+    --seconds "$seconds" "${record[@]}"
   cli "growth" 75 latency --growth "${looking[@]}" --seconds "$seconds" "${record[@]}"
   cli "compiled official" 90 latency --runtime compile --seconds "$seconds" "${record[@]}"
   cli "compiled v1" 90 latency --variant v1 --runtime compile --seconds "$seconds" "${record[@]}"

@@ -91,7 +91,7 @@ def latency(
         ),
     ] = False,
     roofline: Annotated[
-        bool, typer.Option("--roofline", help="Blocks against matrix product and copying here.")
+        bool, typer.Option("--roofline", help="And blocks against matrix product and copying here.")
     ] = False,
     operators: Annotated[
         bool, typer.Option("--operators", help="Where the time goes inside the blocks.")
@@ -168,12 +168,15 @@ def latency(
         for kind in KINDS:
             read(record / f"{kind}.jsonl", _fields(kind))
     records: Records = []
+    ceilings: dict[Any, Any] = {}
     kept = True
     with progress("timing") as track:
         jobs = [
             job
             for group in groups
-            for job in (_all_jobs(group, rule) if everything else _jobs(group, rule, wanted))
+            for job in (
+                _all_jobs(group, rule) if everything else _jobs(group, rule, wanted, ceilings)
+            )
         ]
         for job in track(jobs):
             for done in job():
@@ -195,17 +198,33 @@ def latency(
         raise typer.Exit(1)
 
 
-def _jobs(settings: Sequence[Setting], rule: Rule, wanted: Sequence[str]) -> Iterator[Job]:
-    """Yield what was asked for; without anything in particular, the latency."""
+def _jobs(
+    settings: Sequence[Setting], rule: Rule, wanted: Sequence[str], ceilings: dict[Any, Any]
+) -> Iterator[Job]:
+    """Yield what was asked for; without anything in particular, the latency.
+
+    Args:
+        ceilings: those measured so far, by device, dtype and threads.
+    """
+    from analysis.speed.ceilings import measure_ceilings
     from analysis.speed.growth import measure_growth
     from analysis.speed.latency import measure_latencies
     from analysis.speed.operators import measure_operators
     from analysis.speed.roofline import measure_rooflines
+    from analysis.speed.timing import Rule
+
+    def latency_and_roofs() -> Records:
+        measured = measure_latencies(settings, rule)
+        setting = settings[0]
+        key = (setting.device, setting.dtype, setting.threads)
+        if key not in ceilings:
+            ceilings[key] = measure_ceilings(setting, Rule(seconds=rule.seconds / 4))
+        return measured + measure_rooflines(settings, rule, measured, ceilings[key])
 
     if not wanted:
         yield partial(measure_latencies, settings, rule)
     if "roofline" in wanted:
-        yield partial(measure_rooflines, settings, rule)
+        yield latency_and_roofs
     for name, measure in (("operators", measure_operators), ("growth", measure_growth)):
         for setting in settings if name in wanted else ():
             yield partial(_alone, measure, setting, rule)

@@ -147,14 +147,13 @@ class Setting:
 
     def record(self) -> dict[str, Any]:
         """Return the beginning of every record; call it while the setting is entered."""
-        layout = "channels-last" if self.runtime == "cuda-graph" else self.memory_format
         return {
             "variant": self.variant,
             "runtime": self.runtime,
             "input": [self.batch, 3, self.height, self.width],
             "weights": DESCRIPTION,
             "flush_l2": self.flush_l2,
-            "environment": stamp(device_of(self.device), self.dtype, layout),
+            "environment": stamp(device_of(self.device), self.dtype, self.memory_format),
         }
 
     def _require(self, runtime: str, **only: str) -> None:
@@ -228,7 +227,8 @@ class Subject:
     def _capture(self) -> None:
         device = self.images.device
         assert isinstance(self.model, FeatherFace)
-        runner = GraphRunner(self.model, device, dtype_of(self.setting.dtype))
+        layout = MEMORY_FORMATS[self.setting.memory_format]
+        runner = GraphRunner(self.model, device, dtype_of(self.setting.dtype), layout)
         self.call = CapturedForward(runner.network, self.images)
         try:
             with _marking(runner.model, CudaClock(device, captured=True)) as marks:

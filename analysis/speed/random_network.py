@@ -9,6 +9,9 @@ trained weights do (0.5 to 1.8 cells, by layer, in the published ones).
 
 from __future__ import annotations
 
+import copy
+from functools import cache, lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -29,8 +32,13 @@ _CALIBRATION_SIZE = 320  # 10×10 positions at the coarsest level, enough for a 
 
 
 def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
-    """A network in evaluation mode, float32 on the CPU; the same weights at every call."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    """Return a network in evaluation mode, float32 on the CPU; the same weights at every call."""
+    return copy.deepcopy(_specimen(config))
+
+
+@cache
+def _specimen(config: FeatherFaceConfig) -> FeatherFace:
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         model = FeatherFace(config)
         steering = [
@@ -57,11 +65,13 @@ def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
     return model
 
 
+@lru_cache(maxsize=1)  # contenders of one measurement have the same
 def make_pictures(batch: int, height: int, width: int) -> Tensor:
-    """Noise as a network gets pictures: (batch, 3, height, width), 0–255 minus the mean."""
+    """Return noise like a network's input: (batch, 3, height, width), 0–255 minus the mean."""
     generator = torch.Generator().manual_seed(SEED)
-    pictures = torch.rand(batch, 3, height, width, generator=generator) * 255
-    return pictures - torch.tensor(MEAN_BGR).view(3, 1, 1)
+    with torch.inference_mode(False):
+        noise = torch.rand(batch, 3, height, width, generator=generator) * 255
+        return noise - torch.tensor(MEAN_BGR).view(3, 1, 1)
 
 
 def _scale_to_one(conv: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:

@@ -52,12 +52,14 @@ def measure_rooflines(
     settings: Sequence[Setting],
     rule: Rule | None = None,
     latencies: Sequence[dict[str, Any]] | None = None,
+    ceilings: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Put every block of networks under its roof.
 
     Args:
         settings: of one device, dtype and number of threads; runtimes that keep the blocks.
         latencies: the records of `measure_latencies` of the same settings; else it is called.
+        ceilings: those of `measure_ceilings`; else it is called.
 
     Returns:
         A JSON document for each setting. `ceilings` is that of `measure_ceilings`. Each of
@@ -73,7 +75,7 @@ def measure_rooflines(
     """
     rule = rule or Rule()
     latencies = latencies or measure_latencies(settings, rule)
-    ceilings = measure_ceilings(settings[0], Rule(seconds=rule.seconds / 4))
+    ceilings = ceilings or measure_ceilings(settings[0], Rule(seconds=rule.seconds / 4))
     return [
         _under_roof(setting, latency, ceilings)
         for setting, latency in zip(settings, latencies, strict=True)

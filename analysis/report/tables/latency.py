@@ -181,7 +181,8 @@ def _plan(record: Record) -> str:
     interval = f"{100 * rule['confidence']:g} % interval of p50"
     if "least" in rule:  # records from before turns were taken
         return f"measured until the {interval} was within ±{share(rule['within'])}"
-    return f"at most {rule['turns']} turns in {rule['seconds']:g} s; {interval} from the turns' medians"
+    turns = f"at most {rule['turns']} turns in {rule['seconds']:g} s"
+    return f"{turns}; {interval} from the turns' medians"
 
 
 def _common_notes(record: Record) -> Iterator[str]:
