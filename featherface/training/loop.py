@@ -181,7 +181,7 @@ class Run:
                 frozen = stays
                 runner = None  # its graph's memory is freed before the next one is recorded
                 runner = self._fastest(frozen)
-            self._one(runner)
+            self._take_step(runner)
             if self.spent - self._logged >= self.log_every:
                 self._log_losses()
             if self.spent - self._saved >= self.every:
@@ -196,7 +196,7 @@ class Run:
         self._log({"event": "end", "step": self.done, "spent_s": self.spent})
         return self.out / WEIGHTS
 
-    def _one(self, runner: Recorded) -> None:
+    def _take_step(self, runner: Recorded) -> None:
         """Take the next step of the run."""
         # By time alone a slow start would leave but a few steps to warm up.
         factor = min(rate_at(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
@@ -209,7 +209,7 @@ class Run:
         self._tick()
 
     def _fastest(self, frozen: bool) -> Recorded:
-        """How the steps of a phase run: on a GPU in the faster memory layout, found by trying."""
+        """Return what runs the steps of a phase: on a GPU in the faster memory layout, by trying."""
         self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
         here = self.recipe.batch // self.processes.world
         if self.images.device.type != "cuda":
@@ -219,13 +219,13 @@ class Run:
             runner = Recorded(self.step, here, frozen, self.record, channels_last)
             began = time.monotonic()
             for _ in range(_TRIED_STEPS):
-                self._one(runner)
+                self._take_step(runner)
                 if runner.settled:
                     break
             self._wait()
             prepared, began = _since(began), time.monotonic()
             for _ in range(_TRIED_STEPS):
-                self._one(runner)
+                self._take_step(runner)
             self._wait()
             seconds = (time.monotonic() - began) / _TRIED_STEPS
             self._log(
