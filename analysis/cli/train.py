@@ -118,6 +118,8 @@ def train(
             show(row)
 
         weights = run(recipe, data, out, device=where, record=graph, every=every, report=report)
+    if not rows:  # a process beside the first, which says all
+        return
     measured = next((row for row in reversed(rows) if row["event"] == "measured"), None)
     emit({"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json)
     if not is_stdout(json):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except InputError as error:
         parser.exit(2, f"featherface: {error}\n")
-    print(weights)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(weights)
     return 0
 
 

@@ -209,7 +209,7 @@ class Run:
         self._tick()
 
     def _fastest(self, frozen: bool) -> Recorded:
-        """Return what runs the steps of a phase: on a GPU in the faster memory layout, by trying."""
+        """Return what runs a phase's steps: on a GPU in the memory layout found to be faster."""
         self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
         here = self.recipe.batch // self.processes.world
         if self.images.device.type != "cuda":
