@@ -13,6 +13,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ from featherface.errors import InputError
 
 BATCH_BYTES = 1 << 20
 """Files are parsed together until they have so many bytes: few calls, little memory."""
+
+
+SECTION_LIMIT = 100_000
+"""Images in one file; 3,226 are needed."""
 
 
 class ImageText(NamedTuple):
@@ -61,7 +66,9 @@ def sections(
     Each starts with a line "EVENT/IMAGE.jpg", perhaps with "#" before it, and perhaps a line with
     the number of its boxes.
     """
-    titles = list(_TITLE.finditer(content))
+    titles = list(islice(_TITLE.finditer(content), SECTION_LIMIT + 1))
+    if len(titles) > SECTION_LIMIT:
+        raise InputError(f"{path}: more than {SECTION_LIMIT:,} images")
     if not titles or content[: titles[0].start()].strip():
         raise InputError(f"{path}:1: no line EVENT/IMAGE.jpg, which starts an image")
     ends = [*(title.start() for title in titles[1:]), len(content)]

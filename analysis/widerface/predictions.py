@@ -29,7 +29,6 @@ class Predictions:
     `image` is (M,): the position of the image in the ground truth; -1 for one that is not there.
     """
 
-    source: str
     rows: NDArray[np.float64]
     offsets: NDArray[np.int64]
     image: NDArray[np.int32]
@@ -162,7 +161,6 @@ def _gather(source: str, images: Iterable[ImageBoxes], ground_truth: GroundTruth
         known.append(index)
         labels.append(file.label)
     return Predictions(
-        source=source,
         rows=np.concatenate([np.empty((0, 5)), *rows]),
         offsets=np.concatenate([[0], np.cumsum([len(each) for each in rows], dtype=np.int64)]),
         image=np.array(known, dtype=np.int32),

@@ -15,12 +15,11 @@ from featherface.errors import InputError
 Boxes = NDArray[np.float64]
 
 
-def missed(matches: Matches, score: float, subset: str = "hard") -> NDArray[np.int64]:
-    """Return the faces of a subset that no detection of this score lies on, the tallest first.
+def missed(matches: Matches, score: float) -> NDArray[np.int64]:
+    """Return the Hard faces that no detection of this score lies on, the tallest first.
 
     Args:
         score: as the predictions give it, not scaled.
-        subset: easy, medium or hard.
 
     Returns:
         (K,) positions among the faces of the ground truth; those of one height in its order.
@@ -30,7 +29,7 @@ def missed(matches: Matches, score: float, subset: str = "hard") -> NDArray[np.i
     """
     _require_number(score)
     truth = matches.ground_truth
-    faces = np.flatnonzero(truth.kept[SUBSETS.index(subset)] & ~matches.found(score))
+    faces = np.flatnonzero(truth.kept[SUBSETS.index("hard")] & ~matches.found(score))
     return faces[np.argsort(-truth.boxes[faces, 3], kind="stable")]
 
 

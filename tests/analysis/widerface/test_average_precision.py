@@ -106,7 +106,6 @@ def truth_of(images: list[Image]) -> GroundTruth:
 def predictions_of(images: list[Image]) -> Predictions:
     rows = [row for rows, _, _ in images for row in rows]
     return Predictions(
-        source="cases",
         rows=np.array(rows, dtype=float).reshape(-1, 5),
         offsets=np.cumsum([0, *(len(r) for r, _, _ in images)]),
         image=np.arange(len(images), dtype=np.int32),

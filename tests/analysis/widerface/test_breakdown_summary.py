@@ -27,7 +27,6 @@ TRUTH = GroundTruth(
 
 def test_a_summary_holds_the_curves_corners_and_is_json() -> None:
     predictions = Predictions(
-        source="test",
         rows=np.array([[0, 0, 9, 9, 0.9], [300, 0, 9, 9, 0.5], [50, 0, 29, 29, 0.1]], dtype=float),
         offsets=np.array([0, 3]),
         image=np.array([0], dtype=np.int32),

@@ -32,7 +32,6 @@ def detector(*rows: tuple[int, list[float], float], subset: Subset | None = None
     boxes = np.array([[*box, score] for _, box, score in rows], dtype=float).reshape(-1, 5)
     counts = [sum(image == p for image, _, _ in rows) for p in (0, 1)]
     predictions = Predictions(
-        source="test",
         rows=boxes,
         offsets=np.array([0, counts[0], sum(counts)]),
         image=np.array([0, 1], dtype=np.int32),

@@ -447,6 +447,12 @@ def test_archives_that_unpack_to_too_much(
             read_predictions(source, truth)
 
 
+def test_one_file_of_too_many_images(truth: GroundTruth, tmp_path: Path) -> None:
+    (tmp_path / "all.txt").write_text("#\n" * 200_000)
+    with pytest.raises(InputError, match="more than 100,000 images"):
+        read_predictions(tmp_path / "all.txt", truth)
+
+
 def test_long_names_do_not_pile_up(truth: GroundTruth, tmp_path: Path) -> None:
     name = b"/" * (prediction_files.HEADER_LIMIT - 512)
     header = tarfile.TarInfo("././@LongLink")

@@ -36,7 +36,6 @@ def kinds(
     truth: GroundTruth, rows: Sequence[Sequence[Sequence[float]]], **more: Any
 ) -> dict[str, Any]:
     predictions = Predictions(
-        source="cases",
         rows=np.array([row for each in rows for row in each], dtype=float).reshape(-1, 5),
         offsets=np.cumsum([0, *map(len, rows)]),
         image=more.pop("image", np.arange(len(rows), dtype=np.int32)),

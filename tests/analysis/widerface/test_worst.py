@@ -37,7 +37,6 @@ def matches(*rows: tuple[int, list[float], float]) -> Matches:
     images = sorted({image for image, _, _ in rows})
     counts = [sum(image == p for image, _, _ in rows) for p in images]
     predictions = Predictions(
-        source="test",
         rows=np.array([[*box, score] for _, box, score in rows], dtype=float).reshape(-1, 5),
         offsets=np.cumsum([0, *counts]),
         image=np.array(images, dtype=np.int32),
@@ -53,7 +52,6 @@ def test_missed_faces_are_those_of_hard_tallest_first() -> None:
     found = matches((0, face(1), 0.9), (0, face(2), 0.4))
     assert missed(found, 0.5).tolist() == [2, 4, 0]
     assert missed(found, 0.4).tolist() == [4, 0]
-    assert missed(found, 0.5, "easy").tolist() == [2]
     assert missed(matches(), 0.5).tolist() == [2, 1, 4, 0]
 
 
