@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featherface.blocks.heads import Outputs
     from featherface.config import CONFIGS, ConfigError, FeatherFaceConfig
-    from featherface.detector import Detector, Face
+    from featherface.detector import Detector
+    from featherface.drawing import draw
     from featherface.errors import InputError
+    from featherface.faces import Face, Results
+    from featherface.images import Transform
     from featherface.model import FeatherFace
-    from featherface.weights.checkpoints import identify, load
+    from featherface.runtimes.export import export
+    from featherface.weights.checkpoints import identify, load, save
 
 __version__ = "0.1.0"
 
@@ -21,13 +25,18 @@ _HOMES = {
     "CONFIGS": "config",
     "ConfigError": "config",
     "Detector": "detector",
-    "Face": "detector",
+    "Face": "faces",
     "FeatherFace": "model",
     "FeatherFaceConfig": "config",
     "InputError": "errors",
     "Outputs": "blocks.heads",
+    "Results": "faces",
+    "Transform": "images",
+    "draw": "drawing",
+    "export": "runtimes.export",
     "identify": "weights.checkpoints",
     "load": "weights.checkpoints",
+    "save": "weights.checkpoints",
 }
 
 __all__ = [
@@ -39,8 +48,13 @@ __all__ = [
     "FeatherFaceConfig",
     "InputError",
     "Outputs",
+    "Results",
+    "Transform",
+    "draw",
+    "export",
     "identify",
     "load",
+    "save",
 ]
 
 

@@ -1,29 +1,38 @@
-"""A picture in, the faces on it out."""
+"""Images in, the faces on them out."""
 
 from __future__ import annotations
 
+import copy
 import operator
 import os
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice
 from numbers import Real
+from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from featherface.boxes import decode_boxes, decode_landmarks, make_anchors, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError, without_warnings
+from featherface.faces import Face, Results, Source
 from featherface.images import (
     MAX_NETWORK_PIXELS,
+    NetworkInput,
     Picture,
     PictureError,
-    describe,
     preprocess,
     read_picture,
+    several,
 )
 from featherface.model import FeatherFace
 from featherface.runtimes.network import (
@@ -38,31 +47,6 @@ from featherface.runtimes.network import (
 from featherface.weights import checkpoints
 
 
-@dataclass(frozen=True)
-class Face:
-    """A face that was found; places are in pixels of the upright original picture.
-
-    x grows to the right and y downwards, from the upper left corner of the upper left pixel.
-    """
-
-    box: tuple[float, float, float, float]
-    """x1, y1, x2, y2: left, top, right, bottom. As in the official protocol it is not clipped:
-    the box of a face at the edge may leave the picture."""
-    score: float
-    """How sure the network is, from 0 to 1."""
-    landmarks: tuple[tuple[float, float], ...]
-    """Five (x, y): the left eye, the right eye, the tip of the nose, the left corner of the mouth
-    and the right one; left and right as seen in the picture."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: `box` (4 numbers), `score`, `landmarks` (5 pairs)."""
-        return {
-            "box": list(self.box),
-            "score": self.score,
-            "landmarks": [list(point) for point in self.landmarks],
-        }
-
-
 class Detections(NamedTuple):
     """The same faces as arrays, by falling score; see `Face` for units and order."""
 
@@ -72,14 +56,18 @@ class Detections(NamedTuple):
 
 
 class Detector:
-    """Finds faces, as the official test protocol does: `detector(picture)` → list of `Face`.
+    """Finds faces: `detector(image)` → `Results`, a list of `Face`.
+
+    It may be called from several threads at once. A process that was forked from one that has
+    used PyTorch may hang in it: start processes by "spawn".
 
     Args:
         weights: the name of published weights, a checkpoint (see `featherface.load`), a model,
             of which the detector takes a copy, or an ONNX file that
             `featherface.runtimes.export.export`
             has written, by its ending `.onnx`.
-        score_threshold: a face must score more than this; 0 ≤ … < 1.
+        score_threshold: a face must score more than this; 0 ≤ … < 1. The official protocol of
+            WIDER FACE has 0.02.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
             lower score is dropped; from 0 to 1.
         size: of the picture at the network, in pixels: `None` for its original size, as the
@@ -90,8 +78,10 @@ class Detector:
         device: where the network runs; `None` for CUDA where there is one and PyTorch is not
             excluded by `weights` or `runtime`, else the CPU.
         runtime: what computes the network. "torch": PyTorch. "compile": compiled PyTorch, which
-            takes its time at first. "onnx": ONNX Runtime, on the CPU. "auto": on the CPU ONNX
-            Runtime, where it is installed and computes what PyTorch does; PyTorch otherwise.
+            takes its time at first. "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on
+            the CPU. "auto": ONNX Runtime on the CPU and CUDA graphs on a GPU, where they are
+            available and compute what PyTorch does; PyTorch otherwise. `None`: "torch" for a
+            model, which may change, and "auto" for weights.
         threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
             `None` for what PyTorch is set to.
 
@@ -112,22 +102,25 @@ class Detector:
         self,
         weights: str | Path | FeatherFace = "official",
         *,
-        score_threshold: float = 0.02,
+        score_threshold: float = 0.5,
         nms_threshold: float = 0.4,
         size: int | tuple[int, int] | None = None,
         max_faces: int | None = None,
         device: str | torch.device | None = None,
-        runtime: str = "auto",
+        runtime: str | None = None,
         threads: int | None = None,
     ) -> None:
+        if runtime is None:
+            runtime = "torch" if isinstance(weights, FeatherFace) else "auto"
         self.score_threshold = _fraction("score_threshold", score_threshold)
         if self.score_threshold == 1:
             raise InputError("score_threshold (=1) must be below 1: no score exceeds it")
         self.nms_threshold = _fraction("nms_threshold", nms_threshold)
         self.size = _checked_size(size)
         self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
-        wanted = checked_runtime(runtime)
-        threads = None if threads is None else _checked_threads(threads)
+        self._wanted = wanted = checked_runtime(runtime)
+        self._threads = threads = None if threads is None else _checked_threads(threads)
+        self._model: FeatherFace | None = None
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or wanted == "onnx"):
             device = "cpu"
@@ -150,31 +143,96 @@ class Detector:
                 f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
             )
         self.config = model.config
-        self.network, self.runtime = make_network(model, wanted, where, threads)
+        self._model = copy.deepcopy(model) if model is weights else model
+        self.network, self.runtime = make_network(self._model, wanted, where, threads)
 
-    def __call__(self, picture: Picture, *, bgr: bool = False) -> list[Face]:
-        """The faces on a picture, by falling score.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: str | PathLike[str] | bytes | IO[bytes] | Image, *, bgr: bool = False
+    ) -> Results: ...
+    @overload
+    def __call__(self, images: npt.NDArray[Any] | Tensor, *, bgr: bool = False) -> Any: ...
+    @overload
+    def __call__(self, images: Iterable[Picture], *, bgr: bool = False) -> list[Results]: ...
+    def __call__(
+        self, images: Picture | Iterable[Picture], *, bgr: bool = False
+    ) -> Results | list[Results]:
+        """Return the faces of an image, by falling score, or of several images, in their order.
 
         Args:
-            picture: a path, a PIL image, an array or a tensor; `featherface.images.read_picture`
-                says which types, shapes and ranges, and what `bgr` is for.
+            images: one image (a path, bytes, an open file, a PIL image, an array or a tensor;
+                `featherface.images.read_picture` says which types, shapes and ranges), or several:
+                a list or another iterable of images, an array or tensor of four dimensions, a
+                folder, or a pattern such as "photos/*.jpg".
+            bgr: arrays and tensors are blue, green, red.
 
         Raises:
-            PictureError: for a picture that cannot be read or used.
+            PictureError: for an image that cannot be read or used.
         """
-        found = self.detect_arrays(picture, bgr=bgr)
-        return [
-            Face(box=tuple(box), score=score, landmarks=tuple((x, y) for x, y in landmarks))
-            for box, score, landmarks in zip(*(array.tolist() for array in found), strict=True)
-        ]
+        many = several(images)
+        if many is None:
+            return self._finish(self._prepare(images, bgr))  # type: ignore[arg-type]
+        return list(self.stream(many, bgr=bgr))
+
+    def stream(
+        self, images: Picture | Iterable[Picture], *, bgr: bool = False, ahead: int = 4
+    ) -> Iterator[Results]:
+        """Yield the faces of each image, in order, as they are found.
+
+        The next images are read in two threads while the network works.
+
+        Args:
+            images: as for a call, of any number.
+            ahead: at most so many images are read before they are due.
+
+        Raises:
+            PictureError: at an image that cannot be read or used.
+        """
+        many = several(images)
+        coming = iter([images] if many is None else many)
+        ahead = _integer("ahead", ahead, 1)
+        with ThreadPoolExecutor(2, "featherface-reads") as pool:
+            waiting: deque[Future[_Prepared]] = deque()
+            try:
+                while True:
+                    for image in islice(coming, ahead - len(waiting)):
+                        waiting.append(pool.submit(self._prepare, image, bgr))  # type: ignore[arg-type]
+                    if not waiting:
+                        return
+                    yield self._finish(waiting.popleft().result())
+            finally:
+                for future in waiting:
+                    future.cancel()
 
     def detect_arrays(self, picture: Picture, *, bgr: bool = False) -> Detections:
-        """The same as arrays, for many pictures in a row."""
-        name = describe(picture)
-        prepared = preprocess(read_picture(picture, bgr=bgr), self.size, name=name)
-        height, width = prepared.pixels.shape[-2:]
+        """Return the faces of one image as arrays."""
+        return self._detect(self._prepare(picture, bgr))
+
+    def to(self, device: str | torch.device) -> Detector:
+        """Move the network to a device, choosing the runtime for it anew; returns the detector.
+
+        Raises:
+            InputError: for a device that is unavailable, or for an ONNX file, which is for the CPU.
+        """
+        where = _checked_device(device)
+        if self._model is None:
+            if where.type != "cpu":
+                raise InputError(f"an ONNX file runs on the CPU, not on {str(device)!r}")
+            return self
+        self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
+        return self
+
+    def _prepare(self, image: Picture, bgr: bool) -> _Prepared:
+        source = Source(image, bgr=bgr)
+        # An open file can be read once; whatever else is given can be read again.
+        pixels = source.pixels if hasattr(image, "read") else read_picture(image, bgr=bgr)
+        return _Prepared(source, preprocess(pixels, self.size, name=source.name))
+
+    def _detect(self, prepared: _Prepared) -> Detections:
+        name, (pixels, scale) = prepared.source.name, prepared.input
+        height, width = pixels.shape[-2:]
         try:
-            raw = self.network(prepared.pixels)
+            raw = self.network(pixels)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise PictureError(
                 f"{name}: too little memory for {width}×{height} pixels; a smaller size= takes less"
@@ -182,7 +240,7 @@ class Detector:
         found = postprocess(
             raw,
             _anchors(height, width, self.config.anchors),
-            (width * prepared.scale[0], height * prepared.scale[1]),
+            (width * scale[0], height * scale[1]),
             score_threshold=self.score_threshold,
             nms_threshold=self.nms_threshold,
             max_faces=self.max_faces,
@@ -192,6 +250,19 @@ class Detector:
                 f"{name}: the network's answer is not finite; its weights are unusable"
             )
         return found
+
+    def _finish(self, prepared: _Prepared) -> Results:
+        arrays = (array.tolist() for array in self._detect(prepared))
+        faces = (
+            Face(tuple(box), score, tuple((x, y) for x, y in landmarks), prepared.source)
+            for box, score, landmarks in zip(*arrays, strict=True)
+        )
+        return Results(faces, prepared.source)
+
+
+class _Prepared(NamedTuple):
+    source: Source
+    input: NetworkInput
 
 
 def postprocess(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,17 +33,23 @@ _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom; the latter t
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def draw_faces(
-    picture: Image.Image | npt.NDArray[np.uint8], faces: Iterable[Mapping[str, Any]]
+class SupportsDict(Protocol):
+    """What has a face's record, as `featherface.Face` has."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def draw(
+    picture: Image.Image | npt.NDArray[np.uint8], faces: Iterable[Mapping[str, Any] | SupportsDict]
 ) -> Image.Image:
-    """A copy of the picture with faces drawn on it.
+    """Return a copy of an image with faces drawn on it.
 
     Args:
         picture: a PIL image, which is turned upright if its EXIF data say so, or an array
             (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
-        faces: records with `box` (x1, y1, x2, y2) and, where known, `score` and `landmarks`
-            (five (x, y): left eye, right eye, nose, left and right corner of the mouth), in pixels
-            of the upright picture.
+        faces: as a `Detector` finds them, or records with `box` (x1, y1, x2, y2) and, where known,
+            `score` and `landmarks` (five (x, y): left eye, right eye, nose, left and right corner
+            of the mouth), in pixels of the upright picture.
 
     Lines, dots and type grow with the picture, and lines and dots shrink with small faces.
     Landmarks on the left are blue, those on the right orange, the nose is white. A score is written
@@ -58,16 +64,17 @@ def draw_faces(
             that is not finite.
     """
     canvas = _canvas(picture)
-    draw = ImageDraw.Draw(canvas)
+    pen = ImageDraw.Draw(canvas)
     longer = max(canvas.size)
     # The best are drawn last, on top.
-    ordered = sorted(faces, key=lambda face: face.get("score") or 0.0)
+    records = [face if isinstance(face, Mapping) else face.as_dict() for face in faces]
+    ordered = sorted(records, key=lambda face: face.get("score") or 0.0)
     boxes = [_rectangle(face["box"]) for face in ordered]
     for face, box in zip(ordered, boxes, strict=True):
         side = min(box[2] - box[0], box[3] - box[1])
-        _draw_box(draw, box, max(1, round(min(longer * _LINE, side / 15))), canvas.size)
+        _draw_box(pen, box, max(1, round(min(longer * _LINE, side / 15))), canvas.size)
         for point, colour in zip(face.get("landmarks") or (), _LANDMARKS, strict=False):
-            _draw_dot(draw, point, min(1.5 * longer * _LINE, side / 25), colour)
+            _draw_dot(pen, point, min(1.5 * longer * _LINE, side / 25), colour)
     # Scores come after everything else, lest a line crosses one.
     font = ImageFont.load_default(size=max(_SMALLEST_TYPE, round(longer * _TYPE)))
     labels: list[_Rectangle] = []
@@ -76,7 +83,7 @@ def draw_faces(
             continue
         label = _place(_label_size(font, f"{score:.2f}"), i, boxes, labels, canvas.size)
         if label is not None:
-            _draw_label(draw, font, f"{score:.2f}", label)
+            _draw_label(pen, font, f"{score:.2f}", label)
             labels.append(label)
     return canvas
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import logging
 import math
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -108,6 +109,51 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
         )
     # Writable, since PyTorch warns of what is not.
     return np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+
+
+def several(images: object) -> Iterable[Picture] | None:
+    """Return the images that one argument stands for, or `None` where it is a single image.
+
+    A folder stands for the files in it that Pillow reads by their endings, and a pattern for what
+    it matches, both sorted; an array or tensor of four dimensions for the images along its first.
+
+    Raises:
+        PictureError: for a folder or pattern without images.
+    """
+    if isinstance(images, str | os.PathLike):
+        name = os.fsdecode(images)
+        found: list[Path] = []
+        with named(name, error=PictureError):
+            path = Path(name)
+            if name and path.is_dir():
+                Image.init()
+                found = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.EXTENSION)
+            elif path.exists() or not glob.has_magic(name):
+                return None
+            else:
+                found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
+        if not found:
+            raise PictureError(f"{describe(name)}: no images there")
+        return found
+    if isinstance(images, np.ndarray | Tensor):
+        return list(images) if images.ndim == 4 else None
+    if isinstance(images, bytes | bytearray | Image.Image) or hasattr(images, "read"):
+        return None
+    return images if isinstance(images, Iterable) else None
+
+
+class Transform:
+    """The networks' pre-processing: image → (3, height, width) float32, BGR minus the mean.
+
+    Args:
+        size: see `Detector`.
+    """
+
+    def __init__(self, size: int | tuple[int, int] | None = None) -> None:
+        self.size = size
+
+    def __call__(self, image: Picture, *, bgr: bool = False) -> Tensor:
+        return torch.from_numpy(preprocess(read_picture(image, bgr=bgr), self.size).pixels[0])
 
 
 def describe(picture: object) -> str:

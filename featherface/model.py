@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from featherface.blocks.attention import Attention
@@ -11,19 +13,25 @@ from featherface.blocks.heads import Heads, Outputs
 from featherface.blocks.pyramid import make_pyramid
 from featherface.blocks.shuffle import Shuffle
 from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.errors import InputError
 
 
 class FeatherFace(nn.Module):
-    """A network of the family, with fresh weights; its direct children are the card's blocks.
+    """A network of the family; its direct children are the card's blocks.
 
     Every configuration has all seven children. One that a configuration leaves out (the
     attention of "no-attention", say) has no parameters and passes its input on.
 
     Args:
         config: the architecture, or the name of a variant in `CONFIGS`.
+        weights: the name of published weights or a checkpoint of this architecture, see
+            `featherface.load`; `None` for fresh ones.
+
+    Raises:
+        InputError: for weights of another architecture, or that cannot be loaded.
     """
 
-    def __init__(self, config: FeatherFaceConfig | str) -> None:
+    def __init__(self, config: FeatherFaceConfig | str, weights: str | Path | None = None) -> None:
         super().__init__()
         config = config_of(config) if isinstance(config, str) else config
         self.config = config
@@ -38,12 +46,22 @@ class FeatherFace(nn.Module):
         self.context = ContextModules(config)
         self.shuffle = Shuffle(config)
         self.heads = Heads(config.channels, config.anchors)
+        if weights is not None:
+            from featherface.weights.checkpoints import load
+
+            loaded = load(weights)
+            if loaded.config != config:
+                raise InputError(
+                    f"{weights}: weights of {loaded.config.variant or loaded.config}, not of "
+                    f"{config.variant or config}"
+                )
+            self.load_state_dict(loaded.state_dict())
 
     def forward(self, pictures: Tensor) -> Outputs:
         """What the network says of each anchor.
 
         Args:
-            pictures: (batch, 3, height, width) float, BGR 0–255 minus `anchors.MEAN_BGR`; height
+            pictures: (batch, 3, height, width) float, BGR 0–255 minus `boxes.MEAN_BGR`; height
                 and width from 32 up, not necessarily multiples of 32.
 
         Raises:

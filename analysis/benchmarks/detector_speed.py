@@ -34,9 +34,9 @@ from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import read_picture
 from featherface.model import FeatherFace
-from featherface.runtimes.agreement import default_picture
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32
 from featherface.runtimes.network import FloatArray, Runtime, TorchNetwork, make_network
+from featherface.synthetic import draw_crowd
 from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
 
@@ -67,7 +67,7 @@ def measure(
     Args:
         variants: networks; published weights are used where they are at hand, fresh ones else.
         size: height and width, in pixels, from 32.
-        picture: a crowd; by default one made of matplotlib's portrait, forty-eight times.
+        picture: a crowd; by default one made of a drawn face, forty-eight times.
         rule: the time for each comparison, and when a median is settled.
         track: wraps the steps, to show progress.
         device: cpu, cuda or cuda:N.
@@ -175,8 +175,8 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
             path = Path(folder) / "crowd.png"
             path.write_bytes(make_crowd())
         theirs = copy.deepcopy(model).to(device)
-        ours = Detector(model, device=device)
-        eager = Detector(model, runtime="torch", device=device)
+        ours = Detector(model, score_threshold=0.02, runtime="auto", device=device)
+        eager = Detector(model, score_threshold=0.02, runtime="torch", device=device)
         ways = {
             AUTHORS: _Way("torchvision", lambda: authors_way.detect(theirs, path)),
             OURS: _Way("auto", lambda: eager.detect_arrays(path)),
@@ -192,7 +192,7 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
         with authors_way.torchvision_kernel():
             stages = authors_way.detect(theirs, path).seconds
         return {
-            "picture": "made of matplotlib's portrait" if picture is None else picture.name,
+            "picture": "made of a drawn face" if picture is None else picture.name,
             "height": height,
             "width": width,
             "faces": faces,
@@ -203,13 +203,12 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
 
 
 def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
-    """A PNG with `CROWD` faces: matplotlib's portrait, smaller and larger, mirrored every second
-    time."""
-    portrait = Image.fromarray(default_picture()).crop((110, 20, 410, 320))
+    """A PNG with `CROWD` faces: a drawn one, smaller and larger, mirrored every second time."""
+    face = Image.fromarray(draw_crowd()).crop((20, 40, 320, 340))
     canvas = Image.new("RGB", (columns * tile, CROWD // columns * tile), (90, 100, 110))
     for i in range(CROWD):
         side = tile - 8 * (i % 7)
-        one = portrait.resize((side, side), Image.Resampling.BILINEAR)
+        one = face.resize((side, side), Image.Resampling.BILINEAR)
         if i % 2:
             one = one.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         canvas.paste(one, (i % columns * tile, i // columns * tile))

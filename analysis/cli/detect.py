@@ -129,7 +129,7 @@ def _faces(
     path: Path, detector: Detector, out: Path | None, track: Callable[..., Iterable[Any]]
 ) -> Iterator[Record]:
     """Yield the record of an image, or of each frame of a video; write it annotated."""
-    from featherface.drawing import draw_faces
+    from featherface.drawing import draw
     from featherface.files import write_bytes
     from featherface.images import read_picture
 
@@ -141,7 +141,7 @@ def _faces(
         if out:
             annotated = str(out / f"{output_stem(path)}.png")
             buffer = io.BytesIO()
-            draw_faces(pixels, faces).save(buffer, format="PNG")
+            draw(pixels, faces).save(buffer, format="PNG")
             write_bytes(annotated, buffer.getvalue())
         yield {"picture": name, "faces": faces, "annotated": annotated}
         return
@@ -153,7 +153,7 @@ def _faces(
         for frame in track(opened.frames, opened.count):
             faces = [face.as_dict() for face in detector(frame.pixels)]
             if add:
-                add(draw_faces(frame.pixels, faces))
+                add(draw(frame.pixels, faces))
             time = {"frame": frame.index, "seconds": frame.seconds}
             yield {"picture": name, **time, "faces": faces, "annotated": annotated}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,9 @@ from featherface.blocks.deform_kernel import deform_kernel
 from featherface.boxes import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError
-from featherface.images import RGBArray, read_picture
+from featherface.images import RGBArray
 from featherface.model import FeatherFace
+from featherface.synthetic import draw_crowd
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -53,21 +52,6 @@ class Differences:
 TOLERANCE = Differences(scores=1e-5, boxes_px=1e-3, landmarks_px=1e-2)
 
 
-def default_picture() -> RGBArray:
-    """A portrait that comes with Matplotlib: a real face without a download.
-
-    Raises:
-        DisagreementError: where it is not installed, so that nothing can be compared.
-    """
-    found = find_spec("matplotlib")  # finds the folder without importing the library
-    if found is None or found.origin is None:
-        raise DisagreementError(
-            "no picture to compare runtimes on: Matplotlib's sample is not here"
-        )
-    path = Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
-    return read_picture(path)
-
-
 def compare(
     model: FeatherFace,
     run: Run,
@@ -76,8 +60,8 @@ def compare(
 ) -> dict[str, Any]:
     """Compare a runtime with PyTorch, torchvision's deformable convolution in it.
 
-    On the default picture at `SIZES`, in batches of two (the picture and its mirror image) but
-    for the first, and on `pictures`, each at its own size up to 641 pixels.
+    On the drawn image of `featherface.synthetic` at `SIZES`, in batches of two (it and its mirror
+    image) but for the first, and on `pictures`, each at its own size up to 641 pixels.
 
     Two float32 programs that round differently may differ by more than `TOLERANCE` with neither
     being wrong, as where random weights amplify the last bit. That is a disagreement all the same:
@@ -105,9 +89,9 @@ def compare(
 
 
 def _inputs(pictures: Iterable[RGBArray]) -> Iterator[FloatArray]:
-    portrait = default_picture()
+    crowd = draw_crowd()
     for i, (height, width) in enumerate(SIZES):
-        resized = np.asarray(Image.fromarray(portrait).resize((width, height)))
+        resized = np.asarray(Image.fromarray(crowd).resize((width, height)))
         yield _pixels(resized, resized[:, ::-1]) if i else _pixels(resized)
     for picture in pictures:
         height, width = picture.shape[:2]
@@ -138,7 +122,7 @@ def _compare(
         )
 
     reference = _torch(model, pixels)
-    answer = tuple(torch.as_tensor(array) for array in run(pixels))
+    answer = tuple(torch.as_tensor(array, device="cpu") for array in run(pixels))
     shapes = [tuple(x.shape) for x in answer], [tuple(x.shape) for x in reference]
     if shapes[0] != shapes[1]:
         raise DisagreementError(f"outputs of shapes {shapes[0]} instead of {shapes[1]} on {where}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,14 +223,18 @@ def checked_runtime(runtime: str) -> Runtime:
     raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
 
 
+_setting_threads = threading.Lock()
+
+
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if wanted is None or wanted == before:
+    if wanted is None:
         yield
         return
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with _setting_threads:  # the number belongs to the whole process
+        before = torch.get_num_threads()
+        torch.set_num_threads(wanted)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -6,9 +6,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featherface.errors import InputError
 from featherface.files import CACHE_VARIABLE, cache_folder, named
+
+if TYPE_CHECKING:
+    from featherface.images import Transform
 
 
 class CheckpointError(InputError):
@@ -42,6 +46,12 @@ class Published:
     def url(self) -> str:
         """Where the bytes are."""
         return f"https://github.com/{self.repository}/raw/{self.revision}/{self.path}"
+
+    def transforms(self, size: int | tuple[int, int] | None = None) -> Transform:
+        """Return the pre-processing that the network expects, as torchvision's weights do."""
+        from featherface.images import Transform
+
+        return Transform(size)
 
     @property
     def file(self) -> str:

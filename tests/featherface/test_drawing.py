@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from featherface import drawing as annotate
-from featherface.drawing import draw_faces
+from featherface.drawing import draw
 
 GREY = 90
 
@@ -64,7 +64,7 @@ def test_box_dots_and_label_are_where_they_belong(
 ) -> None:
     x1, y1, x2, y2 = (scale * v for v in (100, 80, 180, 190))
     record = face(x1, y1, x2, y2, 0.987)
-    drawn = draw_faces(plain(300 * scale, 240 * scale), [record])
+    drawn = draw(plain(300 * scale, 240 * scale), [record])
     pixels = np.asarray(drawn)
     middle_x, middle_y = (x1 + x2) // 2, (y1 + y2) // 2
     for x, y in ((x1, middle_y), (x2, middle_y), (middle_x, y1), (middle_x, y2)):
@@ -94,7 +94,7 @@ def test_lines_and_type_grow_with_the_picture(
     heights, lines = [], []
     for scale in (1, 4, 16):
         side = 200 * scale
-        drawn = draw_faces(plain(side, side), [face(*(scale * v for v in (60, 60, 160, 160)))])
+        drawn = draw(plain(side, side), [face(*(scale * v for v in (60, 60, 160, 160)))])
         column = np.asarray(drawn)[110 * scale, : 80 * scale]
         lines.append(int((column == annotate._BOX).all(axis=1).sum()))
         heights.append(labels[-1][1][3] - labels[-1][1][1])
@@ -106,7 +106,7 @@ def test_lines_and_type_grow_with_the_picture(
 
 def test_little_faces_stay_visible() -> None:
     """Of a face of 12 pixels in a large picture, most of the inside is left alone."""
-    drawn = draw_faces(plain(1200, 900), [face(500, 400, 512, 412)])
+    drawn = draw(plain(1200, 900), [face(500, 400, 512, 412)])
     inside = changed(drawn)[401:412, 501:512]
     assert inside.sum() == 5  # a pixel for each landmark
 
@@ -120,7 +120,7 @@ def test_labels_stay_inside_whatever_the_box_does(
     for _ in range(60):
         x1, x2 = np.sort(rng.uniform(-0.5, 1.5, 2)) * width
         y1, y2 = np.sort(rng.uniform(-0.5, 1.5, 2)) * height
-        drawn = draw_faces(plain(width, height), [face(x1, y1, x2, y2, float(rng.uniform()))])
+        drawn = draw(plain(width, height), [face(x1, y1, x2, y2, float(rng.uniform()))])
         assert drawn.size == size
     assert len(labels) > 20
     outside = [
@@ -132,8 +132,8 @@ def test_labels_stay_inside_whatever_the_box_does(
 def test_a_face_that_fills_the_picture_has_its_label_inside(
     labels: list[tuple[str, tuple[int, int, int, int]]],
 ) -> None:
-    draw_faces(plain(200, 200), [face(0, 0, 200, 200)])
-    draw_faces(plain(200, 200), [face(-50, -50, 250, 250)])
+    draw(plain(200, 200), [face(0, 0, 200, 200)])
+    draw(plain(200, 200), [face(-50, -50, 250, 250)])
     assert [text for text, _ in labels] == ["0.50", "0.50"]
 
 
@@ -141,7 +141,7 @@ def test_a_face_that_fills_the_picture_has_its_label_inside(
 def test_pictures_without_room_for_type(
     size: tuple[int, int], labels: list[tuple[str, tuple[int, int, int, int]]]
 ) -> None:
-    drawn = draw_faces(plain(*size), [face(0, 0, *size)])
+    drawn = draw(plain(*size), [face(0, 0, *size)])
     assert drawn.size == size
     assert labels == []
 
@@ -152,7 +152,7 @@ def test_in_a_crowd_labels_hide_neither_each_other_nor_little_faces(
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 600, (150, 2))
     faces = [face(x, y, x + 14, y + 18, float(rng.uniform())) for x, y in corners]
-    draw_faces(plain(640, 640), faces)
+    draw(plain(640, 640), faces)
     places = [place for _, place in labels]
     hidden = [
         (a, b)
@@ -170,21 +170,21 @@ def test_in_a_crowd_labels_hide_neither_each_other_nor_little_faces(
 def test_overlapping_large_faces_all_have_labels(
     labels: list[tuple[str, tuple[int, int, int, int]]],
 ) -> None:
-    draw_faces(plain(800, 800), [face(200 + d, 200 + d, 500 + d, 500 + d) for d in (0, 90, 180)])
+    draw(plain(800, 800), [face(200 + d, 200 + d, 500 + d, 500 + d) for d in (0, 90, 180)])
     assert len(labels) == 3
 
 
 def test_a_face_within_a_face_has_its_label_too(
     labels: list[tuple[str, tuple[int, int, int, int]]],
 ) -> None:
-    draw_faces(plain(800, 800), [face(5, 5, 795, 795), face(300, 300, 340, 340, 0.4)])
+    draw(plain(800, 800), [face(5, 5, 795, 795), face(300, 300, 340, 340, 0.4)])
     assert [text for text, _ in labels] == ["0.50", "0.40"]
 
 
 def test_a_label_moves_sideways_to_stay_above_its_box(
     labels: list[tuple[str, tuple[int, int, int, int]]],
 ) -> None:
-    draw_faces(plain(300, 200), [face(285, 100, 299, 120)])
+    draw(plain(300, 200), [face(285, 100, 299, 120)])
     ((_, place),) = labels
     assert place[2] == 300
     assert place[3] <= 100
@@ -192,17 +192,17 @@ def test_a_label_moves_sideways_to_stay_above_its_box(
 
 def test_faces_outside_leave_the_picture_alone() -> None:
     far = [face(-1e300, -1e300, -1e299, -1e299), face(1e6, 1e6, 2e6, 2e6), face(-99, 5, -9, 50)]
-    assert not changed(draw_faces(plain(100, 100), far)).any()
+    assert not changed(draw(plain(100, 100), far)).any()
     near = face(20, 30, 60, 80)
-    assert draw_faces(plain(100, 100), [*far, near]) == draw_faces(plain(100, 100), [near])
+    assert draw(plain(100, 100), [*far, near]) == draw(plain(100, 100), [near])
     around = {**face(-500, -500, 600, 600, None), "landmarks": None}
-    assert not changed(draw_faces(plain(100, 100), [around])).any()
+    assert not changed(draw(plain(100, 100), [around])).any()
 
 
 def test_huge_boxes_take_no_longer() -> None:
     """Pillow alone would take tens of seconds to walk around this one."""
     start = time.perf_counter()
-    drawn = draw_faces(plain(100, 100), [face(-1e9, 20, 50, 1e9)])
+    drawn = draw(plain(100, 100), [face(-1e9, 20, 50, 1e9)])
     assert time.perf_counter() - start < 5
     assert tuple(drawn.getpixel((50, 60))) == annotate._BOX
 
@@ -211,17 +211,17 @@ def test_palettes_with_partial_transparency() -> None:
     """Which Pillow warns of where they become RGB directly; warnings are errors here."""
     picture = Image.new("P", (60, 50))
     picture.info["transparency"] = bytes(10)
-    assert changed(draw_faces(picture, [face(10, 10, 40, 40)])).any()
+    assert changed(draw(picture, [face(10, 10, 40, 40)])).any()
 
 
 def test_no_faces_no_change() -> None:
-    assert not changed(draw_faces(plain(50, 40), [])).any()
+    assert not changed(draw(plain(50, 40), [])).any()
 
 
 def test_scores_and_landmarks_may_be_missing(
     labels: list[tuple[str, tuple[int, int, int, int]]],
 ) -> None:
-    drawn = draw_faces(plain(100, 100), [{"box": [20, 20, 60, 60]}])
+    drawn = draw(plain(100, 100), [{"box": [20, 20, 60, 60]}])
     assert changed(drawn).any()
     assert labels == []
 
@@ -231,7 +231,7 @@ def test_the_picture_given_stays_as_it_was() -> None:
     array = plain(60, 60)
     records = [face(10, 10, 50, 50)]
     for picture in (image, array):
-        assert changed(draw_faces(picture, records)).any()
+        assert changed(draw(picture, records)).any()
     assert (np.asarray(image) == GREY).all()
     assert (array == GREY).all()
 
@@ -239,7 +239,7 @@ def test_the_picture_given_stays_as_it_was() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "CMYK"])
 def test_pictures_of_other_modes(mode: str) -> None:
     picture = Image.new("RGBA" if mode == "RGBA" else "L", (60, 50)).convert(mode)
-    drawn = draw_faces(picture, [face(10, 10, 40, 40)])
+    drawn = draw(picture, [face(10, 10, 40, 40)])
     assert drawn.mode == "RGB"
     assert tuple(drawn.getpixel((25, 10))) == annotate._BOX
 
@@ -247,7 +247,7 @@ def test_pictures_of_other_modes(mode: str) -> None:
 def test_exif_orientation_is_applied() -> None:
     image = Image.fromarray(plain(60, 90))
     image.getexif()[0x0112] = 6
-    drawn = draw_faces(image, [face(20, 10, 80, 50)])
+    drawn = draw(image, [face(20, 10, 80, 50)])
     assert drawn.size == (90, 60)
     assert tuple(drawn.getpixel((50, 10))) == annotate._BOX
 
@@ -269,7 +269,7 @@ def test_what_cannot_be_drawn_is_an_error(
     picture: Image.Image | np.ndarray, record: dict[str, object]
 ) -> None:
     with pytest.raises(ValueError, match=r"must (be|have)"):
-        draw_faces(picture, [record])
+        draw(picture, [record])
 
 
 def contrast(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:

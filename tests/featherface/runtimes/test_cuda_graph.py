@@ -16,9 +16,10 @@ from featherface.blocks.deformable import DeformConv2d
 from featherface.detector import preprocess
 from featherface.images import RGBArray
 from featherface.runtimes import cuda_graph
-from featherface.runtimes.agreement import DisagreementError, default_picture
+from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32, prepare, proven_runner
 from featherface.runtimes.network import CudaGraphNetwork, TorchNetwork, make_network
+from featherface.synthetic import draw_crowd
 from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
 
@@ -56,7 +57,7 @@ def model() -> FeatherFace:
 
 
 def pixels(height: int, width: int) -> Any:
-    return preprocess(default_picture()[:height, :width]).pixels
+    return preprocess(draw_crowd()[:height, :width]).pixels
 
 
 @pytest.mark.parametrize("variant", CONFIGS)
@@ -206,7 +207,7 @@ def test_auto_on_a_gpu_is_a_graph_and_finds_the_same_faces() -> None:
     detector = Detector(model, device="cuda")
     assert detector.runtime == "cuda-graph"
     eager = Detector(model, device="cpu", runtime="torch")
-    image: RGBArray = default_picture()
+    image: RGBArray = draw_crowd()
     for _ in range(3):  # eager, captured, replayed
         ours, theirs = detector.detect_arrays(image), eager.detect_arrays(image)
         assert len(ours.scores) == len(theirs.scores) > 0

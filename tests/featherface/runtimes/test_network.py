@@ -20,10 +20,12 @@ from featherface.config import FeatherFaceConfig
 from featherface.images import preprocess
 from featherface.runtimes import network as runtimes
 from featherface.runtimes import onnx_cache, onnx_session
-from featherface.runtimes.agreement import DisagreementError, default_picture
+from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import export
 from featherface.runtimes.network import OnnxNetwork, TorchNetwork, make_network
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
+from featherface.synthetic import draw_crowd
+from featherface.weights.checkpoints import save
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
@@ -57,7 +59,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 50), (33, 95), (200, 171)])
 def test_runtimes_give_the_same_answer(model: FeatherFace, size: tuple[int, int]) -> None:
-    pixels = preprocess(default_picture()[: size[0], : size[1]]).pixels
+    pixels = preprocess(draw_crowd()[: size[0], : size[1]]).pixels
     ours, theirs = (make_network(model, runtime, CPU)[0](pixels) for runtime in ("torch", "onnx"))
     for name, tolerance in (("scores", 1e-5), ("boxes", 1e-5), ("landmarks", 1e-5)):
         a, b = getattr(ours, name), getattr(theirs, name)
@@ -65,8 +67,10 @@ def test_runtimes_give_the_same_answer(model: FeatherFace, size: tuple[int, int]
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
-def test_auto_is_onnx_on_the_cpu(model: FeatherFace) -> None:
-    detector = Detector(model, device="cpu")
+def test_auto_is_onnx_on_the_cpu(model: FeatherFace, tmp_path: Path) -> None:
+    save(model, tmp_path / "x.safetensors")
+    assert Detector(tmp_path / "x.safetensors", device="cpu").runtime == "onnx"
+    detector = Detector(model, device="cpu", runtime="auto")
     assert detector.runtime == "onnx"
     assert isinstance(detector.network, OnnxNetwork)
     assert detector.network.config == detector.config == model.config
@@ -75,14 +79,14 @@ def test_auto_is_onnx_on_the_cpu(model: FeatherFace) -> None:
 def test_the_second_detector_takes_the_first_ones_file(
     model: FeatherFace, cache: Path, exports: list[str]
 ) -> None:
-    Detector(model)
+    Detector(model, runtime="onnx")
     (path,) = cache.glob("*.onnx")
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["check"]["max_difference"]["scores"] <= 1e-5  # the proof lies beside the file
-    Detector(model)
+    Detector(model, runtime="onnx")
     assert exports == ["retinaface"]
     changed = FeatherFace("retinaface")
-    Detector(changed)
+    Detector(changed, runtime="onnx")
     assert exports == ["retinaface"] * 2
     assert len(list(cache.glob("*.onnx"))) == 2
 
@@ -102,7 +106,7 @@ def test_the_second_detector_takes_the_first_ones_file(
 def test_a_damaged_cache_mends_itself(
     model: FeatherFace, cache: Path, exports: list[str], damage: str
 ) -> None:
-    Detector(model)
+    Detector(model, runtime="onnx")
     (path,) = cache.glob("*.onnx")
     record = path.with_suffix(".json")
     whole = path.read_bytes()
@@ -125,10 +129,10 @@ def test_a_damaged_cache_mends_itself(
             record.write_text("[" * 100_000)
         case "bad record":
             record.write_text('["sha256"]')
-    assert Detector(model).runtime == "onnx"
+    assert Detector(model, runtime="auto").runtime == "onnx"
     assert exports == ["retinaface"] * 2
     assert path.read_bytes() == whole
-    assert Detector(model).runtime == "onnx"
+    assert Detector(model, runtime="auto").runtime == "onnx"
     assert exports == ["retinaface"] * 2
 
 
@@ -137,8 +141,8 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
-    assert Detector(model).runtime == "onnx"
-    assert Detector(model).runtime == "onnx"
+    assert Detector(model, runtime="auto").runtime == "onnx"
+    assert Detector(model, runtime="auto").runtime == "onnx"
     assert exports == ["retinaface"] * 2
 
 
@@ -150,7 +154,7 @@ def test_the_cache_forgets_the_oldest(
     for age in range(3):
         (cache / f"old{age}.onnx").write_bytes(b"")
         (cache / f"old{age}.json").write_text("{}")
-    Detector(model)
+    Detector(model, runtime="onnx")
     kept = {path.suffix for path in cache.iterdir()}
     assert kept == {".onnx", ".json"}
     assert len(list(cache.glob("*.onnx"))) == len(list(cache.glob("*.json"))) == 2
@@ -158,7 +162,7 @@ def test_the_cache_forgets_the_oldest(
 
 def test_without_onnxruntime(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # its import fails
-    detector = Detector(model, device="cpu")
+    detector = Detector(model, device="cpu", runtime="auto")
     assert detector.runtime == "torch"
     assert isinstance(detector.network, TorchNetwork)
     with pytest.raises(RuntimeUnavailableError, match="'onnx' cannot be used: onnxruntime is not"):
@@ -173,7 +177,7 @@ def test_what_is_not_equal_is_not_taken(
 
     monkeypatch.setattr("featherface.runtimes.agreement.compare", differs)
     with pytest.warns(RuntimeWarning, match="PyTorch is used: ONNX Runtime differs"):
-        assert Detector(model, device="cpu").runtime == "torch"
+        assert Detector(model, device="cpu", runtime="auto").runtime == "torch"
     with pytest.raises(DisagreementError):
         Detector(model, runtime="onnx")
     assert not cache.exists()
@@ -184,8 +188,8 @@ def test_an_exported_file_is_a_detector(model: FeatherFace, tmp_path: Path) -> N
     detector = Detector(tmp_path / "r.onnx", score_threshold=0)
     assert detector.runtime == "onnx"
     assert detector.config == model.config
-    picture = default_picture()[:100, :100]
-    assert detector(picture) == Detector(model, score_threshold=0)(picture)
+    picture = draw_crowd()[:100, :100]
+    assert detector(picture) == Detector(model, score_threshold=0, runtime="onnx")(picture)
     with pytest.raises(InputError, match="an ONNX file is for runtime 'onnx'"):
         Detector(tmp_path / "r.onnx", runtime="torch")
 
@@ -276,7 +280,7 @@ def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
 
 def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
     detector = Detector(model, score_threshold=0, threads=1)
-    picture = default_picture()[:64, :64]
+    picture = draw_crowd()[:64, :64]
     assert pickle.loads(pickle.dumps(detector))(picture) == detector(picture)
 
 
@@ -309,7 +313,7 @@ def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
         pytest.skip("no C++ compiler is installed")
     network = make_network(model, "compile", CPU)[0]
     for size in ((33, 95), (64, 64), (120, 50)):
-        pixels = preprocess(default_picture()[: size[0], : size[1]]).pixels
+        pixels = preprocess(draw_crowd()[: size[0], : size[1]]).pixels
         for a, b in zip(network(pixels), TorchNetwork(model, CPU)(pixels), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 

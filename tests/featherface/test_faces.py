@@ -1,0 +1,238 @@
+"""Results: arrays, tables, crops and alignment; images in all the ways they come in numbers."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import featherface
+from featherface import Detector, Face, FeatherFace, InputError, Results, Transform, load
+from featherface.faces import _TEMPLATE, Source
+from featherface.images import PictureError, preprocess
+from featherface.synthetic import draw_crowd
+from featherface.weights.published import PUBLISHED
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(0)
+    return Detector(FeatherFace("retinaface"), score_threshold=0.1, max_faces=5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i in range(6):
+        Image.fromarray(np.roll(draw_crowd()[:90, :120], 9 * i, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_many_images_in_any_form_are_a_list(detector: Detector, folder: Path) -> None:
+    paths = sorted(folder.glob("*.png"))
+    expected = [detector(path) for path in paths]
+    assert len({tuple(results) for results in expected}) == len(paths)
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+    ways = {
+        "list": paths,
+        "generator": (path for path in paths),
+        "folder": folder,
+        "pattern": str(folder / "*.png"),
+        "array": pixels,
+        "tensor": torch.from_numpy(pixels).permute(0, 3, 1, 2),
+        "bytes": [path.read_bytes() for path in paths],
+        "open files": [io.BytesIO(path.read_bytes()) for path in paths],
+    }
+    wrong = [way for way, images in ways.items() if detector(images) != expected]
+    assert wrong == []
+    assert detector(paths[0].read_bytes()) == expected[0]
+    assert list(detector.stream(paths)) == expected
+    assert detector([]) == []
+
+
+def test_nothing_to_read_is_one_line(detector: Detector, tmp_path: Path) -> None:
+    for images in (tmp_path, str(tmp_path / "*.jpg")):
+        with pytest.raises(PictureError, match="no images there"):
+            detector(images)
+    with pytest.raises(PictureError):
+        detector(tmp_path / "missing.jpg")
+
+
+def test_a_stream_reads_ahead_a_little_and_stops_with_its_reader(
+    detector: Detector, folder: Path
+) -> None:
+    asked = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield folder / "0.png"
+
+    stream = detector.stream(endless(), ahead=3)
+    for count in range(1, 6):
+        next(stream)
+        assert asked <= count + 3
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("featherface-reads")]
+
+
+def test_a_stream_fails_at_the_image_that_cannot_be_read(detector: Detector, folder: Path) -> None:
+    stream = detector.stream([folder / "0.png", folder / "notes.txt", folder / "1.png"])
+    assert next(stream) == detector(folder / "0.png")
+    with pytest.raises(PictureError, match=r"notes\.txt"):
+        next(stream)
+
+
+def test_results_convert_print_and_draw(detector: Detector, folder: Path) -> None:
+    results = detector(folder / "0.png")
+    arrays = detector.detect_arrays(folder / "0.png")
+    assert isinstance(results, Results)
+    for name in ("boxes", "scores", "landmarks"):
+        np.testing.assert_array_equal(getattr(results, name), getattr(arrays, name))
+    table = results.to_pandas()
+    assert list(table.columns[:7]) == ["x1", "y1", "x2", "y2", "score", "left_eye_x", "left_eye_y"]
+    assert table["right_mouth_y"].tolist() == [face.landmarks[4][1] for face in results]
+    first, *rest = repr(results).splitlines()
+    assert first == f"5 faces on {folder / '0.png'}"
+    assert len(rest) == 5
+    shown = Image.open(io.BytesIO(results._repr_png_()))
+    assert shown.size == (120, 90)
+    assert np.array_equal(
+        np.asarray(shown), np.asarray(featherface.draw(draw_crowd()[:90, :120], results))
+    )
+    empty = Results([], results.source)
+    assert [a.shape for a in (empty.boxes, empty.scores, empty.landmarks)] == [
+        (0, 4),
+        (0,),
+        (0, 5, 2),
+    ]
+    assert len(empty.to_pandas()) == 0
+    assert pickle.loads(pickle.dumps(results)) == results
+
+
+def test_a_crop_is_the_box_with_its_margin(detector: Detector) -> None:
+    image = np.arange(100 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 80, 3)
+    face = Face((10.2, 20.4, 30.0, 60.0), 1.0, (), Source(image))
+    assert np.array_equal(np.asarray(face.crop()), image[20:60, 10:30])
+    assert np.array_equal(np.asarray(face.crop(0.5)), image[1:80, 0:40])
+    with pytest.raises(InputError, match="no pixel"):
+        Face((-30, -30, -5, -5), 1.0, (), Source(image)).crop()
+    with pytest.raises(InputError, match="not known"):
+        Face((1, 1, 2, 2), 1.0, ()).crop()
+
+
+@pytest.mark.parametrize("size", [112, 224])
+@pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (25.0, 2.3), (-140.0, 0.8)])
+def test_alignment_brings_the_landmarks_to_the_template(
+    size: int, angle: float, scale: float
+) -> None:
+    turn = scale * np.exp(1j * math.radians(angle))
+    centre = 300 + 280j
+    points = (_TEMPLATE @ (1, 1j) - (56 + 56j)) * turn + centre
+    y, x = np.indices((560, 600))
+    blobs = sum(
+        np.exp(-(abs(x + 1j * y - point) ** 2) / (2 * (3 * scale) ** 2)) for point in points
+    )
+    image = np.repeat((255 * blobs).clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    landmarks = tuple((float(p.real), float(p.imag)) for p in points)
+    aligned = np.asarray(Face((0, 0, 1, 1), 1.0, landmarks, Source(image)).align(size))
+    assert aligned.shape == (size, size, 3)
+    y, x = np.indices((size, size))
+    for expected in _TEMPLATE * size / 112:
+        near = abs(x + 1j * y - complex(*expected)) < 8 * size / 112
+        weight = aligned[..., 0] * near
+        found = (x * weight).sum() / weight.sum(), (y * weight).sum() / weight.sum()
+        assert found == pytest.approx(expected, abs=0.2)
+
+
+def test_the_transform_of_weights_is_the_detectors(folder: Path) -> None:
+    transform = PUBLISHED["official"].transforms(size=64)
+    assert isinstance(transform, Transform)
+    expected = preprocess(np.asarray(Image.open(folder / "0.png")), 64).pixels[0]
+    np.testing.assert_array_equal(transform(folder / "0.png").numpy(), expected)
+
+
+def test_a_network_is_made_with_weights(weights: Path) -> None:
+    model = FeatherFace("retinaface", weights=weights / "retinaface.pth")
+    expected = load(weights / "retinaface.pth").state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in model.state_dict().items())
+    with pytest.raises(InputError, match="weights of retinaface, not of official"):
+        FeatherFace("official", weights=weights / "retinaface.pth")
+
+
+def test_the_drawn_faces_are_found(weights: Path) -> None:
+    """So that runtimes are compared where scores are high, without a photograph."""
+    for name in ("official", "retinaface", "no-attention"):
+        scores = Detector(load(weights / f"{name}.pth"))(draw_crowd()).scores
+        assert len(scores) >= 5
+        assert scores[2] > 0.98
+
+
+def test_a_detector_moves(detector: Detector, tmp_path: Path) -> None:
+    image = draw_crowd()[:64, :64]
+    before = detector(image)
+    assert detector.to("cpu") is detector
+    assert detector(image) == before
+    with pytest.raises(InputError, match="cannot be used"):
+        detector.to("cuda:99")
+    featherface.export(FeatherFace("retinaface"), tmp_path / "x.onnx")
+    with pytest.raises(InputError, match=r"runs on the CPU|cannot be used"):
+        Detector(tmp_path / "x.onnx").to("meta")
+
+
+def test_threads_of_detectors_leave_torchs_own_alone() -> None:
+    before = torch.get_num_threads()
+    model, image = FeatherFace("retinaface"), draw_crowd()[:64, :64]
+    detectors = [Detector(model, threads=n) for n in (1, 2, 3)] * 4
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda detector: detector(image), detectors * 5))
+        assert pool.submit(torch.get_num_threads).result() == before
+    assert torch.get_num_threads() == before
+    assert all(results == found[0] for results in found)
+
+
+def test_a_model_is_run_by_pytorch_unless_asked() -> None:
+    assert Detector(FeatherFace("retinaface")).runtime == "torch"
+    assert Detector(FeatherFace("retinaface"), device="cpu", runtime="onnx").runtime == "onnx"
+
+
+def test_the_hub_gives_networks_and_detectors(weights: Path) -> None:
+    path = str(weights / "retinaface.pth")
+    network = torch.hub.load(str(ROOT), "featherface", source="local", weights=path)
+    assert network.config.variant == "retinaface"
+    fresh = torch.hub.load(str(ROOT), "featherface", source="local", weights=None)
+    assert fresh.config.variant == "v1"
+    found = torch.hub.load(str(ROOT), "detector", source="local", weights=path)(draw_crowd())
+    assert len(found) >= 5
+
+
+def test_the_detector_runs_without_what_only_the_instruments_need() -> None:
+    code = (
+        "import sys, numpy, featherface\n"
+        "for name in featherface.__all__: getattr(featherface, name)\n"
+        "network = featherface.FeatherFace('retinaface')\n"
+        "image = numpy.zeros((64, 64, 3), numpy.uint8)\n"
+        "featherface.Detector(network, runtime='onnx')(image)\n"
+        "featherface.Detector(network)(image).draw()\n"
+        "unwanted = {'analysis', 'matplotlib', 'pandas', 'scipy', 'fvcore', 'torchinfo',"
+        " 'pydantic', 'yaml', 'psutil', 'typer'}\n"
+        "print(sorted(unwanted & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
