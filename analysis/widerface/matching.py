@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.widerface.ground_truth import GroundTruth
 from analysis.widerface.predictions import Predictions
+from featherface.errors import InputError
 
 IOU = 0.5
 THRESHOLDS = 1000
@@ -46,6 +47,7 @@ class Matches:
 
     def found(self, score: float) -> NDArray[np.bool_]:
         """(F,): whether some row that scores at least this much lies on the face."""
+        require_number(score)
         return self.best_score >= score
 
     def false(self, subset: int, score: float) -> NDArray[np.bool_]:
@@ -63,6 +65,12 @@ class Matches:
         """(B,): whether a row lies on a face of (F,) `kept`."""
         # The added entry is what face -1 finds.
         return np.append(kept, False)[self.face]
+
+
+def require_number(score: float) -> None:
+    """Raise an `InputError` for a score that is no number, to which all compare as false."""
+    if not np.isfinite(score):
+        raise InputError(f"score (={score}) must be a number")
 
 
 def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:

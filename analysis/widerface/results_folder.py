@@ -51,14 +51,7 @@ def is_whole(content: bytes) -> bool:
 
 
 class ResultsFolder:
-    """The folder that a run writes to, perhaps together with other processes.
-
-    Args:
-        path: is made where it is not there.
-
-    Raises:
-        InputError: where it cannot be made.
-    """
+    """The folder that a run writes to; made where it is missing, or an `InputError`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -67,11 +60,7 @@ class ResultsFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs from writing here while it lasts.
-
-        Raises:
-            InputError: where another one does.
-        """
+        """Keep other runs from writing here while it lasts; an `InputError` where one does."""
         lock = FileLock(self.path / ".lock", mode=0o666)
         with named(self.path, "written"):
             try:
@@ -123,11 +112,7 @@ class ResultsFolder:
             return path.exists() and is_whole(read_bytes(path))
 
     def write(self, entry: Entry, found: Found, *, whole_pixels: bool) -> None:
-        """Write an image's results.
-
-        Raises:
-            InputError: where they cannot be written.
-        """
+        """Write an image's results."""
         write_bytes(self._place(entry), to_text(entry.stem, found, whole_pixels=whole_pixels))
 
     def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str] | None) -> None:

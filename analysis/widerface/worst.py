@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
-from analysis.widerface.matching import Matches, overlaps
-from featherface.errors import InputError
+from analysis.widerface.matching import Matches, overlaps, require_number
 
 Boxes = NDArray[np.float64]
 
@@ -23,11 +22,7 @@ def missed(matches: Matches, score: float) -> NDArray[np.int64]:
 
     Returns:
         (K,) positions among the faces of the ground truth; those of one height in its order.
-
-    Raises:
-        InputError: for a score that is no number.
     """
-    _require_number(score)
     truth = matches.ground_truth
     faces = np.flatnonzero(truth.kept[SUBSETS.index("hard")] & ~matches.found(score))
     return faces[np.argsort(-truth.boxes[faces, 3], kind="stable")]
@@ -42,11 +37,8 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
 
     Returns:
         (K,) positions among the rows of the predictions; those of one score in their order.
-
-    Raises:
-        InputError: for a score that is no number.
     """
-    _require_number(score)
+    require_number(score)
     predictions = matches.predictions
     has_faces = np.diff(matches.ground_truth.offsets) > 0
     # Rows on unknown images are -1 and so find the entry that is added.
@@ -98,11 +90,6 @@ def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator
             "score": float(predictions.rows[row, 4]),
             **_nearest(box, truth.boxes[truth.offsets[image] : truth.offsets[image + 1]]),
         }
-
-
-def _require_number(score: float) -> None:
-    if not np.isfinite(score):
-        raise InputError(f"score (={score}) must be a number")
 
 
 def _place(truth: GroundTruth, rank: int, image: int, box: Boxes) -> dict[str, Any]:
