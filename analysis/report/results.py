@@ -179,30 +179,38 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 
 def _times(docs: Path) -> Written:
-    """Figures of the times on record, of the machine that was measured last."""
+    """Figures of the times on record, of the CPU and of the GPU that were measured last."""
+    for device, end in (("cpu", ""), ("cuda", "-gpu")):
 
-    def newest(kind: str) -> list[Mapping[str, Any]]:
-        rows = read_records(docs / "results" / f"{kind}.jsonl")
-        here = [row for row in rows if (row["input"][2:] if row.get("input") else []) in _SIZES]
-        if not here:
-            return []
-        last = latest.machine(here[-1]["environment"])
-        return latest.by_machine(here)[last]
+        def newest(kind: str, device: str = device) -> list[Mapping[str, Any]]:
+            rows = [
+                row
+                for row in read_records(docs / "results" / f"{kind}.jsonl")
+                if row.get("input") in _INPUTS
+                and row["environment"]["device"].startswith(device)
+                and row["environment"]["dtype"] == "float32"
+            ]
+            name = rows[-1]["environment"]["device_name"] if rows else None
+            same = [row for row in rows if row["environment"]["device_name"] == name]
+            if device == "cpu" and rows:  # there threads and layout make another machine
+                last = latest.machine(rows[-1]["environment"])
+                return latest.by_machine(same)[last]
+            return latest.latest(same)
 
-    passes = [row for row in newest("latency") if row["runtime"] == "torch" and row["blocks"]]
-    if passes:
-        yield from _figure("latency", partial(times.by_block, passes))
-    for kind, draw in (
-        ("operators", times.operators),
-        ("roofline", times.roofline),
-        ("growth", times.growth),
-    ):
-        of_official = [row for row in newest(kind) if row["variant"] == "official"]
-        if of_official:
-            yield from _figure(kind, partial(draw, of_official[-1]))
+        passes = [row for row in newest("latency") if row["blocks"]]
+        if passes:
+            yield from _figure(f"latency{end}", partial(times.by_block, passes))
+        for kind, draw in (
+            ("operators", times.operators),
+            ("roofline", times.roofline),
+            ("growth", times.growth),
+        ):
+            of_official = [row for row in newest(kind) if row["variant"] == "official"]
+            if of_official:
+                yield from _figure(f"{kind}{end}", partial(draw, of_official[-1]))
 
 
-_SIZES = ([HEIGHT, WIDTH], [])  # a record of growth has all sizes, and so none
+_INPUTS = ([1, 3, HEIGHT, WIDTH], None)  # a record of growth has one for each point
 
 
 def _widerface(docs: Path) -> Written:

@@ -49,12 +49,20 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
             Column("p50", "whole.ms_p50", fixed(2), unit="ms"),
             Column("p90", "whole.ms_p90", fixed(2), unit="ms"),
             Column("passes", "whole.n", count),
+            Column("settled", _settled),
             Column("cost of measuring blocks", lambda row: row.get("overhead"), _PERCENT),
             Column("L2 cache", lambda row: "flushed" if row.get("flush_l2") else "as it is"),
             Column("torch", "environment.torch"),
         ),
         rows,
     )
+
+
+def _settled(row: Record) -> str:
+    """Return whether the times can be relied on: settled, and without doubts."""
+    if row.get("doubts"):
+        return "doubtful"
+    return "yes" if row.get("settled", row["whole"]["settled"]) else "no"
 
 
 _PERCENT = signed(".1f", 0.01, " %")
@@ -126,8 +134,10 @@ def _page(
         return "\n\n".join([_NO_GPU, missing(nothing, command)])
     parts = [] if latest.has_gpu(rows) else [_NO_GPU]
     for name in figures:
-        if (records.docs / "figures" / f"{name}.svg").exists():
-            parts.append(themed(records.docs, name, _FIGURES[name], f"{_FIGURES[name]}."))
+        for end, where in (("", ""), ("-gpu", ", on a GPU")):
+            if (records.docs / "figures" / f"{name}{end}.svg").exists():
+                words = f"{_FIGURES[name]}{where}"
+                parts.append(themed(records.docs, f"{name}{end}", words, f"{words}."))
     order = list(VARIANTS)
     for machine, group in latest.by_machine(rows).items():
         ordered = sorted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,17 +40,15 @@ _MARKERS = dict(zip(_BLOCKS, "os^Dv>P", strict=True))
 
 
 def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
-    """Where a pass takes its time: a bar a record, cut into blocks, with the whole beside it.
+    """Draw the time of a pass: a bar a record, cut into blocks, with the whole beside it.
 
     Args:
-        records: from `analysis.speed.latency.measure_latency`, with blocks, of one machine and
+        records: from `analysis.speed.latency.measure_latencies`, with blocks, of one machine and
             input.
     """
     with canvas(scheme):
-        figure = Figure(figsize=(8.6, 1.5 + 0.5 * len(records)), layout="constrained")
-        ax = figure.subplots()
-        rows = range(len(records))
-        for row, record in zip(rows, records, strict=True):
+        figure, ax = _bars([_label(record) for record in records], 1.5 + 0.5 * len(records), 0.5)
+        for row, record in enumerate(records):
             left = 0.0
             for block in record["blocks"]:
                 ms = block["ms_p50"]
@@ -59,28 +57,17 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             whole = record["whole"]
             ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=scheme.text, linewidth=1)
             ax.plot(whole["ms_p50"], row, marker="|", markersize=13, color=scheme.text)
-            end = max(left, whole["ms_p90"])
-            ax.annotate(
-                f"{_number(whole['ms_p50'])} ms",
-                (end, row),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-            )
-        ax.set_yticks(list(rows), [_label(record) for record in records])
-        ax.set_ylim(len(records) - 0.5, -0.5)
-        ax.tick_params(axis="y", length=0)
+            at = max(left, whole["ms_p90"]), row
+            _note(ax, f"{_number(whole['ms_p50'])} ms", at, (5, 0), va="center")
         ax.margins(x=0.14)
         ax.set_xlim(left=0)
         ax.set_xlabel("milliseconds: sum of the blocks' medians; line: whole pass, p10 | p50 | p90")
-        handles = [Patch(color=colour, label=_words(name)) for name, colour in _BLOCKS.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-        figure.suptitle(f"A pass, block by block: {_setting(records[0])}", weight="bold", size=10)
+        _finish(figure, f"A pass, block by block: {_setting(records[0])}", _patches(_BLOCKS))
     return figure
 
 
 def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
-    """Latency and peak memory against megapixels, with the fitted lines.
+    """Draw latency and peak memory against megapixels, with the fitted lines.
 
     Args:
         record: from `analysis.speed.growth.measure_growth`.
@@ -93,58 +80,43 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             (panels[1], "peak_bytes", 2**20, "MiB", "Peak memory of a pass (MiB)"),
         ):
             for name, colour, marker, what in (
-                ("sizes", BLUE, "o", "picture size"),
+                ("sizes", BLUE, "o", "image size"),
                 ("batches", VERMILION, "^", "batch"),
             ):
-                _series(ax, record, name, key, scale, unit, colour, marker, what)
+                known = [point for point in record[name] if point["skipped"] is None]
+                if not known:
+                    continue
+                x = [point["megapixels"] for point in known]
+                y = [point[key] / scale for point in known]
+                label, line = what, record["fits"][name][key]
+                if line is not None:
+                    slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
+                    label += f": {_number(slope)} {unit} per megapixel"
+                    if line["r_squared"] is not None:
+                        label += f", R² {line['r_squared']:.3f}"
+                    ends = np.asarray([0, max(x)])
+                    ax.plot(ends, slope * ends + zero, color=colour, linewidth=1)
+                ax.plot(x, y, marker=marker, linestyle="", color=colour, label=label)
             ax.set_title(title)
-            ax.set_xlabel("megapixels of all pictures together")
+            ax.set_xlabel("megapixels of all images together")
             ax.grid(True)
             ax.set_axisbelow(True)
             ax.legend(frameon=False, loc="upper left", fontsize=8)
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
             ax.yaxis.set_major_formatter(_plain)
-        figure.suptitle(f"Growth of {_label(record)}: {_machine(record)}", weight="bold", size=10)
+        _finish(figure, f"Growth of {_label(record)}: {_machine(record)}")
     return figure
 
 
-def _series(
-    ax: Axes,
-    record: Record,
-    name: str,
-    key: str,
-    scale: float,
-    unit: str,
-    colour: str,
-    marker: str,
-    what: str,
-) -> None:
-    known = [point for point in record[name] if point["skipped"] is None]
-    if not known:
-        return
-    x = [point["megapixels"] for point in known]
-    y = [point[key] / scale for point in known]
-    line = record["fits"][name][key]
-    label = what
-    if line is not None:
-        slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
-        label += f": {_number(slope)} {unit} per megapixel"
-        if line["r_squared"] is not None:
-            label += f", R² {line['r_squared']:.3f}"
-        ends = np.asarray([0, max(x)])
-        ax.plot(ends, slope * ends + zero, color=colour, linewidth=1)
-    ax.plot(x, y, marker=marker, linestyle="", color=colour, label=label)
-
-
 def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
-    """Blocks under the two ceilings of their machine, both axes logarithmic.
+    """Draw blocks under the two ceilings of their machine, both axes logarithmic.
 
     A block's mark stands at the bytes that its operators move; the thin line to its right ends
     where it would stand if nothing in between left the caches.
 
     Args:
-        record: from `analysis.speed.roofline.measure_roofline`.
+        record: from `analysis.speed.roofline.measure_rooflines`.
     """
     ceilings = record["ceilings"]
     compute, memory = ceilings["gmacs_per_second"], ceilings["gigabytes_per_second"]
@@ -152,61 +124,35 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
     blocks = [block for block in record["blocks"] if block["macs_per_byte"]]
     least = min(block["macs_per_byte"] for block in blocks) / 2
     most = max(2 * ridge, *(2 * block["macs_per_byte_most"] for block in blocks))
+    lowest = min(block["gmacs_per_second"] for block in blocks)
     with canvas(scheme):
         figure = Figure(figsize=(8.6, 5.2), layout="constrained")
         ax = figure.subplots()
-        ax.plot(
-            [least, ridge, most],
-            [least * memory, compute, compute],
-            color=scheme.text,
-            linewidth=1.6,
-        )
+        roof = [least * memory, compute, compute]
+        ax.plot([least, ridge, most], roof, color=scheme.text, linewidth=1.6)
         ax.axvline(ridge, color=scheme.muted, linewidth=0.8, linestyle=":")
-        lowest = min(block["gmacs_per_second"] for block in blocks)
         ax.set(xscale="log", yscale="log", xlim=(least, most), ylim=(lowest / 2, compute * 2.2))
-        ax.annotate(
-            f"matrix product, measured: {_number(compute)} GMAC/s",
-            (most, compute),
-            xytext=(-4, 4),
-            textcoords="offset points",
-            ha="right",
-        )
-        ax.annotate(
-            f"copying, measured: {_number(memory)} GB/s",
-            ((least * ridge) ** 0.5, (least * ridge) ** 0.5 * memory),
-            xytext=(-10, 8),
-            textcoords="offset points",
-            ha="right",
-        )
-        ax.annotate(
-            "← bound by memory",
-            (ridge, lowest / 2),
-            xytext=(-6, 6),
-            textcoords="offset points",
-            ha="right",
-            color=scheme.muted,
-        )
-        ax.annotate(
-            "by compute →",
-            (ridge, lowest / 2),
-            xytext=(6, 6),
-            textcoords="offset points",
-            color=scheme.muted,
-        )
+        product = f"matrix product, measured: {_number(compute)} GMAC/s"
+        _note(ax, product, (most, compute), (-4, 4), ha="right")
+        middle = (least * ridge) ** 0.5
+        copying = f"copying, measured: {_number(memory)} GB/s"
+        _note(ax, copying, (middle, middle * memory), (-10, 8), ha="right")
+        foot = (ridge, lowest / 2)
+        _note(ax, "← bound by memory", foot, (-6, 6), ha="right", color=scheme.muted)
+        _note(ax, "by compute →", foot, (6, 6), color=scheme.muted)
         handles = []
         for block in blocks:
             at, speed = block["macs_per_byte"], block["gmacs_per_second"]
-            colour, marker = _BLOCKS[block["name"]], _MARKERS[block["name"]]
+            colour, top = _BLOCKS[block["name"]], block["roof_gmacs_per_second"]
             look: dict[str, Any] = {
-                "marker": marker,
+                "marker": _MARKERS[block["name"]],
                 "color": colour,
                 "markeredgecolor": scheme.text,
                 "markeredgewidth": 0.6,
                 "markersize": 9,
                 "linestyle": "",
             }
-            roof = block["roof_gmacs_per_second"]
-            ax.plot([at, at], [speed, roof], color=colour, linewidth=0.9, linestyle="--", zorder=1)
+            ax.plot([at, at], [speed, top], color=colour, linewidth=0.9, linestyle="--", zorder=1)
             ax.plot([at, block["macs_per_byte_most"]], [speed, speed], color=colour, linewidth=1.4)
             ax.plot(at, speed, zorder=3, **look)
             label = f"{_words(block['name'])}: {100 * block['share_of_roof']:.1f} % of its roof"
@@ -215,13 +161,12 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
         ax.set_ylabel("GMAC/s")
         ax.xaxis.set_major_formatter(_plain)
         ax.yaxis.set_major_formatter(_plain)
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-        figure.suptitle(f"Roofline of {_label(record)}: {_setting(record)}", weight="bold", size=10)
+        _finish(figure, f"Roofline of {_label(record)}: {_setting(record)}", handles, columns=2)
     return figure
 
 
 def operators(record: Record, scheme: Scheme = LIGHT, most: int = 12) -> Figure:
-    """The operators that take the most time, coloured by the block they run in.
+    """Draw the operators that take the most time, coloured by the block they run in.
 
     Args:
         record: from `analysis.speed.operators.measure_operators`.
@@ -236,37 +181,53 @@ def operators(record: Record, scheme: Scheme = LIGHT, most: int = 12) -> Figure:
     shares = [100 * row["share"] for row in shown] + [100 * rest]
     colours = [_BLOCKS.get(row["block"], GREY) for row in shown] + [GREY]
     with canvas(scheme):
-        figure = Figure(figsize=(8.6, 1.4 + 0.27 * len(labels)), layout="constrained")
-        ax = figure.subplots()
-        rows = range(len(labels))
-        ax.barh(rows, shares, height=0.7, color=colours)
-        for row, share in zip(rows, shares, strict=True):
-            ax.annotate(
-                f"{share:.1f} %",
-                (share, row),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                size=8,
-            )
-        ax.set_yticks(list(rows), labels)
-        ax.set_ylim(len(labels) - 0.4, -0.6)
-        ax.tick_params(axis="y", length=0)
+        figure, ax = _bars(labels, 1.4 + 0.27 * len(labels), 0.6)
+        ax.barh(range(len(labels)), shares, height=0.7, color=colours)
+        for row, share in enumerate(shares):
+            _note(ax, f"{share:.1f} %", (share, row), (4, 0), va="center", size=8)
         ax.margins(x=0.1)
         ax.set_xlabel("share of the profiled time, %")
-        blocks = [name for name in _BLOCKS if name in {row["block"] for row in shown}]
-        handles = [Patch(color=_BLOCKS[name], label=_words(name)) for name in blocks]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-        figure.suptitle(
-            f"Operators of {_label(record)}: {_setting(record)}", weight="bold", size=10
+        present = {row["block"] for row in shown}
+        _finish(
+            figure,
+            f"Operators of {_label(record)}: {_setting(record)}",
+            _patches(name for name in _BLOCKS if name in present),
         )
     return figure
+
+
+def _bars(labels: Sequence[str], height: float, above: float) -> tuple[Figure, Axes]:
+    """Return a figure of horizontal bars with these labels, the first on top."""
+    figure = Figure(figsize=(8.6, height), layout="constrained")
+    ax = figure.subplots()
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - (1 - above), -above)
+    ax.tick_params(axis="y", length=0)
+    return figure, ax
+
+
+def _note(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
+) -> None:
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", **look)
+
+
+def _patches(blocks: Iterable[str]) -> list[Any]:
+    return [Patch(color=_BLOCKS[name], label=_words(name)) for name in blocks]
+
+
+def _finish(figure: Figure, title: str, handles: Sequence[Any] = (), columns: int = 4) -> None:
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    figure.suptitle(title, weight="bold", size=10)
 
 
 def _label(record: Record) -> str:
     kernel = record.get("deform_kernel") or record.get("kernel")
     named = f" ({kernel})" if kernel in ("gather", "torchvision") else ""
-    return f"{record['variant']}{named}"
+    runtime = record.get("runtime")
+    how = f", {runtime}" if runtime not in (None, "torch") else ""
+    return f"{record['variant']}{named}{how}"
 
 
 def _setting(record: Record) -> str:
@@ -287,7 +248,7 @@ def _words(block: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, written out."""
+    """Return three significant digits, written out."""
     digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
     return f"{value:,.{digits}f}".replace("-", "−")
 
