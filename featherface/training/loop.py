@@ -32,7 +32,6 @@ from featherface.training.step import schedule as rate_at
 from featherface.weights import checkpoints
 
 _WARM_STEPS = 100  # the learning rate rises for at least so many
-_TRIED_STEPS = 12
 _NORM_BATCHES = 20
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "weights.safetensors"
@@ -180,7 +179,9 @@ class Run:
             if runner is None or stays != frozen:
                 frozen = stays
                 runner = None  # its graph's memory is freed before the next one is recorded
-                runner = self._fastest(frozen)
+                self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
+                here = recipe.batch // self.processes.world
+                runner = Recorded(self.step, here, frozen, self.record)
             self._take_step(runner)
             if self.spent - self._logged >= self.log_every:
                 self._log_losses()
@@ -202,46 +203,15 @@ class Run:
         factor = min(rate_at(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
         self.step.set_rates(factor, self.done)
         drawn = draw(self.recipe, len(self.images), self.done)
+        settled = runner.settled
         runner(*(self.processes.share(rows) for rows in drawn))
         self.done += 1
+        if runner.settled and not settled:
+            row = {"event": "recorded", "step": self.done, "failure": runner.failure}
+            self._log({**row, "gpu_bytes": torch.cuda.max_memory_allocated()})
         if self.done % 10 == 0:
             self._wait()  # else the clock would run ahead of the device
         self._tick()
-
-    def _fastest(self, frozen: bool) -> Recorded:
-        """Return what runs a phase's steps: on a GPU in the memory layout found to be faster."""
-        self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
-        here = self.recipe.batch // self.processes.world
-        if self.images.device.type != "cuda":
-            return Recorded(self.step, here, frozen, record=False)
-        tried: list[tuple[float, Recorded]] = []
-        for channels_last in (True, False):
-            runner = Recorded(self.step, here, frozen, self.record, channels_last)
-            began = time.monotonic()
-            for _ in range(_TRIED_STEPS):
-                self._take_step(runner)
-                if runner.settled:
-                    break
-            self._wait()
-            prepared, began = _since(began), time.monotonic()
-            for _ in range(_TRIED_STEPS):
-                self._take_step(runner)
-            self._wait()
-            seconds = (time.monotonic() - began) / _TRIED_STEPS
-            self._log(
-                {
-                    "event": "tried",
-                    "step": self.done,
-                    "channels_last": channels_last,
-                    "ms_per_step": round(1000 * seconds, 2),
-                    "prepared_s": prepared,
-                    "recorded": runner.recorded,
-                    "failure": runner.failure,
-                    "gpu_bytes": torch.cuda.max_memory_allocated(),
-                }
-            )
-            tried.append((seconds, runner))
-        return min(tried, key=lambda pair: pair[0])[1]
 
     def _wait(self) -> None:
         if self.images.device.type == "cuda":

@@ -113,7 +113,6 @@ class Step:
         self.augment = Augment(recipe.size, recipe.zoom, recipe.faces, device)
         anchors = student.model.config.anchors
         self.anchors = make_anchors(recipe.size, recipe.size, anchors, device=device)
-        self.channels_last = False  # how activations lie in memory
         self.fresh = torch.ones((), device=device)  # weight of the new in the averaged weights
         self.totals = torch.zeros(len(PARTS) + 2, device=device)  # parts, loss, gradient's norm
 
@@ -139,7 +138,7 @@ class Step:
         recipe = self.recipe
         with torch.no_grad():
             pixels, faces = self.augment(self.images, index, draws)
-            if self.channels_last:
+            if pixels.is_cuda:  # the faster layout: 60 instead of 97 ms a step on an H100
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
         theirs, their_levels = self._teach(pixels)
         with self.autocast(torch.bfloat16):
@@ -227,11 +226,8 @@ class Recorded:
 
     _BEFORE = 4  # ordinary steps: libraries choose their kernels, the optimiser makes its state
 
-    def __init__(
-        self, step: Step, batch: int, frozen: bool, record: bool, channels_last: bool = False
-    ) -> None:
+    def __init__(self, step: Step, batch: int, frozen: bool, record: bool) -> None:
         device = step.images.device
-        self.channels_last = channels_last
         self._step, self._frozen = step, frozen
         self._index = torch.zeros(batch, dtype=torch.int64, device=device)
         self._draws = torch.zeros(batch, DRAWS, device=device)
@@ -269,13 +265,11 @@ class Recorded:
 
     def _ordinary(self) -> None:
         self._step.student.optimizer.zero_grad(set_to_none=True)
-        self._step.channels_last = self.channels_last
         self._step(self._index, self._draws, self._frozen)
 
     def _record(self) -> None:
         torch.cuda.synchronize()
         self._step.student.optimizer.zero_grad(set_to_none=True)
-        self._step.channels_last = self.channels_last
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
