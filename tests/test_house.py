@@ -64,17 +64,6 @@ def test_measurements_neither_draw_nor_print() -> None:
     assert (up, printing) == (set(), set())
 
 
-def test_drawing_takes_records_alone() -> None:
-    ours = {
-        (module, name)
-        for module in DRAWING & MODULES.keys()
-        for name in imports(module)
-        if name.split(".")[0] in ("analysis", "featherface")
-        and not {name, name.rpartition(".")[0]} & DRAWING
-    }
-    assert ours == set()
-
-
 def test_no_module_imports_itself_in_a_circle() -> None:
     graph = {module: imports(module) & MODULES.keys() for module in MODULES}
     for package in ("featherface", "analysis"):  # __init__ forwards names when they are asked for

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm
@@ -124,8 +125,16 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     most = max(2, max(int(c.max()) for c in counts.values()))
     behind = ListedColormap([scheme.faint])
     colours = LinearSegmentedColormap.from_list("these", _FEW_TO_MANY[scheme.name])
-    bold = {"color": VERMILION, "markeredgecolor": scheme.background, "markersize": 8}
-    small = {"color": scheme.background, "markeredgecolor": scheme.muted, "markersize": 4}
+    bold: dict[str, Any] = {
+        "color": VERMILION,
+        "markeredgecolor": scheme.background,
+        "markersize": 8,
+    }
+    small: dict[str, Any] = {
+        "color": scheme.background,
+        "markeredgecolor": scheme.muted,
+        "markersize": 4,
+    }
     columns = min(4, len(counts))
     lines = -(-len(counts) // columns)
     with canvas(scheme):
@@ -149,7 +158,7 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.set_title(CONTEXT_LABELS.get(kind, kind))
             ax.set_xlim(extent[:2])
             ax.set_ylim(extent[2:])
-        handles = []
+        handles: list[Artist] = []
         for variant, marker in zip(record["variants"], itertools.cycle(MARKERS), strict=False):
             for kind, ax in panels.items():
                 _mark(ax, variant, marker, bold if kind == variant["context"] else small, scheme)
