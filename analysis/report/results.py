@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from analysis.claims import ledger
 from analysis.claims import verdicts as compliance
+from analysis.claims.provenance import provenance
 from analysis.cost.blocks import measure_blocks, measure_layers
 from analysis.cost.counters import out_of_the_box, reconcile
 from analysis.design_space.facts import load_facts
@@ -142,6 +143,7 @@ def _recorded_counts(path: Path) -> dict[str, Any]:
 def _verdicts(docs: Path) -> Written:
     now = compliance.audit()
     records = compliance.keep_unchecked(now, docs / "results" / "verdicts.json")
+    yield "results/provenance.json", to_json(provenance())
     yield "results/verdicts.json", to_json(records)
     tables = (
         networks.verdicts([r for r in records if r["source"] == book.source.id], book.source.title)
