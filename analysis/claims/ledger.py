@@ -25,17 +25,15 @@ from pydantic import (
 
 from analysis.claims.expression import Value
 from analysis.claims.measurements import expression, template
-from featherface.config import CONFIGS
+from featherface.config import BLOCKS, CONFIGS
 from featherface.errors import InputError
+from featherface.files import read_text
 
 CLAIMS = Path(__file__).parent
 
 SOURCES = ("card", "paper", "repository")
 """The ledgers that there are, in the order in which they are judged."""
 
-Block = Literal[
-    "backbone", "first_attention", "pyramid", "second_attention", "context", "shuffle", "heads"
-]
 
 Kind = Literal["arithmetic", "parameters", "macs", "shape", "structure", "accuracy"]
 """What a figure is about; `arithmetic` holds or fails within the source, on no network."""
@@ -45,13 +43,24 @@ class LedgerError(InputError):
     """A ledger that cannot be used; the message names the file, the entry and the field."""
 
 
-def _frozen(value: Any) -> Value:
-    """Lists as tuples, all the way down, and nothing but numbers, texts and truth values."""
+def _frozen(value: Any, depth: int = 3) -> Value:
+    """Return lists as tuples, and refuse all but numbers, texts, truth values and small lists."""
     if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
+        if not depth or len(value) > 100:
+            raise ValueError("lists of at most 100 entries, three deep, are understood")
+        return tuple(_frozen(item, depth - 1) for item in value)
     if not isinstance(value, bool | int | float | str):
         raise ValueError(f"{value!r} is not a number, text, truth value or list of these")
     return value
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("it must be a list")
+    return tuple(value)
+
+
+_LISTED = BeforeValidator(_listed)
 
 
 def _checked(parse: Callable[[str], object]) -> AfterValidator:
@@ -95,7 +104,7 @@ class Claim(_Strict):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     """Unique in its ledger."""
-    lines: Annotated[tuple[int, ...], BeforeValidator(tuple)] = ()
+    lines: Annotated[tuple[int, ...], _LISTED] = ()
     """Lines of the source on which it stands, counted from 1; for sources that have them."""
     where: Text | None = None
     """Where in the source, if it has no lines."""
@@ -105,14 +114,14 @@ class Claim(_Strict):
     unit: str = ""
     printed: Text
     """The figure as the source prints it, such as "43.7%"."""
-    operands: Annotated[tuple[str, ...], BeforeValidator(tuple)] = ()
+    operands: Annotated[tuple[str, ...], _LISTED] = ()
     """Other pieces of the source that the claim is about or calculates with, as printed."""
     kind: Kind
     variant: str | None = None
     """The network that it speaks of; `None` for arithmetic."""
     network: str | None = None
     """For arithmetic: the network whose figures it calculates with, where not the ledger's."""
-    blocks: Annotated[tuple[Block, ...], BeforeValidator(tuple)] = ()
+    blocks: Annotated[tuple[str, ...], _LISTED] = ()
     """The blocks that it is about; none for the network as a whole."""
     published: bool = True
     """`False` for what this project asked a counter, or asks itself; no part of any tally."""
@@ -120,8 +129,8 @@ class Claim(_Strict):
     """What the figure says of that network, or, for arithmetic, of the source's other figures."""
     convention: Text | None = None
     """How `measure` counts; the ledger's convention for the kind where it says nothing."""
-    alternatives: Annotated[tuple[Alternative, ...], BeforeValidator(tuple)] = ()
-    replications: Annotated[tuple[Replication, ...], BeforeValidator(tuple)] = ()
+    alternatives: Annotated[tuple[Alternative, ...], _LISTED] = ()
+    replications: Annotated[tuple[Replication, ...], _LISTED] = ()
     """What others reached, where what is claimed itself cannot be measured."""
     requires: Text | None = None
     """What it takes to test a figure of accuracy."""
@@ -141,6 +150,10 @@ class Claim(_Strict):
                 raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
         if (self.kind == "arithmetic") != (self.variant is None):
             raise ValueError("variant: every kind but arithmetic speaks of one")
+        if unknown := set(self.blocks) - set(BLOCKS):
+            raise ValueError(f"blocks: {min(unknown)!r} must be one of {', '.join(BLOCKS)}")
+        if self.network is not None and self.network not in CONFIGS:
+            raise ValueError(f"network: {self.network!r} must be one of {', '.join(CONFIGS)}")
         if self.network is not None and self.variant is not None:
             raise ValueError("network: the claim already names its variant")
         if self.variant is not None:
@@ -174,7 +187,7 @@ class Ledger(_Strict):
     source: Source
     conventions: dict[Kind, Text]
     """How measurements of a kind count, where a claim does not say otherwise."""
-    claims: Annotated[tuple[Claim, ...], BeforeValidator(tuple)]
+    claims: Annotated[tuple[Claim, ...], _LISTED]
     facts: dict[str, Any] = {}
     """What it says of the architecture's settings; read and checked by `analysis.design_space`."""
 
@@ -214,11 +227,12 @@ def load(path: str | Path) -> Ledger:
     """
     path = CLAIMS / f"{path}.yaml" if path in SOURCES else Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except OSError as error:
-        raise LedgerError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise LedgerError(f"{path}: is not YAML: {_one_line(str(error))}") from error
+        content = yaml.load(read_text(path, error=LedgerError), Loader=_UniqueKeys)
+    except LedgerError:
+        raise
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
+        # PyYAML passes on what Python says of a date or number that is none.
+        raise LedgerError(f"{path}: is not YAML: {error}") from error
     try:
         return Ledger.model_validate(content)
     except ValidationError as error:

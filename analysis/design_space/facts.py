@@ -50,7 +50,7 @@ def load_facts(source: str, folder: Path = LEDGERS) -> tuple[Fact, ...]:
         ledger = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: is not YAML: {' '.join(str(error).split())}") from None
     entries = ledger.get("facts") if isinstance(ledger, dict) else None
     if not isinstance(entries, dict) or not entries:

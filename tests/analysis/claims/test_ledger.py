@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analysis.claims.ledger import (
     SOURCES,
@@ -150,7 +152,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"none\.yaml: cannot be read: No such file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(LedgerError, match=r"binary\.yaml: is not YAML"):
+    with pytest.raises(LedgerError, match=r"binary\.yaml: cannot be read: not UTF-8"):
         load(tmp_path / "binary.yaml")
 
 
@@ -276,3 +278,108 @@ def test_arithmetic_calculates_with_figures_of_its_source(ledger: Ledger) -> Non
 @pytest.mark.parametrize("source", SOURCES_OF_FACTS)
 def test_the_facts_of_the_ledgers_are_usable(source: str) -> None:
     assert load_facts(source)
+
+
+# --- whatever a file may hold --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": ["neck"]}, "blocks: 'neck' must be one of backbone, "),
+        ({"blocks": "heads"}, "blocks: it must be a list"),
+        ({"network": "v1"}, "network: the claim already names its variant"),
+        ({"network": "v9"}, "network: 'v9' must be one of v1, "),
+        ({"claimed": [[[[1]]]], "printed": "x"}, "claimed: lists of at most 100 entries"),
+        ({"replications": [{"statement": "s"}]}, "replications[0].measure: Field required"),
+    ],
+)
+def test_fields_about_the_network_are_checked(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LedgerError) as error:
+        load(written(tmp_path, with_claim(**changes)))
+    assert message in str(error.value)
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["params('v1')", "{params('v1'):x}", "487,103", "v1", "accuracy", "9" * 5000]),
+)
+CONTENT = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+FIELDS = [*Claim.model_fields, "extra"]
+
+
+def read_or_refused(path: Path) -> None:
+    refused = ""
+    try:
+        load(path)
+    except LedgerError as error:
+        refused = str(error)
+    assert not refused or refused.startswith((path.name, str(path)))
+    assert "\n" not in refused
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(field=st.sampled_from(FIELDS), value=CONTENT)
+def test_any_value_of_a_claim_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, field: str, value: Any
+) -> None:
+    ledger = copy.deepcopy(GOOD)
+    ledger["claims"][0][field] = value
+    read_or_refused(written(tmp_path_factory.mktemp("claim"), ledger))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(content=CONTENT)
+def test_any_document_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: Any
+) -> None:
+    read_or_refused(written(tmp_path_factory.mktemp("document"), content))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(place=st.integers(min_value=0), junk=st.text(max_size=8))
+def test_any_damage_to_the_text_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, place: int, junk: str
+) -> None:
+    text = yaml.safe_dump(GOOD)
+    at = place % len(text)
+    read_or_refused(
+        written(tmp_path_factory.mktemp("text"), text[:at] + junk + text[at + len(junk) :])
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [1, 1]\nb: &b [*a, *a]\nc: *c",
+        "[" * 3000,
+        "- " * 3000,
+        "? [1]\n: 2",
+        "a: 2020-13-45",
+        "a: !!python/object:os.system x",
+        "a: !!int x",
+        "<<: 3",
+        "!!binary x",
+        "---\n---",
+        "\ud800",
+        "2: 3\n? {a: b}\n: c",
+    ],
+)
+def test_odd_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(LedgerError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
