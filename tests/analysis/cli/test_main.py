@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import yaml
 
 from analysis.cli import main as cli
+from analysis.cli import start
 from featherface import CONFIGS, FeatherFace
 
 COMMANDS = sorted(
@@ -262,6 +265,22 @@ def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> N
         after = [new, "x", f"{new}=x"] if new else ["x", "x"]
         assert cli._with_new_names([command, old, "x", f"{old}=x"]) == [command, *after]
         assert cli._with_new_names(["other", old]) == ["other", old]
+
+
+def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        start()
+    assert caught.value.code == 130
+
+
+def test_the_installed_command_is_ours() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))
+    module, _, name = project["project"]["scripts"]["featherface"].partition(":")
+    assert getattr(importlib.import_module(module), name) is start
 
 
 def test_the_earlier_command_for_pages_works() -> None:
