@@ -22,12 +22,13 @@
 
 # %%
 import pandas as pd
-from IPython.display import SVG, Markdown
+from IPython.display import HTML, SVG, Markdown
 
 from analysis.cost.blocks import count_macs
 from analysis.cost.counters import out_of_the_box
 from analysis.report.plots import latency as plots
 from analysis.report.plots.style import render
+from analysis.report.tables.networks import counters as counters_table
 from analysis.speed.latency import Setting, measure_latency
 from analysis.speed.operators import measure_operators
 from analysis.speed.roofline import measure_roofline
@@ -60,9 +61,7 @@ pd.DataFrame(
 
 # %%
 counters = [record.as_dict() for record in out_of_the_box("official", 640, 640)]
-pd.DataFrame(counters)[["counter", "quantity", "value", "macs_difference", "params"]].style.format(
-    {"value": "{:,.0f}", "params": "{:,.0f}"}, na_rep="–"
-).hide()
+HTML(counters_table("official", {"input": [640, 640], "counters": counters}).html())
 
 # %% [markdown]
 # A deformable convolution is a custom operator. A counter that knows operators by name does not

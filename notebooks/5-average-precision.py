@@ -20,8 +20,10 @@
 # faces of WIDER FACE. This notebook evaluates predictions by the benchmark's protocol and takes
 # the three numbers apart again: into curves, face sizes, events, and single faces.
 #
-# It needs the benchmark's ground truth, which is not part of this project.
-# `featherface widerface fetch` gets it; `DATA` says where it is.
+# It needs the benchmark's ground truth and predictions, which are not part of this project.
+# `featherface widerface fetch --out data/wider` gets the ground truth, and
+# `featherface widerface predict --out data/wider/predictions/official` makes predictions;
+# `DATA` is the folder of both.
 
 # %%
 import os
@@ -37,7 +39,7 @@ from analysis.widerface.average_precision import evaluate_files
 from analysis.widerface.breakdown import by_event, by_height
 from analysis.widerface.comparison import compare
 
-DATA = Path(os.environ.get("FEATHERFACE_SHARED", "../../shared")) / "wider"
+DATA = Path(os.environ.get("FEATHERFACE_SHARED", "../data")) / "wider"
 GROUND_TRUTH = DATA / "ground_truth"
 PREDICTIONS = sorted(DATA.glob("predictions/*"))  # folders or archives of EVENT/PICTURE.txt
 

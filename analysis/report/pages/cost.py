@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.report.formats import count
+from analysis.report.formats import count, fixed
 from analysis.report.pages.html import bars, fold
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.tables import networks
@@ -30,9 +30,9 @@ def lead(records: Records) -> str:
 def overview(records: Records) -> str:
     """Return parameters and MACs of the five networks, as bars of their seven blocks."""
     out = []
-    for key, title, scale, unit in (
-        ("params", "Parameters", 1, ""),
-        ("macs", "MACs at 640×640", 1e9, " GMAC"),
+    for key, title, form in (
+        ("params", "Parameters", count),
+        ("macs", "MACs at 640×640, in GMAC", fixed(3, 1e9)),
     ):
         most = max(record[key] for record in records.blocks.values())
         rows, words = [], []
@@ -45,8 +45,7 @@ def overview(records: Records) -> str:
                 segments.append((block[key] - hidden, f"b{at}", hint))
                 if hidden:
                     segments.append((hidden, f"b{at} hatched", f"deformable kernels: {hidden:,}"))
-            end = f"{record[key] / scale:,.3f}{unit}" if unit else count(record[key])
-            rows.append((name, segments, end))
+            rows.append((name, segments, form(record[key])))
             words.append(f"{name} {record[key]:,}")
         label = f"{title} by block. {'; '.join(words)}. The tables below have every number."
         out.append(f'<p class="ff-chart-title">{title}</p>' + bars(label, rows, most).rstrip("\n"))

@@ -73,8 +73,8 @@ def surprises(records: Records) -> str:
         ),
         (
             "Cost against the baseline",
-            f"{1 - skipped / baseline['macs']:.0%} less, say counters",
-            f"{official['macs'] / baseline['macs'] - 1:.0%} more",
+            f"{100 - 100 * skipped / baseline['macs']:.0f} % less, say counters",
+            f"{100 * official['macs'] / baseline['macs'] - 100:.0f} % more",
             f"MACs than RetinaFace, once deformable kernels count: {_GMAC(official['macs'])} GMAC, "
             f"not {_GMAC(skipped)}.",
             "#cheaper",
@@ -214,8 +214,8 @@ def the_cost(records: Records) -> str:
         f"640×640, fewer than the {baseline['macs']:,} of RetinaFace, on which it improves. It "
         "does not know the operator `deform_conv2d` and counts it as nothing, without a word. "
         f"With its {hidden:,} MACs the network costs {official['macs']:,}: "
-        f"**{official['macs'] / baseline['macs'] - 1:.0%} more** than the baseline, not "
-        f"{1 - seen / baseline['macs']:.0%} less.\n"
+        f"**{100 * official['macs'] / baseline['macs'] - 100:.0f} % more** than the baseline, not "
+        f"{100 - 100 * seen / baseline['macs']:.0f} % less.\n"
     )
 
 

@@ -17,13 +17,13 @@ from analysis.report.table import Cell
 
 
 def tally(records: Records, page: str) -> str:
-    """Return the numbers of verdicts as one bar whose parts lead to the list.
+    """Return the verdicts on published figures as one bar whose parts lead to the list.
 
     Args:
         records: to count.
         page: the address of the page of verdicts, as seen from the page this is for.
     """
-    counts = Counter(record["verdict"] for record in records.verdicts)
+    counts = Counter(record["verdict"] for record in records.verdicts if record["published"])
     parts = "".join(
         f'<li class="ff-{verdict}" style="flex-grow:{counts[verdict]}">'
         f'<a href="{page}?verdict={verdict}"><span class="ff-count">{counts[verdict]}</span> '
