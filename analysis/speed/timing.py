@@ -24,8 +24,9 @@ MOST_RUNS = 20
 """Runs of one contender in a turn."""
 
 WARM_UP_RUNS = 5
-"""Runs before that are not counted: caches fill, libraries choose kernels. Fewer, but at least
-one, where they would take a quarter of the rule's time."""
+"""Runs before that are not counted: caches fill, libraries choose kernels, graphs are captured.
+Fewer where they would take a quarter of the rule's time, but at least three: the second may still
+be one that captures."""
 
 Key = TypeVar("Key", bound=Hashable)
 Run = Callable[[], Mapping[str, float]]
@@ -104,7 +105,7 @@ def _warm_up(run: Run, rule: Rule, now: Callable[[], float]) -> float:
     begin, fastest = now(), float("inf")
     for done in range(WARM_UP_RUNS):
         start = now()
-        if done and start - begin >= rule.seconds / 4:
+        if done >= 3 and start - begin >= rule.seconds / 4:
             break
         run()
         fastest = min(fastest, now() - start)

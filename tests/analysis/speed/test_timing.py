@@ -116,6 +116,12 @@ def test_fast_contenders_run_so_often_at_most_and_slow_ones_a_few_times() -> Non
     assert [len(turn) for turn in slow] == [1] * FEWEST_TURNS
 
 
+def test_slow_first_runs_do_not_shorten_the_plan() -> None:
+    times = itertools.chain([3000.0, 2000.0], itertools.repeat(5.0))
+    found = World().measure(Rule(seconds=0.5), a=times)["a"]["ms"]
+    assert [len(turn) for turn in found] == [4] * 20
+
+
 @pytest.mark.parametrize(
     "wrong", [{"within": 0.0}, {"confidence": 1.0}, {"turns": 2}, {"seconds": -1.0}]
 )
