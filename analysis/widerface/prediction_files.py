@@ -35,6 +35,8 @@ COUNT_LIMIT = 100_000
 """Files in a folder, members in an archive; 3,226 and 61 folders are needed."""
 DEPTH_LIMIT = 16
 """Folders within folders."""
+PATH_LIMIT = 4096
+"""Characters of a path."""
 HEADER_LIMIT = 1 << 18
 """Bytes of a tar member's header, with its long name; of a zip's list of members 64 times that."""
 
@@ -89,6 +91,8 @@ def _chosen(source: str, prefix: str, members: Members, select: Select) -> Itera
             raise InputError(f"{source}: holds more than {COUNT_LIMIT:,} files")
         if total > TOTAL_LIMIT:
             raise InputError(f"{source}: holds more than {TOTAL_LIMIT:,} bytes, unpacked")
+        if len(path) > PATH_LIMIT:
+            raise InputError(f"{source}: a path of {len(path):,} characters")
         *folders, name = path.replace("\\", "/").split("/")
         if (
             not name

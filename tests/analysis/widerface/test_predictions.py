@@ -463,6 +463,12 @@ def test_long_names_do_not_pile_up(truth: GroundTruth, tmp_path: Path) -> None:
         read_predictions(tmp_path / "a.tar.gz", truth)
 
 
+def test_a_member_with_a_name_that_no_file_can_have(truth: GroundTruth, tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", [("x/" * 3000, "")])
+    with pytest.raises(InputError, match=r"a path of [\d,]+ characters"):
+        read_predictions(path, truth)
+
+
 def test_a_zip_of_too_many_members_is_not_listed(truth: GroundTruth, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
