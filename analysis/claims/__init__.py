@@ -1,1 +1,1 @@
-"""What was published, claim by claim, and the measurements that the claims are held against."""
+"""Claims: published figures, the measurements they are compared with, and the verdicts."""

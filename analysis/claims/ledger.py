@@ -36,7 +36,7 @@ SOURCES = ("card", "paper", "repository")
 
 
 Kind = Literal["arithmetic", "parameters", "macs", "shape", "structure", "accuracy"]
-"""What a figure is about; `arithmetic` holds or fails within the source, on no network."""
+"""The subject of a figure; `arithmetic` holds or fails within the source, on no network."""
 
 
 class LedgerError(InputError):
@@ -107,9 +107,9 @@ class Claim(_Strict):
     lines: Annotated[tuple[int, ...], _LISTED] = ()
     """Lines of the source on which it stands, counted from 1; for sources that have them."""
     where: Text | None = None
-    """Where in the source, if it has no lines."""
+    """Its place in the source, if that has no lines."""
     statement: Text
-    """What is claimed, in the project's words."""
+    """The claim in the project's words."""
     claimed: Annotated[Any, AfterValidator(_frozen)]
     unit: str = ""
     printed: Text
@@ -126,20 +126,20 @@ class Claim(_Strict):
     published: bool = True
     """`False` for what this project asked a counter, or asks itself; no part of any tally."""
     measure: Measure
-    """What the figure says of that network, or, for arithmetic, of the source's other figures."""
+    """The quantity on that network or, for arithmetic, of the source's other figures."""
     convention: Text | None = None
-    """How `measure` counts; the ledger's convention for the kind where it says nothing."""
+    """Of `measure`; by default the ledger's convention for the kind."""
     alternatives: Annotated[tuple[Alternative, ...], _LISTED] = ()
     replications: Annotated[tuple[Replication, ...], _LISTED] = ()
-    """What others reached, where what is claimed itself cannot be measured."""
+    """Measurements by others, where the claim itself cannot be measured."""
     requires: Text | None = None
-    """What it takes to test a figure of accuracy."""
+    """The requirements of a test of accuracy."""
     explanation: Explanation = ""
     """Why it is so, for someone who does not know the code; measurements stand in braces."""
 
     @property
     def tolerance(self) -> Fraction:
-        """What rounding to the printed digits can change, see `tolerance_of`."""
+        """The largest error of rounding to the printed digits, see `tolerance_of`."""
         return tolerance_of(self.printed) if _PLAIN.fullmatch(self.printed) else Fraction(0)
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class Claim(_Strict):
 
 
 class Source(_Strict):
-    """Where the claims of a ledger come from."""
+    """The source of the claims of a ledger."""
 
     id: Annotated[str, Field(pattern=r"^[a-z]+$")]
     title: Text
@@ -178,7 +178,7 @@ class Source(_Strict):
     network: str | None = None
     """The variant that its arithmetic is about, if it is about one."""
     cites_lines: bool = False
-    """Whether claims say on which lines they stand, rather than `where`."""
+    """True where claims state lines, not `where`."""
 
 
 class Ledger(_Strict):
@@ -186,13 +186,13 @@ class Ledger(_Strict):
 
     source: Source
     conventions: dict[Kind, Text]
-    """How measurements of a kind count, where a claim does not say otherwise."""
+    """The convention of each kind, for claims that state none."""
     claims: Annotated[tuple[Claim, ...], _LISTED]
     facts: dict[str, Any] = {}
-    """What it says of the architecture's settings; read and checked by `analysis.design_space`."""
+    """The stated settings of the architecture; read and checked by `analysis.design_space`."""
 
     def convention(self, claim: Claim) -> str:
-        """How the measurement of a claim counts."""
+        """Return the counting convention of a claim."""
         return claim.convention or self.conventions[claim.kind]
 
     @model_validator(mode="after")

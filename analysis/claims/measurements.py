@@ -54,7 +54,7 @@ from featherface.model import FeatherFace
 from featherface.weights.published import PUBLISHED, Published
 
 WIDERFACE = history.HISTORY
-"""Where measured average precision is recorded, one JSON object a line."""
+"""The record of measured average precision, one JSON object a line."""
 
 _SIZE = 640
 
@@ -82,7 +82,7 @@ _F = TypeVar("_F", bound=Function)
 _FUNCTIONS: dict[str, Function] = {}
 
 
-def _word(function: _F) -> _F:
+def _measurement(function: _F) -> _F:
     _FUNCTIONS[function.__name__] = function
     return function
 
@@ -108,7 +108,7 @@ def template(text: str) -> Template:
 # --- parameters ---------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def params(variant: str, *paths: str, **changes: Any) -> int:
     """Learnable values of the network, or of the modules and tensors at `paths`, each once."""
     network = _network(_config(variant, changes))
@@ -117,19 +117,19 @@ def params(variant: str, *paths: str, **changes: Any) -> int:
     return sum(tensor.numel() for _, tensor in _parameters(network, paths))
 
 
-@_word
+@_measurement
 def kernels(variant: str, *paths: str, **changes: Any) -> int:
     """Weights of convolutions and linear layers alone: no biases, normalisation or scalars."""
     return _of_layers("weight", variant, paths, changes)
 
 
-@_word
+@_measurement
 def biases(variant: str, *paths: str, **changes: Any) -> int:
     """Biases of convolutions and linear layers."""
     return _of_layers("bias", variant, paths, changes)
 
 
-@_word
+@_measurement
 def params_of_standard_layers(variant: str, **changes: Any) -> int:
     """Parameters that are attributes of PyTorch's own layers.
 
@@ -145,14 +145,14 @@ def params_of_standard_layers(variant: str, **changes: Any) -> int:
     )
 
 
-@_word
+@_measurement
 def param_bytes(variant: str, **changes: Any) -> int:
     """Bytes of the learnable values as the network holds them (four each, float32)."""
     network = _network(_config(variant, changes))
     return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
-@_word
+@_measurement
 def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, groups: int = 1) -> int:
     """Parameters of a single `nn.Conv2d` so written, which has a bias unless it says otherwise."""
     return count_parameters(nn.Conv2d(inputs, outputs, kernel, bias=bias, groups=groups))
@@ -161,7 +161,7 @@ def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, group
 # --- computation --------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> int:
     """MACs of one picture of 640×640, of the network or the module at `path`.
 
@@ -179,9 +179,9 @@ def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> i
     return items[kind]
 
 
-@_word
+@_measurement
 def counted(counter: str, quantity: str, variant: str) -> int:
-    """What a public counter says of the network at 640×640, as it is installed.
+    """Return the answer of a public counter for the network at 640×640, as it is installed.
 
     The quantities are `value`, the number as the counter gives it; `macs`, the same in MACs; and
     `params`.
@@ -204,7 +204,7 @@ def counted(counter: str, quantity: str, variant: str) -> int:
 # --- shapes -------------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def shape(
     variant: str, name: str, height: int = _SIZE, width: int = _SIZE, **changes: Any
 ) -> tuple[int, ...]:
@@ -219,13 +219,13 @@ def shape(
     return shapes[name]
 
 
-@_word
+@_measurement
 def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> tuple[int, ...]:
     """Rows and columns of the map that the heads read at a level (`p3`, `p4` or `p5`)."""
     return shape(variant, f"shuffle.{level}", height, width)[1:]
 
 
-@_word
+@_measurement
 def stride(variant: str, level: str) -> float:
     """Pixels of a 640×640 picture per cell of a level, in either direction."""
     rows, columns = cells(variant, level)
@@ -234,23 +234,23 @@ def stride(variant: str, level: str) -> float:
     return _SIZE / rows
 
 
-@_word
+@_measurement
 def anchors_per_cell(variant: str) -> float:
     """Anchors that the heads of the network answer for, over the cells of the three levels."""
     answered = shape(variant, "logits")[0]
     return answered / sum(math.prod(cells(variant, level)) for level in LEVELS)
 
 
-@_word
+@_measurement
 def anchor_sides(variant: str, level: str) -> tuple[float, ...]:
     """Sides in pixels of the square anchors that boxes of a level are relative to."""
     sides = sides_of_anchors(config_of(variant).anchors)
     return dict(zip(LEVELS, sides, strict=True))[_level(level)]
 
 
-@_word
+@_measurement
 def landmark_points(variant: str) -> tuple[int, ...]:
-    """How the network's landmarks decode, per anchor: (points, coordinates)."""
+    """Return the shape of an anchor's decoded landmarks: (points, coordinates)."""
     count, size = shape(variant, "landmarks")
     anchors = make_anchors(_SIZE, _SIZE, config_of(variant).anchors)
     return tuple(decode_landmarks(torch.zeros(count, size), anchors).shape[1:])
@@ -259,13 +259,13 @@ def landmark_points(variant: str) -> tuple[int, ...]:
 # --- structure ----------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def channels(variant: str, path: str, **changes: Any) -> Value:
     """(inputs, outputs) of the convolution or linear layer at `path`; one pair each for `*`."""
     return _each(variant, path, changes, _channels)
 
 
-@_word
+@_measurement
 def channels_per_anchor(variant: str, path: str) -> Value:
     """As `channels`, with the outputs that one of a cell's anchors gets."""
     anchors = anchors_per_cell(variant)
@@ -274,33 +274,33 @@ def channels_per_anchor(variant: str, path: str) -> Value:
     )
 
 
-@_word
+@_measurement
 def kernel(variant: str, path: str, **changes: Any) -> Value:
     """Height and width of the convolution's kernel at `path`; one pair each for `*`."""
     return _each(variant, path, changes, lambda layer: tuple(_weight(layer).shape[2:]))
 
 
-@_word
+@_measurement
 def step(variant: str, path: str) -> Value:
     """Stride of the convolution at `path`, the same in both directions; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).stride))
 
 
-@_word
+@_measurement
 def padding(variant: str, path: str) -> Value:
     """Padding of the convolution at `path`, the same on all sides; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).padding))
 
 
-@_word
+@_measurement
 def groups(variant: str, path: str) -> Value:
     """Groups of the convolution at `path`: 1 if dense, its channels if depthwise."""
     return _each(variant, path, {}, lambda layer: _conv(layer).groups)
 
 
-@_word
+@_measurement
 def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
-    """How many modules lie at `path`, or, with a `type`, below it and of that class; may be 0."""
+    """Return the number of modules at `path` or, with a `type`, of that class at or below it."""
     network = _network(_config(variant, changes))
     found = _matching(path, [name for name, _ in network.named_modules()])
     if not type:
@@ -311,7 +311,7 @@ def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
     )
 
 
-@_word
+@_measurement
 def dense_convs(variant: str, path: str, kernel: int) -> int:
     """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
     network = _network(config_of(variant))
@@ -325,23 +325,23 @@ def dense_convs(variant: str, path: str, kernel: int) -> int:
     )
 
 
-@_word
+@_measurement
 def setting(variant: str, name: str) -> Value:
     """A field of the configuration that the network is built from."""
     value: Value = getattr(config_of(variant), name)
     return value
 
 
-@_word
+@_measurement
 def differences(variant: str, other: str) -> tuple[str, ...]:
     """Names of the settings in which two variants differ, by more than rounding."""
     names = config_of(variant).difference(config_of(other))
     return tuple(name for name in names if name != "mean_pooling")
 
 
-@_word
+@_measurement
 def can_be_built(variant: str, **changes: Any) -> bool:
-    """Whether a network with these settings exists."""
+    """Return whether a network with these settings exists."""
     try:
         _network(_config(variant, changes))
     except ConfigError:
@@ -349,9 +349,9 @@ def can_be_built(variant: str, **changes: Any) -> bool:
     return True
 
 
-@_word
+@_measurement
 def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
-    """Whether what enters the pyramid at level `source` reaches what leaves it at `target`."""
+    """Return whether the pyramid's input at level `source` reaches its output at `target`."""
     network = _network(config_of(variant))
     levels = [
         torch.ones(1, width, 8 >> i, 8 >> i, requires_grad=name == _level(source))
@@ -362,7 +362,7 @@ def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
     return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
-@_word
+@_measurement
 def shuffle_groups(variant: str) -> int:
     """Groups of the channel shuffle, read off what it does to numbered channels.
 
@@ -385,11 +385,11 @@ def shuffle_groups(variant: str) -> int:
 # --- the design space ---------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def architectures(
     variant: str, *kept: str, total: int, reading: str = "parameters", **fixed: Any
 ) -> int:
-    """How many architectures of the design space have that many parameters.
+    """Return the number of architectures of the design space with that many parameters.
 
     Only those that have the fields `kept` as the variant has them, and the fields `fixed` so. The
     readings of "parameters" are those of `analysis.design_space.closed_form`.
@@ -398,25 +398,25 @@ def architectures(
     return search(total, fixed={name: own[name] for name in kept} | fixed, reading=reading).found
 
 
-@_word
+@_measurement
 def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
-    """How many architectures there are among which `architectures` counts."""
+    """Return the number of architectures among which `architectures` counts."""
     own = described(config_of(variant))
     return search(0, fixed={name: own[name] for name in kept} | fixed, limit=0).looked_at
 
 
-@_word
+@_measurement
 def settings_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
-    """How many settings of that block alone, whatever the rest, have that many parameters.
+    """Return the number of settings of that block alone with that many parameters.
 
     Only those that have the fields `kept` as the variant has them.
     """
     return len(_settings(variant, block, kept, total, reading)["settings"])
 
 
-@_word
+@_measurement
 def nearest_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
@@ -428,7 +428,7 @@ def nearest_of_block(
 # --- accuracy -----------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def ap(variant: str, subset: str, weights: str = "") -> float:
     """Return the average precision, in percent, measured on all validation images of WIDER FACE.
 
@@ -465,7 +465,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     return _ap(rows[-1].model_dump(), subset)
 
 
-@_word
+@_measurement
 def recorded_ap(variant: str, subset: str) -> float:
     """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
     _subset(subset)
@@ -478,7 +478,7 @@ def recorded_ap(variant: str, subset: str) -> float:
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
-@_word
+@_measurement
 def percent(part: float, whole: float) -> float:
     """100 · part / whole."""
     if not whole:
@@ -486,7 +486,7 @@ def percent(part: float, whole: float) -> float:
     return 100 * part / whole
 
 
-@_word
+@_measurement
 def mean(*values: float) -> float:
     """Arithmetic mean."""
     if not values:
@@ -494,7 +494,7 @@ def mean(*values: float) -> float:
     return math.fsum(values) / len(values)
 
 
-@_word
+@_measurement
 def cut(value: float, unit: float) -> float:
     """`value` without what is beyond the last whole `unit`: cut off, not rounded."""
     if unit <= 0:
@@ -502,7 +502,7 @@ def cut(value: float, unit: float) -> float:
     return math.floor(value / unit) * unit
 
 
-# --- what the words are made of -----------------------------------------------------------------
+# --- what the measurements share ---------------------------------------------------------------
 
 
 def _check(name: str, arguments: Mapping[str, Any]) -> None:

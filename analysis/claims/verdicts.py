@@ -45,7 +45,7 @@ class RecordError(InputError):
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is recorded of a verdict."""
+    """The recorded part of a verdict."""
 
     id: str
     source: str
@@ -114,7 +114,7 @@ class Change:
 
     @property
     def fails(self) -> bool:
-        """Whether it is a finding, not a measurement that this machine cannot make."""
+        """True for a finding, False for a measurement that this machine cannot make."""
         return self.what != "not rechecked"
 
     def __str__(self) -> str:

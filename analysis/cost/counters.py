@@ -58,7 +58,7 @@ class CounterRecord:
     quantity: str
     """The counter's name for the number."""
     per_mac: int
-    """How many of it make one MAC."""
+    """Units of it that make one MAC."""
     value: int | None
     """The number as the counter gives it; `None` where it gives none, see `reason`."""
     macs: int | None

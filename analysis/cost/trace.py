@@ -43,7 +43,7 @@ class Cost:
     type: str
     """Name of the class."""
     device: str
-    """Where the pass ran: "meta" without values, else with them."""
+    """The device of the pass: "meta" without values, else with them."""
     own_params: int
     """Values in learnable tensors; a tensor that modules share belongs to the first of them."""
     own_macs: Mapping[str, int]

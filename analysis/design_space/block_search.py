@@ -1,4 +1,4 @@
-"""Which settings of one block give a published number of parameters for that block, if any do.
+"""The settings of one block that give a published number of parameters for that block.
 
 A block is asked by itself, whatever the rest of the network is like, so that a figure that no
 setting gives is impossible for the block in every network of the space.

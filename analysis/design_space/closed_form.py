@@ -230,7 +230,7 @@ def _where(present: NDArray[np.bool_], layers: Iterable[Layer]) -> Iterator[Laye
 
 
 def positions(height: int, width: int) -> dict[int, int]:
-    """How often a weight is applied to a picture of that size, by `Layer.stride`.
+    """Return the number of positions a weight is applied at, by `Layer.stride`.
 
     Raises:
         InputError: for a size that no network of the family takes.
@@ -251,7 +251,7 @@ READINGS: dict[str, Callable[[Layer], Integers]] = {
     "weights": lambda x: x.weights,
     "thop": lambda x: (x.kind != "deformable_kernel") * x.weights + x.biases + x.norm,
 }
-"""What a number of parameters may mean, by name.
+"""Conventions for a number of parameters, by name.
 
 All that are trained; those without normalisation; without biases, too; and what the counter thop
 0.1.1 says of the authors' released code: it drops the weights of modules that are never called

@@ -1,4 +1,4 @@
-"""What a source states of an architecture besides its totals, read from its ledger of claims.
+"""The facts of an architecture that a source states besides its totals, from its ledger.
 
 A ledger may hold, beside its claims, a mapping `facts` from a field of the design space to the
 values that agree with what the source says of it, the lines that say so (where the source has

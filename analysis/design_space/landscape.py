@@ -1,4 +1,4 @@
-"""Where the design space lies: how many architectures have which parameters and MACs."""
+"""The number of architectures of the design space by parameters and MACs."""
 
 from __future__ import annotations
 

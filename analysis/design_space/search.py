@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -37,7 +37,7 @@ from featherface.errors import InputError
 
 @dataclass(frozen=True)
 class Fact:
-    """What a source states of one field of an architecture."""
+    """A source's statement on one field of an architecture."""
 
     field: str
     values: tuple[Any, ...]  # the values that agree with the statement
@@ -49,7 +49,7 @@ class Fact:
         object.__setattr__(self, "values", values_of(self.field, self.values))
 
     def agrees(self, values: Mapping[str, Any]) -> bool:
-        """Whether a described architecture is as stated; a field it does not have is not."""
+        """Return whether a described architecture is as stated; it must have the field."""
         return values[self.field] in self.values
 
 
@@ -76,27 +76,17 @@ class Match:
 
     @property
     def agreeing(self) -> int:
-        """How many of the facts this architecture agrees with."""
+        """The number of facts that this architecture agrees with."""
         return sum(self.facts.values())
 
     def record(self) -> dict[str, Any]:
         """As it goes into JSON."""
-        return {
-            "config": self.config,
-            "variants": list(self.variants),
-            "params": self.params,
-            "counted": self.counted,
-            "macs": self.macs,
-            "params_difference": self.params_difference,
-            "macs_difference": self.macs_difference,
-            "facts": self.facts,
-            "facts_agreeing": self.agreeing,
-        }
+        return {**asdict(self), "variants": list(self.variants), "facts_agreeing": self.agreeing}
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found, and what it looked at to find it."""
+    """The matches of a search, and the size of what was searched."""
 
     params: int | None
     macs: int | None
@@ -154,7 +144,7 @@ def search(
     within_macs: int | None = None,
     reading: str = "parameters",
 ) -> SearchResult:
-    """Every architecture of a space with that many parameters, MACs, or both.
+    """Return every architecture of a space with that many parameters, MACs, or both.
 
     Args:
         params: parameters asked for.

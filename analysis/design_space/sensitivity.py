@@ -1,4 +1,4 @@
-"""What one step in each field of an architecture does to its parameters and MACs."""
+"""The change of parameters and MACs with one step in each field of an architecture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from featherface.config import ConfigError, FeatherFaceConfig
 def sensitivity(
     config: FeatherFaceConfig, space: Space = FAMILY, size: tuple[int, int] = (640, 640)
 ) -> list[dict[str, Any]]:
-    """One record a step.
+    """Return the changes of parameters and MACs, one record a step.
 
     A step of a number goes to the next value of its range, up and down, with which there is a
     network; a step of a kind goes to each other kind. A kind that brings a field with it (a CBAM

@@ -135,7 +135,7 @@ class Space:
 
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Space))
-"""What an architecture is here: the settings that parameters and MACs depend on."""
+"""The settings of an architecture that parameters and MACs depend on."""
 
 SPACE = Space()
 """The space that every statement about FeatherFace's totals speaks of, unless it names another."""
@@ -167,7 +167,7 @@ _VARIANTS = {name: described(config) for name, config in CONFIGS.items()}
 
 
 def legal(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> NDArray[np.bool_]:
-    """Which combinations a network can be built from: where `FeatherFaceConfig` accepts them.
+    """Return where a network can be built, as `FeatherFaceConfig` decides.
 
     Args:
         fields: arrays that broadcast against each other.
