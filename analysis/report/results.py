@@ -229,9 +229,8 @@ def _widerface(docs: Path) -> Written:
             except (LookupError, TypeError, ValueError) as error:
                 raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
             for name, figure in drawn.items():
-                if name == "curves" or not (subset and whole):
-                    ending = (subset if name == "curves" else "") + scheme.ending
-                    yield f"figures/widerface-{name}{ending}.svg", render(figure, "svg")
+                if not (subset and whole):
+                    yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
     training = _training(history.read(docs / "results" / history.HISTORY.name))
     if training:
         first = training[0]
