@@ -39,6 +39,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-lead.html": home.lead,
     "home-tally.html": lambda records: verdict_list.tally(records, "verdicts/"),
     "home-sources.html": home.tally_by_source,
+    "provenance.html": home.publications,
     "home-surprises.html": home.surprises,
     "home-size.md": home.the_size,
     "home-card.md": home.the_card,

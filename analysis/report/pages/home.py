@@ -7,6 +7,7 @@ from html import escape
 
 from analysis.report.formats import count, fixed
 from analysis.report.pages.html import MEANING, bars
+from analysis.report.pages.prose import inline
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from featherface.errors import InputError
@@ -45,6 +46,25 @@ _SOURCES = {
     "card": "the card, of the fork’s owner",
     "repository": "the repositories: the authors’, the fork’s, the baseline’s",
 }
+
+
+def publications(records: Records) -> str:
+    """Return a table of who published what, by date."""
+
+    def where(row: Record) -> Cell:
+        name = " @ ".join(filter(None, (row["repository"], row["revision"]))) or "DOI"
+        return Cell(name, f'<a href="{escape(row["link"])}">{escape(name)}</a>')
+
+    def what(row: Record) -> Cell:
+        return Cell(row["what"], inline(row["what"]))
+
+    columns = (
+        Column("when", lambda row: " to ".join(filter(None, (row["date"], row["until"])))),
+        Column("publication", what, width=2),
+        Column("who", "who", width=1),
+        Column("where", where),
+    )
+    return Table("Publications by date", columns, records.publications).html()
 
 
 def surprises(records: Records) -> str:

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,7 @@ def render(source: Path, root: Path, cache: Path) -> Page:
 
 def unpaired(source: Path) -> bool:
     """Return whether the `.ipynb` beside a script differs from it: an edit that is not shown."""
-    import jupytext
-
+    jupytext: Any = import_module("jupytext")
     pair = source.with_suffix(".ipynb")
     if source.suffix == ".ipynb" or not pair.exists():
         return False
@@ -211,8 +211,8 @@ def _same(root: Path, files: Mapping[str, str]) -> bool:
 
 def _run(source: Path) -> tuple[Any, list[str]]:
     """The notebook with its outputs, and the files that were opened meanwhile."""
-    import jupytext
-    import nbformat
+    jupytext: Any = import_module("jupytext")
+    nbformat: Any = import_module("nbformat")
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -242,9 +242,8 @@ def _run(source: Path) -> tuple[Any, list[str]]:
 def _export(notebook: Any, name: str) -> tuple[tuple[str, str], str, dict[str, bytes]]:
     """Title and summary, the page, and the files that it shows."""
     from jinja2 import DictLoader
-    from nbconvert import MarkdownExporter
 
-    exporter = MarkdownExporter(
+    exporter = import_module("nbconvert").MarkdownExporter(
         template_file="page.md.j2", extra_loaders=[DictLoader({"page.md.j2": _TEMPLATE})]
     )
     for filter_name, function in _filters(name).items():

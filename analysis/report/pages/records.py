@@ -47,6 +47,8 @@ class Records:
     lines: Mapping[str, Sequence[Record]]
     """Rows of the append-only records by file name, `latency.jsonl` for one; [] where none are."""
     maps: Record | None
+    publications: Sequence[Record]
+    """Who published what, by date."""
     environment: Record
 
     def verdict(self, address: str) -> Record:
@@ -96,6 +98,7 @@ def load_records(docs: Path) -> Records:
         },
         lines={path.name: _json_lines(path) for path in sorted(results.glob("*.jsonl"))},
         maps=_json(maps) if maps.exists() else None,
+        publications=_json(results / "provenance.json")["publications"],
         environment=_json(results / "environment.json"),
     )
 
