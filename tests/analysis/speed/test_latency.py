@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,7 +197,10 @@ def test_cuda_graphs_are_refused_without_a_gpu() -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_network_is_timed_as_a_whole() -> None:
+def test_a_compiled_network_is_timed_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     try:
         found = measure_latency(Setting("v1", height=64, width=64, runtime="compile"), SHORT)
     except InputError as error:
