@@ -19,6 +19,7 @@ from featherface.boxes import make_anchors
 from featherface.config import MIN_SIZE, FeatherFaceConfig, read_config
 from featherface.errors import InputError
 from featherface.files import read_bytes
+from featherface.images import MAX_NETWORK_PIXELS
 from featherface.model import FeatherFace
 from featherface.runtimes import cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
@@ -153,16 +154,26 @@ class OnnxNetwork:
 def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
     """A network from a file that `featherface.runtimes.export.export` has written.
 
-    It is run once, on the smallest picture: a file may state one architecture and hold another.
+    It is run once, on the smallest image that it takes: a file may state one architecture and
+    hold another.
 
     Raises:
         InputError: for a file that cannot be read, is of another kind or of another format, or
             does not compute what it states.
     """
     network = OnnxNetwork(read_bytes(path, export.MAX_BYTES), str(path), threads)
-    smallest = np.zeros((1, 3, MIN_SIZE, MIN_SIZE), np.float32)
-    found = [array.shape for array in run(network.session, smallest, network.name)]
-    anchors = len(make_anchors(MIN_SIZE, MIN_SIZE, network.config.anchors, device="cpu"))
+    # Tools can fix a file's size; else the smallest will do.
+    height, width = (
+        side if isinstance(side, int) else MIN_SIZE
+        for side in network.session.get_inputs()[0].shape[2:]
+    )
+    if height * width > MAX_NETWORK_PIXELS:
+        raise InputError(f"{path}: made for {height}×{width} pixels, more than are supported")
+    found = [
+        array.shape
+        for array in run(network.session, np.zeros((1, 3, height, width), np.float32), network.name)
+    ]
+    anchors = len(make_anchors(height, width, network.config.anchors, device="cpu"))
     stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
     if found != stated:
         raise InputError(

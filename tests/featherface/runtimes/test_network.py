@@ -348,3 +348,23 @@ def test_an_interrupt_while_onnxruntime_is_imported_is_an_interrupt(
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     with pytest.raises(KeyboardInterrupt):
         onnx_session.runtime_version()
+
+
+def test_an_exported_network_of_a_fixed_size_is_run_at_that_size(
+    model: FeatherFace, tmp_path: Path
+) -> None:
+    import onnx
+    from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
+
+    export(model, tmp_path / "free.onnx")
+    proto = onnx.load(tmp_path / "free.onnx")
+    for name, size in (("batch", 1), ("height", 64), ("width", 96)):
+        make_dim_param_fixed(proto.graph, name, size)
+    onnx.save(proto, tmp_path / "fixed.onnx")
+    image = draw_crowd()[:64, :96]
+    free, fixed = (
+        Detector(tmp_path / f"{name}.onnx", score_threshold=0.1) for name in ("free", "fixed")
+    )
+    assert fixed(image) == free(image) != []
+    with pytest.raises(InputError, match=r"fixed\.onnx: "):
+        fixed(draw_crowd()[:80, :80])
