@@ -27,6 +27,6 @@ def featherface(
     return FeatherFace(CONFIGS[variant or "v1"]).to(device).eval()
 
 
-def detector(weights: str = "official", **options: Any) -> Detector:
+def detector(weights: str = "v1", **options: Any) -> Detector:
     """Return `featherface.Detector(weights, **options)`: images in, faces out."""
     return Detector(weights, **options)

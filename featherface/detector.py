@@ -62,10 +62,9 @@ class Detector:
     used PyTorch may hang in it: start processes by "spawn".
 
     Args:
-        weights: the name of published weights, a checkpoint (see `featherface.load`), a model,
-            of which the detector takes a copy, or an ONNX file that
-            `featherface.runtimes.export.export`
-            has written, by its ending `.onnx`.
+        weights: "v1", which come with the package; the name of published weights; a checkpoint
+            (see `featherface.load`); a model, of which the detector takes a copy; or an ONNX file
+            that `featherface.runtimes.export.export` has written, by its ending `.onnx`.
         score_threshold: a face must score more than this; 0 ≤ … < 1. The official protocol of
             WIDER FACE has 0.02.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
@@ -100,7 +99,7 @@ class Detector:
 
     def __init__(
         self,
-        weights: str | Path | FeatherFace = "official",
+        weights: str | Path | FeatherFace = "v1",
         *,
         score_threshold: float = 0.5,
         nms_threshold: float = 0.4,

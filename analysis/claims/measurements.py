@@ -449,7 +449,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     if name == "paper":
         raise UntestableError("the paper's authors published no weights")
     if name not in PUBLISHED:
-        raise UntestableError(f"no trained weights of {name} are known")
+        raise UntestableError(f"nobody has published trained weights of {name}")
     published = PUBLISHED[name]
     if published.variant != variant:
         raise MeasureError(f"the weights {name} are of {published.variant}, not of {variant}")

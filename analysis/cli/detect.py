@@ -50,7 +50,7 @@ def detect(
             "input.",
         ),
     ],
-    weights: Weights = "official",
+    weights: Weights = "v1",
     out: Annotated[
         Path | None,
         typer.Option(

@@ -56,7 +56,7 @@ def maps(
             show_default=False,
         ),
     ] = None,
-    weights: Weights = "official",
+    weights: Weights = "v1",
     out: Annotated[
         Path | None,
         typer.Option(

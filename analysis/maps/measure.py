@@ -20,7 +20,7 @@ from featherface.errors import InputError
 from featherface.images import Picture, RGBArray
 from featherface.model import FeatherFace
 from featherface.weights.checkpoints import load
-from featherface.weights.published import PUBLISHED
+from featherface.weights.published import PUBLISHED, SHIPPED
 
 Record = dict[str, Any]
 
@@ -115,7 +115,7 @@ def load_for_maps(weights: str | Path) -> FeatherFace:
             where that is known from the name, nothing is downloaded first.
     """
     name = str(weights)
-    if name in CONFIGS and name not in PUBLISHED and not Path(name).exists():
+    if name in CONFIGS and name not in {**PUBLISHED, **SHIPPED} and not Path(name).exists():
         named = [p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant])]
         raise InputError(
             f"{name}: no trained weights of this network are known, and gates and offsets are "

@@ -383,6 +383,10 @@ def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:
 def kernel_that_runs(subject: Subject) -> str | None:
     """Return the kernel of the network's deformable convolutions; `None` if it has none."""
     seen: set[str] = set()
+    if subject.setting.runtime == "cuda-graph":  # recorded on a side stream, see `runs_gather`
+        return (
+            "gather" if any(isinstance(m, DeformConv2d) for m in subject.model.modules()) else None
+        )
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.add("gather" if runs_gather(inputs[0]) else "torchvision")

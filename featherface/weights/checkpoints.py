@@ -27,7 +27,13 @@ from featherface.weights.architecture import (
     nearest_variant,
 )
 from featherface.weights.keys import is_counter, translate, unwrapped, wrapper_of
-from featherface.weights.published import PUBLISHED, CheckpointError, locate, sha256_of
+from featherface.weights.published import (
+    PUBLISHED,
+    SHIPPED,
+    CheckpointError,
+    locate,
+    sha256_of,
+)
 from featherface.weights.reading import Contents, read_contents, read_tensors
 
 __all__ = [
@@ -99,7 +105,7 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
     """Return a network with its weights, in evaluation mode.
 
     Args:
-        source: the name of a published checkpoint (`PUBLISHED`), or a file: a PyTorch state
+        source: a name in `PUBLISHED` or `SHIPPED` ("v1"), or a file: a PyTorch state
             dict under published or our own names, alone or as training tools wrap it, or this
             package's safetensors.
 
@@ -171,7 +177,7 @@ def identify(source: str | Path) -> Identity:
 
 def _resolve(source: str | Path) -> Path:
     name = str(source)
-    if name in PUBLISHED:
+    if name in PUBLISHED or name in SHIPPED:
         return locate(name)
     path = Path(source)
     with named(name, error=CheckpointError):
@@ -185,7 +191,7 @@ def _resolve(source: str | Path) -> Path:
                 f"file, or one of {', '.join(PUBLISHED)}"
             )
         raise CheckpointError(
-            f"{path}: no such file, nor the name of published weights ({', '.join(PUBLISHED)})"
+            f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
         )
     return path
 

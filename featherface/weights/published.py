@@ -126,11 +126,17 @@ PUBLISHED: dict[str, Published] = {
 
 _FOLDER_VARIABLE = "FEATHERFACE_WEIGHTS"
 
+SHIPPED: dict[str, str] = {"v1": "e76284dcbabb2d9d5895f2df72b263502f665696c2764bd98cd1f5433d2f8d4c"}
+"""Weights that this project trained and ships: name → sha256 of `NAME.safetensors` in this folder.
+
+`NAME.md` beside each is its model card.
+"""
+
 
 def locate(name: str) -> Path:
-    """The file of a published checkpoint, downloaded if it is not here yet.
+    """Return the file of shipped or published weights, downloaded if it is not here yet.
 
-    Looked for as `NAME.pth` in the folder that `FEATHERFACE_WEIGHTS` names, in `shared/weights`
+    Shipped weights lie in the package. Published ones are looked for as `NAME.pth` in the folder that `FEATHERFACE_WEIGHTS` names, in `shared/weights`
     beside a checkout of the project, and in the user's cache, into which it is downloaded
     otherwise. Wherever it lies, its sha256 must be the published one.
 
@@ -138,10 +144,13 @@ def locate(name: str) -> Path:
         CheckpointError: for an unknown name, a folder that is not there, a file with another
             sha256, or a download that fails.
     """
+    if name in SHIPPED:
+        path = Path(__file__).with_name(f"{name}.safetensors")
+        _verify(path, SHIPPED[name])
+        return path
     if name not in PUBLISHED:
-        raise CheckpointError(
-            f"{name}: no weights are published under that name; known: {', '.join(PUBLISHED)}"
-        )
+        known = ", ".join((*SHIPPED, *PUBLISHED))
+        raise CheckpointError(f"{name}: no weights are published under that name; known: {known}")
     checkpoint = PUBLISHED[name]
     for folder in _folders():
         path = folder / checkpoint.file

@@ -133,7 +133,7 @@ def test_what_has_nothing_to_show_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither attention nor deformable"):
         load_for_maps("retinaface")
     with pytest.raises(InputError, match=r"no trained weights .* official"):
-        load_for_maps("v1")
+        load_for_maps("v1-deformable")
     save(fresh("retinaface"), tmp_path / "r.safetensors")
     with pytest.raises(InputError, match=r"r\.safetensors.*neither"):
         load_for_maps(tmp_path / "r.safetensors")

@@ -145,7 +145,7 @@ def test_a_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert PUBLISHED["retinaface"].revision in str(asked["url"])
 
 
-@pytest.mark.parametrize("name", ["v1", "v1-deformable"])
+@pytest.mark.parametrize("name", ["v1-deformable"])
 def test_a_variant_without_published_weights_says_so(name: str) -> None:
     assert "no trained weights" in refusal(name)
 
