@@ -136,9 +136,10 @@ SHIPPED: dict[str, str] = {"v1": "e76284dcbabb2d9d5895f2df72b263502f665696c2764b
 def locate(name: str) -> Path:
     """Return the file of shipped or published weights, downloaded if it is not here yet.
 
-    Shipped weights lie in the package. Published ones are looked for as `NAME.pth` in the folder that `FEATHERFACE_WEIGHTS` names, in `shared/weights`
-    beside a checkout of the project, and in the user's cache, into which it is downloaded
-    otherwise. Wherever it lies, its sha256 must be the published one.
+    Shipped weights lie in the package. Published ones are looked for as `NAME.pth` in the folder
+    that `FEATHERFACE_WEIGHTS` names, in `shared/weights` beside a checkout of the project, and in
+    the user's cache, into which they are downloaded otherwise. Wherever a file lies, its sha256
+    must be the recorded one.
 
     Raises:
         CheckpointError: for an unknown name, a folder that is not there, a file with another

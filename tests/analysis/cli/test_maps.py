@@ -81,7 +81,7 @@ def test_files_are_written_and_listed(
     [
         (["--weights", "none.pth"], "none.pth"),
         (["--weights", "retinaface"], "neither attention nor deformable"),
-        (["--weights", "v1"], "no trained weights of this network are known"),
+        (["--weights", "v1-deformable"], "no trained weights of this network are known"),
         (["--format", "gif"], "gif"),
         (["--theme", "sepia"], "sepia"),
         (["--score", "1"], "--score (=1)"),
