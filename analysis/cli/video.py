@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from featherface.errors import InputError
 from featherface.files import check_readable
 
@@ -67,6 +65,8 @@ def open_video(path: Path) -> Iterator[Video]:
 
 
 def _frames(path: Path, container: Any, stream: Any) -> Iterator[Frame]:
+    import numpy as np
+
     with _named(path, "read"):
         for index, frame in enumerate(container.decode(stream)):
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
