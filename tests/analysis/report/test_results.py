@@ -11,7 +11,7 @@ import pytest
 from analysis.claims import measurements as measure
 from analysis.report import results
 from analysis.report.results import generate
-from analysis.widerface import history
+from analysis.widerface import breakdown
 from featherface import CONFIGS, InputError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -32,7 +32,7 @@ def _same_plots() -> bool:
 def test_what_is_committed_is_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     # What needs a counter that is not installed here stays as recorded, and so do rows of times.
-    for path in [*DOCS.glob("results/*.jsonl"), DOCS / "results" / history.BREAKDOWN]:
+    for path in [*DOCS.glob("results/*.jsonl"), DOCS / "results" / breakdown.FILE]:
         shutil.copy(path, tmp_path / "results")
     for name in ("verdicts.json", "counters.json"):
         shutil.copy(DOCS / "results" / name, tmp_path / "results" / name)
