@@ -34,7 +34,7 @@ def latency(records: Records) -> str:
             if row.get("blocks"):
                 yield _fold(row)
 
-    return _page(records, "latency", ("latency", "operators"), section, "No time is on record.")
+    return _page(records, "latency", ("latency",), section, "No time is on record.")
 
 
 def _whole(machine: str, rows: Sequence[Record]) -> Table:
@@ -93,7 +93,7 @@ def growth(records: Records) -> str:
         yield _fits(machine, rows).html()
         yield from (_fold(row) for row in rows)
 
-    return _page(records, "growth", ("growth",), section, "No growth is on record.")
+    return _page(records, "growth", ("growth", "operators"), section, "No growth is on record.")
 
 
 def _fits(machine: str, rows: Sequence[Record]) -> Table:
