@@ -305,7 +305,7 @@ def test_ap_of_other_weights(history: Path) -> None:
 
 def test_a_network_without_weights_cannot_be_tested(history: Path) -> None:
     write(history, row(variant="v1"))
-    with pytest.raises(UntestableError, match="no trained weights of v1 are known"):
+    with pytest.raises(UntestableError, match="nobody has published trained weights of v1"):
         measure.ap("v1", "easy")
 
 

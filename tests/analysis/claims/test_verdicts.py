@@ -116,7 +116,7 @@ def test_untested_says_what_is_missing() -> None:
     )
     assert (found.verdict, found.measured, found.missing) == ("untested", None, ())
     assert found.explanation == (
-        "Not measured: no trained weights of v1 are known. Needed: trained weights."
+        "Not measured: nobody has published trained weights of v1. Needed: trained weights."
     )
 
 

@@ -126,7 +126,7 @@ def test_an_interruption_says_how_to_go_on(
         ["--threads", "0"],
         ["--subset", "none.txt"],
         ["--images", "none"],
-        ["--weights", "v1"],
+        ["--weights", "v1-deformable"],
         ["--runtime", "abacus"],
     ],
 )

@@ -258,7 +258,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_variant_without_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no trained weights"):
-        export("v1", tmp_path / "v1.onnx")
+        export("v1-deformable", tmp_path / "network.onnx")
     with pytest.raises(ConfigError):
         FeatherFace("v2")
 
