@@ -83,7 +83,7 @@ def test_each_image_has_a_file_with_what_was_found(
     assert set(files) == {"protocol.json", *(f"{name}.txt" for name in SIZES)}
     title, count, *rows = files["b/odd.name.txt"].decode().splitlines()
     assert (title, int(count)) == ("odd.name", len(rows))
-    detector = Detector(checkpoint, runtime="torch", device="cpu", threshold=0.02)
+    detector = Detector(checkpoint, runtime="torch", device="cpu", score_threshold=0.02)
     image = read_picture(images / "b" / "odd.name.jpg")
     boxes, scores, _ = detector.detect_arrays(image)
     written = np.array([row.split() for row in rows], dtype=np.float32)
