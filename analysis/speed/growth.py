@@ -82,9 +82,9 @@ def measure_growth(
     }
     points = sorted({p for points in series.values() for p in points}, key=_pixels)
     rows: dict[Point, dict[str, Any]] = {}
-    with OtherLoad() as load:
-        for point in track(points):
-            rows[point] = _measure(setting, rule, point, rows)
+    for point in track(points):
+        rows[point] = _measure(setting, rule, point, rows)
+    load = max((row["others_load"] or 0.0 for row in rows.values()), default=None)
     with setting.on_device():
         begin = setting.record()
     found = {name: [rows[point] for point in points] for name, points in series.items()}
@@ -99,9 +99,9 @@ def measure_growth(
             name: {key: fit(points, key) for key in ("ms_p50", "peak_bytes")}
             for name, points in found.items()
         },
-        "others_load": load.share,
+        "others_load": load,
         "settled": all(row["settled"] for row in rows.values() if row["skipped"] is None),
-        "doubts": load_doubts(load.share),
+        "doubts": load_doubts(load),
     }
 
 
@@ -135,6 +135,7 @@ def _measure(
         "input": [batch, 3, height, width],
         "megapixels": _pixels(point) / 1e6,
         "skipped": None,
+        "others_load": None,
     }
     reason = _too_much(setting, point, before)
     if reason:
@@ -193,8 +194,14 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
             peak = torch.cuda.max_memory_allocated(device) - before
         else:
             peak = peak_resident_bytes() - before
-        times = measure(lambda: {"whole": subject.time()}, obey)["whole"]
-    return {**summarise(times, obey), "first_run_ms": first, "peak_bytes": peak}
+        with OtherLoad() as load:
+            times = measure(lambda: {"whole": subject.time()}, obey)["whole"]
+    return {
+        **summarise(times, obey),
+        "first_run_ms": first,
+        "peak_bytes": peak,
+        "others_load": load.share,
+    }
 
 
 def forget_peak() -> None:

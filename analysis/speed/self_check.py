@@ -14,15 +14,16 @@ MOST_OTHER_LOAD = 0.05
 """Of all processors, by other processes."""
 
 MOST_DIFFERENCE = 0.05
-"""Between the same block in two variants."""
+"""Between the same block in two variants, of the block's time."""
+
+LEAST_DIFFERENCE = 0.01
+"""Of the whole pass: smaller differences between the same block in two variants are let be."""
 
 OVERHEAD = (-0.03, 0.10)
 """The cost of the marks, as a part of the whole; less than nothing shows unsteady times."""
 
 MOST_OUTSIDE = 0.10
 """Of the marked run, in no block."""
-
-_WORTH_COMPARING = 0.05  # of the whole
 
 
 class OtherLoad:
@@ -55,18 +56,20 @@ def doubts(
 
     Args:
         records: of one run, in which they took turns.
-        modules: for each, its blocks' structure by name; blocks of the same structure do the same.
+        modules: for each, its blocks' structure by name, with the kernel of a block that deforms;
+            blocks of the same structure do the same.
     """
     found = [_doubts_of(record) for record in records]
     same: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for i, record in enumerate(records):
         for block in record["blocks"] or ():
-            if block["ms_p50"] >= _WORTH_COMPARING * record["whole"]["ms_p50"]:
-                name = block["name"]
-                same[(name, modules[i][name], *_how(record))][i] = block["ms_p50"]
+            name = block["name"]
+            same[(name, modules[i][name], *_how(record))][i] = block["ms_p50"]
     for (name, *_), times in same.items():
         fast, slow = min(times, key=times.__getitem__), max(times, key=times.__getitem__)
-        if times[slow] / times[fast] - 1 > MOST_DIFFERENCE:
+        differ = times[slow] - times[fast]
+        least = LEAST_DIFFERENCE * records[fast]["whole"]["ms_p50"]
+        if differ > max(MOST_DIFFERENCE * times[fast], least):
             reason = (
                 f"{name} takes {times[fast]:.3f} ms in {records[fast]['variant']} and "
                 f"{times[slow]:.3f} ms in {records[slow]['variant']}, though it is the same"
@@ -96,7 +99,7 @@ def _doubts_of(record: Mapping[str, Any]) -> list[str]:
 
 def _how(record: Mapping[str, Any]) -> tuple[Any, ...]:
     here = record["environment"]
-    return (record["runtime"], tuple(record["input"]), here["dtype"], here["memory_format"])
+    return record["runtime"], *record["input"], here["dtype"], here["memory_format"]
 
 
 def _busy() -> float:

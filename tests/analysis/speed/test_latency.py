@@ -220,6 +220,8 @@ def test_variants_take_turns_and_each_has_its_kernel() -> None:
     assert {each["whole"]["turns"] for each in found} == {3}
     assert all(isinstance(each["settled"], bool) for each in found)
     assert len({each["others_load"] for each in found}) == 1
+    # The context deforms: by another kernel, it is not "the same block".
+    assert not [doubt for each in found for doubt in each["doubts"] if "context" in doubt]
 
 
 def row(**changes: Any) -> dict[str, Any]:
