@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from analysis.cli.options import (
     Json,
     Size,
+    VariantName,
     device_name,
     emit,
     input_file,
     is_stdout,
     progress,
+    repeatable,
     show,
-    variant_name,
 )
 
 
 def bench(
     variant: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="VARIANT",
-            parser=variant_name,
-            help="May be repeated; official, v1 and retinaface by default.",
-        ),
+        repeatable("Official, v1 and retinaface by default", *get_args(VariantName)),
     ] = None,
     size: Size = (640, 640),
     image: Annotated[

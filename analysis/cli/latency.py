@@ -20,6 +20,7 @@ from analysis.cli.options import (
     is_stdout,
     output_folder,
     progress,
+    repeatable,
     show,
     warn,
 )
@@ -36,21 +37,10 @@ KINDS = ("latency", "growth", "roofline", "operators")
 """Of records; each has a file of its name."""
 
 
-def _repeatable(text: str, *known: str) -> Any:
-    """Return an option that may be given several times; Typer has no lists of literals."""
-
-    def checked(value: str) -> str:
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}")
-        return value
-
-    return typer.Option(parser=checked, metavar="|".join(known), help=f"{text}; may be repeated.")
-
-
 def latency(
     variant: Annotated[
         list[str] | None,
-        _repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
+        repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
     ] = None,
     size: Size = (640, 640),
     batch: Annotated[
@@ -61,7 +51,7 @@ def latency(
     ] = "cpu",
     dtype: Annotated[
         list[str] | None,
-        _repeatable(
+        repeatable(
             "float32 by default; half precisions are autocast on a GPU",
             *("float32", "bfloat16", "float16", "float64"),
         ),
@@ -75,7 +65,7 @@ def latency(
     ] = False,
     runtime: Annotated[
         list[str] | None,
-        _repeatable(
+        repeatable(
             "torch by default; compile and onnx time the whole pass alone",
             *("torch", "compile", "cuda-graph", "onnx"),
         ),

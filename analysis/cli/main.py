@@ -43,26 +43,22 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"featherface {_installed_version()}")
-        raise typer.Exit
-
-
-def _installed_version() -> str:
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
     try:
-        return version("featherface")
+        number = version("featherface")
     except PackageNotFoundError:  # run from a checkout
-        return "(not installed)"
+        number = "(not installed)"
+    print(f"featherface {number}")
+    raise typer.Exit
 
 
 @app.callback()
 def _options(
     _: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version, and stop."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """FeatherFace: what its networks cost and do, and whether what was published holds."""
@@ -155,12 +151,9 @@ def _discard_output() -> None:
 
 def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
+    given = join_inputs(_with_new_names(arguments))
     try:
-        code = command.main(
-            args=join_inputs(_with_new_names(arguments)),
-            prog_name="featherface",
-            standalone_mode=False,
-        )
+        code = command.main(args=given, prog_name="featherface", standalone_mode=False)
     except InputError as error:
         _fail(error)
     except MemoryError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import stat
@@ -9,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -26,7 +28,7 @@ def output_file(text: str | Path) -> Path:
     """Return the path of a file to write, which may be there already; or "-"."""
     found = _stat(text)
     if found and stat.S_ISDIR(found.st_mode):
-        raise typer.BadParameter(f"{_short(text)}: a folder, not a file")
+        raise _bad(text, "a folder, not a file")
     return Path(text)
 
 
@@ -34,35 +36,32 @@ def output_folder(text: str | Path) -> Path:
     """Return the path of a folder to write into, which may be missing."""
     found = _stat(text)
     if found and not stat.S_ISDIR(found.st_mode):
-        raise typer.BadParameter(f"{_short(text)}: not a folder")
+        raise _bad(text, "not a folder")
     if found and not os.access(text, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{_short(text)}: no permission to write there")
+        raise _bad(text, "no permission to write there")
     return Path(text)
 
 
 def input_folder(text: str | Path) -> Path:
     """Return the path of a folder that can be read."""
     if not stat.S_ISDIR(_existing(text).st_mode):
-        raise typer.BadParameter(f"{_short(text)}: not a folder")
+        raise _bad(text, "not a folder")
     return Path(text)
 
 
 def input_file(text: str | Path) -> Path:
     """Return the path of a regular file that can be read: no folder, pipe or device."""
     if stat.S_ISDIR(_existing(text).st_mode):
-        raise typer.BadParameter(f"{_short(text)}: a folder, not a file")
+        raise _bad(text, "a folder, not a file")
     return Path(text)
 
 
 def text_file(text: str | Path) -> Path:
     """Return the path of a regular file of at most `MAX_TEXT_BYTES` that can be read."""
-    path = input_file(text)
-    size = _existing(text).st_size
+    size = input_file(text).stat().st_size
     if size > MAX_TEXT_BYTES:
-        raise typer.BadParameter(
-            f"{_short(text)}: {size:,} bytes, more than the {MAX_TEXT_BYTES:,} that are read"
-        )
-    return path
+        raise _bad(text, f"{size:,} bytes, more than the {MAX_TEXT_BYTES:,} that are read")
+    return Path(text)
 
 
 def record_file(text: str | Path) -> Path:
@@ -85,73 +84,61 @@ def name_or_file(text: str) -> str:
 
 def image(text: str | Path) -> Path:
     """Return the path of an image, not looked at: one that is unusable must not stop the others."""
-    if not str(text):
-        raise typer.BadParameter("an empty path")
-    return Path(text)
-
-
-PATH_CHECKS = (
-    output_file,
-    output_folder,
-    input_folder,
-    input_file,
-    text_file,
-    record_file,
-    input_path,
-    name_or_file,
-    image,
-)
-"""A parameter that names a path has one of these as its parser."""
+    return Path(_not_empty(text))
 
 
 def _stat(text: str | Path) -> os.stat_result | None:
     """Return what a path names; None where there is nothing by that name."""
-    if not str(text):
-        raise typer.BadParameter("an empty path")
     try:
-        return os.stat(text)  # noqa: PTH116 - Path("") would be the current folder
+        return os.stat(_not_empty(text))  # noqa: PTH116 - Path("") would be the current folder
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # ValueError: a null character
-        reason = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(f"{_short(text)}: {reason}") from error
+        raise _bad(text, getattr(error, "strerror", None) or error) from error
 
 
 def _existing(text: str | Path) -> os.stat_result:
     """Return what a path names, a regular file or a folder that can be read."""
     found = _stat(text)
     if found is None:
-        raise typer.BadParameter(f"{_short(text)}: no such file or folder")
+        raise _bad(text, "no such file or folder")
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise typer.BadParameter(f"{_short(text)}: neither a regular file nor a folder")
+        raise _bad(text, "neither a regular file nor a folder")
     if not os.access(text, os.R_OK):
-        raise typer.BadParameter(f"{_short(text)}: no permission to read it")
+        raise _bad(text, "no permission to read it")
     return found
 
 
-def _short(text: str | Path, most: int = 120) -> str:
+def _not_empty(text: str | Path) -> str:
+    if not str(text):
+        raise typer.BadParameter("an empty path")
+    return str(text)
+
+
+def _bad(text: str | Path, reason: object) -> typer.BadParameter:
     name = str(text)
-    return name if len(name) <= most else f"{name[:most]}…"
+    return typer.BadParameter(f"{name if len(name) <= 120 else f'{name[:120]}…'}: {reason}")
 
 
 def device_name(text: str) -> str:
-    """Return the name of a kind of device that these networks run on; it may not be here."""
     """Return the name of a kind of device that these networks run on; it may not be here."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
         raise typer.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N and mps")
     return text
 
 
+def repeatable(text: str, *known: str) -> Any:
+    """Return an option that may be given several times; Typer has no lists of literals."""
+
+    def checked(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}")
+        return value
+
+    return typer.Option(parser=checked, metavar="|".join(known), help=f"{text}; may be repeated.")
+
+
 VariantName = Literal["v1", "v1-deformable", "official", "no-attention", "retinaface"]
-
-
-def variant_name(text: str) -> str:
-    """Return the name of a network of the family, for an option that may be repeated."""
-    if text not in get_args(VariantName):
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(get_args(VariantName))}")
-    return text
-
-
 RuntimeName = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
 ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 
@@ -250,14 +237,8 @@ def emit(records: Any, path: Path | None) -> None:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         # Escaped as JSON does it: a sign that standard output replaces would be another record.
-        text = re.sub(r"[^\x00-\x7f]+", lambda found: _escaped(found[0]), text)
+        text = re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
     print(text, end="")
-
-
-def _escaped(text: str) -> str:
-    import json
-
-    return json.dumps(text)[1:-1]
 
 
 def is_stdout(path: Path | None) -> bool:
@@ -293,9 +274,7 @@ def progress(
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Show a progress bar on standard error where it is a terminal: yields `track(items, total)`.
 
-    Args:
-        unit: also show the rate, in this unit a second.
-        shown: False where another process shows it.
+    A unit also shows the rate, in units a second. Not `shown` is what another process shows.
     """
     from rich import progress as bars
     from rich.console import Console
@@ -337,8 +316,6 @@ def output_stem(image: Path) -> str:
 
     The same image gets the same name in every call, and no other image does.
     """
-    import hashlib
-
     digest = hashlib.sha256(os.fsencode(os.path.abspath(image))).hexdigest()[:8]  # noqa: PTH100
     # File systems allow 255 bytes, of which what follows the stem takes some.
     stem = os.fsencode(image.stem)[:180].decode(errors="ignore")
