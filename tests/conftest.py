@@ -1,10 +1,13 @@
-"""What the tests share: the folder of real data, where there is one."""
+"""What the tests share: the command, a browser, and the folder of real data where there is one."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,6 +22,55 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEATHERFACE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+class Call(NamedTuple):
+    """The exit code of a command, and what it printed."""
+
+    code: Any
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What `--json -` printed."""
+        return json.loads(self.out)
+
+    @property
+    def refusal(self) -> str:
+        """The one line that bad input gets."""
+        assert (self.code, self.out, self.err.count("\n")) == (2, "", 1), self
+        assert self.err.startswith("featherface: ")
+        return self.err
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Call]:
+    """Calls the command `featherface` with arguments of any type."""
+    from analysis.cli.main import main
+
+    def run(*arguments: object) -> Call:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return Call(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by Playwright")
+    names = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"no browser is here: {', '.join(names)} (CHROMIUM names another)")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

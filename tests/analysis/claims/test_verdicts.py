@@ -15,7 +15,6 @@ from torch import nn
 from analysis.claims import measurements as measure
 from analysis.claims.ledger import Ledger, LedgerError, load
 from analysis.claims.verdicts import (
-    VERDICTS,
     RecordError,
     Verdict,
     audit,
@@ -65,6 +64,7 @@ def verdict(**claim: Any) -> Verdict:
 OTHER = {"reading": "weights without biases", "measure": "kernels('v1', 'heads')"}
 WRONG = {"reading": "a wrong track", "measure": "biases('v1', 'heads')"}
 THOP = {"reading": "as thop counts", "measure": "counted('thop', 'params', 'v1')"}
+BY_THOP: dict[str, Any] = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
 
 
 def test_confirmed() -> None:
@@ -221,17 +221,18 @@ def test_progress_is_shown_on_request() -> None:
 
 @pytest.fixture
 def without_thop(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = SimpleNamespace(counter="thop", value=None, reason="thop is not installed")
-    monkeypatch.setattr(measure, "_counters", lambda config: [absent])
+    thop_says(monkeypatch, None)
 
 
-def with_thop(monkeypatch: pytest.MonkeyPatch, params: int) -> None:
+def thop_says(monkeypatch: pytest.MonkeyPatch, params: int | None) -> None:
+    """Let thop count so many parameters, or be missing."""
     said = SimpleNamespace(counter="thop", value=1, macs=1, params=params)
-    monkeypatch.setattr(measure, "_counters", lambda config: [said])
+    absent = SimpleNamespace(counter="thop", value=None, reason="thop is not installed")
+    monkeypatch.setattr(measure, "_counters", lambda config: [absent if params is None else said])
 
 
 def test_a_missing_tool_leaves_a_figure_undecided(without_thop: None) -> None:
-    found = verdict(claimed=7136, printed="7,136", alternatives=[THOP])
+    found = verdict(**BY_THOP)
     assert (found.verdict, found.measured) == ("untested", HEADS)
     assert found.missing == ("thop cannot be asked here: thop is not installed",)
     assert found.explanation.startswith("On v1: 7,200 parameters, not 7,136; undecided because ")
@@ -256,13 +257,11 @@ def as_json(records: list[Any]) -> Any:
 def test_a_missing_tool_is_no_change_and_not_recorded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    claim = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
-    with_thop(monkeypatch, 7136)
-    before = verdict(**claim)
+    thop_says(monkeypatch, 7136)
+    before = verdict(**BY_THOP)
     assert before.verdict == "explained"
-    absent = SimpleNamespace(counter="thop", value=None, reason="thop is not installed")
-    monkeypatch.setattr(measure, "_counters", lambda config: [absent])
-    now = verdict(**claim)
+    thop_says(monkeypatch, None)
+    now = verdict(**BY_THOP)
     (change,) = changes([now], [before])
     assert (change.what, change.fails) == ("not rechecked", False)
     write_json(tmp_path / "v.json", [before.as_dict()])
@@ -271,23 +270,20 @@ def test_a_missing_tool_is_no_change_and_not_recorded(
 
 
 def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    claim = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
-    with_thop(monkeypatch, 7136)
-    before = replace(verdict(**claim), measured=HEADS - 1)
-    absent = SimpleNamespace(counter="thop", value=None, reason="thop is not installed")
-    monkeypatch.setattr(measure, "_counters", lambda config: [absent])
-    now = verdict(**claim)
+    thop_says(monkeypatch, 7136)
+    before = replace(verdict(**BY_THOP), measured=HEADS - 1)
+    thop_says(monkeypatch, None)
+    now = verdict(**BY_THOP)
     assert [c.what for c in changes([now], [before]) if c.fails] == ["measured"]
     write_json(tmp_path / "v.json", [before.as_dict()])
     assert as_json(keep_unchecked([now], tmp_path / "v.json")) == as_json([now])
 
 
 def test_a_tool_that_counts_otherwise_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = {"claimed": 7136, "printed": "7,136", "alternatives": [THOP]}
-    with_thop(monkeypatch, 7136)
-    before = verdict(**claim)
-    with_thop(monkeypatch, 7137)
-    (change,) = changes([verdict(**claim)], [before])
+    thop_says(monkeypatch, 7136)
+    before = verdict(**BY_THOP)
+    thop_says(monkeypatch, 7137)
+    (change,) = changes([verdict(**BY_THOP)], [before])
     assert (change.what, change.before, change.after) == ("verdict", "explained", "refuted")
 
 
@@ -330,21 +326,6 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
 def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Path) -> None:
     write_json(tmp_path / "v.json", [verdict().as_dict()])
     assert changes([verdict()], recorded(tmp_path / "v.json")) == []
-    (row,) = json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))
-    promised = {
-        "id",
-        "source",
-        "lines",
-        "statement",
-        "claimed",
-        "unit",
-        "measured",
-        "verdict",
-        "variant",
-        "convention",
-        "explanation",
-    }
-    assert promised <= row.keys()
 
 
 @pytest.mark.parametrize(
@@ -355,6 +336,7 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
         ("{}", "is not a list of verdicts"),
         ("[1]", "entry 1 is not a verdict"),
         ('[{"id": "x"}]', "entry 1 is not a verdict"),
+        (json.dumps([verdict().as_dict() | {"verdict": "plausible"}]), "entry 1 is not a verdict"),
     ],
 )
 def test_damaged_records_are_named(tmp_path: Path, content: str, message: str) -> None:
@@ -364,13 +346,6 @@ def test_damaged_records_are_named(tmp_path: Path, content: str, message: str) -
         recorded(path)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
-
-
-def test_an_unknown_verdict_is_refused(tmp_path: Path) -> None:
-    row = verdict().as_dict() | {"verdict": "plausible"}
-    (tmp_path / "v.json").write_text(json.dumps([row]), encoding="utf-8")
-    with pytest.raises(RecordError, match="entry 1 is not a verdict"):
-        recorded(tmp_path / "v.json")
 
 
 def test_a_record_must_be_there(tmp_path: Path) -> None:
@@ -450,21 +425,7 @@ def test_values_are_written_for_people(value: Any, said: str) -> None:
     assert text(value) == said
 
 
-def test_there_are_four_verdicts() -> None:
-    assert VERDICTS == ("confirmed", "explained", "refuted", "untested")
-
-
 # --- a layer that changes ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    caches = (measure._network, measure._shapes, measure._cost)
-    for cache in caches:
-        cache.cache_clear()
-    yield
-    for cache in caches:
-        cache.cache_clear()
 
 
 def card() -> dict[str, Verdict]:

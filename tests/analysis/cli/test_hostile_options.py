@@ -1,4 +1,4 @@
-"""Every parameter of every command that names a path, given what it must refuse: one line, code 2.
+"""Every parameter of every command, given what it must refuse: one line, exit code 2.
 
 The parameters are found in the Typer app, so that a new one is tested from its first day.
 """
@@ -35,8 +35,9 @@ class Parameter(NamedTuple):
         """Return the arguments that give it a value."""
         if isinstance(self.info, ArgumentInfo):
             return ["--", value] if value.startswith("-") else [value]
-        declared = self.info.param_decls or [f"--{self.name.replace('_', '-')}"]
-        return [f"{declared[0]}={value}"]
+        declared = self.info.default  # Typer's name for the first argument of an annotation
+        name = declared if isinstance(declared, str) else f"--{self.name.replace('_', '-')}"
+        return [f"{name}={value}"]
 
     def __str__(self) -> str:
         return " ".join([*self.command, self.name])
@@ -64,9 +65,15 @@ def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parame
         yield from _parameters(group.typer_instance, (*path, str(group.name)))
 
 
-PARAMETERS = list(_parameters(cli.app))
-PATHS = [p for p in PARAMETERS if p.info.parser in options.PATH_CHECKS]
 INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
+READ = (*INPUTS, options.name_or_file, options.record_file)
+EVERY = (*READ, options.output_file, options.output_folder)
+PATH_CHECKS = (*EVERY, options.image)
+"""A parameter that names a path has one of these as its parser."""
+
+PARAMETERS = list(_parameters(cli.app))
+COMMANDS = {parameter.command: None for parameter in PARAMETERS}
+PATHS = [p for p in PARAMETERS if p.info.parser in PATH_CHECKS]
 
 Made = Callable[[Path], str]
 
@@ -96,10 +103,8 @@ def _folder(folder: Path) -> str:
     return str(folder)
 
 
-EVERY = tuple(check for check in options.PATH_CHECKS if check is not options.image)
-READ = (*INPUTS, options.name_or_file, options.record_file)
 HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
-    "empty": (lambda _: "", options.PATH_CHECKS),
+    "empty": (lambda _: "", PATH_CHECKS),
     "long name": (lambda _: "x" * 300, EVERY),
     "long path": (lambda _: "ab/" * 3000, EVERY),
     "loop": (_loop, EVERY),
@@ -142,17 +147,6 @@ def _deadline() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    out, err = capsys.readouterr()
-    assert caught.value.code == 2, err
-    assert out == ""
-    assert err.startswith("featherface: ")
-    assert err.removesuffix("\n").isprintable(), err
-    return str(err)
-
-
 def _others(parameter: Parameter, folder: Path) -> list[str]:
     """Return usable values for what else the command requires."""
     file, inside = folder / "usable", folder / "inside"
@@ -170,14 +164,35 @@ def _others(parameter: Parameter, folder: Path) -> list[str]:
 def test_every_path_is_checked(parameter: Parameter) -> None:
     kinds = {parameter.kind, *get_args(parameter.kind)}
     names_a_path = bool(kinds & {Path, list[Path]}) or "FILE" in str(parameter.info.metavar)
-    assert not names_a_path or parameter.info.parser in options.PATH_CHECKS
+    assert not names_a_path or parameter.info.parser in PATH_CHECKS
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(call: Any, command: tuple[str, ...]) -> None:
+    said = call(*command, "--help")
+    assert said.code == 0
+    assert f"Example: featherface {' '.join(command)}" in said.out
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=str)
+def test_what_is_none_of_the_values_is_refused(
+    call: Any, tmp_path: Path, parameter: Parameter
+) -> None:
+    text = "Literal" in str(parameter.kind) or parameter.info.parser not in (None, *PATH_CHECKS)
+    number = bool({int, float, tuple[int, int]} & {parameter.kind, *get_args(parameter.kind)})
+    values = ["nonsense"] if text or number else []
+    if number and parameter.info.min is not None:
+        values.append(str(parameter.info.min - 1))
+    if number and parameter.info.max is not None:
+        values.append(str(parameter.info.max + 1))
+    others = _others(parameter, tmp_path)
+    for value in values:
+        assert call(*parameter.command, *others, *parameter.call(value)).refusal.count("'") >= 2
 
 
 @posix
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_cannot_be_used_is_refused_in_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
-) -> None:
+def test_what_cannot_be_used_is_refused_in_one_line(call: Any, tmp_path: Path, kind: str) -> None:
     make, checks = HOSTILE[kind]
     (tmp_path / "bad").mkdir()
     value = make(tmp_path / "bad")
@@ -186,31 +201,27 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     for number, parameter in enumerate(tried):
         folder = tmp_path / str(number)
         folder.mkdir()
-        said = _refused(
-            capsys, [*parameter.command, *_others(parameter, folder), *parameter.call(value)]
-        )
+        said = call(*parameter.command, *_others(parameter, folder), *parameter.call(value)).refusal
         assert said.count("'") >= 2, said  # names the parameter
+        assert said.removesuffix("\n").isprintable()
     if kind == "loop":
         assert Path(value).is_symlink()
 
 
 @posix
-def test_no_permission_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_no_permission_is_one_line(call: Any, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
     root = os.geteuid() == 0
     for number, parameter in enumerate(p for p in PATHS if p.info.parser in EVERY):
         folder = tmp_path / str(number)
         folder.mkdir()
-        arguments = [
-            *parameter.command,
-            *_others(parameter, folder),
-            *parameter.call(str(closed / "x")),
-        ]
+        others = _others(parameter, folder)
         if root:
             os.seteuid(65534)
         try:
-            assert "Permission denied" in _refused(capsys, arguments)
+            said = call(*parameter.command, *others, *parameter.call(str(closed / "x"))).refusal
+            assert "Permission denied" in said
         finally:
             if root:
                 os.seteuid(0)

@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from analysis.cli.main import main
 from analysis.speed import self_check
 
-QUICK = ["latency", "--variant", "retinaface", "--size", "32", "32", "--seconds", "0"]
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([*QUICK, *arguments])
-    return int(ended.value.code or 0)
+QUICK = ("latency", "--variant", "retinaface", "--size", 32, 32, "--seconds", 0)
 
 
 @pytest.fixture
@@ -32,29 +25,26 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analysis.speed.latency.doubts", lambda records, _: [[] for _ in records])
 
 
-def rows(folder: Path, kind: str = "latency") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / f"{kind}.jsonl").read_text().splitlines()]
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "latency.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.usefixtures("doubtful")
-def test_a_doubtful_measurement_is_recorded_only_when_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("--record", str(tmp_path)) == 1
-    said = capsys.readouterr().err
-    assert "latency of retinaface (torch) not recorded" in said
-    assert "other processes took 50 % of the processors" in said
+def test_a_doubtful_measurement_is_recorded_only_when_asked(tmp_path: Path, call: Any) -> None:
+    refused = call(*QUICK, "--record", tmp_path)
+    assert refused.code == 1
+    assert "latency of retinaface (torch) not recorded" in refused.err
+    assert "other processes took 50 % of the processors" in refused.err
     assert not (tmp_path / "latency.jsonl").exists()
-    assert run("--record", str(tmp_path), "--record-doubtful") == 0
+    assert call(*QUICK, "--record", tmp_path, "--record-doubtful").code == 0
     (row,) = rows(tmp_path)
     assert "other processes took 50 % of the processors" in row["doubts"]
 
 
 @pytest.mark.usefixtures("trusted")
-def test_runtimes_and_batches_are_recorded_each(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    both = ("--runtime", "torch", "--runtime", "onnx", "--batch", "1", "--batch", "2")
-    assert run(*both, "--record", str(tmp_path)) == 0
+def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> None:
+    both = ("--runtime", "torch", "--runtime", "onnx", "--batch", 1, "--batch", 2)
+    assert call(*QUICK, *both, "--record", tmp_path).code == 0
     found = [(row["runtime"], row["input"][0]) for row in rows(tmp_path)]
     assert found == [("torch", 1), ("onnx", 1), ("torch", 2), ("onnx", 2)]
 
@@ -62,16 +52,10 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--runtime", "fast"], "'fast' is none of torch, compile, cuda-graph, onnx"),
         (["--runtime", "onnx", "--roofline"], "--roofline looks into PyTorch's operators"),
         (["--runtime", "cuda-graph"], "'cuda-graph' runs on CUDA"),
         (["--all"], "--all already has every measurement"),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(*arguments) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str, call: Any) -> None:
+    assert message in call(*QUICK, *arguments).refusal

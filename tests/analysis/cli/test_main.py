@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,57 +16,27 @@ from analysis.cli import main as cli
 from analysis.cli import start
 from featherface import CONFIGS, FeatherFace
 
-COMMANDS = sorted(
-    command.name or command.callback.__name__ for command in cli.app.registered_commands
-)  # type: ignore[union-attr]
-
-
-class Result:
-    """Exit code and output of one call."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
-        with pytest.raises(SystemExit) as caught:
-            cli.main([str(argument) for argument in arguments])
-        self.code = caught.value.code
-        self.out, self.err = capsys.readouterr()
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(
-    capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    result = Result(capsys, command, "--help")
-    assert result.code == 0
-    assert f"Example: featherface {command}" in result.out
-
 
 @pytest.mark.parametrize(
     "arguments",
     [
         ["nonsense"],
-        ["blocks", "--variant", "v9"],
-        ["blocks", "--size", "640"],
-        ["blocks", "--size", "640", "tall"],
         ["blocks", "--size", "31", "640"],
         ["blocks", "--size", "-640", "640"],
         ["blocks", "--json", "none/x/../y/", "--size", "64", "64"],
-        ["blocks", "--set", "channels"],
         ["blocks", "--set", "depth=3"],
         ["blocks", "--set", "channels=wide"],
         ["blocks", "--set", "channels=74"],
         ["blocks", "--input", "1", "4", "64", "64"],
         ["blocks", "--model", "torch"],
-        ["blocks", "--model", "no_such_module:net"],
         ["blocks", "--model", "torch.nn:Conv3"],
         ["blocks", "--model", "torch.nn:Conv2d", "--set", "wrong=1"],
         ["blocks", "--model", "os:getcwd"],
         ["blocks", "--model", "torch.nn:ReLU", "--input", "0", "3", "64", "64"],
         ["identify"],
         ["identify", "none.pth"],
-        ["identify", "."],
         ["detect", "--weights", "none.pth", "picture.jpg"],
         ["detect", "--weights", "v1", "picture.jpg"],
-        ["detect", "--score", "2", "picture.jpg"],
         ["search"],
         ["search", "--params", "-1"],
         ["search", "--params", "1", "--context", "dcnv3"],
@@ -74,39 +45,26 @@ def test_every_command_has_help_with_an_example(
         ["search", "--params", "1", "--not", "context"],
         ["search", "--params", "1", "--not", "depth=3"],
         ["search", "--params", "1", "--channels", "74", "--context", "ssh"],
-        ["search", "--params", "1", "--facts", "gossip"],
-        ["search", "--params", "1", "--convention", "aloud"],
         ["search", "--params", "1", "--cells", "2-100001"],
         ["search", "--params", "1", "--channels", "1" * 5000],
         ["search", "--params", "1", "--cells", "1-1000", "--reduction", "1-1000"],
         ["search", "--params", "9" * 5000],
-        ["latency", "--device", "hpu"],
-        ["detect", "--device", "hpu", "picture.jpg"],
-        ["audit", "--source", "gossip"],
         ["audit", "--recorded", "none.json"],
     ],
     ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_bad_usage_and_bad_input_are_one_line(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "none").write_text("")  # a file where --json wants a folder
-    result = Result(capsys, *arguments)
-    assert result.code == 2
-    assert result.err.startswith("featherface: ")
-    assert result.err.count("\n") == 1, result.err
+    assert call(*arguments).refusal
 
 
 @pytest.mark.parametrize("variant", CONFIGS)
-def test_blocks_prints_a_table_and_writes_json(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, variant: str
-) -> None:
+def test_blocks_prints_a_table_and_writes_json(call: Any, tmp_path: Path, variant: str) -> None:
     path = tmp_path / "x.json"
-    result = Result(capsys, "blocks", "--variant", variant, "--size", 97, 131, "--json", path)
+    result = call("blocks", "--variant", variant, "--size", 97, 131, "--json", path)
     record = json.loads(path.read_text(encoding="utf-8"))
     assert result.code == 0
     assert record["variant"] == variant
@@ -117,22 +75,14 @@ def test_blocks_prints_a_table_and_writes_json(
         assert sum(block[key] for block in record["blocks"]) == record[key]
 
 
-def test_json_on_standard_output_is_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    result = Result(capsys, "blocks", "--size", 64, 64, "--layers", "--json", "-")
-    assert json.loads(result.out)["layers"][0]["params"] == 592_371
+def test_json_on_standard_output_is_json_alone(call: Any) -> None:
+    result = call("blocks", "--size", 64, 64, "--layers", "--json", "-")
+    assert result.json["layers"][0]["params"] == 592_371
 
 
-def test_layers_are_a_tree(capsys: pytest.CaptureFixture[str]) -> None:
-    result = Result(capsys, "blocks", "--variant", "v1", "--size", 64, 64, "--layers")
-    assert "AdaptiveAvgPool2d" in result.out
-    assert "487,103" in result.out
-
-
-def test_search_lists_the_two_that_have_the_cards_total(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_search_lists_the_two_that_have_the_cards_total(call: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    result = Result(capsys, "search", "--params", 487103, "--facts", "card", "--json", path)
+    result = call("search", "--params", 487103, "--facts", "card", "--json", path)
     record = json.loads(path.read_text(encoding="utf-8"))
     assert result.code == 0
     assert record["looked_at"] == 886_944
@@ -142,35 +92,31 @@ def test_search_lists_the_two_that_have_the_cards_total(
     assert "not stated by the source: cells" in result.out
 
 
-def test_search_takes_ranges_and_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
-    result = Result(
-        capsys,
+def test_search_takes_ranges_and_leaves_out(call: Any) -> None:
+    result = call(
+        *("search", "--params", 592371, "--channels", "60-70:2", "--cells", "3"),
         *(
-            "search",
-            "--params",
-            592371,
-            "--channels",
-            "60-70:2",
-            "--cells",
-            "3",
             "--anchors",
             "1,2",
+            "--not",
+            "context=none,plain",
+            "--not",
+            "attention=none",
+            "--json",
+            "-",
         ),
-        *("--not", "context=none,plain", "--not", "attention=none", "--json", "-"),
     )
-    record = json.loads(result.out)
+    record = result.json
     assert record["space"]["channels"] == [60, 62, 64, 66, 68, 70]
     assert [match["variants"] for match in record["matches"]] == [["official"]]
 
 
 @pytest.mark.slow
-def test_audit_exits_with_1_when_a_verdict_differs(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_audit_exits_with_1_when_a_verdict_differs(call: Any, tmp_path: Path) -> None:
     from analysis.claims import verdicts as compliance
 
     known = json.loads(compliance.RECORD.read_text(encoding="utf-8"))
-    assert Result(capsys, "audit", "--json", tmp_path / "x.json").code == 0
+    assert call("audit", "--json", tmp_path / "x.json").code == 0
     now = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
     needed = {"id", "source", "lines", "statement", "claimed", "unit", "measured", "verdict"}
     needed |= {"variant", "convention", "explanation"}
@@ -179,57 +125,32 @@ def test_audit_exits_with_1_when_a_verdict_differs(
     moved = next(r for r in known if r["id"] == "total" and r["verdict"] == "confirmed")
     moved["measured"] += 1
     (tmp_path / "old.json").write_text(json.dumps(known), encoding="utf-8")
-    result = Result(capsys, "audit", "--recorded", tmp_path / "old.json", "--source", "card")
+    result = call("audit", "--recorded", tmp_path / "old.json", "--source", "card")
     assert result.code == 1
     assert f"{moved['source']}:{moved['id']}: measured" in result.err
 
 
-def test_a_ledger_of_ones_own_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_ledger_of_ones_own_is_judged(call: Any, tmp_path: Path) -> None:
     book = yaml.safe_load((Path(cli.__file__).parents[1] / "claims/card.yaml").read_text("utf-8"))
     total = next(claim for claim in book["claims"] if claim["id"] == "total")
     book["claims"] = [{**total, "claimed": 487_104, "printed": "487,104"}, {**total, "id": "same"}]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
     mine = ("audit", "--ledger", tmp_path / "mine.yaml")
-    result = Result(capsys, *mine, "--json", "-")
+    result = call(*mine, "--json", "-")
     assert result.code == 0, result.err
-    assert [r["verdict"] for r in json.loads(result.out)] == ["refuted", "confirmed"]
+    assert [r["verdict"] for r in result.json] == ["refuted", "confirmed"]
 
     record = ("--recorded", tmp_path / "verdicts.json")
-    assert Result(capsys, *mine, *record).code == 2  # nothing is recorded there
-    assert Result(capsys, *mine, "--accept").code == 2  # not over the record of the project
-    assert Result(capsys, *mine, *record, "--accept").code == 0
-    assert Result(capsys, *mine, *record).code == 0
+    assert call(*mine, *record).code == 2  # nothing is recorded there
+    assert call(*mine, "--accept").code == 2  # not over the record of the project
+    assert call(*mine, *record, "--accept").code == 0
+    assert call(*mine, *record).code == 0
     book["claims"][1]["claimed"] = 487_105
     book["claims"][1]["printed"] = "487,105"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
-    result = Result(capsys, *mine, *record)
+    result = call(*mine, *record)
     assert result.code == 1
     assert "same" in result.err
-
-
-def test_any_network_is_measured_by_its_children(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "of_mine.py").write_text(
-        "from torch import nn\n"
-        "def net(width=4):\n"
-        "    return nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.Conv2d(width, 1, 1))\n"
-    )
-    given = ("blocks", "--model", "of_mine:net", "--set", "width=8", "--input", 5, 2, 10, 12)
-    record = json.loads(Result(capsys, *given, "--json", "-").out)
-    assert record["variant"] is None
-    assert record["input"] == [5, 2, 10, 12]
-    assert [block["params"] for block in record["blocks"]] == [8 * 2 * 9 + 8, 8 + 1]
-    assert [block["macs"] for block in record["blocks"]] == [600 * 8 * 2 * 9, 600 * 8]
-    assert "of_mine:net" in Result(capsys, *given, "--layers").out
-
-
-def test_fields_of_a_variant_are_set(capsys: pytest.CaptureFixture[str]) -> None:
-    v1 = ("blocks", "--variant", "v1", "--size", 64, 64, "--json", "-")
-    record = json.loads(Result(capsys, *v1, "--set", "channels=64", "--set", "context=ssh").out)
-    assert (record["variant"], record["config"]["channels"]) == (None, 64)
-    assert record["config"]["context"] == "ssh"
 
 
 def test_warnings_are_one_line(
@@ -244,13 +165,11 @@ def test_warnings_are_one_line(
     assert "UserWarning: asked for" in capsys.readouterr().err
 
 
-def test_identify_prints_what_is_missing(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_identify_prints_what_is_missing(call: Any, tmp_path: Path) -> None:
     state = FeatherFace("no-attention").state_dict()
     del state["heads.boxes.0.bias"]
     torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "x.pth")
-    result = Result(capsys, "identify", tmp_path / "x.pth", "--json", tmp_path / "x.json")
+    result = call("identify", tmp_path / "x.pth", "--json", tmp_path / "x.json")
     record = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
     assert result.code == 0
     assert record["variant"] == "no-attention"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from analysis.cli import main as cli
+EVALUATE = ("widerface", "evaluate")
 
 
 @pytest.fixture
@@ -23,22 +24,14 @@ def found(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as raised:
-        cli.main(["widerface", "evaluate", *map(str, arguments)])
-    return int(raised.value.code or 0)
-
-
 def test_records_tables_and_remarks(
-    found: Path, truth_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: Any, found: Path, truth_folder: Path, tmp_path: Path
 ) -> None:
     record, curves = tmp_path / "record.json", tmp_path / "curves.json"
-    code = run(
-        *("--predictions", found, "--ground-truth", truth_folder, "--by-height", "--by-event"),
+    _, out, err = call(
+        *(*EVALUATE, found, "--ground-truth", truth_folder, "--by-height", "--by-event"),
         *("--json", record, "--curves", curves),
     )
-    out, err = capsys.readouterr()
-    assert code == 0
     written = json.loads(record.read_text())
     # Easy: one face before any false box, the other after the one false box, and one ignored.
     assert written["easy"] == pytest.approx(1 / 2 + 1 / 2 * 2 / 3, abs=1e-12)
@@ -56,43 +49,32 @@ def test_records_tables_and_remarks(
     assert len(json.loads(curves.read_text())["hard"]["recall"]) == 1000
 
 
-def test_a_subset_is_marked(
-    found: Path, truth_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_subset_is_marked(call: Any, found: Path, truth_folder: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("0--Parade/0_Parade_2.jpg\n")
-    code = run(
-        *("--predictions", found, "--ground-truth", truth_folder),
-        *("--subset", listed, "--json", "-"),
-    )
-    written = json.loads(capsys.readouterr().out)
-    assert code == 0
+    given = (*EVALUATE, found, "--ground-truth", truth_folder)
+    written = call(*given, "--subset", listed, "--json", "-").json
     assert (written["images"], written["subset"]["pictures"]) == (1, 1)
     assert written["faces"] == {"easy": 1, "medium": 1, "hard": 1}
 
 
-def test_a_gate(found: Path, truth_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("--predictions", found, "--ground-truth", truth_folder)
-    assert run(*given, "--expect", "0.8,0.8,0.6") == 0
-    assert run(*given, "--expect", "0.9,0.8,0.6") == 1
-    assert "easy: AP is 0.833333" in capsys.readouterr().err
-    assert run(*given, "--expect", "0.9,0.8,0.6", "--tolerance", "0.1") == 0
-    capsys.readouterr()
-    assert run(*given, "--expect", "0.9,0.8,0.6", "--json", "-") == 1
-    gate = json.loads(capsys.readouterr().out)["expected"]
+def test_a_gate(call: Any, found: Path, truth_folder: Path) -> None:
+    given = (*EVALUATE, found, "--ground-truth", truth_folder)
+    assert call(*given, "--expect", "0.8,0.8,0.6").code == 0
+    assert call(*given, "--expect", "0.9,0.8,0.6", "--tolerance", "0.1").code == 0
+    fallen = call(*given, "--expect", "0.9,0.8,0.6")
+    assert fallen.code == 1
+    assert "easy: AP is 0.833333" in fallen.err
+    gate = call(*given, "--expect", "0.9,0.8,0.6", "--json", "-").json["expected"]
     assert (gate["easy"], gate["source"], gate["tolerance"]) == (0.9, "as given", 0.001)
     assert [line.partition(":")[0] for line in gate["fallen"]] == ["easy"]
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(
-    found: Path, truth_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: Any, found: Path, truth_folder: Path, tmp_path: Path
 ) -> None:
     (found / "0--Parade/0_Parade_2.txt").write_text("0_Parade_2\n1\n1 2 3 4\n")
     record = tmp_path / "record.json"
-    code = run("--predictions", found, "--ground-truth", truth_folder, "--json", record)
-    out, err = capsys.readouterr()
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert "0_Parade_2.txt:3: 4 values" in err
+    said = call(*EVALUATE, found, "--ground-truth", truth_folder, "--json", record).refusal
+    assert "0_Parade_2.txt:3: 4 values" in said
     assert not record.exists()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from analysis.cli import main as cli
 from analysis.cli.widerface_gallery import NOTE, image_path
 from featherface.errors import InputError
 
@@ -52,11 +51,15 @@ def setting(tmp_path: Path, write_ground_truth: Callable[[Path, Any], Path]) -> 
     }
 
 
-def run(setting: dict[str, Path], *more: object) -> int:
-    options = [str(part) for name, path in setting.items() for part in (f"--{name}", path)]
-    with pytest.raises(SystemExit) as raised:
-        cli.main(["widerface", "gallery", *options, *map(str, more)])
-    return int(raised.value.code or 0)
+@pytest.fixture
+def run(call: Any) -> Any:
+    """Calls the command with the options of a setting, and others."""
+
+    def gallery(setting: dict[str, Path], *more: object) -> Any:
+        options = [part for name, path in setting.items() for part in (f"--{name}", path)]
+        return call("widerface", "gallery", *options, *more)
+
+    return gallery
 
 
 def read(setting: dict[str, Path]) -> dict[str, Any]:
@@ -64,13 +67,8 @@ def read(setting: dict[str, Path]) -> dict[str, Any]:
     return record
 
 
-def test_sheets_record_and_note(
-    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(setting) == 0
-    out, err = capsys.readouterr()
-    assert NOTE in out.splitlines()
-    assert NOTE not in err
+def test_sheets_record_and_note(setting: dict[str, Path], run: Any) -> None:
+    assert NOTE in run(setting).out.splitlines()
     record = read(setting)
     assert record["note"] == NOTE
     shown = record["misses"]["shown"]
@@ -85,10 +83,10 @@ def test_sheets_record_and_note(
             assert sheet.width > sheet.height
 
 
-def test_score_number_and_subset(setting: dict[str, Path], tmp_path: Path) -> None:
+def test_score_number_and_subset(setting: dict[str, Path], run: Any, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("0--Parade/0_Parade_2.jpg\n1--Handshaking/1_Handshaking_1.jpg\n")
-    assert run(setting, "--score", 0.1, "--number", 1, "--subset", listed) == 0
+    assert run(setting, "--score", 0.1, "--number", 1, "--subset", listed).code == 0
     record = read(setting)
     assert record["subset"]["pictures"] == 2
     assert record["misses"]["total"] == 2  # at this score the tallest is found
@@ -96,49 +94,42 @@ def test_score_number_and_subset(setting: dict[str, Path], tmp_path: Path) -> No
     assert len(record["false_alarms"]["shown"]) == 1
 
 
-def test_json_is_all_there_is_on_standard_output(
-    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(setting, "--json", "-") == 0
-    assert json.loads(capsys.readouterr().out) == read(setting)
+def test_json_is_all_there_is_on_standard_output(setting: dict[str, Path], run: Any) -> None:
+    assert run(setting, "--json", "-").json == read(setting)
 
 
 def test_images_that_cannot_be_used_make_room_for_the_next(
-    setting: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    setting: dict[str, Path], run: Any
 ) -> None:
     (setting["images"] / "0--Parade" / "0_Parade_2.jpg").unlink()
     (setting["images"] / "1--Handshaking" / "1_Handshaking_1.jpg").write_bytes(b"no image")
-    assert run(setting, "--number", 1) == 0
+    assert run(setting, "--number", 1).code == 0
     record = read(setting)
     assert [miss["rank"] for miss in record["misses"]["shown"]] == [3]
     assert record["misses"]["total"] == 4
     assert record["skipped"]["count"] == 1
-    assert run(setting) == 0
+    out = run(setting).out
     reasons = {each["picture"]: each["reason"] for each in read(setting)["skipped"]["pictures"]}
     assert reasons["0--Parade/0_Parade_2"] == "not there"
     assert "format that can be read" in reasons["1--Handshaking/1_Handshaking_1"]
-    out = capsys.readouterr().out
     assert "passed over, as their images cannot be used: 2" in out
     assert "0--Parade/0_Parade_2: not there" in out
 
 
 def test_a_folder_without_the_images_is_refused(
-    setting: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: dict[str, Path], tmp_path: Path, run: Any
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert run({**setting, "images": tmp_path / "empty"}) == 2
-    assert "none of the 3 images" in capsys.readouterr().err
-    assert run({**setting, "images": tmp_path / "nowhere"}) == 2
-    assert "no such file or folder" in capsys.readouterr().err
+    assert "none of the 3 images" in run({**setting, "images": tmp_path / "empty"}).refusal
     assert not setting["out"].exists()
 
 
-def test_nothing_to_show_is_no_error(setting: dict[str, Path], tmp_path: Path) -> None:
+def test_nothing_to_show_is_no_error(setting: dict[str, Path], run: Any, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("1--Handshaking/1_Handshaking_1.jpg\n")
     path = setting["predictions"] / "1--Handshaking" / "1_Handshaking_1.txt"
     path.write_text("1_Handshaking_1\n2\n60 60 80 80 0.9\n5 5 0 0 0.8\n")
-    assert run(setting, "--subset", listed) == 0
+    assert run(setting, "--subset", listed).code == 0
     record = read(setting)
     assert record["misses"] == record["false_alarms"] == {"total": 0, "shown": []}
 
@@ -169,19 +160,15 @@ def test_names_in_the_ground_truth_are_checked_before_anything_is_read(
     setting: dict[str, Path],
     tmp_path: Path,
     write_ground_truth: Callable[[Path, Any], Path],
-    capsys: pytest.CaptureFixture[str],
+    run: Any,
 ) -> None:
     Image.new("RGB", (600, 600)).save(tmp_path / "secret.jpg")
     events = {**EVENTS, "..": {"secret": ([[0, 0, 500, 550], [0, 0, 9, 9]], KEPT)}}
     truth = write_ground_truth(tmp_path / "evil", events)
-    assert run({**setting, "ground-truth": truth}) == 2
-    assert "ground truth: '..', 'secret'" in capsys.readouterr().err
+    assert "ground truth: '..', 'secret'" in run({**setting, "ground-truth": truth}).refusal
     assert not setting["out"].exists()
 
 
-def test_help_says_that_it_is_for_local_use(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["widerface", "gallery", "--help"])
-    out = " ".join(capsys.readouterr().out.split())
+def test_help_says_that_it_is_for_local_use(call: Any) -> None:
+    out = " ".join(call("widerface", "gallery", "--help").out.split())
     assert "For local use: the images show people." in out
-    assert "Example: featherface widerface gallery" in out

@@ -14,7 +14,6 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from analysis.cli import main as cli
 from analysis.widerface import breakdown, fetch, history, image_lists, mat_file, predicting
 from featherface import CONFIGS, FeatherFace
 from featherface.errors import InputError
@@ -36,37 +35,19 @@ def arguments(tmp_path: Path) -> list[str]:
     ]
 
 
-def call(capsys: pytest.CaptureFixture[str], *given: str) -> tuple[object, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(list(given))
-    return caught.value.code, *capsys.readouterr()
-
-
-@pytest.mark.parametrize("command", ["predict", "fetch"])
-def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    code, out, _ = call(capsys, "widerface", command, "--help")
-    assert code == 0
-    assert f"Example: featherface widerface {command}" in out
-
-
-def test_records_are_printed_as_json(
-    capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
-    code, out, err = call(capsys, *arguments, "--json", "-")
-    record = json.loads(out)
-    assert (code, err) == (0, "")
-    assert (record["pictures"], record["predicted"]) == (1, 1)
-    assert record["protocol"]["name"] == "original"
-    code, out, _ = call(capsys, *arguments)
-    assert code == 0
-    assert "0 of 1 images predicted, 1 were done before" in out
+def test_records_are_printed_as_json(call: Any, arguments: list[str]) -> None:
+    printed = call(*arguments, "--json", "-")
+    assert (printed.code, printed.err) == (0, "")
+    assert (printed.json["pictures"], printed.json["predicted"]) == (1, 1)
+    assert printed.json["protocol"]["name"] == "original"
+    assert "0 of 1 images predicted, 1 were done before" in call(*arguments).out
 
 
 def test_an_unreadable_image_is_told_and_fails(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], tmp_path: Path
+    call: Any, arguments: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "images" / "a" / "2.jpg").write_bytes(b"no image")
-    code, out, err = call(capsys, *arguments)
+    code, out, err = call(*arguments)
     assert code == 2
     assert "1 of 2 images predicted, 1 cannot be read" in out
     assert err.startswith("featherface: a/2.jpg: ")
@@ -75,12 +56,12 @@ def test_an_unreadable_image_is_told_and_fails(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text on this system")
 def test_names_that_are_not_utf8_lose_nothing(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], tmp_path: Path
+    call: Any, arguments: list[str], tmp_path: Path
 ) -> None:
     event = tmp_path / "images" / "a"
     (event / "1.jpg").rename(event / os.fsdecode(b"caf\xe9.jpg"))
     (event / os.fsdecode(b"bad\xe9.jpg")).write_bytes(b"no image")
-    assert call(capsys, *arguments, "--json", str(tmp_path / "record.json"))[0] == 2
+    assert call(*arguments, "--json", tmp_path / "record.json").code == 2
     assert (tmp_path / "out" / "a" / os.fsdecode(b"caf\xe9.txt")).read_bytes()[:5] == b"caf\xe9\n"
     for record in (tmp_path / "record.json", tmp_path / "out" / "unreadable.json"):
         (item,) = json.loads(record.read_text(encoding="utf-8"))["unreadable"]
@@ -105,43 +86,26 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: Callable[[Pa
 
 
 def test_an_interruption_says_how_to_go_on(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], monkeypatch: pytest.MonkeyPatch
+    call: Any, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(predicting, "find", interrupted)
-    code, out, err = call(capsys, *arguments)
+    code, out, err = call(*arguments)
     assert (code, out) == (130, "")
     assert "keeps what is done" in err
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        ["--protocol", "single"],
-        ["--score", "2"],
-        ["--nms", "-1"],
-        ["--threads", "0"],
-        ["--subset", "none.txt"],
-        ["--images", "none"],
-        ["--weights", "v1-deformable"],
-        ["--runtime", "abacus"],
-    ],
-)
-def test_bad_input_is_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], more: list[str]
-) -> None:
-    code, out, err = call(capsys, *arguments, *more)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("featherface: ")
+@pytest.mark.parametrize("more", ["--score=2", "--nms=-1", "--weights=v1-deformable"])
+def test_bad_input_is_one_line(call: Any, arguments: list[str], more: str) -> None:
+    assert call(*arguments, more).refusal
 
 
 def test_fetching_without_a_network_is_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "GROUND_TRUTH_URL", "http://127.0.0.1:9/eval_tools.zip")
-    code, out, err = call(capsys, "widerface", "fetch", "--out", str(tmp_path / "data"))
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "the ground truth cannot be downloaded" in err
+    said = call("widerface", "fetch", "--out", tmp_path / "data").refusal
+    assert "the ground truth cannot be downloaded" in said
