@@ -50,6 +50,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
             "input": [at[0], 3, *at[1:]],
             "megapixels": growth._pixels(at) / 1e6,
             "settled": True,
+            "others_load": 0.5 if at == (2, 200, 200) else 0.01,
         }
         reason = growth._too_much(setting, at, before)
         if reason:
@@ -78,6 +79,8 @@ def test_both_series_share_their_points_and_are_fitted(monkeypatch: pytest.Monke
     assert [row["input"] for row in found["batches"]] == [[1, 3, 200, 200], [2, 3, 200, 200]]
     assert found["fits"]["sizes"]["ms_p50"]["per_megapixel"] == pytest.approx(1000)
     assert found["fits"]["batches"]["peak_bytes"]["per_megapixel"] == pytest.approx(1e6)
+    assert found["others_load"] == 0.5  # the most of any point
+    assert found["doubts"] == ["other processes took 50 % of the processors"]
 
 
 def test_what_needs_more_memory_than_there_is_is_skipped_and_says_so(
