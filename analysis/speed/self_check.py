@@ -16,8 +16,8 @@ MOST_OTHER_LOAD = 0.05
 MOST_DIFFERENCE = 0.05
 """Between the same block in two variants, of the block's time."""
 
-LEAST_DIFFERENCE = 0.01
-"""Of the whole pass: smaller differences between the same block in two variants are let be."""
+LEAST_DIFFERENCE = 0.02
+"""Of the whole pass; less is ignored, as a block finds the caches that the one before left."""
 
 OVERHEAD = (-0.03, 0.10)
 """The cost of the marks, as a part of the whole; less than nothing shows unsteady times."""
