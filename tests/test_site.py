@@ -95,7 +95,7 @@ def _build(folder: Path) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as `mkdocs build --strict` makes it."""
     pytest.importorskip("material", reason="the site is built with mkdocs-material")
-    pytest.importorskip("nbconvert", reason="notebooks become pages with nbconvert")
+    pytest.importorskip("nbclient", reason="notebooks are run with nbclient")
     folder = tmp_path_factory.mktemp("site")
     _build(folder)
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,29 +36,30 @@ def report(
     too; elsewhere their record is kept. Run it before the site is built. A notebook runs again
     only where something that it depends on has changed.
     """
-    for path in () if pages else _records(out):
-        print(path)
-    if (out.resolve().parent / "mkdocs.yml").is_file():
-        _pages(out.resolve().parent, context.find_root().command)
+    if not pages:
+        _records(out)
+    root = out.resolve().parent
+    if (root / "mkdocs.yml").is_file():
+        _pages(root, context.find_root().command)
 
 
-def _records(docs: Path) -> Iterator[Path]:
+def _records(docs: Path) -> None:
     from analysis.report import results
     from analysis.report.tables import networks as tables
     from featherface.files import read_text
 
     with progress("measuring") as track:
-        yield from results.generate(docs, lambda steps: track(steps, len(results.STEPS)))
+        written = results.generate(docs, lambda steps: track(steps, len(results.STEPS)))
+    print(*written, sep="\n")
     if not results.has_weights():
         warn("published weights are not at hand: maps.json is kept as recorded")
     if find_spec("thop") is None:
         warn("thop is not installed: what it says is kept as recorded")
-    verdicts = read_text(docs / "results" / "verdicts.json")
-    show(tables.summary(json.loads(verdicts)))
+    show(tables.summary(json.loads(read_text(docs / "results" / "verdicts.json"))))
 
 
 def _pages(root: Path, command: Any) -> None:
-    if find_spec("nbconvert") is None:
+    if find_spec("nbclient") is None:
         print("pages of the site are left as they are: they need the extra `site`", file=sys.stderr)
         return
     from analysis.report.pages.generate import generate
@@ -73,10 +73,9 @@ def _pages(root: Path, command: Any) -> None:
     for page in result.pages:
         if page.unpaired:
             name = f"notebooks/{page.name}"
-            print(
+            warn(
                 f"{name}.ipynb differs from {name}.py, which is shown; "
-                f"`jupytext --sync {name}.py` makes them one",
-                file=sys.stderr,
+                f"`jupytext --sync {name}.py` makes them one"
             )
     ran = sum(page.ran for page in result.pages)
     print(

@@ -30,13 +30,9 @@ def share(value: float) -> str:
 
 
 def signed(spec: str = ",", scale: float = 1.0, unit: str = "") -> Callable[[float], str]:
-    """Return a formatter of differences, with a sign: `signed(".1f", 0.01, " %")(-0.1)` is
-    "−10.0 %".
+    """Return a formatter of differences: `signed(".1f", 0.01, " %")(-0.1)` is "−10.0 %".
 
-    Args:
-        spec: how the number is formatted, as in a format string.
-        scale: numbers are divided by it; 1 leaves integers as they are.
-        unit: stands behind the number.
+    Numbers are divided by `scale`; 1 leaves integers as they are.
     """
 
     def form(value: float) -> str:

@@ -1,8 +1,6 @@
 """Every record, table and figure under docs/, measured and written anew.
 
-Nothing here needs a data set, the internet or a clock, and only `maps.json` needs weights: the same
-code and ledgers give the same bytes, but for `environment.json`, which has the versions they were
-made with.
+The same code and ledgers give the same bytes, but for `environment.json`: the versions used.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +37,7 @@ from analysis.speed import latest
 from analysis.widerface import breakdown, history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
-from featherface.files import to_json, write_bytes
+from featherface.files import read_text, to_json, write_bytes
 from featherface.records import read as read_records
 
 HEIGHT, WIDTH = 640, 640
@@ -53,14 +51,11 @@ Written = Iterator[tuple[str, str | bytes]]  # paths below docs/, and what to wr
 def generate(
     docs: Path, track: Callable[[Iterable[Any]], Iterable[Any]] = lambda steps: steps
 ) -> list[Path]:
-    """Write everything below `docs`; each file whole or not at all.
+    """Write everything below `docs`, each file whole or not at all, and return the paths.
 
     Args:
         docs: the folder of pages.
         track: wraps the list of steps, to show progress.
-
-    Returns:
-        The files written.
 
     Raises:
         InputError: where a file cannot be written, or a ledger cannot be used.
@@ -95,45 +90,43 @@ def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _counters(docs: Path) -> Written:
-    before = _recorded_counts(docs / "results" / "counters.json")
-    records = {variant: _counts(variant, before.get(variant)) for variant in CONFIGS}
+    recorded = _recorded_counts(docs / "results" / "counters.json")
+    records = {variant: _counts(variant, recorded.get(variant)) for variant in CONFIGS}
     yield "results/counters.json", to_json(records)
     tables = (networks.counters(variant, record) for variant, record in records.items())
     yield "results/counters.md", _page("What counters say", map(_section, tables))
 
 
-def _counts(variant: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What counters say of a variant; `before` stands in for one that is not installed here."""
+def _counts(variant: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What counters say of a variant; one not installed, as recorded of the same network."""
     counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
     for record in counters:
         del record["version"]  # in environment.json; the counts do not change with it
-    counts = {
+    reconciliation = reconcile(variant).as_dict()
+    if recorded and reconciliation["thop_params"] is None:
+        old = {(c["counter"], c["our_macs"], c["our_params"]): c for c in recorded["counters"]}
+        counters = [
+            old.get((c["counter"], c["our_macs"], c["our_params"]), c) if c["value"] is None else c
+            for c in counters
+        ]
+        if recorded["reconciliation"]["params"] == reconciliation["params"]:
+            reconciliation = recorded["reconciliation"]
+    return {
         "input": [1, 3, HEIGHT, WIDTH],
         "counters": counters,
-        "reconciliation": reconcile(variant).as_dict(),
+        "reconciliation": reconciliation,
     }
-    if before is None or counts["reconciliation"]["thop_params"] is not None:
-        return counts
-    still = ("counter", "our_macs", "our_params")  # kept as long as it is of the same network
-    kept = {tuple(record.get(key) for key in still): record for record in before["counters"]}
-    here = [
-        kept.get(tuple(record[key] for key in still), record) if record["value"] is None else record
-        for record in counters
-    ]
-    reconciliation = before["reconciliation"]
-    if reconciliation.get("params") != counts["reconciliation"]["params"]:
-        reconciliation = counts["reconciliation"]
-    return counts | {"counters": here, "reconciliation": reconciliation}
 
 
 def _recorded_counts(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
+    text = read_text(path)
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded = json.loads(text)
         for counts in recorded.values():
-            counts["counters"], counts["reconciliation"]
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+            counts["counters"], counts["reconciliation"]["params"]
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise InputError(
             f"{path}: not the recorded counts, delete it to measure anew: {error!r}"
         ) from error
@@ -165,10 +158,7 @@ def _design_space(docs: Path) -> Written:
         del record["seconds"]  # the one thing in it that a machine has a say in
     steps = {variant: sensitivity(config) for variant, config in CONFIGS.items()}
     yield "results/design_space.json", to_json({"totals": found, "sensitivity": steps})
-    yield (
-        "results/design_space.md",
-        _page("Design space", [_SPACE_NOTE, *map(_found, found)]),
-    )
+    yield "results/design_space.md", _page("Design space", [_SPACE_NOTE, *map(_found, found)])
     for variant, records in steps.items():
         yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, records))
     yield from _figure("design-space", partial(plots.landscape, landscape()))
@@ -182,55 +172,53 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 def _times(docs: Path) -> Written:
     """Figures of the times on record, of the CPU and of the GPU that were measured last."""
+    drawings = (
+        ("operators", times.operators),
+        ("roofline", times.roofline),
+        ("growth", times.growth),
+    )
     for device, end in (("cpu", ""), ("cuda", "-gpu")):
-
-        def newest(kind: str, device: str = device) -> list[Mapping[str, Any]]:
-            rows = [
-                row
-                for row in read_records(docs / "results" / f"{kind}.jsonl")
-                if row.get("input") in _INPUTS
-                and row["environment"]["device"].startswith(device)
-                and row["environment"]["dtype"] == "float32"
-            ]
-            name = rows[-1]["environment"]["device_name"] if rows else None
-            same = [row for row in rows if row["environment"]["device_name"] == name]
-            if device == "cpu" and rows:  # there threads and layout make another machine
-                last = latest.machine(rows[-1]["environment"])
-                return latest.by_machine(same)[last]
-            return latest.latest(same)
-
-        passes = [row for row in newest("latency") if row["blocks"]]
+        passes = [row for row in _newest(docs, "latency", device) if row["blocks"]]
         if passes:
             yield from _figure(f"latency{end}", partial(times.by_block, passes))
-        for kind, draw in (
-            ("operators", times.operators),
-            ("roofline", times.roofline),
-            ("growth", times.growth),
-        ):
-            of_official = [row for row in newest(kind) if row["variant"] == "official"]
-            if of_official:
-                yield from _figure(f"{kind}{end}", partial(draw, of_official[-1]))
+        for kind, draw in drawings:
+            rows = [row for row in _newest(docs, kind, device) if row["variant"] == "official"]
+            if rows:
+                yield from _figure(f"{kind}{end}", partial(draw, rows[-1]))
 
 
-_INPUTS = ([1, 3, HEIGHT, WIDTH], None)  # a record of growth has one for each point
+def _newest(docs: Path, kind: str, device: str) -> Sequence[Mapping[str, Any]]:
+    """The rows of a kind that stand on the machine measured last, in float32."""
+    rows = [
+        row
+        for row in read_records(docs / "results" / f"{kind}.jsonl")
+        if row.get("input") in ([1, 3, HEIGHT, WIDTH], None)  # growth has one for each point
+        and row["environment"]["device"].startswith(device)
+        and row["environment"]["dtype"] == "float32"
+    ]
+    if not rows:
+        return []
+    last = rows[-1]["environment"]
+    same = [row for row in rows if row["environment"]["device_name"] == last["device_name"]]
+    if device == "cpu":  # there threads and layout make another machine
+        return latest.by_machine(same)[latest.machine(last)]
+    return latest.latest(same)
 
 
 def _widerface(docs: Path) -> Written:
-    """Figures of the AP on record; nothing is measured, which would take the pictures."""
+    """Figures of the AP on record; nothing is measured, which would take the images."""
     path = docs / "results" / breakdown.FILE
     records = breakdown.read(path)
-    whole = any(record["images_sha256"] is None for record in records)
-    for record in records:
+    whole = [record for record in records if record["images_sha256"] is None]
+    for record in whole or records:
         title = history.title(record["protocol"], record["images"])
-        subset = "-subset" if record["images_sha256"] else ""
         for scheme in SCHEMES.values():
             try:
                 drawn = widerface.figures(record, title, scheme)
             except (LookupError, TypeError, ValueError) as error:
                 raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
             for name, figure in drawn.items():
-                if not (subset and whole):
-                    yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
+                yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
     training = _training(history.read(docs / "results" / history.HISTORY.name))
     if training:
         first = training[0]
@@ -251,8 +239,8 @@ def _training(rows: Sequence[history.Row]) -> list[history.Row]:
 
 def has_weights() -> bool:
     """Return whether the folder that FEATHERFACE_WEIGHTS names has what the maps are made with."""
-    folder = os.environ.get("FEATHERFACE_WEIGHTS")
-    return bool(folder) and all((Path(folder) / f"{name}.pth").is_file() for name in RECORDED)
+    folder = os.environ.get("FEATHERFACE_WEIGHTS", "")
+    return folder != "" and all((Path(folder) / f"{name}.pth").is_file() for name in RECORDED)
 
 
 def _maps(docs: Path) -> Written:
@@ -265,20 +253,17 @@ def _maps(docs: Path) -> Written:
 
 
 def _environment(docs: Path) -> Written:
-    yield (
-        "results/environment.json",
-        to_json(
-            {
-                "python": platform.python_version(),
-                "system": platform.system(),
-                "machine": platform.machine(),
-                **{tool: _version(tool) for tool in _TOOLS},
-            }
-        ),
-    )
+    installed = {package.name: package.version for package in distributions()}
+    record = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        **{tool: installed.get(tool) for tool in _TOOLS},
+    }
+    yield "results/environment.json", to_json(record)
 
 
-STEPS: Sequence[Callable[[Path], Written]] = (
+STEPS = (
     _blocks,
     _counters,
     _design_space,
@@ -288,13 +273,6 @@ STEPS: Sequence[Callable[[Path], Written]] = (
     _maps,
     _environment,
 )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _page(title: str, sections: Iterable[str]) -> str:

@@ -1,16 +1,7 @@
 """A table, described once, and rendered for a terminal, as Markdown and as HTML.
 
-    Table(
-        "official by block",
-        (
-            Column("block", "title"),
-            Column("parameters", "params", count),
-            Column("time", lambda row: row["whole"]["ms_p50"], fixed(2), unit="ms"),
-        ),
-        record["blocks"],
-    )
-
-`analysis.cli.options.show(table)` prints it; `markdown()` and `html()` return text.
+columns = Column("block", "title"), Column("time", "whole.ms_p50", fixed(2), unit="ms")
+Table("official by block", columns, record["blocks"]).markdown()
 """
 
 from __future__ import annotations

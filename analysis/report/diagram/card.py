@@ -22,8 +22,8 @@ from analysis.report.table import Cell, Column, Table
 
 Record = Mapping[str, Any]
 
-SOURCE, VARIANT = "card", "v1"
-"""The source that is compared, and the network that it is about."""
+VARIANT = "v1"
+"""The network that the card is about."""
 
 _DEPICTS = ("shape", "structure")  # what a drawing shows, besides sizes
 
@@ -31,21 +31,18 @@ _DEPICTS = ("shape", "structure")  # what a drawing shows, besides sizes
 def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> str:
     """Return what the card says of each block beside what is measured, as one HTML element.
 
-    Sizes are drawn as in the diagram, a thousand parameters a square. Beside them stands what the
-    card's drawing shows differently; its other claims are folded away.
-
     Args:
         records: from `analysis.cost.blocks.measure_blocks`, one a network.
         verdicts: as in `docs/results/verdicts.json`.
     """
     record = next(record for record in records if record["variant"] == VARIANT)
-    of_card = [verdict for verdict in verdicts if verdict["source"] == SOURCE]
+    of_card = [verdict for verdict in verdicts if verdict["source"] == "card"]
     claims: dict[str, list[Record]] = {}
     for each in records:
         for name, found in claims_by_block(of_card, each["variant"]).items():
             claims.setdefault(name, []).extend(found)
     sizes = {name: _size(found, name) for name, found in claims.items()}
-    total = sizes[""]["claimed"] if sizes[""] else None
+    total = sizes[""]["claimed"]
 
     def block_cell(name: str) -> Cell:
         if not name:
@@ -59,8 +56,8 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
         return Cell(NAMES[name], f"{link}<br><small>{marks}</small>")
 
     def card_cell(name: str) -> Cell:
-        added = "" if name else _sum_of_blocks(sizes, claims[""])
-        return Cell("", _stated(sizes[name]) + added)
+        stated = _stated(sizes[name]) if sizes[name] else '<span class="fa-none">no figure</span>'
+        return Cell("", stated + ("" if name else _sum_of_blocks(sizes, claims[""])))
 
     def measured_cell(name: str) -> Cell:
         of = next((block for block in record["blocks"] if block["name"] == name), record)
@@ -100,17 +97,15 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
     return f'<div class="fa fa-card"><style>{page_style()}</style>{table.html().strip()}</div>\n'
 
 
-def _size(claims: Sequence[Record], name: str) -> Record | None:
+def _size(claims: Sequence[Record], name: str) -> Record:
     """The claim that states a block's number of parameters, in full rather than rounded."""
     measure = f"params('{VARIANT}', '{name}')" if name else f"params('{VARIANT}')"
     found = [claim for claim in claims if claim["measure"] == measure]
-    return min(found, key=lambda claim: float(claim["tolerance"]), default=None)
+    return min(found, key=lambda claim: float(claim["tolerance"]), default={})
 
 
-def _stated(size: Record | None) -> str:
+def _stated(size: Record) -> str:
     """The size that the card states, with its squares: hollow where the verdict is another."""
-    if size is None:
-        return '<span class="fa-none">no figure</span>'
     holds = size["verdict"] == "confirmed"
     off = "" if holds else f"<br><small>off by {_difference(size)}</small>"
     printed = escape(re.sub(r"[()]", "", size["printed"]))
@@ -127,7 +122,7 @@ def _difference(size: Record) -> str:
     return formats.count(abs(size["claimed"] - size["measured"]))
 
 
-def _sum_of_blocks(sizes: Mapping[str, Record | None], claims: Sequence[Record]) -> str:
+def _sum_of_blocks(sizes: Mapping[str, Record], claims: Sequence[Record]) -> str:
     total = sum(size["claimed"] for name, size in sizes.items() if name and size)
     listed = f"{total:,}"
     for claim in claims:

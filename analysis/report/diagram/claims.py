@@ -14,7 +14,7 @@ from featherface.config import BLOCKS
 Record = Mapping[str, Any]
 
 _FEW = 3  # a claim about more blocks is about the whole network
-_CONTRADICTING = ("refuted", "explained", "untested")
+_ORDER = ("refuted", "explained", "untested", "confirmed")
 
 
 def claims_by_block(verdicts: Sequence[Record], variant: str) -> dict[str, list[Record]]:
@@ -40,27 +40,12 @@ def claim_address(claim: Record) -> str:
     return f"../verdicts/#{claim['source']}-{claim['id']}"
 
 
-def claims_list(claims: Sequence[Record], *, fold: bool = False, source: bool = True) -> str:
-    """Return claims with their verdicts, what contradicts the source first.
-
-    Args:
-        fold: whether those that hold are folded away.
-        source: whether to say whose claim it is.
-    """
-    shown = [c for verdict in _CONTRADICTING for c in claims if c["verdict"] == verdict]
-    confirmed = [claim for claim in claims if claim["verdict"] == "confirmed"]
-    if not fold or len(confirmed) <= 2:
-        shown, confirmed = shown + confirmed, []
+def claims_list(claims: Sequence[Record], *, source: bool = True) -> str:
+    """Return claims with their verdicts, what contradicts first; with `source`, whose they are."""
     if not claims:
         return '<p class="fa-none">No claims about it.</p>'
-    lists = [
-        f'<ul class="fa-claims">{"".join(_item(c, source) for c in part)}</ul>' if part else ""
-        for part in (shown, confirmed)
-    ]
-    if confirmed:
-        words = f"{MARKS['confirmed']} {len(confirmed)} confirmed"
-        lists[1] = f'<details><summary class="fa-confirmed">{words}</summary>{lists[1]}</details>'
-    return "".join(lists)
+    ordered = sorted(claims, key=lambda claim: _ORDER.index(claim["verdict"]))
+    return f'<ul class="fa-claims">{"".join(_item(claim, source) for claim in ordered)}</ul>'
 
 
 def _item(claim: Record, source: bool) -> str:

@@ -6,7 +6,7 @@ as they have channels; bars are shares of parameters and of multiply-accumulates
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -34,51 +34,49 @@ def architecture_svg(
         upright: from top to bottom, for a narrow page, rather than from left to right.
     """
     layout = (TopToBottom if upright else LeftToRight)(record, layers, judged=claims is not None)
-    said = f"desc-{record['variant']}-{layout.name}"
-    body = [group(layout.around())]
+    blocks = []
     for block in record["blocks"]:
         name, of_block = block["name"], (claims or {}).get(block["name"], ())
-        body.append(
-            link(
-                f"#block-{name.replace('_', '-')}",
-                describe(record, block, of_block),
-                name,
-                layout.block(name, of_block),
-                absent=kind(record, name) is None,
-            )
-        )
-    body.append(group(layout.output()))
+        absent = kind(record, name) is None
+        label = describe(record, block, of_block)
+        address = f"#block-{name.replace('_', '-')}"
+        blocks.append(link(address, label, name, layout.block(name, of_block), absent=absent))
+    described = f"desc-{record['variant']}-{layout.name}"
     label = quoteattr(f"Architecture of {record['variant']}")
-    head = f'role="group" aria-label={label} aria-describedby="{said}"'
-    return _svg(layout, f"{head}>", f'<desc id="{said}">{escape(summary(record))}</desc>', *body)
+    return _svg(
+        layout,
+        f'role="group" aria-label={label} aria-describedby="{described}"',
+        f'<desc id="{described}">{escape(summary(record))}</desc>',
+        blocks,
+    )
 
 
 def static_svg(record: Record, layers: Sequence[Record]) -> str:
     """Return one network as a file of its own, for light and dark pages."""
     layout = LeftToRight(record, layers, judged=False)
-    body = [group(layout.around())]
-    for block in record["blocks"]:
-        absent = kind(record, block["name"]) is None
-        body.append(group(layout.block(block["name"], ()), "absent" if absent else ""))
-    body.append(group(layout.output()))
+    blocks = [
+        group(layout.block(name, ()), "absent" if kind(record, name) is None else "")
+        for name in layout.blocks
+    ]
     width, height = layout.size
-    return (
-        _svg(
-            layout,
-            f'width="{width:.0f}" height="{height:.0f}" role="img" aria-labelledby="title desc">',
-            f'<style>{file_style()}</style><title id="title">Architecture of {record["variant"]}'
-            f'</title><desc id="desc">{escape(summary(record))}</desc>',
-            *body,
-        )
-        + "\n"
+    drawing = _svg(
+        layout,
+        f'width="{width:.0f}" height="{height:.0f}" role="img" aria-labelledby="title desc"',
+        f'<style>{file_style()}</style><title id="title">Architecture of {record["variant"]}'
+        f'</title><desc id="desc">{escape(summary(record))}</desc>',
+        blocks,
     )
+    return f"{drawing}\n"
 
 
-def _svg(layout: LeftToRight | TopToBottom, *parts: str) -> str:
+def _svg(
+    layout: LeftToRight | TopToBottom, attributes: str, head: str, blocks: Iterable[str]
+) -> str:
     width, height = layout.size
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="fa-svg fa-{layout.name}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" {"".join(parts)}</svg>'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" {attributes}>{head}'
+        f"{group(layout.around())}{''.join(blocks)}{group(layout.output())}</svg>"
     )
 
 

@@ -9,7 +9,7 @@ from analysis.report import formats
 from analysis.report.diagram.svg import path, rect, text
 from analysis.report.diagram.wiring import HEAD, THIN, Wiring
 from analysis.report.formats import MARKS
-from featherface.config import LEVELS, STRIDES
+from featherface.config import LEVELS
 
 Record = Mapping[str, Any]
 
@@ -73,65 +73,53 @@ def tally(claims: Iterable[Record]) -> dict[str, int]:
     return {verdict: verdicts.count(verdict) for verdict in MARKS if verdict in verdicts}
 
 
-class Layout:
-    """What both directions share.
-
-    Args:
-        record: from `analysis.cost.blocks.measure_blocks`.
-        layers: from `analysis.cost.blocks.measure_layers`, of the same network.
-        judged: whether the claims' verdicts are counted in each block.
-    """
+class Layout(Wiring):
+    """What both directions share; with `judged`, verdicts are counted in each block."""
 
     name: str
-    lanes: tuple[float, float, float]  # where the levels run
-    upright: bool
     size: tuple[float, float]
 
     def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool = True) -> None:
-        self.record, self.judged = record, judged
-        self.wiring = Wiring(record, layers, self.lanes, self.upright)
+        super().__init__(record, layers)
+        self.judged = judged
         self.blocks = {block["name"]: block for block in record["blocks"]}
         config = record["config"]
         self.cells = int(config["cells"]) if config["pyramid"] == "bifpn" else 1
-        height, width = record["input"][-2:]
-        self.anchors = [-(-height // s) * -(-width // s) * config["anchors"] for s in STRIDES]
-        assert sum(self.anchors) == self.blocks["heads"]["output_shapes"]["boxes"][1]
+        maps = self.blocks["shuffle"]["output_shapes"].values()
+        self.anchors = [rows * columns * config["anchors"] for *_, rows, columns in maps]
 
-    def places(self, name: str, start: float, stop: float) -> tuple[float, ...]:
-        """Return where along the flow the nodes of a block lie."""
-        raise NotImplementedError
-
-    def wires(self, name: str, begin: float, start: float, stop: float) -> Iterator[str]:
+    def wires(
+        self, name: str, begin: float, start: float, stop: float, *at: float
+    ) -> Iterator[str]:
         """Yield the lines and nodes of a block, and the arrows that lead into it.
 
         Args:
             begin: where the lines start.
             start, stop: the block's edges.
+            at: where along the flow its nodes lie.
         """
-        wiring, first = self.wiring, self.lanes[0]
-        at = self.places(name, start, stop)
         if kind(self.record, name) is None:
-            yield from wiring.through(name, begin, stop)
+            yield from self.through(name, begin, stop)
         elif name == "backbone":
-            yield wiring.line(THIN, (begin, first), (at[0], first))
-            yield from wiring.backbone(at[0], stop)
+            yield self.line(THIN, (begin, self.lanes[0]), (at[0], self.lanes[0]))
+            yield from self.backbone(at[0], stop)
         elif name == "pyramid":
-            yield from wiring.pyramid(begin, stop, *at)
+            yield from self.pyramid(begin, stop, *at)
         elif name == "shuffle":
-            yield from wiring.shuffle(begin, stop, *at)
+            yield from self.shuffle(begin, stop, *at)
         elif name.endswith("attention"):
-            yield from wiring.attention(name, begin, stop, at[0])
+            yield from self.attention(name, begin, stop, at[0])
         else:
-            yield from wiring.on_the_lanes(name, begin, stop, at[0])
+            yield from self.on_the_lanes(name, begin, stop, at[0])
         for level, s in enumerate(self.lanes[:1] if name == "backbone" else self.lanes):
-            thick = 0.0 if name == "backbone" else wiring.width_in(name, level)
-            yield wiring.head(start + 2, s, "f", HEAD + thick / 2)
+            thick = 0.0 if name == "backbone" else self.width_in(name, level)
+            yield self.head(start + 2, s, "f", HEAD + thick / 2)
 
     def width_after(self, name: str, level: int) -> float:
         """Return the thickness of the line behind a block."""
         if name in ("backbone", "first_attention"):
-            return self.wiring.width_out(name, level)
-        return self.wiring.width_in("heads", level)
+            return self.width_out(name, level)
+        return self.width_in("heads", level)
 
     def shapes(self, name: str) -> list[str]:
         """Return the shape of a block's output, by level."""
@@ -149,13 +137,7 @@ class Layout:
     def costs(
         self, name: str, left: float, right: float, params: float, macs: float, scale: float
     ) -> Iterator[str]:
-        """Yield parameters and MACs with their shares, and a bar below each.
-
-        Args:
-            left, right: edges of the figures.
-            params, macs: their baselines.
-            scale: the length of a bar for the whole network.
-        """
+        """Yield parameters and MACs on their baselines, and bars; `scale` is the whole network."""
         block = self.blocks[name]
         yield text(left, params, f"{block['params']:,}", "p b")
         yield text(right, params, formats.share(block["params_share"]), "p e")
@@ -244,7 +226,8 @@ class LeftToRight(Layout):
         yield rect(start, self._TOP, stop - start, self._bottom - self._TOP, "panel", 7)
         yield text(left, 64, NAMES[name], "t")
         yield text(left, 82, present or "none", "m")
-        yield from self.wires(name, 72 if name == "backbone" else start - 9, start, stop)
+        begin = 72 if name == "backbone" else start - 9
+        yield from self.wires(name, begin, start, stop, *self.places(name, start))
         if name == "backbone":
             for label, s, above in zip(LEVELS, self.lanes, (20, 31, 33), strict=True):
                 yield text(left, s - above, label.upper(), "b m")
@@ -261,7 +244,8 @@ class LeftToRight(Layout):
         if self.judged:
             yield self.verdicts(left, self._CLAIMS, claims)
 
-    def places(self, name: str, start: float, stop: float) -> tuple[float, ...]:
+    def places(self, name: str, start: float) -> tuple[float, ...]:
+        """Return where along the flow the nodes of a block lie."""
         return {
             "backbone": (start + 40,),
             "pyramid": (start + 32, 150 / self.cells),
@@ -276,8 +260,8 @@ class LeftToRight(Layout):
         bar, y, room = start + 52, 100.0, 282.0
         for level, (s, number) in enumerate(zip(self.lanes, self.anchors, strict=True)):
             height = room * number / sum(self.anchors)
-            width = self.wiring.width_in("heads", level)
-            yield self.wiring.bend(width, (start, s), (bar, y + height / 2))
+            width = self.width_in("heads", level)
+            yield self.bend(width, (start, s), (bar, y + height / 2))
             yield path(f"M{bar + 5:.1f} {y:.1f}v{height:.1f}", "flow", 9)
             y += height + 3
         right = self.size[0] - 2
@@ -332,16 +316,16 @@ class TopToBottom(Layout):
         start, stop = self._rows[name]
         present = kind(self.record, name)
         yield rect(4, start, self._WIDTH - 8, stop - start, "panel", 7)
-        yield from self.wires(name, start, start, stop)
+        yield from self.wires(name, start, start, stop, *self.places(name, start, stop))
         if name == "backbone":
             for label, s in zip(LEVELS, self.lanes, strict=True):
                 yield text(s + 12 * (label == LEVELS[0]), start + 18, label.upper(), "b m i")
         for level, (s, words) in enumerate(zip(self.lanes, self.shapes(name), strict=True)):
             width = self.width_after(name, level)
-            yield self.wiring.line(width, (stop, s), (stop + 4, s))
+            yield self.line(width, (stop, s), (stop + 4, s))
             yield text(s, stop + 16, words, "i s")
             if name != "heads":
-                yield self.wiring.line(width, (stop + 20, s), (stop + self._BETWEEN - 2, s))
+                yield self.line(width, (stop + 20, s), (stop + self._BETWEEN - 2, s))
         yield text(self._LEFT, start + 22, NAMES[name], "t")
         yield text(self._LEFT, start + 39, present or "none", "m")
         if present:
@@ -350,6 +334,7 @@ class TopToBottom(Layout):
                 yield self.verdicts(self._LEFT, start + 106, claims)
 
     def places(self, name: str, start: float, stop: float) -> tuple[float, ...]:
+        """Return where along the flow the nodes of a block lie."""
         middle = (start + stop) / 2
         if name == "pyramid":
             return start + 28, (stop - start - 60) / self.cells
@@ -363,8 +348,8 @@ class TopToBottom(Layout):
         y, x, room = start + 34, 14.0, 326.0
         for level, (s, number) in enumerate(zip(self.lanes, self.anchors, strict=True)):
             length = room * number / sum(self.anchors)
-            width = self.wiring.width_in("heads", level)
-            yield self.wiring.bend(width, (start, s), (y, x + length / 2))
+            width = self.width_in("heads", level)
+            yield self.bend(width, (start, s), (y, x + length / 2))
             yield path(f"M{x:.1f} {y + 5:.1f}h{length:.1f}", "flow", 9)
             x += length + 3
         yield text(self._LEFT, y + 30, f"Output: N = {sum(self.anchors):,}", "t")

@@ -28,9 +28,8 @@ def architecture_html(
 ) -> str:
     """Return the drawings of all networks, as one HTML element without empty lines.
 
-    Switching works without a script, in browsers that know `:has()`; others show the first
-    network. The script `docs/assets/architecture.js` opens a panel beside a block, with the layers
-    and claims of its section; without it a block's link leads to the section.
+    Switching needs no script. `docs/assets/architecture.js` opens a panel beside a block, with the
+    layers and claims of its section; without it a block's link leads to the section.
 
     Args:
         records: from `analysis.cost.blocks.measure_blocks`, one a network.
@@ -42,18 +41,15 @@ def architecture_html(
     for record in records:
         variant = record["variant"]
         claims = claims_by_block(verdicts, variant)
-        drawings = "".join(
-            architecture_svg(record, layers[variant], claims, upright=upright)
-            for upright in (False, True)
-        )
+        across = architecture_svg(record, layers[variant], claims)
+        down = architecture_svg(record, layers[variant], claims, upright=True)
         views.append(
-            f'<div class="fa-view" data-variant="{variant}">{drawings}<details class="fa-whole">'
-            f"<summary>Claims about {variant} as a whole: {_counts(claims[''])}</summary>"
-            f"{claims_list(claims[''])}</details></div>"
+            f'<div class="fa-view" data-variant="{variant}">{across}{down}'
+            f'<details class="fa-whole"><summary>Claims about {variant} as a whole: '
+            f"{_counts(claims[''])}</summary>{claims_list(claims[''])}</details></div>"
         )
-    sections = {"card": "The card compared"} | {
-        f"block-{block['name'].replace('_', '-')}": _title(block) for block in records[0]["blocks"]
-    }
+    sections = {"card": "The card compared"}
+    sections |= {_anchor(block["name"]): _title(block) for block in records[0]["blocks"]}
     contents = " · ".join(f'<a href="#{at}">{title}</a>' for at, title in sections.items())
     return (
         f'<div class="fa" data-fa><style>{page_style()}</style>'
@@ -98,7 +94,7 @@ def block_sections(
             for variants, words, body in folds
         )
         sections.append(
-            f"## {_title(records[0]['blocks'][at])} {{ #block-{name.replace('_', '-')} }}\n\n"
+            f"## {_title(records[0]['blocks'][at])} {{ #{_anchor(name)} }}\n\n"
             f'<div class="fa fa-section" data-block="{name}"><p>{paragraphs[name]}</p>'
             f"{_costs(records, at).html().strip()}{folded}</div>\n"
         )
@@ -106,8 +102,11 @@ def block_sections(
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:
-    """The network that is shown first before the others."""
     return sorted(records, key=lambda record: record["variant"] != FIRST)
+
+
+def _anchor(block: str) -> str:
+    return f"block-{block.replace('_', '-')}"
 
 
 def _title(block: Record) -> str:
@@ -121,9 +120,9 @@ def _counts(claims: Sequence[Record]) -> str:
 def _switch(records: Sequence[Record]) -> str:
     choices = "".join(
         f'<label><input type="radio" name="fa-variant" value="{record["variant"]}"'
-        f'{" checked" if number == 0 else ""} autocomplete="off"><span>{record["variant"]} '
+        f'{" checked" * (record["variant"] == FIRST)} autocomplete="off"><span>{record["variant"]} '
         f"<small>{record['params']:,}</small></span></label>"
-        for number, record in enumerate(records)
+        for record in records
     )
     legend = "<legend>Network and its parameters</legend>"
     return f'<fieldset class="fa-switch">{legend}{choices}</fieldset>'
@@ -132,7 +131,7 @@ def _switch(records: Sequence[Record]) -> str:
 def _layer_tables(
     records: Sequence[Record], layers: Mapping[str, Sequence[Record]], block: str
 ) -> dict[str, list[str]]:
-    """The tables of a block's layers, and the networks that have each."""
+    """The tables of a block's layers as HTML, and the networks that have each."""
     shared: dict[str, list[str]] = {}
     for record in records:
         rows = layer_rows(block, layers[record["variant"]])
@@ -180,31 +179,27 @@ def _layer_table(block: str, rows: Sequence[Record]) -> Table:
 
 def _costs(records: Sequence[Record], at: int) -> Table:
     """What the block at a position costs in each network."""
-    heads = BLOCKS[at] == "heads"
 
-    def of_block(key: str) -> Callable[[Record], Any]:
+    def column(title: str, key: str, form: Callable[[Any], str]) -> Column:
         def value(record: Record) -> Any:
             return record["blocks"][at][key] if kind(record, BLOCKS[at]) else None
 
-        return value
+        return Column(title, value, form)
 
     def outputs(shapes: Mapping[str, Sequence[int]]) -> str:
         return " · ".join(formats.shape(sizes[1:]) for sizes in shapes.values())
 
+    output = "boxes · classes · landmarks" if BLOCKS[at] == "heads" else "output: P3 · P4 · P5"
     return Table(
         "In the five networks",
         (
             Column("network", "variant"),
             Column("kind", lambda record: record["blocks"][at]["title"].partition(": ")[2]),
-            Column("parameters", of_block("params"), formats.count),
-            Column("share", of_block("params_share"), formats.share),
-            Column("MACs", of_block("macs"), magnitude),
-            Column("share", of_block("macs_share"), formats.share),
-            Column(
-                "boxes · classes · landmarks" if heads else "output: P3 · P4 · P5",
-                of_block("output_shapes"),
-                outputs,
-            ),
+            column("parameters", "params", formats.count),
+            column("share", "params_share", formats.share),
+            column("MACs", "macs", magnitude),
+            column("share", "macs_share", formats.share),
+            column(output, "output_shapes", outputs),
         ),
         records,
     )

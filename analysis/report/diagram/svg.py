@@ -1,7 +1,6 @@
 """Colours, style rules and elements of the architecture diagram as SVG.
 
-Colours are CSS variables, so that one drawing serves light and dark pages. Text has a contrast of
-at least 4.5, lines and marks of at least 3 (WCAG 2.2, AA) on both backgrounds. Nothing is told by
+Colours are CSS variables, so that one drawing serves light and dark pages. Nothing is told by
 colour alone: verdicts have signs, layers that predict offsets hollow squares, deformable kernels a
 broken bar, and a block that a network lacks a dashed frame.
 """
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from analysis.report.formats import MARKS
@@ -47,56 +47,12 @@ PALETTE: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-_SITE = {  # the site's own colours, where a page has them
-    "ground": "paper",
-    "panel": "sunk",
-    "text": "ink",
-    "muted": "soft",
-    "confirmed": "confirmed",
-    "explained": "explained",
-    "refuted": "refuted",
-    "untested": "untested",
-}
+_SITE = {"ground": "paper", "panel": "sunk", "text": "ink", "muted": "soft"} | {v: v for v in MARKS}
+"""The site's own colours, where a page has them."""
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
-_RULES = """
-.fa-svg{font-family:var(--md-text-font-family,var(--fa-font));font-variant-numeric:tabular-nums;fill:var(--fa-text)}
-.fa-svg text{font-size:12.5px}
-.fa-svg .s{font-size:12.2px}
-.fa-svg .t{font-size:14px;font-weight:700}
-.fa-svg .h{font-size:19px;font-weight:700}
-.fa-svg .m{fill:var(--fa-muted)}
-.fa-svg .p{fill:var(--fa-params)}
-.fa-svg .c{fill:var(--fa-macs)}
-.fa-svg .b{font-weight:700}
-.fa-svg .e{text-anchor:end}
-.fa-svg .i{text-anchor:middle}
-.fa-svg .cv{fill:var(--fa-confirmed)}
-.fa-svg .ev{fill:var(--fa-explained)}
-.fa-svg .rv{fill:var(--fa-refuted)}
-.fa-svg .uv{fill:var(--fa-untested)}
-.fa-svg .panel{fill:var(--fa-panel)}
-.fa-svg .absent .panel{fill:none;stroke:var(--fa-frame);stroke-dasharray:3 4}
-.fa-svg .flow,.fa-svg .cross{fill:none;stroke:var(--fa-flow);stroke-width:1.4}
-.fa-svg .absent .flow{stroke-dasharray:3 4}
-.fa-svg .head{fill:var(--fa-flow)}
-.fa-svg .halo{fill:var(--fa-panel)}
-.fa-svg .gate{fill:var(--fa-panel);stroke:var(--fa-flow);stroke-width:1.4}
-.fa-svg .square{fill:none;stroke:var(--fa-params);stroke-width:4;stroke-dasharray:4 1}
-.fa-svg .hollow{fill:none;stroke:var(--fa-panel);stroke-width:2;stroke-dasharray:2 3;
-stroke-dashoffset:-1}
-.fa-svg .bp{stroke:var(--fa-params);stroke-width:5}
-.fa-svg .bc{stroke:var(--fa-macs);stroke-width:5}
-.fa-svg .bd{stroke:var(--fa-macs);stroke-width:5;stroke-dasharray:2 1.5}
-.fa-svg a{cursor:pointer;text-decoration:none}
-.fa-svg a:focus{outline:none}
-.fa-svg a:hover .panel,.fa-svg a:focus .panel,.fa-svg a.on .panel{fill:var(--fa-active)}
-.fa-svg a:hover .halo,.fa-svg a:focus .halo,.fa-svg a.on .halo,
-.fa-svg a:hover .gate,.fa-svg a:focus .gate,.fa-svg a.on .gate{fill:var(--fa-active)}
-.fa-svg a:hover .hollow,.fa-svg a:focus .hollow,.fa-svg a.on .hollow{stroke:var(--fa-active)}
-.fa-svg a:focus-visible .panel{stroke:var(--fa-params);stroke-width:2;stroke-dasharray:none}
-"""
+_RULES = "\n" + Path(__file__).with_name("drawing.css").read_text(encoding="utf-8")
 
 
 def page_style() -> str:
@@ -154,25 +110,22 @@ def group(children: Iterable[str], kind: str = "") -> str:
 
 
 _PATH = re.compile(r'<path class="(\w+)" d="([^"]*)"( style="[^"]*")?/>')
-_ABOVE = ("flow", "head", "halo", "square", "hollow", "gate", "cross")  # what covers what
+_LAYERS = ("flow", "head", "halo", "square", "hollow", "gate", "cross")  # what covers what
 
 
 def _layered(children: Iterable[str]) -> Iterator[str]:
     """Yield the elements in the order in which they cover each other, paths of a class as one."""
-    paths: dict[tuple[str, str], list[str]] = {}
+    paths: dict[tuple[int, str, str], list[str]] = {}
     rest: list[str] = []
     for child in children:
         for kind, data, width in _PATH.findall(child):
-            paths.setdefault((kind, width), []).append(data)
+            layer = _LAYERS.index(kind) if kind in _LAYERS else len(_LAYERS)
+            paths.setdefault((layer, width, kind), []).append(data)
         rest.append(_PATH.sub("", child))
     yield from (child for child in rest if child.startswith("<rect"))
-    for kind, width in sorted(paths, key=lambda key: (_rank(key[0]), key[1])):
-        yield f'<path class="{kind}" d="{"".join(paths[kind, width])}"{width}/>'
+    for (_, width, kind), data in sorted(paths.items(), key=lambda item: item[0][:2]):
+        yield f'<path class="{kind}" d="{"".join(data)}"{width}/>'
     yield from (child for child in rest if child and not child.startswith("<rect"))
-
-
-def _rank(kind: str) -> int:
-    return _ABOVE.index(kind) if kind in _ABOVE else len(_ABOVE)
 
 
 def link(href: str, label: str, data: str, children: Iterable[str], *, absent: bool) -> str:

@@ -1,7 +1,6 @@
 """The inside of the blocks: nodes, and the tensors between them as lines.
 
-Positions are (f, s): `f` runs with the flow of data, `s` across it, over the levels. A layout maps
-them to the page, from left to right or from top to bottom.
+Positions are (f, s): `f` runs with the flow of data, `s` across it, over the levels.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.report.diagram.nodes import Node, Squares, nodes
+from analysis.report.diagram.nodes import Squares, nodes
 from analysis.report.diagram.svg import n, path
 
 Record = Mapping[str, Any]
@@ -20,21 +19,16 @@ THIN = None  # the width that the style gives to lines
 
 
 class Wiring:
-    """The lines and nodes of a network's blocks, for a direction of flow.
+    """The lines and nodes of a network's blocks."""
 
-    Args:
-        record, layers: as in `nodes.nodes`.
-        lanes: where on `s` the levels run.
-        upright: whether the flow runs down the page.
-    """
+    lanes: tuple[float, float, float]
+    """Where on `s` the levels run."""
+    upright: bool
+    """Whether the flow runs down the page."""
 
-    def __init__(
-        self, record: Record, layers: Sequence[Record], lanes: Sequence[float], upright: bool
-    ) -> None:
-        self.record, self.lanes, self.upright = record, lanes, upright
-        self._nodes: dict[tuple[str, str, int], Node] = {
-            (node.block, node.place, node.level): node for node in nodes(record, layers)
-        }
+    def __init__(self, record: Record, layers: Sequence[Record]) -> None:
+        self.record = record
+        self._nodes = nodes(record, layers)
         names = [block["name"] for block in record["blocks"]]
         shapes = [list(block["output_shapes"].values()) for block in record["blocks"]]
         self._after = dict(zip(names, shapes, strict=True))
@@ -48,8 +42,7 @@ class Wiring:
 
     def squares(self, block: str, place: str, level: int) -> Squares:
         """Return the squares of a node; none where the network has no such node."""
-        node = self._nodes.get((block, place, level))
-        return Squares(node.params, node.predicting) if node else Squares(0)
+        return self._nodes.get((block, place, level), Squares(0))
 
     def extent(self, squares: Squares) -> Point:
         """Return half the length of squares along `f` and along `s`."""
@@ -76,15 +69,17 @@ class Wiring:
     def bend(self, width: float | None, a: Point, b: Point, pull: float = 0.5) -> str:
         """Return a curve that leaves and arrives with the flow."""
         (f, s), (g, t) = a, b
-        first, second = (f + (g - f) * pull, s), (g - (g - f) * pull, t)
-        curve = " ".join(self._xy(*p) for p in (first, second, b))
-        return path(f"M{self._xy(*a)}C{curve}", "flow", width)
+        return self.curve(a, (f + (g - f) * pull, s), (g - (g - f) * pull, t), b, width=width)
+
+    def curve(self, start: Point, *points: Point, width: float | None = None) -> str:
+        """Return a line of cubic curves, three points each."""
+        curve = " ".join(self._xy(*point) for point in points)
+        return path(f"M{self._xy(*start)}C{curve}", "flow", width)
 
     def rise(self, a: Point, b: Point) -> str:
         """Return a thin curve to another level, which arrives across the flow."""
         (f, s), (g, t) = a, b
-        points = (f + (g - f) * 0.9, s), (g, s + (t - s) * 0.45), b
-        return path(f"M{self._xy(*a)}C{' '.join(self._xy(*p) for p in points)}", "flow")
+        return self.curve(a, (f + (g - f) * 0.9, s), (g, s + (t - s) * 0.45), b)
 
     def head(self, f: float, s: float, towards: str = "f", size: float = HEAD) -> str:
         """Return an arrow's head with its tip at (f, s), towards "f", "s+" or "s-"."""
@@ -190,10 +185,8 @@ class Wiring:
         yield self.rise((down + along, s4), (out, s3 + edge + 2 + HEAD))
         yield self.head(out, s3 + edge + 3, "s-")
         dip = s4 + across + 11  # the way up takes P4 as it came in, too
-        yield path(
-            f"M{self._xy(f4 + e4 + 2, s4)}C{self._xy(f4 + e4 + 8, dip + 3)} "
-            f"{self._xy(out - 16, dip + 3)} {self._xy(out - 4, s4 + 4)}",
-            "flow",
+        yield self.curve(
+            (f4 + e4 + 2, s4), (f4 + e4 + 8, dip + 3), (out - 16, dip + 3), (out - 4, s4 + 4)
         )
         for level in (1, 2):
             tip = self.lanes[level] - self.extent(outs[level])[1] - 3
@@ -213,9 +206,8 @@ class Wiring:
     ) -> Iterator[str]:
         """An FPN: P5 is added to P4, the sum to P3."""
         block = "pyramid"
-        places = {1: f + 0.34 * step, 0: f + 0.72 * step}
-        for level in (1, 0):
-            node, target = self.squares(block, f"{cell}.out", level), places[level]
+        for level, target in ((1, f + 0.34 * step), (0, f + 0.72 * step)):
+            node = self.squares(block, f"{cell}.out", level)
             across = self.extent(node)[1]
             source, reach = before[level + 1]
             width = self.width_out(block, level)
@@ -230,12 +222,9 @@ class Wiring:
 
     def on_the_lanes(self, block: str, start: float, stop: float, middle: float) -> Iterator[str]:
         """Yield one module a level."""
+        width = self.width_in if block == "heads" else self.width_out
         for level, s in enumerate(self.lanes):
-            yield self.line(
-                self.width_out(block, level) if block != "heads" else self.width_in(block, level),
-                (start, s),
-                (stop, s),
-            )
+            yield self.line(width(block, level), (start, s), (stop, s))
             yield from self.node(self.squares(block, "level", level), middle, s)
 
     def shuffle(self, start: float, stop: float, crossing: float, middle: float) -> Iterator[str]:
@@ -246,19 +235,9 @@ class Wiring:
             yield self.line(width, (start, s), (crossing - 14, s))
             yield self.line(width, (crossing + 14, s), (stop, s))
             for side in (-6.0, 6.0):
-                points = (
-                    (crossing - 10, s),
-                    (crossing - 10, s + side),
-                    (crossing - 6, s + side),
-                    (crossing, s + side),
-                    (crossing, s - side),
-                    (crossing + 6, s - side),
-                    (crossing + 10, s - side),
-                    (crossing + 10, s),
-                    (crossing + 14, s),
-                )
-                curve = " ".join(self._xy(*p) for p in points)
-                yield path(f"M{self._xy(crossing - 14, s)}C{curve}", "flow")
+                ahead = (-14, 0), (-10, 0), (-10, side), (-6, side), (0, side)
+                behind = (0, -side), (6, -side), (10, -side), (10, 0), (14, 0)
+                yield self.curve(*((crossing + along, s + away) for along, away in ahead + behind))
             yield from self.node(self.squares(block, "level", level), middle, s)
 
 

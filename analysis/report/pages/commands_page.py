@@ -4,117 +4,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
+
+import typer
 
 from analysis.report.pages.prose import inline
 from analysis.report.table import Cell, Column, Table, code
 
 
 def reference(command: Any) -> str:
-    """Every command below `command`, with its arguments, options and example.
+    """Return every command below `command`, with its arguments, options and example.
 
     Args:
-        command: the Click command of `featherface`, as Typer makes it. It is asked for its
-            attributes alone, so that Click need not be imported here.
+        command: the Click command of `featherface`, as Typer makes it.
     """
-    return "\n\n".join(_commands(command, "featherface"))
+    return "\n\n".join(filter(None, _commands(command, "featherface")))
 
 
 def _commands(group: Any, path: str) -> Iterator[str]:
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    for name, command in sorted(group.commands.items()):
         if command.hidden:
             continue
         full = f"{path} {name}"
+        yield f"{'#' * len(full.split())} {full}"
         if hasattr(command, "commands"):
-            yield f"## {full}\n\n{_paragraphs(command.help)}"
+            yield _paragraphs(command.help)
             yield from _commands(command, full)
         else:
-            level = "##" if path == "featherface" else "###"
-            yield f"{level} {full}\n\n{_command(command, full)}"
+            yield from _command(command, full)
 
 
-def _command(command: Any, path: str) -> str:
-    arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [
-        p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts
+def _command(command: Any, path: str) -> Iterator[str]:
+    context = typer.Context(command, info_name=path)
+    yield f"```text\n{path} {' '.join(command.collect_usage_pieces(context))}\n```"
+    yield _paragraphs(command.help)
+    rows = [
+        parameter.get_help_record(context)
+        for parameter in sorted(command.params, key=lambda p: p.param_type_name)
+        if not {"--help"} & {*parameter.opts}
     ]
-    usage = " ".join([path, *("[OPTIONS]" for _ in options[:1]), *map(_argument, arguments)])
-    parts = [f"```text\n{usage}\n```", _paragraphs(command.help)]
-    if arguments or options:
-        table = Table(f"Arguments and options of {path}", _COLUMNS, [*arguments, *options])
-        parts.append(table.html().rstrip("\n"))
-    example = re.match(r"Examples?:\s*(.+)", command.epilog or "", re.DOTALL)
-    if example:
-        parts.append(f"```sh\n{example[1].strip()}\n```")
-    return "\n\n".join(part for part in parts if part)
-
-
-def _argument(argument: Any) -> str:
-    name = str(argument.metavar or argument.name.upper())
-    if name.startswith("["):  # says by itself that it may be left out
-        return name
-    if argument.nargs == -1 and not name.endswith("..."):
-        name += "..."
-    return name if argument.required else f"[{name}]"
-
-
-def _name(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        return _argument(parameter)
-    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    if parameter.is_flag:
-        return names
-    return f"{names} {parameter.metavar or _kind(parameter)}".strip()
-
-
-def _kind(parameter: Any) -> str:
-    """The word for a value's type; newer versions of Typer have no Click types any more."""
-    kind = getattr(parameter, "type", None)
-    if kind is not None:
-        return "|".join(getattr(kind, "choices", ())) or str(getattr(kind, "name", "")).upper()
-    annotation = parameter.type_descriptor.annotation
-    if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
-    return _WORDS.get(getattr(annotation, "__name__", ""), "VALUE")
-
-
-_WORDS = {"str": "TEXT", "int": "INTEGER", "float": "FLOAT", "Path": "PATH"}
-
-
-def _default(parameter: Any) -> str:
-    if parameter.required:
-        return "required"
-    value = parameter.default
-    if value is None or value is False or value == () or callable(value) or _is_unset(value):
-        return ""
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    return str(value)
-
-
-def _is_unset(value: Any) -> bool:
-    return (
-        type(value).__name__ in ("Sentinel", "DefaultPlaceholder") or str(value) == "Sentinel.UNSET"
-    )
+    if rows := [row for row in rows if row]:
+        yield Table(f"Arguments and options of {path}", _COLUMNS, rows).html().rstrip("\n")
+    if example := re.match(r"Examples?:\s*(.+)", command.epilog or "", re.DOTALL):
+        yield f"```sh\n{example[1].strip()}\n```"
 
 
 def _paragraphs(text: str | None) -> str:
     paragraphs = re.split(r"\n\s*\n", (text or "").replace("\b", "").strip())
-    return "\n\n".join(f"<p>{inline(_one_line(p))}</p>" for p in paragraphs if p.strip())
+    return "\n\n".join(f"<p>{inline(' '.join(p.split()))}</p>" for p in paragraphs if p.strip())
 
 
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def _help(parameter: Any) -> Cell:
-    text = _one_line(parameter.help)
+def _effect(row: tuple[str, str]) -> Cell:
+    text = " ".join(row[1].split())
     return Cell(text, inline(text))
 
 
-_COLUMNS = (
-    Column("option", _name, code),
-    Column("effect", _help, width=1),
-    Column("default", _default),
-)
+def _name(row: tuple[str, str]) -> str:
+    return row[0] if row[0].startswith("-") else row[0].split()[0]  # an argument without its type
+
+
+_COLUMNS = (Column("option", _name, code), Column("effect", _effect, width=1))

@@ -1,10 +1,8 @@
-"""Writes what the pages include, before the site is built: fragments and notebooks.
+"""Writes what the pages include, before the site is built; none of it is in git.
 
-    build/pages/fragments/   included by the hand-written pages
-    build/pages/notebooks/   outputs of notebooks, until something they depend on changes
-    docs/notebooks/          a page for each notebook
-
-None of these is in git: they follow from the records, the sources and the notebooks.
+build/pages/fragments/   included by the hand-written pages
+build/pages/notebooks/   outputs of notebooks, until something they depend on changes
+docs/notebooks/          a page for each notebook
 """
 
 from __future__ import annotations
@@ -102,13 +100,12 @@ def generate(
     fragments["commands.md"] = commands_page.reference(command)
     files: dict[str, bytes] = {}
     pages: list[notebooks.Page] = []
-    for source in track(notebooks.sources(root / "notebooks")):
+    for source in track(sorted((root / "notebooks").glob("*.py"))):
         cache = root / CACHE / "notebooks" / source.stem
-        page = notebooks.render(source, root, cache)
-        pages.append(page)
-        files[f"docs/notebooks/{page.name}.md"] = (cache / "page.md").read_bytes()
-        for path in sorted((cache / f"{page.name}_files").glob("*")):
-            files[f"docs/notebooks/{page.name}_files/{path.name}"] = path.read_bytes()
+        pages.append(notebooks.render(source, root, cache))
+        files[f"docs/notebooks/{source.stem}.md"] = (cache / "page.md").read_bytes()
+        for path in sorted((cache / f"{source.stem}_files").glob("*")):
+            files[f"docs/notebooks/{source.stem}_files/{path.name}"] = path.read_bytes()
     fragments["notebooks.html"] = notebooks.listed(pages)
     for name, text in fragments.items():
         files[f"{(CACHE / 'fragments').as_posix()}/{name}"] = text.encode()

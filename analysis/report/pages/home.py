@@ -142,12 +142,9 @@ def the_size(records: Records) -> str:
         f"official has {official:,} parameters; thop sees {seen:,} of them and misses {kernels:,} "
         f"in deformable kernels and {fusion} fusion weights. no-attention has {other:,}."
     )
+    missed = (kernels + fusion, "c-missed", "not seen by thop")
     rows = (
-        (
-            "official",
-            ((seen, "c-ink", "seen by thop"), (kernels + fusion, "c-missed", "not seen by thop")),
-            count(official),
-        ),
+        ("official", ((seen, "c-ink", "seen by thop"), missed), count(official)),
         ("as thop counts", ((seen, "c-ink", "seen by thop"),), count(seen)),
         ("no-attention, later", ((other, "c-soft", "another network"),), count(other)),
     )
@@ -223,10 +220,10 @@ def the_cost(records: Records) -> str:
         (
             "official",
             ((seen, "c-ink", "seen by usual counters"), (hidden, "c-missed", "deformable kernels")),
-            f"{official['macs'] / 1e9:.3f} G",
+            f"{_GMAC(official['macs'])} G",
         ),
-        ("as PyTorch counts", ((seen, "c-ink", ""),), f"{seen / 1e9:.3f} G"),
-        ("retinaface", ((baseline["macs"], "c-soft", ""),), f"{baseline['macs'] / 1e9:.3f} G"),
+        ("as PyTorch counts", ((seen, "c-ink", ""),), f"{_GMAC(seen)} G"),
+        ("retinaface", ((baseline["macs"], "c-soft", ""),), f"{_GMAC(baseline['macs'])} G"),
     )
     return (
         f'<div class="ff-evidence">{bars(label, rows, official["macs"]).strip()}</div>\n\n'

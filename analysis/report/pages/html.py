@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from analysis.report.formats import MARKS
-from analysis.report.table import Cell
 
 MEANING = {
     "confirmed": "holds as printed",
@@ -51,7 +50,7 @@ def bars(
 
 def fold(summary: str, body: str, *, open: bool = False) -> str:
     """Return HTML that is shown when its summary, HTML as well, is clicked."""
-    start = f'<details class="ff-fold"{" open" if open else ""}>'
+    start = f'<details class="ff-fold"{" open" * open}>'
     return f"{start}<summary>{summary}</summary>{body.strip()}</details>\n"
 
 
@@ -63,11 +62,7 @@ def missing(words: str, command: str) -> str:
     )
 
 
-def facts(pairs: Mapping[str, str | Cell]) -> str:
-    """Return names and values, one below the other."""
-    items = "".join(
-        f"<div><dt>{escape(name)}</dt>"
-        f"<dd>{value.html if isinstance(value, Cell) else escape(value)}</dd></div>"
-        for name, value in pairs.items()
-    )
+def facts(pairs: Mapping[str, str]) -> str:
+    """Return names and values, which are HTML, one below the other."""
+    items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs.items())
     return f'<dl class="ff-facts">{items}</dl>'

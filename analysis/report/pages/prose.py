@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 from html import escape
 
-_CODE = re.compile(r"(`+)(.+?)\1")
-_ADDRESS = re.compile(r"https?://[^\s<>()]*[^\s<>().,;]")
+_MARKED = re.compile(
+    r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)|(?P<address>https?://[^\s<>()]*[^\s<>().,;])"
+)
 
 
 def inline(text: str) -> str:
-    """One paragraph: `code` in backticks and addresses become what they are; all else is text."""
+    """Return one paragraph as HTML: `code` in backticks and addresses marked up, the rest text."""
     out, at = [], 0
-    for match in _CODE.finditer(text):
-        out += [_plain(text[at : match.start()]), f"<code>{escape(match[2].strip())}</code>"]
-        at = match.end()
-    return "".join([*out, _plain(text[at:])])
-
-
-def _plain(text: str) -> str:
-    out, at = [], 0
-    for match in _ADDRESS.finditer(text):
-        address = escape(match[0])
-        out += [escape(text[at : match.start()]), f'<a href="{address}">{address}</a>']
+    for match in _MARKED.finditer(text):
+        out.append(escape(text[at : match.start()]))
+        if match["code"]:
+            out.append(f"<code>{escape(match['code'].strip())}</code>")
+        else:
+            address = escape(match["address"])
+            out.append(f'<a href="{address}">{address}</a>')
         at = match.end()
     return "".join([*out, escape(text[at:])])

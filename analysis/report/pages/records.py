@@ -1,4 +1,4 @@
-"""What the pages are made from: the records under docs/results/ and the words of the ledgers."""
+"""The records under docs/results/ and the words of the ledgers, which the pages are made from."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from analysis.claims import ledger
+from featherface import records as json_lines
 from featherface.errors import InputError
+from featherface.files import read_text
 
 Record = Mapping[str, Any]
 
@@ -22,8 +23,6 @@ VARIANTS = {
     "retinaface": "the baseline that the paper compares with",
 }
 """The five networks in the order of the pages, and what each is."""
-
-_LEDGERS = Path(__file__).resolve().parents[2] / "claims"
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,13 @@ class Records:
     quotes: Mapping[str, Sequence[str]]
     """By claim's address: the pieces of the source that it is about, as printed."""
     lines: Mapping[str, Sequence[Record]]
-    """Rows of the append-only records by file name, `latency.jsonl` for one; [] where none are."""
+    """Rows of the append-only records by file name, such as `latency.jsonl`."""
     maps: Record | None
     publications: Sequence[Record]
     """Who published what, by date."""
-    environment: Record
 
     def verdict(self, address: str) -> Record:
-        """The verdict on one claim, by its address, such as `card-total`."""
+        """Return the verdict on one claim, by its address, such as `card-total`."""
         for record in self.verdicts:
             if address_of(record) == address:
                 return record
@@ -60,46 +58,38 @@ class Records:
 
 
 def address_of(verdict: Record) -> str:
-    """The fragment of a claim's own address: its source and its name."""
+    """Return the fragment of a claim's own address: its source and its name."""
     return f"{verdict['source']}-{verdict['id']}"
 
 
 def load_records(docs: Path) -> Records:
-    """Read every record.
-
-    Args:
-        docs: the folder of pages; records are in `results` below it.
+    """Read every record below the folder of pages.
 
     Raises:
         InputError: where a record that every checkout has is missing, or one cannot be read.
     """
     results = docs / "results"
-    books = [_yaml(path) for path in sorted(_LEDGERS.glob("*.yaml"))]
-    verdicts = _json(results / "verdicts.json")
-    order = list(dict.fromkeys(record["source"] for record in verdicts))
-    books.sort(key=lambda book: order.index(book["source"]["id"]))
-    space = _json(results / "design_space.json")
+    books = ledger.load_all()
     maps = results / "maps.json"
     return Records(
         docs=docs,
         blocks=_blocks(results / "blocks.json"),
         layers=_json(results / "layers.json"),
         counters=_json(results / "counters.json"),
-        verdicts=verdicts,
-        totals={record["asked"]["params"]: record for record in space["totals"]},
-        sources=[book["source"] for book in books],
-        quotes={
-            f"{book['source']['id']}-{claim['id']}": [
-                str(claim["printed"]),
-                *map(str, claim.get("operands", ())),
-            ]
-            for book in books
-            for claim in book["claims"]
+        verdicts=_json(results / "verdicts.json"),
+        totals={
+            record["asked"]["params"]: record
+            for record in _json(results / "design_space.json")["totals"]
         },
-        lines={path.name: _json_lines(path) for path in sorted(results.glob("*.jsonl"))},
+        sources=[book.source.model_dump() for book in books],
+        quotes={
+            f"{book.source.id}-{claim.id}": (claim.printed, *claim.operands)
+            for book in books
+            for claim in book.claims
+        },
+        lines={path.name: json_lines.read(path) for path in sorted(results.glob("*.jsonl"))},
         maps=_json(maps) if maps.exists() else None,
         publications=_json(results / "provenance.json")["publications"],
-        environment=_json(results / "environment.json"),
     )
 
 
@@ -116,26 +106,8 @@ def _blocks(path: Path) -> dict[str, Record]:
 
 
 def _json(path: Path) -> Any:
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return json.loads(text)
     except ValueError as error:
         raise InputError(f"{path}: is not JSON: {error}") from error
-
-
-def _json_lines(path: Path) -> list[Any]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            rows += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
-            raise InputError(f"{path}: line {number} is not JSON: {error}") from error
-    return rows
-
-
-def _yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error

@@ -7,22 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
-from typing import Any
 
 from analysis.report.formats import MARKS, measured, shortened
 from analysis.report.pages.html import MEANING, badge, facts
 from analysis.report.pages.prose import inline
 from analysis.report.pages.records import Record, Records, address_of
-from analysis.report.table import Cell
 
 
 def tally(records: Records, page: str) -> str:
-    """Return the verdicts on published figures as one bar whose parts lead to the list.
-
-    Args:
-        records: to count.
-        page: the address of the page of verdicts, as seen from the page this is for.
-    """
+    """Return the verdicts on published figures as one bar; its parts lead to the list at `page`."""
     counts = Counter(record["verdict"] for record in records.verdicts if record["published"])
     parts = "".join(
         f'<li class="ff-{verdict}" style="flex-grow:{counts[verdict]}">'
@@ -91,29 +84,22 @@ def _claim(record: Record, records: Records, position: int) -> str:
     address, verdict = address_of(record), record["verdict"]
     found = measured(record["measured"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
-
-    def html(text: str) -> Cell:
-        return Cell("", text)
-
     details = {
-        "As printed": html(_quote(records.quotes.get(address, [record["printed"]]))),
-        "Measured": html(f"<b>{escape(found)}</b>{escape(unit)}"),
+        "As printed": " · ".join(
+            f"<q>{escape(p)}</q>" for p in dict.fromkeys(records.quotes[address])
+        ),
+        "Measured": f"<b>{escape(found)}</b>{escape(unit)}",
+        "By another convention": "<br>".join(map(inline, record["readings"])),
+        "Replications": "<br>".join(map(_replication, record["replications"])),
+        "Why": inline(record["explanation"]),
+        "Missing here": inline(", ".join(record["missing"])),
+        "Convention": inline(record["convention"]),
+        "Computed as": _computed(record),
+        "Where it stands": _where(record, records),
+        "Address": f'<a href="#{address}">#{address}</a>',
+        "Published": "" if record["published"] else _OURS,
     }
-    if record["readings"]:
-        details["By another convention"] = html("<br>".join(map(inline, record["readings"])))
-    if record["replications"]:
-        details["Replications"] = html("<br>".join(map(_replication, record["replications"])))
-    details["Why"] = html(inline(record["explanation"]))
-    if record["missing"]:
-        details["Missing here"] = html(inline(", ".join(record["missing"])))
-    details["Convention"] = html(inline(record["convention"]))
-    if record["measure"]:
-        on = f" on <code>{record['variant']}</code>" if record["variant"] else ""
-        details["Computed as"] = html(f"<code>{escape(record['measure'])}</code>{on}")
-    details["Where it stands"] = html(_where(record, records))
-    details["Address"] = html(f'<a href="#{address}">#{address}</a>')
-    if not record["published"]:
-        details["Published"] = html("no: a counter’s output, recorded by this project")
+    details = {name: value for name, value in details.items() if value or name == "Why"}
     return (
         f'<li data-at="{position}" data-verdict="{verdict}" data-source="{record["source"]}" '
         f'data-kind="{record["kind"]}"><details class="ff-claim" id="{address}">'
@@ -127,29 +113,31 @@ def _claim(record: Record, records: Records, position: int) -> str:
     )
 
 
+_OURS = "no: a counter’s output, recorded by this project"
+
+
 def _replication(replication: Record) -> str:
     value = measured(replication["measured"])
     holds = "agrees" if replication["holds"] else "differs"
     return f"<b>{escape(value)}</b> ({holds}): {inline(replication['statement'])}"
 
 
-def _quote(pieces: Any) -> str:
-    return " · ".join(f"<q>{escape(piece)}</q>" for piece in dict.fromkeys(pieces))
+def _computed(record: Record) -> str:
+    if not record["measure"]:
+        return ""
+    on = f" on <code>{record['variant']}</code>" if record["variant"] else ""
+    return f"<code>{escape(record['measure'])}</code>{on}"
 
 
 def _lines(record: Record) -> str:
     lines = record["lines"]
-    if not lines:
-        return ""
-    shown = ", ".join(map(str, lines[:3])) + (" …" if len(lines) > 3 else "")
-    return f" <span>l. {shown}</span>"
+    more = " …" if len(lines) > 3 else ""
+    return f" <span>l. {', '.join(map(str, lines[:3]))}{more}</span>" if lines else ""
 
 
 def _where(record: Record, records: Records) -> str:
     source = next(s for s in records.sources if s["id"] == record["source"])
-    if record["lines"]:
-        word = "line" if len(record["lines"]) == 1 else "lines"
-        place = f"{word} {', '.join(map(str, record['lines']))}"
-    else:
-        place = record["where"] or ""
+    place, lines = record["where"] or "", record["lines"]
+    if lines:
+        place = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
     return f"{inline(place)} — {escape(source['title'])} ({escape(source['where'])})"

@@ -81,12 +81,10 @@ def test_squares_add_up(params: int) -> None:
 
 
 @every_variant
-def test_nodes_add_up_to_the_blocks(variant: str) -> None:
+def test_nodes_add_up_to_the_network(variant: str) -> None:
     record = record_of(variant)
     found = nodes.nodes(record, layers_of(variant))
-    assert sum(node.params for node in found) == record["params"]
-    for block in record["blocks"]:
-        assert sum(n.params for n in found if n.block == block["name"]) == block["params"]
+    assert sum(node.params for node in found.values()) == record["params"]
 
 
 def test_a_layer_without_a_place_is_an_error() -> None:
@@ -101,8 +99,8 @@ def test_hollow_squares_predict_offsets_and_masks() -> None:
     # Per level five deformable convolutions with 27 outputs of 3×3: two over 64 channels, three
     # over 16, each output with a bias.
     level = 27 * (2 * (9 * 64 + 1) + 3 * (9 * 16 + 1))
-    assert {n.predicting for n in found if n.block == "context"} == {level}
-    assert {n.predicting for n in found if n.block != "context"} == {0}
+    assert {node.predicting for (block, *_), node in found.items() if block == "context"} == {level}
+    assert {node.predicting for (block, *_), node in found.items() if block != "context"} == {0}
 
 
 # --- the drawing --------------------------------------------------------------------------------

@@ -148,8 +148,8 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
 
 def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    with pytest.raises(InputError, match=r"verdicts\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"blocks\.json: cannot be read"):
         load_records(tmp_path)
-    (tmp_path / "results" / "verdicts.json").write_text("[")
-    with pytest.raises(InputError, match=r"verdicts\.json: is not JSON"):
+    (tmp_path / "results" / "blocks.json").write_text("[")
+    with pytest.raises(InputError, match=r"blocks\.json: is not JSON"):
         load_records(tmp_path)

@@ -97,11 +97,6 @@ def test_a_damaged_list_of_files_is_one_line(project: Path, command: Any) -> Non
         generate(project, command)
 
 
-def test_the_page_of_notebooks_works_without_any(project: Path, command: Any) -> None:
-    generate(project, command)
-    assert "No notebook yet" in (project / CACHE / "fragments" / "notebooks.html").read_text()
-
-
 NOTEBOOK = """\
 # %% [markdown]
 # # A story
@@ -123,7 +118,7 @@ SVG("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 9L
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the notebook tools' own
 def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> None:
-    pytest.importorskip("nbconvert", reason="notebooks are rendered with nbconvert")
+    pytest.importorskip("nbclient", reason="notebooks are run with nbclient")
     pytest.importorskip("ipykernel", reason="notebooks run in ipykernel")
     source, data = tmp_path / "story.py", tmp_path / "data.txt"
     source.write_text(NOTEBOOK)
