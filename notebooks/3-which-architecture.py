@@ -84,7 +84,7 @@ matches(489_015)
 # appear; nor do the fusion weights of the pyramid.
 
 # %%
-reconciliation = reconcile("official").as_dict()
+reconciliation = reconcile("official")
 if reconciliation["thop_params"] is None:
     print("Skipped: thop is not installed here; pip install thop setuptools")
 pd.DataFrame(reconciliation["dropped"], columns=["type", "params", "by_part"])

@@ -13,6 +13,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from string import Formatter
 from typing import Any
 
@@ -22,34 +23,34 @@ Value = bool | int | float | str | tuple[Any, ...]
 Function = Callable[..., Value]
 
 LONGEST = 2000
-"""Characters of an expression; the longest of the project's own has 300."""
+"""Characters of an expression."""
 
 UNKNOWN = object()
 """Stands, while a call is checked, for an argument that is only known once it is measured."""
 
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
+_OF_NUMBERS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
+    ast.USub: operator.neg,
+}
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    **_OF_NUMBERS,
+    ast.Add: operator.add,  # of tuples too
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.USub: operator.neg,
     ast.Not: operator.not_,
-    ast.And: lambda a, b: bool(a and b),
-    ast.Or: lambda a, b: bool(a or b),
 }
 _SYNTAX = (
     *(ast.Constant, ast.Tuple, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Subscript),
-    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, *_OPERATORS),
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.BinOp, ast.Compare, *_OPERATORS),
 )
-_NUMBERS_ALONE = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub)
 
 
 class ExpressionError(InputError):
@@ -103,31 +104,28 @@ class Expression:
             case ast.Constant():
                 return node.value
             case ast.Tuple():
-                return tuple(self._evaluate(item) for item in node.elts)
+                return tuple(map(self._evaluate, node.elts))
             case ast.Call():
                 function = self.vocabulary.functions[_name(node)]
                 named = {str(k.arg): self._evaluate(k.value) for k in node.keywords}
-                return function(*(self._evaluate(argument) for argument in node.args), **named)
+                return function(*map(self._evaluate, node.args), **named)
             case ast.UnaryOp():
                 return self._apply(node.op, self._evaluate(node.operand))
             case ast.BinOp():
                 return self._apply(node.op, self._evaluate(node.left), self._evaluate(node.right))
             case ast.BoolOp():
-                value = self._evaluate(node.values[0])
-                for item in node.values[1:]:
-                    value = self._apply(node.op, value, self._evaluate(item))
-                return value
+                values = map(self._evaluate, node.values)
+                return all(values) if isinstance(node.op, ast.And) else any(values)
             case ast.Compare():
-                values = [self._evaluate(item) for item in (node.left, *node.comparators)]
-                pairs = zip(node.ops, values, values[1:], strict=False)
-                return all(self._apply(op, a, b) for op, a, b in pairs)
+                pairs = pairwise(map(self._evaluate, [node.left, *node.comparators]))
+                return all(self._apply(op, *pair) for op, pair in zip(node.ops, pairs, strict=True))
             case ast.Subscript():
                 return self._apply(None, self._evaluate(node.value), self._evaluate(node.slice))
         raise AssertionError(ast.dump(node))  # parse accepts nothing else
 
     def _apply(self, sign: ast.AST | None, *values: Any) -> Any:
         numbers = all(isinstance(value, int | float) for value in values)
-        if isinstance(sign, _NUMBERS_ALONE) and not numbers:
+        if type(sign) in _OF_NUMBERS and not numbers:
             raise ExpressionError(f"{self.text!r} has no value: it calculates with no numbers")
         function = operator.getitem if sign is None else _OPERATORS[type(sign)]
         try:
@@ -165,7 +163,6 @@ def parse(text: str, vocabulary: Vocabulary) -> Expression:
 class Template:
     """Text with expressions in braces, such as "{params('v1'):,} in all"; see `parse_template`."""
 
-    text: str
     _parts: tuple[tuple[str, Expression | None, str], ...]
 
     def render(self, form: Callable[[Expression, str], str]) -> str:
@@ -174,9 +171,6 @@ class Template:
             before + (form(expression, spec) if expression else "")
             for before, expression, spec in self._parts
         )
-
-    def expressions(self) -> list[Expression]:
-        return [expression for _, expression, _ in self._parts if expression]
 
 
 def parse_template(text: str, vocabulary: Vocabulary) -> Template:
@@ -198,7 +192,7 @@ def parse_template(text: str, vocabulary: Vocabulary) -> Template:
         raise
     except ValueError as error:
         raise ExpressionError(f"{text!r} is not a template: {error}") from error
-    return Template(text, tuple(parts))
+    return Template(tuple(parts))
 
 
 def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:

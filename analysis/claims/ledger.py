@@ -7,7 +7,7 @@ nothing about whether they hold. `analysis.claims.verdicts` finds that out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -44,7 +44,7 @@ class LedgerError(InputError):
 
 
 def _frozen(value: Any, depth: int = 3) -> Value:
-    """Return lists as tuples, and refuse all but numbers, texts, truth values and small lists."""
+    """Return lists as tuples."""
     if isinstance(value, list | tuple):
         if not depth or len(value) > 100:
             raise ValueError("lists of at most 100 entries, three deep, are understood")
@@ -336,18 +336,13 @@ class _UniqueKeys(yaml.SafeLoader):
     """Safe YAML in which a key that comes twice is an error rather than the last one's."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        keys: list[Any] = []
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+            if key in keys and key_node.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(
-                    "while reading a mapping",
-                    node.start_mark,
-                    f"{key!r} comes twice",
-                    key_node.start_mark,
+                    "while reading a mapping", node.start_mark, f"{key!r} comes twice"
                 )
-            seen |= {key} if isinstance(key, Hashable) else set()
+            keys.append(key)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping

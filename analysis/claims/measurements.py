@@ -13,8 +13,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -88,20 +87,12 @@ def _measurement(function: _F) -> _F:
 
 
 def expression(text: str) -> Expression:
-    """The checked measurement that `text` writes.
-
-    Raises:
-        ExpressionError: for anything that is not a measurement, an unknown variant included.
-    """
+    """Return the checked measurement that `text` writes; see `analysis.claims.expression.parse`."""
     return parse(text, VOCABULARY)
 
 
 def template(text: str) -> Template:
-    """The checked text with measurements in braces that `text` writes.
-
-    Raises:
-        ExpressionError: as `expression`.
-    """
+    """Return the checked text that `text` writes, with measurements in braces."""
     return parse_template(text, VOCABULARY)
 
 
@@ -302,26 +293,19 @@ def groups(variant: str, path: str) -> Value:
 def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
     """Return the number of modules at `path` or, with a `type`, of that class at or below it."""
     network = _network(_config(variant, changes))
-    found = _matching(path, [name for name, _ in network.named_modules()])
     if not type:
-        return len(found)
-    return sum(
-        any(is_below(name, top) for top in found) and module.__class__.__name__ == type
-        for name, module in network.named_modules()
-    )
+        return len(_matching(path, dict(network.named_modules())))
+    return sum(module.__class__.__name__ == type for module in _below(network, path))
 
 
 @_measurement
 def dense_convs(variant: str, path: str, kernel: int) -> int:
     """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
-    network = _network(config_of(variant))
-    tops = _matching(path, [name for name, _ in network.named_modules()])
     return sum(
-        any(is_below(name, top) for top in tops)
-        and isinstance(module, nn.Conv2d | DeformConv2d)
+        isinstance(module, nn.Conv2d | DeformConv2d)
         and tuple(_weight(module).shape[2:]) == (kernel, kernel)
         and getattr(module, "groups", 1) == 1
-        for name, module in network.named_modules()
+        for module in _below(_network(config_of(variant)), path)
     )
 
 
@@ -394,34 +378,29 @@ def architectures(
     Only those that have the fields `kept` as the variant has them, and the fields `fixed` so. The
     readings of "parameters" are those of `analysis.design_space.closed_form`.
     """
-    own = described(config_of(variant))
-    return search(total, fixed={name: own[name] for name in kept} | fixed, reading=reading).found
+    return search(total, fixed=_settings(variant, kept) | fixed, reading=reading).found
 
 
 @_measurement
 def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
     """Return the number of architectures among which `architectures` counts."""
-    own = described(config_of(variant))
-    return search(0, fixed={name: own[name] for name in kept} | fixed, limit=0).looked_at
+    return search(0, fixed=_settings(variant, kept) | fixed, limit=0).looked_at
 
 
 @_measurement
 def settings_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
-    """Return the number of settings of that block alone with that many parameters.
-
-    Only those that have the fields `kept` as the variant has them.
-    """
-    return len(_settings(variant, block, kept, total, reading)["settings"])
+    """Return the number of settings of that block with that many parameters, `kept` as they are."""
+    return len(_searched(variant, block, kept, total, reading)["settings"])
 
 
 @_measurement
 def nearest_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
-    """The number of parameters nearest to `total` that a setting of that block alone has."""
-    nearest: int = _settings(variant, block, kept, total, reading)["nearest"]["params"]
+    """Return the number of parameters nearest to `total` that a setting of that block has."""
+    nearest: int = _searched(variant, block, kept, total, reading)["nearest"]["params"]
     return nearest
 
 
@@ -444,7 +423,6 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
-    _subset(subset)
     name = weights or variant
     if name == "paper":
         raise UntestableError("the paper's authors published no weights")
@@ -455,8 +433,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
         raise MeasureError(f"the weights {name} are of {published.variant}, not of {variant}")
     if not WIDERFACE.exists():
         raise UntestableError("this installation comes without docs/results", tool=True)
-    rows = [row for row in _widerface_rows(WIDERFACE) if _is_measurement(row, published)]
-    if not rows:
+    if not (rows := _rows_of(published)):
         raise UntestableError(
             f"the AP of {name} on all {VALIDATION_IMAGES:,} validation pictures of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
@@ -468,7 +445,6 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
 @_measurement
 def recorded_ap(variant: str, subset: str) -> float:
     """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
-    _subset(subset)
     published = PUBLISHED.get(variant)
     if published is None or published.recorded is None:
         raise UntestableError(f"no publisher recorded the AP of {variant}")
@@ -527,11 +503,15 @@ VOCABULARY = Vocabulary(_FUNCTIONS, _check)
 """Every function above, by name."""
 
 
-def _settings(
+def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
+    own = described(config_of(variant))
+    return {name: own[name] for name in names}
+
+
+def _searched(
     variant: str, block: str, kept: tuple[str, ...], total: int, reading: str
 ) -> dict[str, Any]:
-    own = described(config_of(variant))
-    space = ALL_INTEGERS.narrowed({name: own[name] for name in kept})
+    space = ALL_INTEGERS.narrowed(_settings(variant, kept))
     return search_block(block, total, reading, space=space)
 
 
@@ -565,13 +545,16 @@ def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tup
     return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 
 
-def _matching(path: str, names: list[str]) -> list[str]:
-    pattern = re.compile(r"\.".join(map(_part, path.split("."))))
+def _matching(path: str, names: Iterable[str]) -> list[str]:
+    pattern = re.compile(re.escape(path).replace(r"\*", "[^.]+"))
     return [name for name in names if pattern.fullmatch(name)]
 
 
-def _part(part: str) -> str:
-    return "[^.]+" if part == "*" else re.escape(part)
+def _below(network: FeatherFace, path: str) -> Iterator[nn.Module]:
+    """The modules at `path` and in them, each once."""
+    named = dict(network.named_modules())
+    tops = _matching(path, named)
+    return (part for name, part in named.items() if any(is_below(name, top) for top in tops))
 
 
 def _parameters(network: FeatherFace, paths: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
@@ -605,7 +588,7 @@ def _each(
 ) -> Value:
     network = _network(_config(variant, changes))
     named = dict(network.named_modules())
-    values = tuple(measure(named[name]) for name in _matching(path, list(named)))
+    values = tuple(measure(named[name]) for name in _matching(path, named))
     if not values:
         raise MeasureError(f"{_title(network)} has no module {path!r}")
     return values if "*" in path else values[0]
@@ -644,28 +627,24 @@ def _title(network: FeatherFace) -> str:
     return network.config.variant or str(network.config)
 
 
-def _subset(name: str) -> None:
-    if name not in (*SUBSETS, "mean"):
-        raise MeasureError(f"there is no subset {name!r}; known: {', '.join(SUBSETS)}, mean")
-
-
 def _ap(fractions: Mapping[str, float], subset: str) -> float:
-    values = [100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)]
-    return mean(*values)
+    if subset not in (*SUBSETS, "mean"):
+        raise MeasureError(f"there is no subset {subset!r}; known: {', '.join(SUBSETS)}, mean")
+    return mean(*(100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)))
 
 
-def _is_measurement(row: history.Row, published: Published) -> bool:
-    return (
-        row.source == "measured"
+def _rows_of(published: Published) -> list[history.Row]:
+    """The rows of the history that measure these weights on all images."""
+    try:
+        rows = history.read(WIDERFACE)
+    except InputError as error:
+        raise MeasureError(str(error)) from error
+    return [
+        row
+        for row in rows
+        if row.source == "measured"
         and row.variant == published.variant
         and row.protocol.name == "original"
         and row.images == VALIDATION_IMAGES
         and row.checkpoint_sha256 == published.sha256
-    )
-
-
-def _widerface_rows(path: Path) -> list[history.Row]:
-    try:
-        return history.read(path)
-    except InputError as error:
-        raise MeasureError(str(error)) from error
+    ]

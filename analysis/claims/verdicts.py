@@ -61,7 +61,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim, what was measured for it, and what follows."""
+    """One claim, what was measured for it, and what follows; other fields as in `Claim`."""
 
     id: str
     source: str
@@ -73,14 +73,11 @@ class Verdict:
     unit: str
     printed: str
     tolerance: float
-    """The largest distance of a measurement from `claimed` that rounding to `printed` explains."""
     variant: str | None
     network: str | None
     """`variant` or, for arithmetic, the network that the figures belong to."""
     blocks: tuple[str, ...]
-    """The blocks that it is about; none for the network as a whole."""
     published: bool
-    """`False` for what nobody published, such as the answer of a counter that was asked here."""
     measure: str
     convention: str
     measured: Value | None
@@ -175,28 +172,20 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
     doubt = gaps[0].reason if gaps else ""
     finding = _finding(claim, verdict, measured, readings, doubt, replications)
     reason = _explain(claim, place, gaps)
+    taken = {field.name for field in fields(Verdict)} & set(Claim.model_fields)
+    found: dict[str, Any] = {name: getattr(claim, name) for name in taken} | {
+        "network": claim.variant or claim.network or ledger.source.network,
+        "convention": ledger.convention(claim),
+        "explanation": f"{finding} {reason}".strip(),
+        "replications": replications,
+    }
     return Verdict(
-        id=claim.id,
+        **found,
         source=ledger.source.id,
-        lines=claim.lines,
-        where=claim.where,
-        statement=claim.statement,
-        kind=claim.kind,
-        claimed=claim.claimed,
-        unit=claim.unit,
-        printed=claim.printed,
         tolerance=float(claim.tolerance),
-        variant=claim.variant,
-        network=claim.variant or claim.network or ledger.source.network,
-        blocks=claim.blocks,
-        published=claim.published,
-        measure=claim.measure,
-        convention=ledger.convention(claim),
         measured=measured,
         verdict=verdict,
         readings=tuple(reading for reading, _ in readings),
-        explanation=f"{finding} {reason}".strip(),
-        replications=replications,
         missing=tuple(dict.fromkeys(gap.reason for gap in gaps if gap.tool)),
     )
 
@@ -264,17 +253,15 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> lis
         if name not in old:
             found.append(Change(name, "new", None, verdict.verdict))
             continue
-        then = old[name]
+        then, lacks = old[name], "; ".join(verdict.missing)
         if not same(verdict.claimed, then.claimed):
             found.append(Change(name, "claim", then.claimed, verdict.claimed))
-        lacks = "; ".join(verdict.missing)
         if not same(verdict.measured, then.measured) and not (lacks and verdict.measured is None):
             found.append(Change(name, "measured", then.measured, verdict.measured))
-        if verdict.verdict != then.verdict:
-            if lacks and verdict.verdict == "untested":
-                found.append(Change(name, "not rechecked", then.verdict, lacks))
-            else:
-                found.append(Change(name, "verdict", then.verdict, verdict.verdict))
+        if verdict.verdict != then.verdict and lacks and verdict.verdict == "untested":
+            found.append(Change(name, "not rechecked", then.verdict, lacks))
+        elif verdict.verdict != then.verdict:
+            found.append(Change(name, "verdict", then.verdict, verdict.verdict))
     found += [Change(name, "gone", v.verdict, None) for name, v in old.items() if name not in new]
     return found
 
@@ -346,10 +333,16 @@ def _finding(
     replications: Sequence[dict[str, Any]],
 ) -> str:
     """Return what was found, in a few sentences, from the measured values alone."""
+
+    def said(value: Value) -> str:
+        if isinstance(value, bool) or not claim.unit:
+            return text(value)
+        return text(value) + ("" if claim.unit.startswith("%") else " ") + claim.unit
+
     whose = f"On {_subject(claim)}" if claim.variant else "Calculated"
-    found = "" if measured is None else f"{whose}: {_with_unit(measured, claim.unit)}"
+    found = "" if measured is None else f"{whose}: {said(measured)}"
     also = "; ".join(
-        reading if isinstance(value, bool) else f"{reading}: {_with_unit(value, claim.unit)}"
+        reading if isinstance(value, bool) else f"{reading}: {said(value)}"
         for reading, value in readings
     )
     hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
@@ -364,9 +357,7 @@ def _finding(
             return f"{found}{otherwise}."
     what = f"{found}{otherwise}; undecided because" if found else "Not measured:"
     needs = f" Needed: {claim.requires}." if claim.requires else ""
-    others = "; ".join(
-        f"{r['statement']}: {_with_unit(r['measured'], claim.unit)}" for r in replications
-    )
+    others = "; ".join(f"{r['statement']}: {said(r['measured'])}" for r in replications)
     nearest = f" Replications — {others}." if others else ""
     return f"{what} {doubt}.{needs}{hint}{nearest}"
 
@@ -383,12 +374,6 @@ def _subject(claim: Claim) -> str:
         if keyword.arg in settings and isinstance(keyword.value, ast.Constant)
     }
     return f"{claim.variant} with {' and '.join(changes)}" if changes else str(claim.variant)
-
-
-def _with_unit(value: Value, unit: str) -> str:
-    if isinstance(value, bool) or not unit:
-        return text(value)
-    return text(value) + (unit if unit.startswith("%") else f" {unit}")
 
 
 def _explain(claim: Claim, place: str, gaps: list[UntestableError]) -> str:

@@ -58,9 +58,8 @@ def audit(
     compared = not accept and (recorded is not None or ledger is None)
     before = verdicts.recorded(path) if compared else []
     books = ledgers.load_all() if ledger is None else [ledgers.load(ledger)]
-    claims = [(claim, book) for book in books for claim in book.claims]
     with progress("judging claims") as track:
-        judged = [verdicts.judge(claim, book) for claim, book in track(claims)]
+        judged = verdicts.audit(books, track=track)
     records = [
         v.as_dict() for v in judged if source in (None, v.source) and verdict in (None, v.verdict)
     ]
@@ -72,7 +71,7 @@ def audit(
         show(tables.summary(records))
     if accept:
         verdicts.record(judged, path)
-    changes = list(verdicts.changes(judged, before)) if compared else []
+    changes = verdicts.changes(judged, before) if compared else []
     for change in changes:
         warn(change)
     raise typer.Exit(1 if any(change.fails for change in changes) else 0)

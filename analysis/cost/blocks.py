@@ -148,7 +148,7 @@ def describe_blocks(
     parts = {child.path: _parts(child) for child in cost.children}
     blocks = [_block(child, cost, (titles or {}).get(child.path)) for child in cost.children]
     if cost.own_params or counted(cost.own_macs):
-        blocks.append(_block(replace(cost, children=()), cost, "the network itself"))
+        blocks.append(_block(replace(cost, children=[]), cost, "the network itself"))
     for block in blocks:
         block["parts"] = parts.get(block["name"], [])
         if block["parts"] and block["name"]:

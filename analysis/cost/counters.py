@@ -10,8 +10,8 @@ import contextlib
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -60,7 +60,7 @@ class CounterRecord:
     per_mac: int
     """Units of it that make one MAC."""
     value: int | None
-    """The number as the counter gives it; `None` where it gives none, see `reason`."""
+    """As the counter gives it; `None` where it gives none, see `reason`."""
     macs: int | None
     params: int | None
     """`None` also for a counter that does not count parameters."""
@@ -85,42 +85,6 @@ class CounterRecord:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class DroppedParameters:
-    """Parameters of the modules of one class that thop leaves out."""
-
-    type: str
-    """Class of the modules that own them."""
-    params: int
-    by_part: dict[str, int]
-    """The same by part of a block, as "context.levels.0"."""
-    tensors: dict[str, int]
-    """The same by name of the tensor."""
-
-
-@dataclass(frozen=True)
-class Reconciliation:
-    """The way from the parameters that a network has to those that thop reports.
-
-    `params` − Σ `dropped` = `thop_params`, where thop is installed.
-    """
-
-    variant: str | None
-    params: int
-    dropped: tuple[DroppedParameters, ...]
-    thop_params: int | None
-    reason: str | None = None
-    """Why thop gives no number."""
-
-    def __post_init__(self) -> None:
-        if self.thop_params is not None:
-            left = self.params - sum(group.params for group in self.dropped)
-            assert left == self.thop_params, self
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "dropped": [asdict(group) for group in self.dropped]}
 
 
 def out_of_the_box(
@@ -158,62 +122,60 @@ def ask_counters(
     """
     cost = cost or measure(model, inputs)
     owners = _by_owner(model, {name: x.numel() for name, x in model.named_parameters()})
-    nothing = CounterRecord(
-        counter="",
-        version=None,
-        call="",
-        quantity="",
-        per_mac=1,
-        value=None,
-        macs=None,
-        params=None,
+    return [_ask(counter, model, inputs, cost, owners) for counter in COUNTERS]
+
+
+def _ask(
+    counter: _Counter,
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    cost: Cost,
+    owners: Mapping[str, int],
+) -> CounterRecord:
+    answer, reason = _Answer(), None
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            answer = counter.ask(model, inputs)
+    except ImportError as error:
+        reason = f"{counter.name} cannot be imported: {error}"
+    except Exception as error:  # other people's code on any network
+        message = " ".join(str(error).split())[:200]
+        reason = f"{counter.name} fails: {type(error).__name__}: {message}"
+    macs, params = answer.macs, answer.params
+    if macs is None:
+        found = None
+    else:
+        found = torch.__version__ if counter.name == "torch" else version(counter.name)
+        assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
+    kinds = {kind: cost.macs_by_kind[kind] for kind in KINDS}
+    return CounterRecord(
+        counter=counter.name,
+        version=found,
+        call=counter.call,
+        quantity=counter.quantity,
+        per_mac=counter.per_mac,
+        value=answer.value,
+        macs=None if macs is None else sum(macs.values()),
+        params=None if params is None else sum(params.values()),
         our_macs=cost.macs,
         our_params=cost.params,
-        macs_difference={},
-        params_difference={},
-        unsupported=None,
+        macs_difference={} if macs is None else _difference(_renamed(macs), kinds),
+        params_difference={} if params is None else _difference(params, owners),
+        unsupported=answer.unsupported,
+        reason=reason,
     )
-    kinds = {kind: cost.macs_by_kind[kind] for kind in KINDS}
-    records = []
-    for counter in COUNTERS:
-        asked = replace(
-            nothing,
-            counter=counter.name,
-            call=counter.call,
-            quantity=counter.quantity,
-            per_mac=counter.per_mac,
-        )
-        try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                answer = counter.ask(model, inputs)
-        except ImportError as error:
-            asked = replace(asked, reason=f"{counter.name} cannot be imported: {error}")
-        except Exception as error:  # other people's code on any network
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            asked = replace(asked, reason=f"{counter.name} fails: {reason}")
-        else:
-            macs, params = answer.macs, answer.params
-            assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
-            asked = replace(
-                asked,
-                version=torch.__version__ if counter.name == "torch" else version(counter.name),
-                value=answer.value,
-                macs=sum(macs.values()),
-                params=None if params is None else sum(params.values()),
-                macs_difference=_difference(_renamed(macs), kinds),
-                params_difference={} if params is None else _difference(params, owners),
-                unsupported=answer.unsupported,
-            )
-        records.append(asked)
-    return records
 
 
-def reconcile(config: FeatherFaceConfig | str) -> Reconciliation:
-    """Return the parameters of a network that thop leaves out, itemised.
+def reconcile(config: FeatherFaceConfig | str) -> dict[str, Any]:
+    """Return the parameters of a network that thop leaves out, as a JSON document.
 
     thop adds a module's parameters up when that module is called, so a tensor that is used
     without calling the module that owns it is never counted. They are found from the totals that
     thop gives for every module, not from that rule.
+
+    Returns:
+        `params`; `dropped`, by class of the module that owns them, with `params` `by_part` of a
+        block and by `tensors`; and `thop_params`, what remains, or `None` with a `reason`.
 
     Raises:
         ConfigError: for an unknown variant.
@@ -222,27 +184,38 @@ def reconcile(config: FeatherFaceConfig | str) -> Reconciliation:
     config = config_of(config) if isinstance(config, str) else config
     with _fresh(config, MIN_SIZE, MIN_SIZE) as (model, pictures):
         params = count_parameters(model)
+        document: dict[str, Any] = {
+            "variant": config.variant,
+            "params": params,
+            "dropped": [],
+            "thop_params": None,
+            "reason": None,
+        }
         try:
             _, total, counted = _profile(model, (pictures,))
         except ImportError as error:
-            reason = f"thop cannot be imported: {error}"
-            return Reconciliation(config.variant, params, (), None, reason)
+            return document | {"reason": f"thop cannot be imported: {error}"}
     dropped: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
         if name not in counted:
-            owner = type(model.get_submodule(name.rpartition(".")[0])).__name__
-            dropped.setdefault(owner, {})[name] = parameter.numel()
-    groups = (
-        DroppedParameters(owner, sum(tensors.values()), _by_part(tensors), tensors)
+            dropped.setdefault(_owner(model, name), {})[name] = parameter.numel()
+    groups: list[dict[str, Any]] = [
+        {
+            "type": owner,
+            "params": sum(tensors.values()),
+            "by_part": _by_part(tensors),
+            "tensors": tensors,
+        }
         for owner, tensors in dropped.items()
-    )
-    return Reconciliation(config.variant, params, tuple(groups), total)
+    ]
+    assert params - sum(group["params"] for group in groups) == total, (params, groups, total)
+    return document | {"dropped": groups, "thop_params": total}
 
 
 @dataclass(frozen=True)
 class _Answer:
-    value: int
-    macs: Mapping[str, int]  # in MACs, by the counter's names of operators or classes
+    value: int | None = None
+    macs: Mapping[str, int] | None = None  # by the counter's names of operators or classes
     params: Mapping[str, int] | None = None  # by class of the owner
     unsupported: dict[str, int] | None = None
 
@@ -385,10 +358,7 @@ _SAME = {
 
 
 def _renamed(macs: Mapping[str, int]) -> dict[str, int]:
-    renamed: Counter[str] = Counter()
-    for name, count in macs.items():
-        renamed[_SAME.get(name, name)] += count
-    return dict(renamed)
+    return _summed((_SAME.get(name, name), count) for name, count in macs.items())
 
 
 def _difference(theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
@@ -398,15 +368,19 @@ def _difference(theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str,
 
 
 def _by_owner(model: nn.Module, params: Mapping[str, int]) -> dict[str, int]:
-    """Return parameters, given by name, by class of the modules that own them."""
-    owners: Counter[str] = Counter()
-    for name, count in params.items():
-        owners[type(model.get_submodule(name.rpartition(".")[0])).__name__] += count
-    return dict(owners)
+    return _summed((_owner(model, name), count) for name, count in params.items())
+
+
+def _owner(model: nn.Module, parameter: str) -> str:
+    return type(model.get_submodule(parameter.rpartition(".")[0])).__name__
 
 
 def _by_part(params: Mapping[str, int]) -> dict[str, int]:
-    parts: Counter[str] = Counter()
-    for name, count in params.items():
-        parts[".".join(name.split(".")[:3])] += count
-    return dict(parts)
+    return _summed((".".join(name.split(".")[:3]), count) for name, count in params.items())
+
+
+def _summed(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for name, count in counts:
+        total[name] += count
+    return dict(total)

@@ -30,7 +30,7 @@ class CostError(InputError):
     """A network that cannot be measured; the message says which and why."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cost:
     """The cost of one module in one forward pass, and, in `children`, of the modules in it.
 
@@ -46,29 +46,29 @@ class Cost:
     """The device of the pass: "meta" without values, else with them."""
     own_params: int
     """Values in learnable tensors; a tensor that modules share belongs to the first of them."""
-    own_macs: Mapping[str, int]
+    own_macs: Counter[str] = field(default_factory=Counter)
     """By item of `operators.ITEMS`, of the operators that the module ran itself."""
-    own_bytes: int
+    own_bytes: int = 0
     """Read and written by the operators that it ran itself, each reading its tensors once (input,
     weights, statistics) and writing its result once, as if no cache kept anything between two
     operators. Views move nothing; a broadcast tensor is read once."""
-    own_operators: int
+    own_operators: int = 0
     """Calls of operators that move anything."""
-    own_free: Mapping[str, int]
+    own_free: Counter[str] = field(default_factory=Counter)
     """Calls of the operators that cost nothing by convention."""
-    own_uncounted: Mapping[str, int]
+    own_uncounted: Counter[str] = field(default_factory=Counter)
     """Calls of the operators that nothing is known about; `macs` is then a lower bound."""
-    calls: int
-    output_shapes: tuple[tuple[int, ...], ...]
+    calls: int = 0
+    output_shapes: tuple[tuple[int, ...], ...] = ()
     """Of all tensors that the last call returned."""
-    output_bytes: int
+    output_bytes: int = 0
     """Of the tensors that all calls returned, without those among their inputs."""
-    activation_bytes: int
+    activation_bytes: int = 0
     """The same without intermediate results, which a module may name in a trailing dict."""
-    bytes_least: int
+    bytes_least: int = 0
     """Of all calls, with every input, weight and activation moved once: what remains of
     `bytes_moved` if caches keep everything in between."""
-    children: tuple[Cost, ...] = field(repr=False)
+    children: list[Cost] = field(default_factory=list, repr=False)
 
     @property
     def params(self) -> int:
@@ -76,7 +76,7 @@ class Cost:
 
     @property
     def macs_by_kind(self) -> dict[str, int]:
-        return {item: sum(cost.own_macs.get(item, 0) for cost in self.walk()) for item in ITEMS}
+        return {item: sum(cost.own_macs[item] for cost in self.walk()) for item in ITEMS}
 
     @property
     def macs(self) -> int:
@@ -170,26 +170,13 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator, and by hooks which module runs it."""
+    """Adds every operator to the cost of the module that runs it, which hooks tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, costs: dict[str, Cost]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.running = [""]
-        self.macs: dict[str, Counter[str]] = {}
-        self.free: dict[str, Counter[str]] = {}
-        self.uncounted: dict[str, Counter[str]] = {}
-        self.bytes: Counter[str] = Counter()
-        self.operators: Counter[str] = Counter()
-        self.calls: Counter[str] = Counter()
-        self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
-        self.output_bytes: Counter[str] = Counter()
-        self.activation_bytes: Counter[str] = Counter()
-        self.bytes_least: Counter[str] = Counter()
-        # Convolutions by number: where they ran and their MACs; those whose output steers the
-        # sampling of a deformable convolution; and from which convolutions a tensor comes through
-        # free operators alone.
-        self._convolutions: list[tuple[str, int]] = []
-        self._steering: set[int] = set()
+        self.costs = costs
+        self.running = [costs[""]]
+        # From which convolutions, given by module and MACs, a tensor comes through free operators.
         self._origins: Any = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(
@@ -197,113 +184,97 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         name, module = func._schema.name, self.running[-1]
-        origins: frozenset[int] = frozenset()
+        origins: list[_Convolution] = []
         if found := find_handler(name):
             kind, handler = found
-            self._count(module, kind, handler(args, output))
+            macs = handler(args, output)
+            module.own_macs[kind] += macs
             if kind == "conv":
-                origins = frozenset([len(self._convolutions)])
-                self._convolutions.append((module, handler(args, output)))
+                origins = [_Convolution(module, macs)]
             elif name == DEFORM_CONV:
-                self._count(module, "sampling", sampling_macs(args, output))
-                self._steering |= self._come_from(args[2:4])
+                module.own_macs["sampling"] += sampling_macs(args, output)
+                for convolution in self._come_from(args[2:4]):
+                    convolution.steers()
+        elif is_free(func, (args, kwargs)):
+            origins = self._come_from((args, kwargs))
+            module.own_free[name] += 1
         else:
-            free = is_free(func, (args, kwargs))
-            origins = self._come_from((args, kwargs)) if free else origins
-            calls = self.free if free else self.uncounted
-            calls.setdefault(module, Counter())[name] += 1
+            module.own_uncounted[name] += 1
         for x in _tensors(output):
             self._origins[x] = origins
         if not _is_view(func, (args, kwargs), output):
-            self.bytes[module] += sum(map(_bytes, _tensors((args, kwargs, output))))
-            self.operators[module] += 1
+            module.own_bytes += sum(map(_bytes, _tensors((args, kwargs, output))))
+            module.own_operators += 1
         return output
 
     def enter(self, path: str) -> None:
-        self.running.append(path)
+        self.running.append(self.costs[path])
 
-    def leave(self, path: str, module: nn.Module, inputs: Any, outputs: Any) -> None:
-        self.running.pop()
+    def leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        cost = self.running.pop()
         if handler := find_module_handler(module):
-            self._count(path, handler[0], handler[1]((module, *inputs[0]), outputs))
+            cost.own_macs[handler[0]] += handler[1]((module, *inputs[0]), outputs)
         named = isinstance(outputs, tuple) and outputs and isinstance(outputs[-1], dict)
         read = {id(x): _bytes(x) for x in _tensors(inputs)}
         tensors = _tensors(outputs)
         returned = {id(x): x for x in _tensors(outputs[:-1] if named else outputs)}
         new = {place: x for place, x in returned.items() if place not in read}
-        self.calls[path] += 1
-        self.shapes[path] = tuple(tuple(x.shape) for x in tensors)
-        self.output_bytes[path] += sum(
-            x.numel() * x.element_size() for x in tensors if id(x) not in read
-        )
-        self.activation_bytes[path] += sum(x.numel() * x.element_size() for x in new.values())
+        cost.calls += 1
+        cost.output_shapes = tuple(tuple(x.shape) for x in tensors)
+        cost.output_bytes += sum(x.nbytes for x in tensors if id(x) not in read)
+        cost.activation_bytes += sum(x.nbytes for x in new.values())
         if new:
             moved = read | {id(x): _bytes(x) for x in [*module.parameters(), *new.values()]}
-            self.bytes_least[path] += sum(moved.values())
+            cost.bytes_least += sum(moved.values())
 
-    def steering(self) -> dict[str, int]:
-        """Return the MACs of convolutions that predict offsets or masks, by module."""
-        found: Counter[str] = Counter()
-        for number in self._steering:
-            found[self._convolutions[number][0]] += self._convolutions[number][1]
-        return dict(found)
+    def _come_from(self, tree: Any) -> list[_Convolution]:
+        found = (origin for x in _tensors(tree) for origin in self._origins.get(x, ()))
+        return list(dict.fromkeys(found))
 
-    def _count(self, module: str, kind: str, macs: int) -> None:
-        self.macs.setdefault(module, Counter())[kind] += macs
 
-    def _come_from(self, tree: Any) -> frozenset[int]:
-        return frozenset().union(*(self._origins.get(x, frozenset()) for x in _tensors(tree)))
+@dataclass(eq=False)
+class _Convolution:
+    module: Cost
+    macs: int
+    steering: bool = False
+
+    def steers(self) -> None:
+        """Count it once among those whose output steers a deformable convolution."""
+        if not self.steering:
+            self.module.own_macs["offset_and_mask_conv"] += self.macs
+        self.steering = True
 
 
 def _trace(
     module: nn.Module, device: torch.device, given: Sequence[Any], named: Mapping[str, Any]
 ) -> Cost:
-    seen = _Trace()
-    paths = list(module.named_modules())
+    owned: Counter[str] = Counter()
+    for name, parameter in module.named_parameters():
+        owned[name.rpartition(".")[0]] += parameter.numel()
+    costs: dict[str, Cost] = {}
+    for path, part in module.named_modules():
+        costs[path] = Cost(path, _type(part), device.type, owned[path])
+        if path:
+            costs[path.rpartition(".")[0]].children.append(costs[path])
+    trace = _Trace(costs)
     with ExitStack() as stack:
-        for path, part in paths:
+        for path, part in module.named_modules():
             if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
                 continue
-            enter = part.register_forward_pre_hook(lambda m, x, path=path: seen.enter(path))
+            enter = part.register_forward_pre_hook(lambda m, x, path=path: trace.enter(path))
             stack.callback(enter.remove)
             leave = part.register_forward_hook(
-                lambda m, x, named, out, path=path: seen.leave(path, m, (x, named), out),
+                lambda m, x, named, out: trace.leave(m, (x, named), out),
                 with_kwargs=True,
                 always_call=True,
             )
             stack.callback(leave.remove)
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), seen:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), trace:
             outputs = module(*given, **named)
         if isinstance(module, torch.jit.ScriptModule):
-            seen.leave("", module, (given, named), outputs)
-    owned: Counter[str] = Counter()
-    for name, parameter in module.named_parameters():
-        owned[name.rpartition(".")[0]] += parameter.numel()
-    steering = seen.steering()
-    inside: dict[str, list[Cost]] = {}
-    for path, part in reversed(paths):
-        cost = Cost(
-            path=path,
-            type=_type(part),
-            device=device.type,
-            own_params=owned[path],
-            own_macs={**seen.macs.get(path, {}), "offset_and_mask_conv": steering.get(path, 0)},
-            own_bytes=seen.bytes[path],
-            own_operators=seen.operators[path],
-            own_free=dict(seen.free.get(path, {})),
-            own_uncounted=dict(seen.uncounted.get(path, {})),
-            calls=seen.calls[path],
-            output_shapes=seen.shapes.get(path, ()),
-            output_bytes=seen.output_bytes[path],
-            activation_bytes=seen.activation_bytes[path],
-            bytes_least=seen.bytes_least[path],
-            children=tuple(reversed(inside.pop(path, []))),
-        )
-        if path:
-            inside.setdefault(path.rpartition(".")[0], []).append(cost)
-    assert not inside, inside
+            trace.leave(module, (given, named), outputs)
+    cost = costs[""]
     assert cost.params == count_parameters(module), (cost.params, count_parameters(module))
-    assert cost.macs == sum(map(counted, seen.macs.values())), cost
     return cost
 
 

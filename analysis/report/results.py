@@ -102,7 +102,7 @@ def _counts(variant: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
     counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
     for record in counters:
         del record["version"]  # in environment.json; the counts do not change with it
-    reconciliation = reconcile(variant).as_dict()
+    reconciliation = reconcile(variant)
     if recorded and reconciliation["thop_params"] is None:
         old = {(c["counter"], c["our_macs"], c["our_params"]): c for c in recorded["counters"]}
         counters = [
