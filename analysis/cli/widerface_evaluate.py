@@ -67,7 +67,7 @@ def evaluate(
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, gate
     from analysis.widerface.average_precision import evaluate_files
-    from analysis.widerface.notes import read_protocol
+    from analysis.widerface.results_folder import read_protocol
     from featherface.files import write_json
 
     evaluation = evaluate_files(predictions, ground_truth, subset)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,43 +76,44 @@ def gallery(
     matches = evaluation.matches
     faces, alarms = worst.missed(matches, score), worst.false_alarms(matches, score)
     skipped: dict[str, str] = {}
+    shown = {}
     with progress("cropping") as track:
-        shown = [
-            _tiles(track, records, images, number, skipped)
-            for records in (
-                worst.describe_missed(matches, faces, score),
-                worst.describe_false_alarms(matches, alarms),
-            )
-        ]
-    if skipped and not any(shown):
+        for part, records in (
+            ("misses", worst.describe_missed(matches, faces, score)),
+            ("false_alarms", worst.describe_false_alarms(matches, alarms)),
+        ):
+            tiles = islice(_tiles(records, images, skipped), number)
+            shown[part] = list(track(tiles, total=number))
+    if skipped and not any(shown.values()):
         name, reason = next(iter(skipped.items()))
         raise InputError(
             f"{images}: none of the {len(skipped)} images to show can be used: {name}: {reason}"
         )
-    titles = {
-        "misses": f"of {len(faces):,} Hard faces not found at score {score:g}",
-        "false_alarms": f"of {len(alarms):,} detections at score {score:g} on no face",
-    }
     chosen = matches.ground_truth.subset
     record: dict[str, Any] = {
         "note": NOTE,
         "predictions": str(predictions),
         "images": str(images),
-        "subset": None if chosen is None else asdict(chosen),
+        "subset": chosen and asdict(chosen),
         "score": score,
     }
     lines = []
-    for (part, title), tiles, total in zip(titles.items(), shown, (faces, alarms), strict=True):
+    for part, total, what in (
+        ("misses", len(faces), f"Hard faces not found at score {score:g}"),
+        ("false_alarms", len(alarms), f"detections at score {score:g} on no face"),
+    ):
+        found = [each for each, _ in shown[part]]
         path = out / f"{part.replace('_', '-')}.png"
-        title = f"{part.replace('_', ' ').capitalize()}: {len(tiles)} {title}"
+        name = part.replace("_", " ").capitalize()
+        title = f"{name}: {len(found)} of {total:,} {what}"
         sheet = grid(
-            [tile for _, tile in tiles],
-            [caption(each, missed=part == "misses") for each, _ in tiles],
+            [tile for _, tile in shown[part]],
+            [caption(each, missed=part == "misses") for each in found],
             f"{title}, {predictions.name}",
             f"{_LEGENDS[part]} {NOTE}",
         )
         write_bytes(path, sheet)
-        record[part] = {"total": len(total), "shown": [each for each, _ in tiles]}
+        record[part] = {"total": total, "shown": found}
         lines.append(f"{path}: {title}")
     record["skipped"] = {
         "count": len(skipped),
@@ -130,38 +132,25 @@ def gallery(
 
 
 def _tiles(
-    track: Callable[..., Iterable[Any]],
-    records: Iterator[dict[str, Any]],
-    images: Path,
-    number: int,
-    skipped: dict[str, str],
-) -> list[tuple[dict[str, Any], Image.Image]]:
-    """Return the first usable records with their crops; note why others are not usable."""
+    records: Iterator[dict[str, Any]], images: Path, skipped: dict[str, str]
+) -> Iterator[tuple[dict[str, Any], Image.Image]]:
+    """Yield records with their crops; note why others' images are not usable."""
     from analysis.report.plots.gallery import crop
     from featherface.images import PictureError, read_picture
 
-    def usable() -> Iterator[tuple[dict[str, Any], Image.Image]]:
-        for record in records:
-            name = f"{record['event']}/{record['picture']}"
-            if name in skipped:
-                continue
-            path = image_path(images, record["event"], record["picture"])
+    for record in records:
+        name = f"{record['event']}/{record['picture']}"
+        if name in skipped:
+            continue
+        path = image_path(images, record["event"], record["picture"])
+        try:
             if path is None:
-                skipped[name] = "not there"
-                continue
-            try:
-                pixels = read_picture(path)
-            except PictureError as error:
-                skipped[name] = str(error)
-                continue
-            yield record, crop(pixels, record["box"], record["nearest"])
-
-    found: list[tuple[dict[str, Any], Image.Image]] = []
-    for pair in track(usable(), total=number):
-        found.append(pair)
-        if len(found) == number:
-            break
-    return found
+                raise PictureError("not there")
+            pixels = read_picture(path)
+        except PictureError as error:
+            skipped[name] = str(error)
+            continue
+        yield record, crop(pixels, record["box"], record["nearest"])
 
 
 def image_path(images: Path, event: str, image: str) -> Path | None:

@@ -79,58 +79,52 @@ def track(
     from analysis.report.plots.style import render
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, tracking
-    from analysis.widerface.history import HISTORY, read
-    from analysis.widerface.history import title as title_of
+    from analysis.widerface import history as histories
     from analysis.widerface.protocol import named
     from featherface.files import write_bytes
 
-    chosen = named(protocol)
-    path, record = history or HISTORY, not no_history
+    path, record = history or histories.HISTORY, not no_history
     if record and history is None and not path.parent.is_dir():
         record = False
         warn("no docs/results here: nothing is added to a history (see --history)")
     if record:
-        read(path)  # a damaged one should show before the predicting
+        histories.read(path)  # a damaged one should show before the predicting
     if docs is not None:
         breakdown.read(docs / "results" / breakdown.FILE)
-    tracked = []
+    rows, detectors = [], {}
     with progress("predicting", "images") as track_images:
-        for one in tracking.track(
+        for row, evaluation in tracking.track(
             checkpoints,
             images,
             ground_truth,
             out,
-            protocol=chosen,
+            protocol=named(protocol),
             runtime=runtime,
             subset=subset,
             device=device,
-            progress=lambda name: track_images,
+            progress=track_images,
         ):
-            tracked.append(one)
-            for remark in one.evaluation.remarks:
-                warn(f"{one.row.detector}: {remark}")
-            if record:
-                for row in tracking.add_new([one.row], path):
-                    warn(f"{path}: added {row.detector}")
-    rows = [one.row.model_dump(mode="json") for one in tracked]
+            rows.append(row.model_dump(mode="json"))
+            detectors[row.detector] = breakdown.summary(evaluation)
+            for remark in evaluation.remarks:
+                warn(f"{row.detector}: {remark}")
+            if record and tracking.add_new(row, path):
+                warn(f"{path}: added {row.detector}")
     emit(rows, out / "track.json")
     emit(rows, json)
-    first = tracked[0].row
-    detectors = {one.row.detector: breakdown.summary(one.evaluation) for one in tracked}
-    record_of_all = {
-        "protocol": first.protocol.name,
-        "runtime": first.runtime,
-        "images": first.images,
-        "images_sha256": first.images_sha256,
+    summary = {
+        "protocol": row.protocol.name,
+        "runtime": row.runtime,
+        "images": row.images,
+        "images_sha256": row.images_sha256,
         "detectors": detectors,
     }
-    title = title_of(first.protocol.name, first.images)
-    figures = plots.figures(record_of_all, title)
-    figures["training"] = plots.training(rows, title)
+    title = histories.title(row.protocol.name, row.images)
+    figures = {**plots.figures(summary, title), "training": plots.training(rows, title)}
     for name, figure in figures.items():
         write_bytes(out / f"{name}.svg", render(figure, "svg"))
     if docs is not None:
-        breakdown.add(docs / "results" / breakdown.FILE, record_of_all)
+        breakdown.add(docs / "results" / breakdown.FILE, summary)
     if not is_stdout(json):
         show(tables.history(rows))
         for name in figures:

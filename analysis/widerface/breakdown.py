@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,21 @@ HEIGHTS = (0, 10, 20, 30, 50, 100, 200, 400)
 """Where one bucket of face heights ends and the next starts, in pixels; the last has no end."""
 
 
-def by_height(
-    matches: Matches, subset: str = "hard", edges: Sequence[float] = HEIGHTS
-) -> list[dict[str, Any]]:
-    """Return AP by height of the annotated face; others are ignored, as a subset is.
+def by_height(matches: Matches) -> list[dict[str, Any]]:
+    """Return AP on Hard by height of the annotated face; others are ignored, as a subset is.
 
     Detections on no face at all are false in every bucket, so these values are lower than the AP
     of the whole and comparable between detectors rather than with it.
-
-    Args:
-        subset: easy, medium or hard.
-        edges: rising; bucket i holds the heights from edges[i] up to, without, edges[i + 1].
 
     Returns:
         A record a bucket: from, to (null for no end), faces, ap (null without faces), found.
     """
     truth = matches.ground_truth
-    kept = truth.kept[SUBSETS.index(subset)]
-    bucket = np.searchsorted(np.asarray(edges, dtype=float), truth.boxes[:, 3], side="right") - 1
+    kept = truth.kept[SUBSETS.index("hard")]
+    bucket = np.searchsorted(HEIGHTS, truth.boxes[:, 3], side="right") - 1
     records = []
-    for i, low in enumerate(edges):
+    for i, (low, high) in enumerate(zip_longest(HEIGHTS, HEIGHTS[1:])):
         part = curve(matches, kept & (bucket == i))
-        high = edges[i + 1] if i + 1 < len(edges) else None
         records.append(
             {
                 "from": low,
@@ -119,14 +113,13 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
+    content = read_bytes(path)
     try:
-        records = json.loads(read_bytes(path))
+        records = json.loads(content)
         for record in records:
             _comparable(record)
             if not isinstance(record["detectors"], dict):
                 raise TypeError("detectors must be an object")
-    except InputError:
-        raise
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not what `featherface widerface track --docs` writes: {error!r}"

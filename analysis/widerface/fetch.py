@@ -1,9 +1,8 @@
 """Download of WIDER FACE's images and ground truth from where their authors keep them.
 
-The images come through `torchvision.datasets.WIDERFace`, which checks the md5 that it knows of
-each archive; there is no published sha256. The ground truth comes through pooch. Of its archive,
-too, no checksum is published, so that what counts is checked instead: the four `.mat` files in it,
-each by its sha256, before any of them is written.
+Of neither archive a sha256 is published. `torchvision.datasets.WIDERFace` checks the images' by
+md5; of the ground truth's, the four `.mat` files in it are checked, each by its sha256, before any
+of them is written.
 """
 
 from __future__ import annotations
@@ -46,20 +45,30 @@ def fetch_ground_truth(folder: str | Path) -> Path:
     there = all((folder / name).is_file() for name in GROUND_TRUTH)
     if there and all(sha256_of(folder / name) == sha for name, sha in GROUND_TRUTH.items()):
         return folder
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
     with tempfile.TemporaryDirectory() as scratch:
-        return take_ground_truth(_downloaded(GROUND_TRUTH_URL, Path(scratch)), folder)
+        try:
+            # Without a hash of the archive, since none is published; what is taken out of it
+            # is checked.
+            archive = pooch.retrieve(GROUND_TRUTH_URL, None, "eval_tools.zip", scratch)
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors
+            raise InputError(
+                f"the ground truth cannot be downloaded from {GROUND_TRUTH_URL}: {_reason(error)}"
+            ) from error
+        return take_ground_truth(archive, folder)
 
 
 def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     """Take the four `.mat` files out of `eval_tools.zip`, and return their folder.
 
-    Members are found by the end of their name and read in memory; where an archive says that they
-    belong is never used. All four are checked before the first is written.
+    Members are found by the end of their name and read in memory.
 
     Raises:
         InputError: for a file that is no zip, or does not hold the published four.
     """
-    archive, folder = Path(archive), Path(folder)
+    folder = Path(folder)
     contents: dict[str, bytes] = {}
     packed = read_bytes(archive, ARCHIVE_LIMIT)
     try:
@@ -76,9 +85,9 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
         raise InputError(f"{archive}: cannot be read as a zip: {_reason(error)}") from error
     missing = sorted(GROUND_TRUTH.keys() - contents.keys())
     if missing:
+        names = ", ".join(missing)
         raise InputError(
-            f"{archive}: does not hold the published {', '.join(missing)} (sha256 differs, or "
-            "no such file)"
+            f"{archive}: does not hold the published {names} (sha256 differs, or no such file)"
         )
     for name, content in contents.items():
         write_bytes(folder / name, content)
@@ -115,20 +124,6 @@ def fetch_images(folder: str | Path) -> Path:
             f"{folder / 'widerface'}/WIDER_* beside it, and fetch again"
         )
     return images
-
-
-def _downloaded(url: str, scratch: Path) -> Path:
-    import pooch
-
-    pooch.get_logger().setLevel("ERROR")
-    try:
-        # Without a hash of the archive, since none is published; `take_ground_truth` checks
-        # what is taken out of it.
-        return Path(pooch.retrieve(url, known_hash=None, fname="eval_tools.zip", path=scratch))
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors
-        raise InputError(
-            f"the ground truth cannot be downloaded from {url}: {_reason(error)}"
-        ) from error
 
 
 def _reason(error: Exception) -> str:

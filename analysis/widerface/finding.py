@@ -51,11 +51,10 @@ def find(detector: Detector, image: RGBArray, protocol: Protocol, name: str = "p
     # adds to both intersections and areas.
     extended = boxes + boxes.new_tensor([0, 0, 1, 1]) if protocol.inclusive_pixels else boxes
     kept = nms(extended, scores, protocol.nms_threshold)  # sorted by falling score
+    kept_boxes = boxes[kept]
     if protocol.voting:
-        return Found(
-            vote(boxes, scores, kept, protocol.nms_threshold).numpy(), scores[kept].numpy()
-        )
-    return Found(boxes[kept].numpy(), scores[kept].numpy())
+        kept_boxes = vote(boxes, scores, kept, protocol.nms_threshold)
+    return Found(kept_boxes.numpy(), scores[kept].numpy())
 
 
 class _View(NamedTuple):
@@ -114,15 +113,8 @@ def _candidates(
     if not (np.isfinite(raw.scores).all() and boxes.isfinite().all()):
         raise InputError(f"{name}: the network's answer is not finite; its weights are unusable")
     if view.mirrored is not None:
-        boxes = torch.stack(
-            [
-                view.mirrored - boxes[:, 2],
-                boxes[:, 1],
-                view.mirrored - boxes[:, 0],
-                boxes[:, 3],
-            ],
-            dim=-1,
-        )
+        left, top, right, bottom = boxes.unbind(dim=-1)
+        boxes = torch.stack([view.mirrored - right, top, view.mirrored - left, bottom], dim=-1)
     return boxes, scores
 
 

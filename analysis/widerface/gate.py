@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ def expect(
         what: a detector of the history (`official`, say), a file that `featherface widerface
             evaluate --json` wrote, or three fractions with commas.
         evaluated: the record of the evaluation; what is expected must be of the same images.
-        protocol: by which its predictions were made. A row, or a record, of another one is no
-            expectation.
+        protocol: by which its predictions were made; what is expected must be of the same.
         path: the history. Of several rows the last measured one counts, else a published one.
 
     Raises:
@@ -33,7 +32,7 @@ def expect(
     if "," in what:
         return _expectation(what.split(","), "as given", f"expect (={what!r})")
     if Path(what).suffix == ".json":
-        return _from_record(Path(what), evaluated, protocol)
+        return _expectation(_recorded(Path(what), evaluated, protocol), what, what)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
     rows = [
         row
@@ -50,7 +49,7 @@ def expect(
         )
     row = ([row for row in rows if row.source == "measured"] or rows)[-1]
     source = f"{row.source} {row.date}, {row.by}"
-    return _expectation([getattr(row, name) for name in SUBSETS], source, str(path))
+    return _expectation((getattr(row, name) for name in SUBSETS), source, str(path))
 
 
 def falls(evaluated: dict[str, Any], expected: dict[str, Any], tolerance: float) -> list[str]:
@@ -69,7 +68,7 @@ def falls(evaluated: dict[str, Any], expected: dict[str, Any], tolerance: float)
     ]
 
 
-def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> dict[str, Any]:
+def _recorded(path: Path, evaluated: dict[str, Any], protocol: str) -> list[Any]:
     content = read_bytes(path)
     try:
         record = json.loads(content)
@@ -84,14 +83,14 @@ def _from_record(path: Path, evaluated: dict[str, Any], protocol: str) -> dict[s
         raise InputError(
             f"{path}: of predictions under the protocol {stated!r}, not {protocol!r} as these"
         )
-    return _expectation(values, str(path), str(path))
+    return values
 
 
-def _expectation(values: Sequence[Any], source: str, where: str) -> dict[str, Any]:
+def _expectation(values: Iterable[Any], source: str, where: str) -> dict[str, Any]:
     try:
-        easy, medium, hard = map(float, values)
+        expected = dict(zip(SUBSETS, map(float, values), strict=True))
+        if not all(0 <= value <= 1 for value in expected.values()):
+            raise ValueError("not within 0 to 1")
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where} must be three AP, as 0.92,0.90,0.78") from error
-    if not all(0 <= value <= 1 for value in (easy, medium, hard)):
-        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78")
-    return {"easy": easy, "medium": medium, "hard": hard, "source": source}
+        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from error
+    return {**expected, "source": source}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.widerface.image_lists import read_list
+from analysis.widerface.image_folder import read_list
 from analysis.widerface.mat_file import Value, read_mat
 from featherface.errors import InputError
 

@@ -1,8 +1,7 @@
 """The history of average precision on WIDER FACE: one row an evaluation, only ever added to.
 
-What was measured here and what others published are rows of the same form, so that one table can
-show both. What must not be compared is kept apart by two fields: the protocol under which
-images went through the detector, and the images themselves.
+What was measured here and what others published are rows of the same form. Rows can be compared
+where protocol and images are the same.
 """
 
 from __future__ import annotations
@@ -135,9 +134,14 @@ def checked(fields: dict[str, Any], where: str) -> Row:
     try:
         return Row.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error
+        raise InputError(f"{where}: {first_error(error)}") from error
+
+
+def first_error(error: ValidationError) -> str:
+    """Return the first field that pydantic refuses, if it is one, and the reason."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field}: {first['msg']}" if field else first["msg"]
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:

@@ -1,19 +1,53 @@
-"""Images to predict: a folder of events, and for each a name that cannot lead elsewhere."""
+"""Names of the benchmark's images: in a folder of events, and in text files that list them."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from analysis.widerface.image_lists import bare, read_list
 from featherface.errors import InputError
-from featherface.files import named
+from featherface.files import named, read_bytes
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
 )
+LIST_LIMIT = 1 << 26
+"""Bytes that a list of images may have."""
 _LONGEST_NAME = 240  # bytes: of 255, with room for ".txt"
+
+
+def bare(name: str) -> str:
+    """Return an image's name without the ending of an image file, in either case."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and ending.lower() in ("jpg", "jpeg", "png") else name
+
+
+def key_of(name: str) -> tuple[str, str]:
+    """Return event and bare name of a path ending in EVENT/IMAGE.jpg; no event where it has none.
+
+    The path may be absolute, start with "./" or be written as Windows does.
+    """
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    return path.parent.name, bare(path.name)
+
+
+def read_list(path: str | Path) -> list[tuple[str, str]]:
+    """Return the `key_of` every line of a text file, in order and without repetitions.
+
+    Bytes that are not UTF-8 are kept as Python keeps them in file names.
+
+    Raises:
+        InputError: where the file cannot be read, is not text or lists nothing.
+    """
+    content = read_bytes(path, LIST_LIMIT).removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in content:
+        raise InputError(f"{path}: cannot be read: not UTF-8 text")
+    lines = content.decode("utf-8", "surrogateescape").splitlines()
+    keys = dict.fromkeys(key_of(line) for line in lines if line.strip())
+    if not keys:
+        raise InputError(f"{path}: the list of images is empty; a line is EVENT/IMAGE.jpg")
+    return list(keys)
 
 
 @dataclass(frozen=True, order=True)
@@ -27,12 +61,12 @@ class Entry:
     @property
     def image(self) -> str:
         """EVENT/IMAGE.jpg."""
-        return f"{self.event}/{self.stem}{self.suffix}" if self.event else self.stem + self.suffix
+        return f"{self.event}/{self.stem}{self.suffix}".removeprefix("/")
 
     @property
     def result(self) -> str:
         """EVENT/IMAGE.txt."""
-        return f"{self.event}/{self.stem}.txt" if self.event else f"{self.stem}.txt"
+        return f"{self.event}/{self.stem}.txt".removeprefix("/")
 
     @property
     def unusable(self) -> str | None:
@@ -41,20 +75,17 @@ class Entry:
         # harmless: they are written as they came.
         decoded = [c for c in self.stem + self.event if not "\udc80" <= c <= "\udcff"]
         if not "".join(decoded).isprintable():
-            return (
-                "its name holds control characters, which would break the lines of a results file"
-            )
+            return "control characters in its name would break the lines of a results file"
         if len(os.fsencode(self.stem)) > _LONGEST_NAME:
             return f"its name is longer than {_LONGEST_NAME} bytes"
         return None
 
 
 def list_images(folder: str | Path, subset: str | Path | None = None) -> list[Entry]:
-    """Return the images of a folder of events, sorted; also those directly in it.
+    """Return the images in the folders of a folder, and directly in it, sorted.
 
-    Names are those the folder lists, one level deep, so that none can leave it; links are
-    followed to read an image, never to name one. Hidden files and what has not the suffix of an
-    image are passed over.
+    Links are followed to read an image, never to name one. Hidden files and what has not the
+    suffix of an image are passed over.
 
     Args:
         folder: holds EVENT/IMAGE.jpg (the benchmark's `WIDER_val/images`), or images.
@@ -72,8 +103,7 @@ def list_images(folder: str | Path, subset: str | Path | None = None) -> list[En
         entries += [Entry(item.name, path.stem, path.suffix) for path in inside if _is_image(path)]
         if _is_image(item):
             entries.append(Entry("", item.stem, item.suffix))
-        deeper = (path for path in inside if path.is_dir() and any(map(_is_image, _listed(path))))
-        if next(deeper, None) is not None:
+        if any(_is_image(path) for each in inside if each.is_dir() for path in _listed(each)):
             raise InputError(
                 f"{folder}: images lie deeper than EVENT/IMAGE in it; is {item} meant?"
             )
@@ -98,19 +128,15 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
-def _chosen(entries: list[Entry], subset: Path, folder: Path) -> list[Entry]:
+def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:
     # Looked up among the listed names: a line like ../../x names nothing outside of the folder.
     known = {(entry.event, bare(entry.stem + entry.suffix)): entry for entry in entries}
-    chosen, missing = [], []
-    for event, image in read_list(subset):
-        entry = known.get((event, image), known.get(("", image)))
-        if entry is None:
-            missing.append(f"{event}/{image}".lstrip("/"))
-        else:
-            chosen.append(entry)
+    wanted = read_list(subset)
+    found = [known.get(key, known.get(("", key[1]))) for key in wanted]
+    missing = ["/".join(key) for key, entry in zip(wanted, found, strict=True) if entry is None]
     if missing:
         raise InputError(
-            f"{subset}: {len(missing)} of its {len(missing) + len(chosen)} images are not in "
+            f"{subset}: {len(missing)} of its {len(wanted)} images are not in "
             f"{folder}, the first {missing[0]!r}"
         )
-    return list(dict.fromkeys(chosen))
+    return {entry for entry in found if entry is not None}

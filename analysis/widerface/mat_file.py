@@ -1,13 +1,12 @@
 """Reader for MATLAB 5 files as WIDER FACE's ground truth uses them: cells, text and numbers.
 
-`scipy.io.loadmat` crashes the interpreter on some damaged files. This reader compares every length
-and count with the bytes that are there before it uses them, so that any damage is an error. It
-reads columns of cells, rows of text and real matrices (MathWorks, "MAT-File Format", level 5).
+`scipy.io.loadmat` crashes the interpreter on some damaged files. Here every length is compared
+with the bytes that are there, so that any damage is an error. Read are columns of cells, rows of
+text and real matrices of little-endian files (MathWorks, "MAT-File Format", level 5).
 """
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
 from collections.abc import Collection
@@ -34,7 +33,7 @@ _CELL, _CHAR, _NUMERIC = 1, 4, range(6, 16)
 _COMPLEX = 0x800
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
 _NUMBERS |= {12: "i8", 13: "u8"}
-_WIDE = {"<": "utf-16-le", ">": "utf-16-be"}
+_TEXTS = {1: "latin-1", 2: "latin-1", 16: "utf-8", 4: "utf-16-le", 17: "utf-16-le"}
 
 
 class _DamagedError(ValueError):
@@ -48,11 +47,10 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
         InputError: where there is no such file, it is of another kind, damaged, or too large.
     """
     content = memoryview(read_bytes(path, LIMIT))
-    order = {b"IM": "<", b"MI": ">"}.get(bytes(content[_HEADER - 2 : _HEADER]))
-    if order is None:
+    if bytes(content[_HEADER - 2 : _HEADER]) != b"IM":
         raise InputError(f"{path}: not a .mat file (of MATLAB 5 to 7)")
     found: dict[str, Value] = {}
-    elements = _Elements(content[_HEADER:], order)
+    elements = _Elements(content[_HEADER:])
     left = LIMIT
     try:
         while elements.remain:
@@ -60,10 +58,10 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
             if kind == _COMPRESSED:
                 unpacked = _inflate(data, left)
                 left -= len(unpacked)
-                kind, data = _Elements(unpacked, order).take()
+                kind, data = _Elements(unpacked).take()
             if kind != _MATRIX:
                 raise _DamagedError("no variable where one should start")
-            name, value = _variable(data, order, names)
+            name, value = _variable(data, names)
             if value is not None:
                 found[name] = value
     except (_DamagedError, zlib.error) as error:
@@ -84,8 +82,8 @@ def _inflate(packed: memoryview, limit: int) -> memoryview:
 class _Elements:
     """Elements one after the other, each with its type and its length in front."""
 
-    def __init__(self, content: memoryview, order: str) -> None:
-        self._content, self._order, self._at = content, order, 0
+    def __init__(self, content: memoryview) -> None:
+        self._content, self._at = content, 0
 
     @property
     def remain(self) -> bool:
@@ -96,7 +94,7 @@ class _Elements:
         start = self._at + 8
         if start > len(self._content):
             raise _DamagedError("it breaks off")
-        kind, length = struct.unpack_from(f"{self._order}II", self._content, self._at)
+        kind, length = struct.unpack_from("<II", self._content, self._at)
         self._at = start + length + (-length % 8 if padded else 0)
         if kind >> 16:  # up to four bytes stand in the second half of the tag
             kind, length = kind & 0xFFFF, kind >> 16
@@ -112,56 +110,55 @@ class _Elements:
         kind, data = self.take()
         if kind not in _NUMBERS:
             raise _DamagedError(f"type {kind} where numbers should be")
-        dtype = np.dtype(self._order + _NUMBERS[kind])
+        dtype = np.dtype(f"<{_NUMBERS[kind]}")
         if len(data) % dtype.itemsize:
             raise _DamagedError(f"{len(data)} bytes of numbers of {dtype.itemsize}")
         return np.frombuffer(data, dtype)
 
 
-def _variable(data: memoryview, order: str, names: Collection[str]) -> tuple[str, Value | None]:
+def _variable(data: memoryview, names: Collection[str]) -> tuple[str, Value | None]:
     """Return name and value of a variable; no value where its name is not asked for."""
-    elements = _Elements(data, order)
+    elements = _Elements(data)
     elements.take()
     elements.take()
     name = bytes(elements.take()[1]).decode("latin-1")
-    return name, _value(data, order, 0) if name in names else None
+    return name, _value(data, 0) if name in names else None
 
 
-def _value(data: memoryview, order: str, depth: int) -> Value:
+def _value(data: memoryview, depth: int) -> Value:
     if not data:
         return np.empty((0, 0))
     if depth > DEPTH:
         raise _DamagedError(f"cells within cells, more than {DEPTH} deep")
-    elements = _Elements(data, order)
+    elements = _Elements(data)
     flags, shape = elements.numbers(), elements.numbers().tolist()
     elements.take()  # its name, which cells lack
     if not len(flags) or flags.dtype.kind != "u" or len(shape) != 2 or min(shape) < 0:
         raise _DamagedError("a matrix without type or size")
     kind, rows, columns = int(flags[0]) & 0xFF, *map(int, shape)
     if kind == _CELL and columns <= 1:
-        return [_cell(elements, order, depth) for _ in range(rows * columns)]
+        return [_cell(elements, depth) for _ in range(rows * columns)]
     if kind == _CHAR and rows <= 1:
-        return _text(*elements.take(), order)
+        return _text(*elements.take())
     if kind in _NUMERIC and not int(flags[0]) & _COMPLEX:
         numbers = elements.numbers()
-        if len(numbers) != math.prod((rows, columns)):
+        if len(numbers) != rows * columns:
             raise _DamagedError(f"{len(numbers)} numbers in a matrix of {rows}×{columns}")
         return numbers.reshape((rows, columns), order="F")
     raise _DamagedError(f"a matrix of kind {kind}, {rows}×{columns}")
 
 
-def _cell(elements: _Elements, order: str, depth: int) -> Value:
+def _cell(elements: _Elements, depth: int) -> Value:
     kind, data = elements.take()
     if kind != _MATRIX:
         raise _DamagedError(f"type {kind} where a cell should be")
-    return _value(data, order, depth + 1)
+    return _value(data, depth + 1)
 
 
-def _text(kind: int, data: memoryview, order: str) -> str:
-    codec = {1: "latin-1", 2: "latin-1", 16: "utf-8", 4: _WIDE[order], 17: _WIDE[order]}.get(kind)
-    if codec is None:
+def _text(kind: int, data: memoryview) -> str:
+    if kind not in _TEXTS:
         raise _DamagedError(f"type {kind} where text should be")
     try:
-        return bytes(data).decode(codec)
+        return bytes(data).decode(_TEXTS[kind])
     except UnicodeDecodeError as error:
-        raise _DamagedError(f"text that is not {codec}") from error
+        raise _DamagedError(f"text that is not {_TEXTS[kind]}") from error

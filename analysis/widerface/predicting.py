@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from analysis.widerface.finding import find
 from analysis.widerface.image_folder import Entry, list_images
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from analysis.widerface.results_folder import ResultsFolder
-from analysis.widerface.shards import Group, share_out
+from analysis.widerface.shards import Group
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import PictureError, read_picture
@@ -49,7 +49,6 @@ class _Plan:
     identity: dict[str, Any]
     entries: list[Entry]  # all images asked for
     todo: list[Entry]
-    shares: list[list[int]]  # of todo, by rank
 
 
 def predict(
@@ -107,25 +106,31 @@ def predict(
             "weights": _weights(weights),
             "runtime": detectors[0].runtime,
             "device": torch.device(device).type,
-            "versions": versions(),
+            "versions": _versions(),
         }
         folder.open_for(identity)
         folder.remove_parts()
         todo = [entry for entry in entries if entry.unusable is None and not folder.is_done(entry)]
-        costs = [_pixels(Path(images) / entry.image) for entry in todo] if group.world > 1 else []
-        shares = share_out(costs, group.world) if costs else [list(range(len(todo)))] * group.world
-        return _Plan(identity, entries, todo, shares)
+        if group.world > 1:  # the dearest first, so that shares differ by one image at most
+            todo.sort(key=lambda entry: -_pixels(Path(images) / entry.image))
+        return _Plan(identity, entries, todo)
 
     with ExitStack() as stack:
         if group.first:
             stack.enter_context(folder.alone())
-        stack.enter_context(_one_thread_an_image())
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
         decided = group.decided_by_first(plan)
         if not detectors:
             # What the first chose, since "auto" might choose otherwise on another machine.
             chosen = decided.identity["runtime"]
             detectors.append(Detector(weights, runtime=chosen, device=device))
-            _require_same_weights(weights, decided.identity)
+            own, first = _weights(weights)["sha256"], decided.identity["weights"]["sha256"]
+            if own != first:
+                raise InputError(
+                    f"{weights}: on {platform.node()}, sha256 {own[:12]}…; the first process has "
+                    f"{first[:12]}…"
+                )
 
         def one(entry: Entry) -> dict[str, str] | None:
             path = Path(images) / entry.image
@@ -137,9 +142,9 @@ def predict(
             folder.write(entry, found, whole_pixels=protocol.whole_pixels)
             return None
 
-        own = [decided.todo[index] for index in decided.shares[group.rank]]
         start = time.monotonic()
-        everyone = group.gathered(_all(one, own, at_once, track))
+        share = decided.todo[group.rank :: group.world]
+        everyone = group.gathered(_all(one, share, at_once, track))
         seconds = time.monotonic() - start
         failed = [item for part in everyone for item in part]
         unusable = [
@@ -182,16 +187,6 @@ def _all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _one_thread_an_image() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _own_device(group: Group) -> str:
     if torch.cuda.is_available():
         return f"cuda:{group.local_rank % torch.cuda.device_count()}"
@@ -215,7 +210,7 @@ def _threads(asked: int | None, device: str) -> int:
 
 
 def _pixels(path: Path) -> float:
-    """Return an image's pixels, from its first bytes, as its cost; none if it cannot be read."""
+    """Return an image's pixels, from its first bytes; 0 if it cannot be read."""
     try:
         with Image.open(path) as image:
             return float(image.width * image.height)
@@ -224,7 +219,7 @@ def _pixels(path: Path) -> float:
 
 
 def _weights(weights: str | Path) -> dict[str, Any]:
-    """Return name, sha256 of the file, variant and parameters; for ONNX also what it is of."""
+    """Return name, sha256 of the file, variant and parameters; for ONNX also its origin."""
     if is_exported(weights):
         path = Path(weights)
         network = open_onnx(path)
@@ -256,7 +251,7 @@ def is_exported(weights: str | Path) -> bool:
     return Path(weights).suffix.lower() == ".onnx"
 
 
-def versions() -> dict[str, str | None]:
+def _versions() -> dict[str, str | None]:
     """Return the versions of what computes the boxes; None for what is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in ("featherface", "torch", "torchvision", "onnxruntime", "numpy", "pillow"):
@@ -265,12 +260,3 @@ def versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[package] = None
     return found
-
-
-def _require_same_weights(weights: str | Path, identity: dict[str, Any]) -> None:
-    found, wanted = _weights(weights)["sha256"], identity["weights"]["sha256"]
-    if found != wanted:
-        raise InputError(
-            f"{weights}: on {platform.node()}, sha256 {found[:12]}…; the first process has "
-            f"{wanted[:12]}…"
-        )

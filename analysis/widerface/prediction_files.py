@@ -1,7 +1,6 @@
 """Text files of predictions in a folder or an archive; archives are read in memory, not unpacked.
 
-What is read is bounded: a header, a list or a stream of a few kilobytes may otherwise claim, or
-unpack to, more than any memory. `tarfile`'s filters concern extraction, which does not take place.
+What is read is bounded: a few kilobytes may otherwise claim, or unpack to, more than any memory.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from analysis.widerface.image_lists import bare
-from analysis.widerface.notes import PROTOCOL_FILE, UNREADABLE_FILE
-from analysis.widerface.prediction_text import ImageText
+from analysis.widerface.image_folder import bare
+from analysis.widerface.prediction_text import ImageText, Select
+from analysis.widerface.results_folder import PROTOCOL_FILE, UNREADABLE_FILE
 from featherface.errors import InputError
 from featherface.files import check_readable, named
 
@@ -40,9 +39,6 @@ PATH_LIMIT = 4096
 HEADER_LIMIT = 1 << 18
 """Bytes of a tar member's header, with its long name; of a zip's list of members 64 times that."""
 
-Select = Callable[[str, str, str | None], tuple[str, str] | None]
-"""From a label, the folder's name and the file's (None where it is no .txt) to event and image;
-None for what is not to be read."""
 Members = Iterator[tuple[str, int, Callable[[], bytes]]]
 """Of each file: its path inside, its size, and what reads it."""
 
@@ -64,22 +60,19 @@ def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
     """
     check_readable(path, TOTAL_LIMIT)
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    damaged = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
     try:
         with named(path):
             yield from _chosen(f"{path}", f"{path}:", members(path), select)
     except InputError:
         raise
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        lzma.LZMAError,
-        zlib.error,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except (*damaged, ValueError, RuntimeError) as error:  # zipfile raises the last two, too
         raise InputError(f"{path}: a damaged archive, or none: {error}") from error
+
+
+def is_result(name: str) -> bool:
+    """Return whether a file may hold results: it is not hidden, and no note of predicting."""
+    return not name.startswith(".") and name not in (PROTOCOL_FILE, UNREADABLE_FILE, "")
 
 
 def _chosen(source: str, prefix: str, members: Members, select: Select) -> Iterator[ImageText]:
@@ -94,12 +87,7 @@ def _chosen(source: str, prefix: str, members: Members, select: Select) -> Itera
         if len(path) > PATH_LIMIT:
             raise InputError(f"{source}: a path of {len(path):,} characters")
         *folders, name = path.replace("\\", "/").split("/")
-        if (
-            not name
-            or name.startswith(".")
-            or name in (PROTOCOL_FILE, UNREADABLE_FILE)
-            or "__MACOSX" in folders
-        ):
+        if not is_result(name) or "__MACOSX" in folders:
             continue
         folder = next((each for each in reversed(folders) if each not in ("", ".")), "")
         image = bare(name.removesuffix(".txt")) if name.endswith(".txt") else None
@@ -111,10 +99,6 @@ def _chosen(source: str, prefix: str, members: Members, select: Select) -> Itera
                 f"{prefix}{path}: {size:,} bytes; an image's boxes have at most {FILE_LIMIT:,}"
             )
         yield ImageText(prefix + path, *key, read())
-
-
-def _is_foreign(name: str) -> bool:
-    return not name or name.startswith(".") or name in (PROTOCOL_FILE, UNREADABLE_FILE)
 
 
 def _files(folder: Path | str, seen: set[tuple[int, int]], depth: int) -> Members:
@@ -190,12 +174,12 @@ class _Headers:
         return self._file.read(size)
 
 
-_COMPRESSED: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ", lzma.open),
-    (b"\x5d\x00\x00", lzma.open),
-)
+_COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+    b"\x5d\x00\x00": lzma.open,
+}
 
 
 @contextmanager
@@ -204,7 +188,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as packed:
         start = packed.read(6)
         packed.seek(0)
-        opened = [open_ for magic, open_ in _COMPRESSED if start.startswith(magic)]
+        opened = [open_ for magic, open_ in _COMPRESSED.items() if start.startswith(magic)]
         with opened[0](packed) if opened else packed as file:
             yield file
 
@@ -226,14 +210,3 @@ def _require_short_list(path: Path) -> None:
     size = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
     if size > 64 * HEADER_LIMIT:
         raise InputError(f"{path}: the list of its members has {size:,} bytes; give it as a folder")
-
-
-def listed(folder: Path) -> Iterable[str]:
-    """Return the names in a folder that are neither hidden nor records of predicting."""
-    with named(folder):
-        names = os.listdir(folder)  # noqa: PTH208
-    return [
-        name
-        for name in names
-        if not name.startswith(".") and name not in (PROTOCOL_FILE, UNREADABLE_FILE)
-    ]

@@ -9,17 +9,18 @@ pixels; ".jpg" may follow the image's name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from analysis.widerface.image_lists import bare
-from analysis.widerface.prediction_files import COUNT_LIMIT, TOTAL_LIMIT, Select
-from analysis.widerface.prediction_text import ImageBoxes
+from analysis.widerface.history import first_error
+from analysis.widerface.image_folder import bare
+from analysis.widerface.prediction_files import COUNT_LIMIT, TOTAL_LIMIT
+from analysis.widerface.prediction_text import ImageBoxes, Select
 from featherface.errors import InputError
 from featherface.files import check_readable, named
 
@@ -30,6 +31,14 @@ LINE_LIMIT = 1 << 24
 """Bytes in a line of JSON (16 MiB, 200,000 boxes and more)."""
 BOX_LIMIT = 1 << 24
 """Boxes of all images together (16.8 million)."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    event: str
+    picture: str
+    boxes: list[tuple[float, float, float, float, float]]
 
 
 def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
@@ -48,38 +57,16 @@ def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
             if len(line) > LINE_LIMIT:
                 raise InputError(f"{label}: a line of more than {LINE_LIMIT:,} bytes")
             if line.strip():
-                event, image, rows = _record(label, line)
-                key = select(f"{event}/{image}", event, image)
+                try:
+                    record = _Record.model_validate_json(line)
+                except ValidationError as error:
+                    raise InputError(f"{label}: {first_error(error)}") from None
+                image = bare(record.picture)
+                key = select(f"{record.event}/{image}", record.event, image)
                 if key is not None:
+                    rows = np.array(record.boxes, dtype=np.float64).reshape(-1, 5)
                     yield ImageBoxes(label, *key, key[1], len(rows), rows)
     raise InputError(f"{path}: more than {COUNT_LIMIT:,} lines")
-
-
-def _record(label: str, line: bytes) -> tuple[str, str, NDArray[np.float64]]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{label}: not JSON: {error}") from error
-    try:
-        event, image, boxes = record["event"], record["picture"], record["boxes"]
-    except (KeyError, TypeError):
-        raise InputError(f"{label}: a record has event, picture and boxes") from None
-    if not (isinstance(event, str) and isinstance(image, str) and isinstance(boxes, list)):
-        raise InputError(f"{label}: event and picture are text, boxes is a list")
-    for box in boxes:
-        if (
-            not isinstance(box, list)
-            or len(box) != 5
-            or not all(type(v) in (int, float) for v in box)
-        ):
-            raise InputError(f"{label}: {box!r:.60} is no [x, y, width, height, score]")
-    try:
-        rows = np.array(boxes, dtype=np.float64).reshape(-1, 5)
-    except OverflowError:
-        rows = np.full((1, 5), np.inf)
-    if not np.isfinite(rows).all():
-        raise InputError(f"{label}: a box of {image} is not finite")
-    return event, bare(image), rows
 
 
 def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
@@ -97,9 +84,8 @@ def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
         raise InputError(f"{path}: row {bad[0] + 1}: not finite: {rows[bad[0]].tolist()}")
     texts = table.select(TEXTS).to_pandas()
     del table
-    for (event, image), chosen in texts.groupby(
-        list(TEXTS), sort=False, observed=True
-    ).indices.items():
+    images = texts.groupby(list(TEXTS), sort=False, observed=True).indices
+    for (event, image), chosen in images.items():
         label = f"{event}/{image}"
         key = select(label, event, bare(image))
         if key is not None:
@@ -119,15 +105,13 @@ def _table(path: Path) -> Any:
         absent = [name for name in (*TEXTS, *NUMBERS) if name not in file.schema_arrow.names]
         if absent:
             raise InputError(f"{path}: has no column {absent[0]}")
+        count = file.metadata.num_rows
         groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-        size = sum(
-            group.column(index).total_uncompressed_size
-            for group in groups
-            for index in range(group.num_columns)
-        )
-        if file.metadata.num_rows > BOX_LIMIT or size > TOTAL_LIMIT:
+        columns = (group.column(at) for group in groups for at in range(group.num_columns))
+        size = sum(column.total_uncompressed_size for column in columns)
+        if count > BOX_LIMIT or size > TOTAL_LIMIT:
             raise InputError(
-                f"{path}: {file.metadata.num_rows:,} rows of {size:,} bytes, more than "
+                f"{path}: {count:,} rows of {size:,} bytes, more than "
                 f"{BOX_LIMIT:,} rows or {TOTAL_LIMIT:,} bytes"
             )
         table = file.read(columns=[*TEXTS, *NUMBERS])

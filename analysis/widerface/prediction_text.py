@@ -20,16 +20,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.widerface.decimals import convert
-from analysis.widerface.image_lists import bare, key_of
+from analysis.widerface.image_folder import key_of
 from featherface.errors import InputError
 
 BATCH_BYTES = 1 << 20
 """Files are parsed together until they have so many bytes: few calls, little memory."""
-
-
 SECTION_LIMIT = 100_000
 """Images in one file; 3,226 are needed."""
+DIGITS = 15
+"""Of a decimal number that `convert` takes."""
+
+Select = Callable[[str, str, str | None], tuple[str, str] | None]
+"""From a label, an event's name and an image's (None where a file is no .txt) to those of the
+ground truth; None for what is not to be read."""
 
 
 class ImageText(NamedTuple):
@@ -58,9 +61,7 @@ _TITLE = re.compile(rb"^[ \t]*(?:#[^\n]*|[^\n]*/[^\n]*)$", re.MULTILINE)
 _COUNT = re.compile(rb"\s*(\d+)[ \t\r]*(?:\n|$)")
 
 
-def sections(
-    path: Path, content: bytes, select: Callable[[str, str, str], tuple[str, str] | None]
-) -> Iterator[ImageText]:
+def sections(path: Path, content: bytes, select: Select) -> Iterator[ImageText]:
     """Yield the images of one file for all, as the WIDER challenge asks for.
 
     Each starts with a line "EVENT/IMAGE.jpg", perhaps with "#" before it, and perhaps a line with
@@ -92,12 +93,12 @@ def parse(files: Iterable[ImageText]) -> Iterator[ImageBoxes]:
     Raises:
         InputError: at the first file that is not in the format: the file, the line, the reason.
     """
-    heads: list[tuple[str, str, str, str, int]] = []
+    heads: list[ImageBoxes] = []
     bodies: list[bytes] = []
     size = 0
     for file in files:
-        title, stated, body = _head(file.label, file.content)
-        heads.append((file.label, file.event, file.image, title, stated))
+        head, body = _split(file)
+        heads.append(head)
         bodies.append(body)
         size += len(body)
         if size >= BATCH_BYTES:
@@ -107,20 +108,22 @@ def parse(files: Iterable[ImageText]) -> Iterator[ImageBoxes]:
         yield from _batch(heads, bodies)
 
 
-def _batch(
-    heads: list[tuple[str, str, str, str, int]], bodies: list[bytes]
-) -> Iterator[ImageBoxes]:
+def _batch(heads: list[ImageBoxes], bodies: list[bytes]) -> Iterator[ImageBoxes]:
     parsed = _together(bodies)
     if parsed is None:  # something in some file is unusual: find it, line by line
-        parsed = [_one_by_one(head[0], body) for head, body in zip(heads, bodies, strict=True)]
+        parsed = [_one_by_one(head.label, body) for head, body in zip(heads, bodies, strict=True)]
     for head, rows in zip(heads, parsed, strict=True):
-        yield ImageBoxes(*head, rows)
+        yield head._replace(rows=rows)
 
 
-def _head(label: str, content: bytes) -> tuple[str, int, bytes]:
-    """Return title, stated count and the rest of a file."""
+_NO_ROWS = np.empty((0, 5))
+
+
+def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
+    """Return what a file's first two lines say, without rows yet, and the rest of it."""
+    label, event, image, content = file
     if not content.strip():
-        return "", 0, b""
+        return ImageBoxes(label, event, image, "", 0, _NO_ROWS), b""
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     first, _, rest = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
@@ -133,9 +136,10 @@ def _head(label: str, content: bytes) -> tuple[str, int, bytes]:
         if stated < 0:
             raise ValueError
     except ValueError:
-        shown = second.decode("utf-8", errors="replace").strip()[:60]
-        raise InputError(f"{label}:2: {shown!r} where the number of boxes should be") from None
-    return bare(title.replace("\\", "/").rpartition("/")[2]), stated, body
+        raise InputError(
+            f"{label}:2: {_shown(second)} where the number of boxes should be"
+        ) from None
+    return ImageBoxes(label, event, image, key_of(title)[1], stated, _NO_ROWS), body
 
 
 # What each byte is: white space as in bytes.split, part of a plain number, or anything else.
@@ -175,6 +179,52 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
     return np.split(rows, np.searchsorted(token_ends, ends[:-1], side="right") // 5)
 
 
+_POWERS = 10.0 ** np.arange(DIGITS + 1)
+
+
+def convert(
+    characters: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Return the numbers of N tokens; None where one is not -?digits[.digits], or too long.
+
+    Each is what `float` makes of it: "0.9999896" is 9999896 / 10**7, both exact in float64 up to
+    15 digits, so that their quotient is the float64 nearest to the decimal (Clinger, "How to read
+    floating point numbers accurately", 1990). Numbers of one length are computed together.
+
+    Args:
+        characters: of the text; other than digits, ".", "-" it has white space alone.
+        starts: (N,), where each token starts, rising; `ends` is where it ends.
+    """
+    dots = np.flatnonzero(characters == ord("."))
+    with_dot = np.searchsorted(starts, dots, side="right") - 1
+    has_dot = np.zeros(len(starts), dtype=np.int8)
+    has_dot[with_dot] = 1
+    negative = characters[starts] == ord("-")
+    length = ends - starts - has_dot - negative
+    if (
+        np.count_nonzero(has_dot) != len(dots)  # two in one
+        or np.count_nonzero(negative) != np.count_nonzero(characters == ord("-"))
+        or (len(length) and not 1 <= length.min() <= length.max() <= DIGITS)
+    ):
+        return None
+    # Without the dots, each token is a run of digits.
+    digits = characters[characters != ord(".")] - np.uint8(ord("0"))
+    first = starts + negative - (np.cumsum(has_dot, dtype=np.int64) - has_dot)
+    length = length.astype(np.uint8)
+    order = np.argsort(length, kind="stable")
+    values = np.empty(len(starts))
+    at = 0
+    for count, tokens in enumerate(np.bincount(length, minlength=1).tolist()):
+        if tokens:
+            chosen = order[at : at + tokens]
+            runs = np.lib.stride_tricks.sliding_window_view(digits, count)[first[chosen]]
+            values[chosen] = runs.astype(np.float64) @ _POWERS[:count][::-1]
+            at += tokens
+    values[with_dot] /= _POWERS[ends[with_dot] - dots - 1]
+    np.negative(values, where=negative, out=values)
+    return values
+
+
 def _any_numbers(text: bytes) -> NDArray[np.float64] | None:
     """Return numbers with exponents or many digits; None where something stops the conversion."""
     with warnings.catch_warnings():
@@ -191,22 +241,24 @@ def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:
         tokens = line.split()
         if not tokens:
             continue
-        shown = line.decode("utf-8", errors="replace").strip()[:60]
+        where = f"{label}:{number}"
         if len(tokens) != 5:
             raise InputError(
-                f"{label}:{number}: {len(tokens)} values ({shown!r}); x y width height score are 5"
+                f"{where}: {len(tokens)} values ({_shown(line)}); x y width height score are 5"
             )
-        try:
-            row = [float(token) for token in tokens]
-        except ValueError:
-            raise InputError(f"{label}:{number}: not five numbers: {shown!r}") from None
-        if not all(map(math.isfinite, row)):
-            raise InputError(f"{label}:{number}: not finite: {shown!r}")
-        rows.append(row)
+        if not all(map(_is_number, tokens)):
+            raise InputError(f"{where}: not five numbers: {_shown(line)}")
+        rows.append([float(token) for token in tokens])
+        if not all(map(math.isfinite, rows[-1])):
+            raise InputError(f"{where}: not finite: {_shown(line)}")
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 
-def _is_number(text: str) -> bool:
+def _shown(line: bytes) -> str:
+    return repr(line.decode("utf-8", errors="replace").strip()[:60])
+
+
+def _is_number(text: str | bytes) -> bool:
     try:
         float(text)
     except ValueError:

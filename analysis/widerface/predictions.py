@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from analysis.widerface import prediction_files as files
 from analysis.widerface import prediction_records as records
 from analysis.widerface.ground_truth import GroundTruth
-from analysis.widerface.image_lists import key_of
-from analysis.widerface.notes import read_unreadable
+from analysis.widerface.image_folder import key_of
 from analysis.widerface.prediction_text import ImageBoxes, parse, sections
+from analysis.widerface.results_folder import read_unreadable
 from featherface.errors import InputError
-from featherface.files import read_bytes
+from featherface.files import named, read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,7 @@ class Predictions:
 
     def missing(self, ground_truth: GroundTruth) -> list[int]:
         """Return the images of the ground truth without a prediction, not even of no boxes."""
-        everything = np.arange(len(ground_truth.images))
-        return [int(p) for p in np.setdiff1d(everything, self.image)]
+        return sorted(set(range(len(ground_truth.images))).difference(self.image.tolist()))
 
 
 def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions:
@@ -107,18 +107,16 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
             f"{path}: holds no EVENT/IMAGE.txt (or record) of the ground truth's "
             f"{len(events)} events, as {ground_truth.events[0]}"
         )
-    unreadable = [each["picture"] for each in read_unreadable(path)]
-    return replace(
-        found,
-        extra=(*extra, *found.extra),
-        unreadable=tuple(name for name in unreadable if key_of(name) not in ground_truth.outside),
-    )
+    noted = (each["picture"] for each in read_unreadable(path))
+    unreadable = tuple(name for name in noted if key_of(name) not in ground_truth.outside)
+    return replace(found, extra=(*extra, *found.extra), unreadable=unreadable)
 
 
 def _only_text(path: Path, ground_truth: GroundTruth) -> Path | None:
     """Return the text file for all images, where the path is one or a folder of nothing else."""
     if path.is_dir():
-        names = list(files.listed(path))
+        with named(path):
+            names = list(filter(files.is_result, os.listdir(path)))  # noqa: PTH208
         if len(names) != 1:
             return None
         path = path / names[0]

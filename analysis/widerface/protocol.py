@@ -20,7 +20,6 @@ every result. The named ones:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from numbers import Real
 from typing import Any
 
 from featherface.errors import InputError
@@ -31,7 +30,7 @@ RESAMPLING = "bilinear without antialiasing, in float32"
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to look for faces; `record` is what a result says of it."""
+    """One way to look for faces."""
 
     name: str
     score_threshold: float = 0.02
@@ -75,18 +74,14 @@ class Protocol:
         return record
 
 
+_SCRIPT = Protocol("original", inclusive_pixels=True, whole_pixels=True)
+
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("original", inclusive_pixels=True, whole_pixels=True),
+        _SCRIPT,
         Protocol("exact"),
-        Protocol(
-            "1600",
-            shorter_sides=(1600,),
-            longest=(1600, 2150),
-            inclusive_pixels=True,
-            whole_pixels=True,
-        ),
+        replace(_SCRIPT, name="1600", shorter_sides=(1600,), longest=(1600, 2150)),
         Protocol(
             "multi-scale",
             shorter_sides=(500, 800, 1100, 1400, 1700),
@@ -108,16 +103,12 @@ def named(name: str, score: float | None = None, nms: float | None = None) -> Pr
     if name not in PROTOCOLS:
         raise InputError(f"protocol (={name!r}) must be one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
-    score = protocol.score_threshold if score is None else _fraction("score", score)
-    nms = protocol.nms_threshold if nms is None else _fraction("nms", nms)
-    if score == 1:
-        raise InputError("score (=1) must be below 1: no score exceeds it")
+    score = protocol.score_threshold if score is None else score
+    nms = protocol.nms_threshold if nms is None else nms
+    if not 0 <= score < 1:  # no score exceeds 1
+        raise InputError(f"score (={score:g}) must be a number from 0 to below 1")
+    if not 0 <= nms <= 1:
+        raise InputError(f"nms (={nms:g}) must be a number from 0 to 1")
     if (score, nms) != (protocol.score_threshold, protocol.nms_threshold):
         name = f"{name} with score > {score:g}, NMS {nms:g}"
     return replace(protocol, name=name, score_threshold=score, nms_threshold=nms)
-
-
-def _fraction(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
-        raise InputError(f"{name} (={value!r}) must be a number from 0 to 1")
-    return float(value)

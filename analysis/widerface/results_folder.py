@@ -7,27 +7,70 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from analysis.widerface.finding import Found
 from analysis.widerface.image_folder import Entry
-from analysis.widerface.notes import (
-    PROTOCOL_FILE,
-    UNREADABLE_FILE,
-    read_protocol,
-    read_unreadable,
-)
 from featherface.errors import InputError
 from featherface.files import named, read_bytes, write_bytes, write_json
 
+if TYPE_CHECKING:
+    from analysis.widerface.finding import Found
+
+PROTOCOL_FILE = "protocol.json"
+UNREADABLE_FILE = "unreadable.json"
+
 _SAME = ("protocol", "weights", "runtime", "device")
 """What all results of a folder share; versions may change, and are all kept."""
+
+
+def read_protocol(folder: Path) -> dict[str, Any] | None:
+    """Return `protocol`, `weights`, `runtime`, `device` and `versions`; None without a note.
+
+    Raises:
+        InputError: where the note cannot be read or says something else.
+    """
+    path = folder / PROTOCOL_FILE
+    made = _read(path)
+    if made is not None and not (
+        isinstance(made.get("protocol"), dict) and isinstance(made.get("versions", []), list)
+    ):
+        raise InputError(f"{path}: not what `featherface widerface predict` writes")
+    return made
+
+
+def read_unreadable(folder: Path) -> list[dict[str, str]]:
+    """Return `picture` and `reason` of the images without results; none without a note.
+
+    Raises:
+        InputError: where the note cannot be read or says something else.
+    """
+    path = folder / UNREADABLE_FILE
+    noted = (_read(path) or {"unreadable": []}).get("unreadable")
+    if not isinstance(noted, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("picture"), str) for each in noted
+    ):
+        raise InputError(f"{path}: not a list of images and reasons")
+    return noted
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content = read_bytes(path)
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: not an object")
+    return document
 
 
 def to_text(name: str, found: Found, *, whole_pixels: bool) -> bytes:

@@ -1,13 +1,12 @@
 """One run over several processes and machines, as `torchrun` starts them.
 
-The processes exchange a few small objects: the plan at the beginning, what was done at the end.
-That is done over gloo also where the networks run on GPUs: nothing that is exchanged is on one.
+The processes exchange a few small objects, the plan first and what was done last, over gloo.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,19 +51,16 @@ class Group:
             return decide()
         import torch.distributed as dist
 
-        message: list[Any] = [None, None]
-        failure: InputError | None = None
+        message: list[Any] = [None]
         if self.first:
             try:
-                message[0] = decide()
+                message = [decide()]
             except InputError as error:
-                failure, message[1] = error, str(error)
+                message = [InputError(str(error))]
         with _others_alive():
             dist.broadcast_object_list(message, src=0, group=self.channel)
-        if failure is not None:
-            raise failure
-        if message[1] is not None:
-            raise ToldByFirstError(message[1])
+        if isinstance(message[0], InputError):
+            raise message[0] if self.first else ToldByFirstError(str(message[0]))
         decided: T = message[0]
         return decided
 
@@ -131,18 +127,3 @@ def _others_alive() -> Iterator[None]:
             "another process of this run is gone, or cannot be reached; what is done is kept, and "
             f"the same command goes on with the rest ({str(error).splitlines()[0][:120]})"
         ) from error
-
-
-def share_out(costs: Sequence[float], shares: int) -> list[list[int]]:
-    """Return indices for each of several processes, so that all take about as long.
-
-    The dearest first, always to who has least; ties by index, so that the result depends on
-    nothing else.
-    """
-    loads = [0.0] * shares
-    shared: list[list[int]] = [[] for _ in range(shares)]
-    for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        share = loads.index(min(loads))
-        shared[share].append(index)
-        loads[share] += costs[index]
-    return shared

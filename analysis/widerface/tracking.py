@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ from featherface.runtimes.network import open_onnx
 from featherface.weights.checkpoints import load
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """One checkpoint: its row of the history, and the evaluation behind it."""
-
-    row: history.Row
-    evaluation: Evaluation
-
-
 def track(
     checkpoints: Sequence[str | Path],
     images: str | Path,
@@ -42,8 +33,8 @@ def track(
     runtime: str = "auto",
     subset: str | Path | None = None,
     device: str | None = None,
-    progress: Callable[[str], Track] | None = None,
-) -> Iterable[Tracked]:
+    progress: Track | None = None,
+) -> Iterator[tuple[history.Row, Evaluation]]:
     """Predict and evaluate checkpoints, one after the other.
 
     Args:
@@ -53,10 +44,10 @@ def track(
         out: predictions go to a folder in it for each checkpoint, protocol and runtime, and are
             taken from there when they are complete already.
         subset: a file that lists the images; `None` for all of the validation set.
-        progress: called with a checkpoint's name, gives what tracks its images.
+        progress: tracks the images of a checkpoint.
 
     Yields:
-        What was tracked, as soon as it is; nothing is added to the history.
+        Row of the history, which nothing is added to, and the evaluation behind it.
 
     Raises:
         InputError: for anything that cannot be used, and where images could not be read: an AP
@@ -80,7 +71,7 @@ def track(
             runtime=runtime,
             device=device,
             subset=subset,
-            track=progress(name) if progress else None,
+            track=progress,
         )
         if record["unreadable"]:
             first = record["unreadable"][0]
@@ -89,7 +80,7 @@ def track(
                 f"{first['picture']}: {first['reason']}"
             )
         evaluation = evaluate(read_predictions(where, truth), truth)
-        yield Tracked(row_of(evaluation, record, name), evaluation)
+        yield row_of(evaluation, record, name), evaluation
 
 
 def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
@@ -107,6 +98,7 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
             f"{detector}: {record['missing']} of {record['images']} images have no predictions; "
             "a row of the history has them all (name a subset, or predict the rest)"
         )
+    epoch = re.search(r"epoch[-_ ]?(\d+)", weights["name"])
     fields = {
         "date": datetime.date.today().isoformat(),
         "source": "measured",
@@ -120,7 +112,7 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
         "runtime": made["runtime"],
         "images_sha256": record["subset"] and record["subset"]["sha256"],
         **{name: record[name] for name in (*SUBSETS, "mean", "images", "boxes")},
-        "epoch": _epoch(weights["name"]),
+        "epoch": int(epoch[1]) if epoch else None,
         "versions": {name: version for name, version in made["versions"].items() if version},
         "device": stamp(torch.device(made["device"]), "float32", "contiguous")["device_name"],
         "remarks": [remark["message"] for remark in record["remarks"]],
@@ -128,14 +120,15 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
     return history.checked(fields, detector)
 
 
-def add_new(rows: Iterable[history.Row], path: str | Path = history.HISTORY) -> list[history.Row]:
-    """Append rows that say something the history does not say yet, and return those.
+def add_new(row: history.Row, path: str | Path = history.HISTORY) -> bool:
+    """Append a row, unless the latest one about the same differs in nothing but its date.
 
-    A row that differs from the latest one about the same in nothing but its date is not news.
+    Returns:
+        whether it was appended.
     """
-    known = [row.model_dump(exclude={"date"}) for row in history.latest(history.read(path))]
-    new = [row for row in rows if row.model_dump(exclude={"date"}) not in known]
-    for row in new:
+    known = [each.model_dump(exclude={"date"}) for each in history.latest(history.read(path))]
+    new = row.model_dump(exclude={"date"}) not in known
+    if new:
         history.append(row, path)
     return new
 
@@ -165,8 +158,3 @@ def _name(checkpoint: str | Path) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "checkpoint"
-
-
-def _epoch(name: str) -> int | None:
-    number = re.search(r"epoch[-_ ]?(\d+)", name)
-    return int(number[1]) if number else None

@@ -20,21 +20,21 @@ SMALLEST = 48
 """At least so many pixels of the image are shown, to see where a tiny box lies."""
 COLUMNS = 6
 
-_TYPE = 13
 _LINE_HEIGHT = 17
 _CAPTION = 2 * _LINE_HEIGHT + 6
 _GAP = 8
 _BEYOND = "#dddddd"  # where there is no image
-_FONT = ImageFont.load_default(size=_TYPE)
+_FONT = ImageFont.load_default(size=13)
 _HEADING = ImageFont.load_default(size=18)
 
 _Window = tuple[float, float, float]  # left, top, side
+_Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def crop(
     image: npt.NDArray[np.uint8], box: Sequence[float], nearest: Sequence[float] | None = None
 ) -> Image.Image:
-    """Return a square around a box, scaled to `TILE`, with the box drawn on it.
+    """Return a square around a box, `TILE` pixels wide, grey beyond the image's edge.
 
     Args:
         image: (H, W, 3) RGB, uint8.
@@ -42,15 +42,7 @@ def crop(
             outside it, or have no area: what is shown is then around the part, or the point, of
             the image that is next to it.
         nearest: a box to be drawn blue, below the other.
-
-    Returns:
-        an RGB image of `TILE` by `TILE` pixels, grey beyond the image's edge.
-
-    Raises:
-        ValueError: for another shape or type, or a box that is not four finite numbers.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"image (of {image.dtype}, {image.shape}) must be (H, W, 3) uint8")
     height, width = image.shape[:2]
     left, top, side = window = _window(_corners(box), width, height)
     scale = TILE / side
@@ -71,16 +63,13 @@ def crop(
     return tile
 
 
-def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom, also of a box turned inside out."""
-    values = [float(value) for value in box]
-    if len(values) != 4 or not all(map(math.isfinite, values)):
-        raise ValueError(f"box (={values}) must be four finite numbers")
-    x, y, width, height = values
+def _corners(box: Sequence[float]) -> _Corners:
+    """Return the corners, also of a box turned inside out."""
+    x, y, width, height = map(float, box)
     return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
 
 
-def _window(box: tuple[float, float, float, float], width: int, height: int) -> _Window:
+def _window(box: _Corners, width: int, height: int) -> _Window:
     # Of a box that leaves the image, what lies inside; of one outside, the nearest point.
     x1, x2 = (min(max(value, 0.0), width) for value in box[::2])
     y1, y2 = (min(max(value, 0.0), height) for value in box[1::2])
@@ -88,12 +77,7 @@ def _window(box: tuple[float, float, float, float], width: int, height: int) -> 
     return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
 
 
-def _draw_box(
-    draw: ImageDraw.ImageDraw,
-    box: tuple[float, float, float, float],
-    window: _Window,
-    colour: str,
-) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, box: _Corners, window: _Window, colour: str) -> None:
     left, top, side = window
     # Sides outside are moved to just outside: Pillow walks along every pixel of them.
     x1, x2 = (_clamp((value - left) * TILE / side) for value in box[::2])
@@ -111,12 +95,10 @@ def _clamp(value: float) -> int:
 def caption(record: Record, *, missed: bool) -> tuple[str, str]:
     """Return two lines about a record of `worst`: rank and event; height or score, overlap."""
     event = record["event"].partition("--")[2].replace("_", " ") or record["event"]
-    overlap = f"IoU {record['iou']:.2f}"
-    height = f"{record['height']:.0f} px"
-    if not missed:
-        return f"{record['rank']}  {event}", f"score {record['score']:.3f}, {height}, {overlap}"
     score = "not detected" if record["score"] is None else f"score {record['score']:.3f}"
-    return f"{record['rank']}  {event}", f"{height}, {score}, {overlap}"
+    height = f"{record['height']:.0f} px"
+    details = (height, score) if missed else (score, height)
+    return f"{record['rank']}  {event}", f"{', '.join(details)}, IoU {record['iou']:.2f}"
 
 
 def grid(
@@ -150,9 +132,8 @@ def grid(
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    text = " ".join(text.split())[:400]
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
+    shown = text = " ".join(text.split())[:400]
+    while text and font.getlength(shown) > width:
         text = text[:-1]
-    return text + "…"
+        shown = text + "…"
+    return shown

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.plots.style import (
@@ -21,6 +21,7 @@ from analysis.report.plots.style import (
     Scheme,
     canvas,
 )
+from analysis.report.tables.widerface import span
 from analysis.widerface.ground_truth import SUBSETS
 
 SUBSET_COLOURS = {"easy": GREEN, "medium": ORANGE, "hard": BLUE}
@@ -35,16 +36,14 @@ def figures(record: Record, title: str, scheme: Scheme = LIGHT) -> dict[str, Fig
     Args:
         record: `detectors`, by name, each as `analysis.widerface.breakdown.summary` returns it.
     """
-    detectors = record["detectors"]
-    curves = {name: {**one["curves"], "ap": one["ap"]} for name, one in detectors.items()}
+    detectors = record["detectors"].items()
+    curves = {name: {**one["curves"], "ap": one["ap"]} for name, one in detectors}
+    heights = {name: one["heights"] for name, one in detectors}
+    events = {name: one["events"] for name, one in detectors}
     return {
         "curves": precision_recall(curves, title, scheme),
-        "height": by_height(
-            {name: one["heights"] for name, one in detectors.items()}, title, scheme
-        ),
-        "events": by_event(
-            {name: one["events"] for name, one in detectors.items()}, title, scheme=scheme
-        ),
+        "height": by_height(heights, title, scheme),
+        "events": by_event(events, title, scheme=scheme),
     }
 
 
@@ -62,10 +61,8 @@ def precision_recall(curves: Mapping[str, Record], title: str, scheme: Scheme = 
         for ax, subset in zip(axes, SUBSETS, strict=True):
             styles = itertools.cycle(itertools.product(LINES, COLOURS))
             for (name, record), (line, colour) in zip(curves.items(), styles, strict=False):
-                recall, precision = (
-                    _numbers(record[subset][key]) for key in ("recall", "precision")
-                )
-                ap = record["ap"][subset]
+                curve, ap = record[subset], record["ap"][subset]
+                recall, precision = _numbers(curve["recall"]), _numbers(curve["precision"])
                 label = f"{name}, AP {'undefined' if ap is None else f'{ap:.4f}'}"
                 ax.plot(recall, precision, line, color=colour, linewidth=1.6, label=label)
             ax.set_title(subset.capitalize())
@@ -92,16 +89,8 @@ def by_height(
     with canvas(scheme):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        for (name, buckets), colour, marker in zip(
-            records.items(), itertools.cycle(COLOURS), itertools.cycle("osD^v"), strict=False
-        ):
-            top.plot(
-                places,
-                _numbers([b["ap"] for b in buckets]),
-                marker=marker,
-                color=colour,
-                label=name,
-            )
+        for (name, buckets), style in zip(records.items(), _styles(), strict=False):
+            top.plot(places, _numbers([b["ap"] for b in buckets]), **style, label=name)
         top.set_ylabel("AP")
         top.set_ylim(0, 1.02)
         top.grid(axis="y")
@@ -112,7 +101,7 @@ def by_height(
             bottom.text(place, number, f"{number:,}", ha="center", va="bottom", size=8)
         bottom.set_ylim(0, max(1, *faces) * 1.3)
         bottom.set_ylabel("faces")
-        bottom.set_xticks(places, [_bucket(bucket) for bucket in first])
+        bottom.set_xticks(places, [span(bucket) for bucket in first])
         bottom.set_xlabel("height of the annotated face, pixels")
         figure.suptitle(title, weight="bold")
     return figure
@@ -136,11 +125,9 @@ def by_event(
     with canvas(scheme):
         figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
         ax = figure.subplots()
-        for (name, events), colour, marker in zip(
-            records.items(), itertools.cycle(COLOURS), itertools.cycle("osD^v"), strict=False
-        ):
+        for (name, events), style in zip(records.items(), _styles(), strict=False):
             values = _numbers([events[i][subset] for i in order])
-            ax.plot(values, rows, marker, color=colour, markersize=5, label=name, alpha=0.9)
+            ax.plot(values, rows, **style, linestyle="", markersize=5, label=name, alpha=0.9)
         labels = [
             f"{first[i]['event'].partition('--')[2].replace('_', ' ')} "
             f"({first[i]['faces'][subset]:,})"
@@ -183,8 +170,16 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
             values = [row[subset] for row in ordered]
             colour = SUBSET_COLOURS[subset]
             ax.plot(places, values, marker=MARKERS[subset], color=colour, linewidth=1.6)
-            words = f"{subset.capitalize()} {values[-1]:.3f}"
-            _label_end(ax, places[-1], beside, words, colour)
+            ax.annotate(
+                f"{subset.capitalize()} {values[-1]:.3f}",
+                (places[-1], beside),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                color=colour,
+                weight="bold",
+                annotation_clip=False,
+            )
         ax.set_xticks(places, labels)
         for label, epoch in zip(ax.get_xticklabels(), epochs, strict=True):
             if epoch is None:
@@ -198,17 +193,10 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
     return figure
 
 
-def _label_end(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    ax.annotate(
-        text,
-        (x, y),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
-        color=colour,
-        weight="bold",
-        annotation_clip=False,
-    )
+def _styles() -> Iterator[dict[str, Any]]:
+    """Yield colours and markers of detectors."""
+    for colour, marker in zip(itertools.cycle(COLOURS), itertools.cycle("osD^v"), strict=False):
+        yield {"color": colour, "marker": marker}
 
 
 def _spread(values: Sequence[float], gap: float) -> list[float]:
@@ -217,12 +205,6 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
     for value in values[1:]:
         places.append(min(value, places[-1] - gap))
     return places
-
-
-def _bucket(bucket: Record) -> str:
-    if bucket["to"] is None:
-        return f"{bucket['from']:g} up"
-    return f"{bucket['from']:g}–{bucket['to']:g}"
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:

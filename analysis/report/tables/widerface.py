@@ -38,7 +38,7 @@ def heights(records: Sequence[Record]) -> Table:
     return Table(
         "Hard, by height of the face",
         (
-            Column("pixels", _span),
+            Column("pixels", span),
             Column("faces", "faces", count),
             Column("found", "found", count),
             Column("AP", "ap", _AP),
@@ -99,7 +99,7 @@ def comparison(record: Record, limit: int) -> Iterator[Table | str]:
     )
     faces = Column("faces", "faces", count)
     title = "AP by height of the face (Hard)"
-    yield Table(title, (Column("pixels", _span), faces, *_DIFFERENCE), record["heights"])
+    yield Table(title, (Column("pixels", span), faces, *_DIFFERENCE), record["heights"])
     known = [one for one in record["events"] if one["difference"] is not None]
     moved = sorted(known, key=lambda one: -abs(one["difference"]))[:limit]
     title = f"The {len(moved)} events that moved most (AP on Hard)"
@@ -130,9 +130,10 @@ _DIFFERENCE = (
 )
 
 
-def _span(record: Record) -> str:
-    end = " up" if record["to"] is None else f"–{record['to']:g}"
-    return f"{record['from']:g}{end}"
+def span(bucket: Record) -> str:
+    """Return the heights of a bucket as text: "30–50", or "400 up"."""
+    end = " up" if bucket["to"] is None else f"–{bucket['to']:g}"
+    return f"{bucket['from']:g}{end}"
 
 
 def _images(record: Record) -> str:

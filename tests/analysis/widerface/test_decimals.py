@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.widerface.decimals import convert
+from analysis.widerface.prediction_text import convert
 
 
 def converted(tokens: list[str]) -> np.ndarray | None:

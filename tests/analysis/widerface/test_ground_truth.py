@@ -22,7 +22,7 @@ from analysis.widerface.ground_truth import (
     GroundTruth,
     read_ground_truth,
 )
-from analysis.widerface.image_lists import key_of, read_list
+from analysis.widerface.image_folder import key_of, read_list
 from featherface.errors import InputError
 
 

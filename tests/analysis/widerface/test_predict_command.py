@@ -14,7 +14,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from analysis.widerface import breakdown, fetch, history, image_lists, mat_file, predicting
+from analysis.widerface import breakdown, fetch, history, image_folder, mat_file, predicting
 from featherface import CONFIGS, FeatherFace
 from featherface.errors import InputError
 from featherface.weights.checkpoints import save
@@ -72,7 +72,7 @@ def test_names_that_are_not_utf8_lose_nothing(
 @pytest.mark.parametrize(
     "read",
     [
-        image_lists.read_list,
+        image_folder.read_list,
         history.read,
         breakdown.read,
         lambda path: fetch.take_ground_truth(path, path.parent),

@@ -25,7 +25,7 @@ from analysis.widerface.image_folder import Entry
 from analysis.widerface.predicting import predict
 from analysis.widerface.protocol import PROTOCOLS, named
 from analysis.widerface.results_folder import ResultsFolder, is_whole, to_text
-from analysis.widerface.shards import Group, share_out
+from analysis.widerface.shards import Group
 from featherface import CONFIGS, Detector, FeatherFace
 from featherface.errors import InputError
 from featherface.images import read_picture
@@ -266,17 +266,6 @@ def test_a_file_is_whole_or_not() -> None:
         assert not any(is_whole(text[:end]) for end in range(len(text)))
     odd = Entry("a", os.fsdecode(b"\xff"), ".jpg")
     assert to_text(odd.stem, FOUND, whole_pixels=True).startswith(b"\xff\n2\n")
-
-
-def test_shares_are_even_whole_and_the_same_everywhere() -> None:
-    costs = np.random.default_rng(0).uniform(0.1, 3, 1000).tolist()
-    shares = share_out(costs, 7)
-    assert sorted(index for share in shares for index in share) == list(range(1000))
-    loads = [sum(costs[index] for index in share) for share in shares]
-    assert max(loads) - min(loads) < 0.2
-    assert shares == share_out(costs, 7)
-    assert share_out([], 3) == [[], [], []]
-    assert [len(share) for share in share_out([0.0] * 5, 2)] == [5, 0]
 
 
 def test_one_process_is_a_group_of_its_own() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from analysis.widerface import prediction_files, prediction_records
 from analysis.widerface.ground_truth import GroundTruth, read_ground_truth
-from analysis.widerface.image_lists import key_of
+from analysis.widerface.image_folder import key_of
 from analysis.widerface.prediction_text import ImageText, parse
 from analysis.widerface.predictions import Predictions, read_predictions
 from featherface.errors import InputError
@@ -489,14 +489,14 @@ def test_folders_too_deep(truth: GroundTruth, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ("[]", "event, picture and boxes"),
-        ('{"event": "0--Parade", "picture": "x"}', "event, picture and boxes"),
-        ('{"event": 1, "picture": "x", "boxes": []}', "are text"),
-        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4]]}', "x, y, width"),
-        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, true]]}', "x, y, width"),
-        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, NaN]]}', "not finite"),
+        ("{", "Invalid JSON"),
+        ("[" * 100_000, "Invalid JSON"),
+        ("[]", "should be an object"),
+        ('{"event": "0--Parade", "picture": "x"}', "boxes: Field required"),
+        ('{"event": 1, "picture": "x", "boxes": []}', "event: Input should be a valid string"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4]]}', r"boxes\.0\.4: Field required"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, true]]}', "a valid number"),
+        ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, NaN]]}', "a finite number"),
         ('{"event": "a", "picture": "x", "boxes": [[1, 2, 3, 4, 1' + "0" * 400 + "]]}", "finite"),
     ],
 )

@@ -115,15 +115,6 @@ def test_a_image_of_one_pixel_and_one_narrower_than_a_step() -> None:
     assert extent(crop(thin, [0, 0, 1, 9000]), GREY) is not None
 
 
-def test_what_is_no_image_or_box_is_refused() -> None:
-    with pytest.raises(ValueError, match="float64"):
-        crop(np.zeros((5, 5, 3)), [0, 0, 1, 1])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="uint8"):
-        crop(np.zeros((0, 5, 3), dtype=np.uint8), [0, 0, 1, 1])
-    with pytest.raises(ValueError, match="finite"):
-        crop(image(), [0, 0, float("nan"), 1])
-
-
 RECORD = {"rank": 3, "event": "12--Group_Photo", "height": 71.6, "score": 0.25, "iou": 0.384}
 
 
