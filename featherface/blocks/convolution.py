@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvNorm(nn.Module):
@@ -34,3 +35,17 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.act(self.norm(self.conv(x)))
         return y
+
+
+def fold_norms(model: nn.Module) -> None:
+    """Fold the batch normalisations of a network in evaluation mode into the convolutions before.
+
+    Those after a deformable convolution stay.
+    """
+    for module in model.modules():
+        norm = getattr(module, "norm", None)
+        for name in ("conv", "pointwise"):
+            conv = getattr(module, name, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                module.norm = nn.Identity()

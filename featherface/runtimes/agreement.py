@@ -1,10 +1,9 @@
-"""Whether another runtime computes what PyTorch computes, on real pictures."""
+"""The comparison of another runtime with PyTorch, on images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,30 +22,30 @@ from featherface.synthetic import draw_crowd
 FloatArray = npt.NDArray[np.float32]
 
 Run = Callable[[FloatArray], Sequence[npt.NDArray[Any]]]
-"""Pictures (batch, 3, height, width) → boxes, scores and landmarks of every anchor, encoded."""
+"""Images (batch, 3, height, width) → boxes, scores and landmarks of every anchor, encoded."""
 
 SIZES = ((32, 32), (33, 47), (129, 96), (160, 161), (371, 417))
 """Heights and widths at which runtimes are compared: the smallest, odd ones, no multiple of 32."""
 
-_LONGEST = 641  # pixels of the longer side of a picture given for comparison
+_LONGEST = 641  # pixels of the longer side of an image given for comparison
 
 
 class DisagreementError(InputError):
     """Another runtime's answer is not PyTorch's; the message says where and by how much."""
 
 
-@dataclass(frozen=True)
-class Differences:
+class Differences(NamedTuple):
     """The largest absolute difference over all anchors, after decoding."""
 
     scores: float
     boxes_px: float
     landmarks_px: float
 
-    def within(self, other: Differences) -> bool:
-        """Whether none of the three is larger (or not a number)."""
-        pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
-        return all(mine <= yours for mine, yours in pairs)
+    def __str__(self) -> str:
+        return (
+            f"{self.scores:.1e} in scores, {self.boxes_px:.1e} px in boxes, "
+            f"{self.landmarks_px:.1e} px in landmarks"
+        )
 
 
 TOLERANCE = Differences(scores=1e-5, boxes_px=1e-3, landmarks_px=1e-2)
@@ -58,46 +57,55 @@ def compare(
     pictures: Iterable[RGBArray] = (),
     tolerance: Differences = TOLERANCE,
 ) -> dict[str, Any]:
-    """Compare a runtime with PyTorch, torchvision's deformable convolution in it.
+    """Compare a runtime with PyTorch and torchvision's deformable convolution.
 
     On the drawn image of `featherface.synthetic` at `SIZES`, in batches of two (it and its mirror
     image) but for the first, and on `pictures`, each at its own size up to 641 pixels.
 
     Two float32 programs that round differently may differ by more than `TOLERANCE` with neither
     being wrong, as where random weights amplify the last bit. That is a disagreement all the same:
-    which of them is right is not for this to guess, and PyTorch is always there.
+    the comparison cannot tell which of them is right, and PyTorch is always available.
 
     Args:
         model: in evaluation mode, float32, on the CPU.
 
     Returns:
         `max_difference` from PyTorch as `scores`, `boxes_px` and `landmarks_px`, `tolerance`,
-        and by picture `comparisons`: `batch`, `height`, `width` and the differences.
+        and by input `comparisons`: `batch`, `height`, `width` and the differences.
 
     Raises:
         DisagreementError: where they differ by more.
     """
-    comparisons = [_compare(model, run, pixels, tolerance) for pixels in _inputs(pictures)]
-    worst = Differences(
-        *(max(c[name] for c in comparisons) for name in asdict(TOLERANCE))  # NaN was refused
-    )
+    comparisons = []
+    for pixels in _inputs(pictures):
+        batch, _, height, width = pixels.shape
+        where = f"{batch} × {height}×{width} pixels"
+        differences = _differences(model, run, pixels, where)
+        # Not a number is below no tolerance.
+        if not all(ours <= most for ours, most in zip(differences, tolerance, strict=True)):
+            raise DisagreementError(
+                f"differs from PyTorch on {where} by {differences}; the tolerance is {tolerance}"
+            )
+        size = {"batch": batch, "height": height, "width": width}
+        comparisons.append(size | differences._asdict())
     return {
-        "max_difference": asdict(worst),
-        "tolerance": asdict(tolerance),
+        "max_difference": {
+            name: max(each[name] for each in comparisons) for name in Differences._fields
+        },
+        "tolerance": tolerance._asdict(),
         "comparisons": comparisons,
     }
 
 
 def _inputs(pictures: Iterable[RGBArray]) -> Iterator[FloatArray]:
-    crowd = draw_crowd()
+    crowd = Image.fromarray(draw_crowd())
     for i, (height, width) in enumerate(SIZES):
-        resized = np.asarray(Image.fromarray(crowd).resize((width, height)))
+        resized = np.asarray(crowd.resize((width, height)))
         yield _pixels(resized, resized[:, ::-1]) if i else _pixels(resized)
     for picture in pictures:
-        height, width = picture.shape[:2]
-        factor = min(1.0, _LONGEST / max(height, width))
-        size = (max(MIN_SIZE, round(width * factor)), max(MIN_SIZE, round(height * factor)))
-        yield _pixels(np.asarray(Image.fromarray(picture).resize(size)))
+        factor = min(1.0, _LONGEST / max(picture.shape[:2]))
+        height, width = (max(MIN_SIZE, round(side * factor)) for side in picture.shape[:2])
+        yield _pixels(np.asarray(Image.fromarray(picture).resize((width, height))))
 
 
 def _pixels(*pictures: RGBArray) -> FloatArray:
@@ -105,11 +113,15 @@ def _pixels(*pictures: RGBArray) -> FloatArray:
     return np.ascontiguousarray(bgr.transpose(0, 3, 1, 2))
 
 
-def _compare(
-    model: FeatherFace, run: Run, pixels: FloatArray, tolerance: Differences
-) -> dict[str, Any]:
-    batch, _, height, width = pixels.shape
-    where = f"{batch} × {height}×{width} pixels"
+def _differences(model: FeatherFace, run: Run, pixels: FloatArray, where: str) -> Differences:
+    with torch.inference_mode(), deform_kernel("torchvision"):
+        outputs = model(torch.from_numpy(pixels))
+        expected = outputs.boxes, outputs.logits.softmax(-1)[..., 1], outputs.landmarks
+    found = [torch.as_tensor(array, device="cpu") for array in run(pixels)]
+    shapes = [tuple(x.shape) for x in found], [tuple(x.shape) for x in expected]
+    if shapes[0] != shapes[1]:
+        raise DisagreementError(f"outputs of shapes {shapes[0]} instead of {shapes[1]} on {where}")
+    height, width = pixels.shape[-2:]
     anchors = make_anchors(height, width, model.config.anchors, device="cpu").double()
     extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
 
@@ -121,33 +133,5 @@ def _compare(
             decode_landmarks(landmarks.double(), anchors) * extent,
         )
 
-    reference = _torch(model, pixels)
-    answer = tuple(torch.as_tensor(array, device="cpu") for array in run(pixels))
-    shapes = [tuple(x.shape) for x in answer], [tuple(x.shape) for x in reference]
-    if shapes[0] != shapes[1]:
-        raise DisagreementError(f"outputs of shapes {shapes[0]} instead of {shapes[1]} on {where}")
-    theirs, ours = decoded(*answer), decoded(*reference)
-    difference = _difference(theirs, ours)
-    if not difference.within(tolerance):
-        raise DisagreementError(
-            f"differs from PyTorch on {where} by {_said(difference)}; at most {_said(tolerance)} "
-            "are let pass"
-        )
-    return {"batch": batch, "height": height, "width": width, **asdict(difference)}
-
-
-def _torch(model: FeatherFace, pixels: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.inference_mode(), deform_kernel("torchvision"):
-        outputs = model(torch.from_numpy(pixels))
-        return outputs.boxes, outputs.logits.softmax(-1)[..., 1], outputs.landmarks
-
-
-def _difference(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> Differences:
-    return Differences(*(float((x - y).abs().max()) for x, y in zip(a, b, strict=True)))
-
-
-def _said(difference: Differences) -> str:
-    return (
-        f"{difference.scores:.1e} in scores, {difference.boxes_px:.1e} px in boxes, "
-        f"{difference.landmarks_px:.1e} px in landmarks"
-    )
+    pairs = zip(decoded(*found), decoded(*expected), strict=True)
+    return Differences(*(float((ours - theirs).abs().max()) for ours, theirs in pairs))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from featherface.blocks.convolution import fold_norms
 from featherface.blocks.deform_kernel import KERNEL, deform_conv2d
 from featherface.blocks.deformable import DeformConv2d
 from featherface.blocks.heads import BOX, Outputs
@@ -40,7 +40,7 @@ TOLERANCES: Mapping[torch.dtype, Differences] = {
 """The largest differences from float32 PyTorch on the CPU that are accepted, by dtype."""
 
 SHAPES = 8
-"""Captured shapes that are kept; the one used longest ago goes first."""
+"""Captured shapes that are kept; the least recently used one is dropped first."""
 
 MOST_PIXELS = 2**22
 """Inputs of more pixels are not captured: there the launches cost little beside the kernels."""
@@ -92,8 +92,7 @@ class GraphRunner:
     Thread-safe: calls wait for each other.
 
     Args:
-        model: is copied. The copy's batch normalisations are folded into the convolutions before
-            them, and other operators joined, see `prepare`.
+        model: is copied, see `prepare`.
         dtype: float32, or float16 or bfloat16 by autocast, with deformable kernels in float32.
         memory_format: of the tensors. Measured with channels-last on an H100, `official` at
             640×640: 3.9 ms, where the kernels of contiguous tensors take 2.3 ms, as the deformable
@@ -114,8 +113,8 @@ class GraphRunner:
         self.dtype = dtype
         self.memory_format = memory_format
         self.model = prepare(model, dtype).to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
-        self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
-        self._seen: OrderedDict[tuple[int, ...], None] = OrderedDict()
+        self._captured: dict[tuple[int, ...], _Captured] = {}  # the least recently used one first
+        self._called: deque[tuple[int, ...]] = deque(maxlen=16 * SHAPES)
         self._lock = threading.Lock()
 
     def network(self, pixels: Tensor) -> Outputs:
@@ -141,33 +140,25 @@ class GraphRunner:
         Args:
             pixels: (batch, 3, height, width).
         """
+        shape = pixels.shape
         with self._lock, torch.inference_mode(), _current(self.device):
-            captured = self._captured_for(pixels.shape)
-            if captured is None:
-                rows = self.forward(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
-            else:
-                rows = captured.run(pixels)
-        return _split(rows)
+            # Capturing takes as long as tens of passes: not for a shape that may not come again.
+            if shape in self._called and shape[0] * shape[2] * shape[3] <= MOST_PIXELS:
+                captured = self._captured.pop(shape, None) or self._capture(shape)
+                self._captured[shape] = captured
+                if len(self._captured) > SHAPES:
+                    del self._captured[next(iter(self._captured))]
+                return _split(captured.run(pixels))
+            self._called.append(shape)
+            return _split(self.forward(torch.from_numpy(pixels).to(self.device)).cpu().numpy())
 
     def run_captured(self, pixels: FloatArray) -> list[FloatArray]:
-        """Return the same; the shape is captured now if it was not, and not kept."""
+        """Return the same; the shape is captured now, and not kept."""
         with self._lock, torch.inference_mode(), _current(self.device):
-            return _split(_Captured(self.forward, pixels.shape, self.device).run(pixels))
+            return _split(self._capture(pixels.shape).run(pixels))
 
-    def _captured_for(self, shape: tuple[int, ...]) -> _Captured | None:
-        if shape in self._captured:
-            self._captured.move_to_end(shape)
-            return self._captured[shape]
-        # Capturing takes as long as tens of passes: not for a shape that may not come again.
-        if shape not in self._seen or shape[0] * shape[2] * shape[3] > MOST_PIXELS:
-            self._seen[shape] = None
-            if len(self._seen) > 16 * SHAPES:
-                self._seen.popitem(last=False)
-            return None
-        if len(self._captured) == SHAPES:
-            self._captured.popitem(last=False)
-        self._captured[shape] = _Captured(self.forward, shape, self.device)
-        return self._captured[shape]
+    def _capture(self, shape: tuple[int, ...]) -> _Captured:
+        return _Captured(self.forward, shape, self.device)
 
 
 class _Captured:
@@ -209,8 +200,7 @@ def proven_runner(
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RuntimeUnavailableError(f"runtime 'cuda-graph' cannot be used: {reason}") from error
+        raise RuntimeUnavailableError(" ".join(str(error).split())[:200]) from error
     return runner, found
 
 
@@ -244,16 +234,12 @@ class _Deforming(nn.Module):
 def prepare(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Return a copy in evaluation mode with fewer operators, its convolutions in dtype.
 
-    Normalisations are folded, offsets and masks come from one convolution.
-
-    Under autocast a float32 weight would be rounded anew in every pass.
+    Normalisations are folded, and offsets and masks come from one convolution. Under autocast a
+    float32 weight would be rounded anew in every pass.
     """
     model = copy.deepcopy(model).eval().float().requires_grad_(False)
+    fold_norms(model)
     for module in list(model.modules()):
-        conv, norm = getattr(module, "conv", None), getattr(module, "norm", None)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            module.conv = fuse_conv_bn_eval(conv, norm).requires_grad_(False)
-            module.norm = nn.Identity()
         for name, child in list(module.named_children()):
             if isinstance(child, DeformConv2d):
                 setattr(module, name, _Deforming(child))

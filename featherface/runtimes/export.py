@@ -1,4 +1,4 @@
-"""A network as an ONNX file that says what it is, compared with PyTorch before it exists."""
+"""Networks as ONNX files with metadata, compared with PyTorch before they are written."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def export(
         weights: the name of published weights, a checkpoint, or a model.
         out: the file; it appears whole and after the comparison, or not at all.
         pictures: compared on besides the default one; see `agreement.compare`.
-        described: what the metadata call the weights of a model, "random, seed 0" say.
+        described: what the metadata call the weights of a model, such as "random, seed 0".
 
     Returns:
         `file`, `sha256`, `bytes`, `variant`, `weights`, `weights_sha256`, `state_sha256`,
@@ -68,7 +68,7 @@ def export(
         DisagreementError: where ONNX Runtime's answer is not PyTorch's.
         ExportError: where ONNX is not installed, or the file cannot be written.
         RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
-        CheckpointError: for weights that cannot be had or used.
+        CheckpointError: for weights that are unavailable or unusable.
         PictureError: for a picture that cannot be used.
     """
     out = Path(out)
@@ -92,7 +92,7 @@ def export(
 def exported(
     model: FeatherFace, source: dict[str, str], pictures: Iterable[np.ndarray[Any, Any]] = ()
 ) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of the ONNX file, compared with PyTorch, and the record without `file`.
+    """Return the bytes of the ONNX file, compared with PyTorch, and the record without `file`.
 
     Args:
         source: `weights` and `weights_sha256` for the metadata.
@@ -109,7 +109,7 @@ def exported(
     proto = build_graph(model)
     proto.producer_name = "featherface"
     proto.producer_version = featherface.__version__
-    for key, value in metadata(model, source).items():
+    for key, value in _metadata(model, source).items():
         proto.metadata_props.add(key=_PREFIX + key, value=printable(value))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString(deterministic=True)
@@ -130,23 +130,23 @@ def exported(
 
 
 def evaluated(model: FeatherFace) -> FeatherFace:
-    """A copy in evaluation mode, float32, on the CPU: what is exported and compared."""
+    """Return a copy in evaluation mode, float32, on the CPU: what is exported and compared."""
     return copy.deepcopy(model).cpu().float().eval()
 
 
 def state_sha256(model: FeatherFace) -> str:
-    """Of the configuration and every tensor that counts, by name; the file's format does not."""
+    """Return the sha256 of the configuration and of every tensor used in evaluation, by name."""
     digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         if name.endswith("num_batches_tracked"):
-            continue  # of training alone
+            continue  # used in training alone
         digest.update(f"{name} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
-    """What the file says of itself; every value is text, the composed ones JSON."""
+def _metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
+    """Every value is text, the composed ones JSON."""
     composed = {
         "config": asdict(model.config),
         "preprocessing": {
@@ -177,7 +177,7 @@ def metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Of what has a part in the exported file."""
+    """Return the versions of what decides the exported file's bytes."""
     from featherface.runtimes.onnx_graph import OPSET
 
     return {
@@ -194,25 +194,29 @@ def read_stated(path: Path) -> tuple[dict[str, str], int]:
     Raises:
         InputError: for a file that is no ONNX model, or was not exported by this package.
     """
-    onnx = _onnx()
     content = read_bytes(path, MAX_BYTES)
     try:
-        proto = onnx.load_model_from_string(content)
+        proto = _onnx().load_model_from_string(content)
     except Exception as error:  # protobuf's own classes differ by version
         raise InputError(f"{path}: not an ONNX model: {error}") from error
-    found = stated({entry.key: entry.value for entry in proto.metadata_props})
-    if not found:
-        raise InputError(f"{path}: an ONNX model, but not one exported by featherface")
-    return found, len(proto.graph.initializer)
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    return stated(properties, str(path)), len(proto.graph.initializer)
 
 
-def stated(properties: dict[str, str]) -> dict[str, str]:
-    """An ONNX file's metadata without our prefix; empty for a file of another kind."""
-    return {
+def stated(properties: dict[str, str], name: str) -> dict[str, str]:
+    """Return an exported file's metadata without our prefix.
+
+    Raises:
+        InputError: where there are none, as in another program's file.
+    """
+    ours = {
         key.removeprefix(_PREFIX): value
         for key, value in properties.items()
         if key.startswith(_PREFIX)
     }
+    if not ours:
+        raise InputError(f"{name}: an ONNX model, but not one exported by featherface")
+    return ours
 
 
 def _onnx() -> Any:

@@ -1,4 +1,4 @@
-"""What computes a network: PyTorch, compiled PyTorch, or ONNX Runtime, behind one call."""
+"""What computes a network: PyTorch, compiled PyTorch, CUDA graphs or ONNX Runtime, as one call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 
 from featherface.blocks.heads import BOX, LANDMARKS
 from featherface.boxes import make_anchors
-from featherface.config import MIN_SIZE, FeatherFaceConfig, read_config
+from featherface.config import MIN_SIZE, read_config
 from featherface.errors import InputError
 from featherface.files import read_bytes
 from featherface.images import MAX_NETWORK_PIXELS
@@ -32,7 +32,7 @@ Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
 
 
 class RawDetections(NamedTuple):
-    """What a network says of each of the N anchors of one picture, in their order."""
+    """What a network says of each of the N anchors of one image, in their order."""
 
     boxes: FloatArray  # (N, 4), encoded
     scores: FloatArray  # (N,), after the softmax
@@ -69,7 +69,7 @@ class TorchNetwork:
 class CompiledNetwork(TorchNetwork):
     """A `Network`: the model compiled by `torch.compile`, for any size at once.
 
-    Compiling takes from half a minute to minutes, when the first picture is seen.
+    Compiling takes from half a minute to minutes.
 
     Raises:
         RuntimeUnavailableError: where `torch.compile` does not work here.
@@ -81,7 +81,7 @@ class CompiledNetwork(TorchNetwork):
         super().__init__(model, device, threads)
         self.model = torch.compile(self.model, dynamic=True)  # type: ignore[assignment]
         try:
-            # Whether there is a compiler shows when something is compiled.
+            # A compiler that is missing is noticed when something is compiled.
             super().__call__(np.zeros((1, 3, 2 * MIN_SIZE + 1, 3 * MIN_SIZE + 1), np.float32))
         except torch.OutOfMemoryError:
             raise
@@ -99,15 +99,12 @@ class CudaGraphNetwork:
         check: the comparison with PyTorch, as `featherface.runtimes.agreement.compare` returns it.
 
     Raises:
-        InputError: for a device without CUDA, or a dtype that is not supported.
-        RuntimeUnavailableError: where the network cannot be captured.
-        DisagreementError: where the graphs' answers differ from PyTorch's.
+        InputError, RuntimeUnavailableError, DisagreementError: see `cuda_graph.proven_runner`.
     """
 
     def __init__(
         self, model: FeatherFace, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        self.device = device
         self.runner, self.check = cuda_graph.proven_runner(model, device, dtype)
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
@@ -134,15 +131,13 @@ class OnnxNetwork:
         self._arguments = content, name, threads
         self.name = name
         self.session = open_session(content, name, threads)
-        self.stated = export.stated(self.session.get_modelmeta().custom_metadata_map)
-        if not self.stated:
-            raise InputError(f"{name}: an ONNX model, but not one exported by featherface")
+        self.stated = export.stated(self.session.get_modelmeta().custom_metadata_map, name)
         if self.stated.get("format") != export.FORMAT:
             raise InputError(
                 f"{name}: exported in format {self.stated.get('format')}, not {export.FORMAT}; "
                 "export it again"
             )
-        self.config: FeatherFaceConfig = read_config(self.stated.get("config", ""), name)
+        self.config = read_config(self.stated.get("config", ""), name)
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
         return RawDetections(*(array[0] for array in run(self.session, pixels, self.name)))
@@ -152,7 +147,7 @@ class OnnxNetwork:
 
 
 def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
-    """A network from a file that `featherface.runtimes.export.export` has written.
+    """Return a network from a file that `featherface.runtimes.export.export` has written.
 
     It is run once, on the smallest image that it takes: a file may state one architecture and
     hold another.
@@ -169,10 +164,8 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
     )
     if height * width > MAX_NETWORK_PIXELS:
         raise InputError(f"{path}: made for {height}×{width} pixels, more than are supported")
-    found = [
-        array.shape
-        for array in run(network.session, np.zeros((1, 3, height, width), np.float32), network.name)
-    ]
+    pixels = np.zeros((1, 3, height, width), np.float32)
+    found = [array.shape for array in run(network.session, pixels, network.name)]
     anchors = len(make_anchors(height, width, network.config.anchors, device="cpu"))
     stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
     if found != stated:
@@ -186,44 +179,39 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
 def make_network(
     model: FeatherFace, runtime: Runtime, device: torch.device, threads: int | None = None
 ) -> tuple[Network, Runtime]:
-    """The network in that runtime, and which runtime it is.
+    """Return the network in that runtime, and which runtime it is.
 
     "auto" is ONNX Runtime on the CPU and CUDA graphs on a GPU, where they are available and their
     answers have been compared with PyTorch's (`featherface.runtimes.agreement`), and PyTorch
-    otherwise. The exported network
-    comes
-    from a cache, see `featherface.runtimes.onnx_cache`.
+    otherwise. An exported network comes from a cache, see `featherface.runtimes.onnx_cache`.
 
     Raises:
-        RuntimeUnavailableError, ExportError, DisagreementError: for a runtime asked for by name.
+        InputError: for a runtime asked for by name that is unavailable, is not for that device,
+            or differs from PyTorch.
     """
-    if runtime == "cuda-graph" or (runtime == "auto" and device.type == "cuda"):
-        try:
-            return CudaGraphNetwork(model, device), "cuda-graph"
-        except (RuntimeUnavailableError, DisagreementError) as error:
-            if runtime != "auto":
-                raise
-            warnings.warn(f"eager PyTorch is used: {error}", RuntimeWarning, stacklevel=3)
-    if runtime == "torch" or (runtime == "auto" and device.type != "cpu"):
-        return TorchNetwork(model, device, threads), "torch"
-    if runtime == "compile":
-        return CompiledNetwork(model, device, threads), "compile"
-    if device.type != "cpu":
-        raise InputError(f"runtime 'onnx' runs on the CPU, not on device {str(device)!r}")
+    fastest: dict[str, Runtime] = {"cuda": "cuda-graph", "cpu": "onnx"}
+    chosen = fastest.get(device.type, "torch") if runtime == "auto" else runtime
     try:
-        return OnnxNetwork(onnx_cache.content(model), "the exported network", threads), "onnx"
-    except (RuntimeUnavailableError, ExportError) as error:
-        if runtime == "onnx":
-            raise RuntimeUnavailableError(f"runtime 'onnx' cannot be used: {error}") from error
-    except DisagreementError as error:
-        if runtime == "onnx":
-            raise
-        warnings.warn(f"PyTorch is used: ONNX Runtime {error}", RuntimeWarning, stacklevel=3)
-    return TorchNetwork(model, device, threads), "torch"
+        if chosen == "cuda-graph":
+            return CudaGraphNetwork(model, device), chosen
+        if chosen == "onnx":
+            if device.type != "cpu":
+                raise InputError(f"runtime 'onnx' runs on the CPU, not on device {str(device)!r}")
+            content = onnx_cache.content(model)
+            return OnnxNetwork(content, "the exported network", threads), chosen
+    except (RuntimeUnavailableError, ExportError, DisagreementError) as error:
+        if runtime != "auto":
+            raise type(error)(f"runtime {chosen!r} cannot be used: {error}") from error
+        if chosen == "cuda-graph" or isinstance(error, DisagreementError):
+            message = f"PyTorch is used instead of runtime {chosen!r}: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        chosen = "torch"
+    kind = CompiledNetwork if chosen == "compile" else TorchNetwork
+    return kind(model, device, threads), chosen
 
 
 def checked_runtime(runtime: str) -> Runtime:
-    """The runtime of that name.
+    """Return the runtime of that name.
 
     Raises:
         InputError: for another.

@@ -16,7 +16,7 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -43,42 +43,28 @@ class Sample:
     """One image and its annotated faces, in pixels of the image as stored."""
 
     name: str
-    boxes: list[list[float]]  # x, y, width, height of each
-    landmarks: list[list[float] | None]  # ten numbers of each, or None where not annotated
+    boxes: list[list[float]] = field(default_factory=list)  # x, y, width, height of each
+    landmarks: list[list[float] | None] = field(default_factory=list)
+    """Ten numbers of each face, or None where not annotated; empty in sources without them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where samples come from: a folder of `images` and annotations, or a pack of both."""
+    """Where samples come from: a folder of images and annotations, or a pack of both."""
 
-    path: Path
+    images: Path | zipfile.Path
     samples: list[Sample]
     sha256: str  # of the annotations
 
     def read(self, sample: Sample) -> bytes:
         """Return the encoded image of a sample."""
-        raise NotImplementedError
-
-
-class Folder(Source):
-    """Images as files; `path` is the folder that their names start from."""
-
-    def read(self, sample: Sample) -> bytes:
-        return read_bytes(self.path / sample.name, error=DataError)
-
-
-@dataclass(frozen=True)
-class Pack(Source):
-    """Images re-encoded in one zip, see `featherface.training.pack`."""
-
-    archive: zipfile.ZipFile
-
-    def read(self, sample: Sample) -> bytes:
-        name = str(PurePosixPath(IMAGES, sample.name).with_suffix(".webp"))
+        if isinstance(self.images, Path):
+            return read_bytes(self.images / sample.name, error=DataError)
+        file = self.images / str(PurePosixPath(sample.name).with_suffix(".webp"))
         try:
-            return self.archive.read(name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.path}: {name} cannot be read: {error}") from error
+            return file.read_bytes()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file}: cannot be read: {error}") from error
 
 
 def read_source(path: str | Path) -> Source:
@@ -90,14 +76,15 @@ def read_source(path: str | Path) -> Source:
     path = Path(path)
     if path.is_file():
         try:
-            archive = zipfile.ZipFile(io.BytesIO(read_bytes(path, error=DataError)))
+            archive = zipfile.ZipFile(path)
             content = archive.read(BOXES)
-        except (KeyError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: no pack of training data: {error}") from error
         samples = _parsed(content, f"{path}: {BOXES}", _boxes)
-        return Pack(path, samples, hashlib.sha256(content).hexdigest(), archive)
+        images = zipfile.Path(archive, f"{IMAGES}/")
+        return Source(images, samples, hashlib.sha256(content).hexdigest())
     inside = path / "widerface" if (path / "widerface").is_dir() else path
-    for file, images, parse in (
+    for file, folder, parse in (
         (path / BOXES, path / IMAGES, _boxes),
         (path / "label.txt", path / IMAGES, _retinaface),
         (inside / WIDER_FACE, inside / "WIDER_train" / IMAGES, _wider_face),
@@ -105,7 +92,7 @@ def read_source(path: str | Path) -> Source:
         if file.is_file():
             content = read_bytes(file, error=DataError)
             samples = _parsed(content, str(file), parse)
-            return Folder(images, samples, hashlib.sha256(content).hexdigest())
+            return Source(folder, samples, hashlib.sha256(content).hexdigest())
     raise DataError(f"{path}: neither a pack nor a folder with {BOXES}, label.txt or {WIDER_FACE}")
 
 
@@ -131,7 +118,7 @@ def _boxes(text: str) -> list[Sample]:
         boxes = [[float(value) for value in box] for box in record["boxes"]]
         if any(len(box) != 4 for box in boxes):
             raise ValueError(f"a box of {name} does not have four numbers")
-        samples.append(Sample(name, boxes, [None] * len(boxes)))
+        samples.append(Sample(name, boxes))
     return samples
 
 
@@ -140,7 +127,7 @@ def _retinaface(text: str) -> list[Sample]:
     samples: list[Sample] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
-            samples.append(Sample(line[1:].strip(), [], []))
+            samples.append(Sample(line[1:].strip()))
         elif line.strip():
             values = [float(value) for value in line.split()]
             if len(values) < 19:
@@ -163,13 +150,13 @@ def _wider_face(text: str) -> list[Sample]:
             raise ValueError(f"{name}: fewer than {count} lines of boxes")
         # The eighth number says that a box is not to be used.
         boxes = [row[:4] for row in rows if not (len(row) > 7 and row[7])]
-        samples.append(Sample(name, boxes, [None] * len(boxes)))
+        samples.append(Sample(name, boxes))
         at += 2 + max(count, 1)
     return samples
 
 
 def split(samples: Sequence[Sample], holdout: int) -> tuple[list[Sample], list[Sample]]:
-    """Return the samples to train on and, spread evenly over the names, `holdout` others.
+    """Return the samples to train on, and `holdout` others, spread evenly over the names.
 
     Raises:
         DataError: where nothing is left to train on.
@@ -222,7 +209,7 @@ def decode(
         decoded = list(pool.map(lambda sample: _decoded(source, sample, longest), samples))
     arrays = [array for array, _ in decoded]
     side = max(max(array.shape[:2]) for array in arrays)
-    most = max(1, *(len(sample.boxes) for sample in samples)) if samples else 1
+    most = max(1, *(len(sample.boxes) for sample in samples))
     pixels = torch.empty(len(arrays), 3, side, side, dtype=torch.uint8)
     boxes = torch.zeros(len(arrays), most, 4)
     landmarks = torch.full((len(arrays), most, 10), torch.nan)

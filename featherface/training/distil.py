@@ -6,16 +6,12 @@ from every anchor's score, box and landmarks and from the backbone's levels.
 
 from __future__ import annotations
 
-from types import MethodType
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featherface.blocks.attention import ChannelGate
-from featherface.blocks.deform_kernel import deform_conv2d
-from featherface.blocks.deformable import DeformConv2d
+from featherface.blocks.convolution import fold_norms
 from featherface.blocks.heads import Outputs
 from featherface.model import FeatherFace
 from featherface.training.losses import margin, smooth_l1
@@ -36,40 +32,17 @@ without a weight where both agree, background would never fall below the thresho
 
 
 def prepare(model: FeatherFace) -> FeatherFace:
-    """Make a network fit for training in mixed precision; parameters and outputs stay.
-
-    Deformable kernels are computed in float32, as torchvision's have no bfloat16, and means over
-    a level by the operator that is fast on a GPU.
-    """
+    """Take every mean over a level by the operator that is fast on a GPU, in place."""
     for module in model.modules():
-        if isinstance(module, DeformConv2d):
-            module.forward = MethodType(_deform_in_float32, module)  # type: ignore[method-assign]
-        elif isinstance(module, ChannelGate):
+        if isinstance(module, ChannelGate):
             module.pooling = "adaptive"
     return model
 
 
-def _deform_in_float32(self: DeformConv2d, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    named = {"offset": self.offset(x)}
-    if self.mask is not None:
-        named["mask"] = 2 * torch.sigmoid(self.mask(x))
-    mask = named["mask"].float() if "mask" in named else None
-    with torch.autocast(x.device.type, enabled=False):
-        y = deform_conv2d(x.float(), named["offset"].float(), self.weight.float(), mask)
-    return y.to(x.dtype), named
-
-
 def as_teacher(model: FeatherFace) -> FeatherFace:
     """Make a network a teacher: no gradients, and normalisation folded into convolutions."""
-    prepare(model).eval().requires_grad_(False)
-    for module in model.modules():
-        norm = getattr(module, "norm", None)
-        for name in ("conv", "pointwise"):
-            conv = getattr(module, name, None)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                module.norm = nn.Identity()
-    return model
+    fold_norms(prepare(model).eval())
+    return model.requires_grad_(False)
 
 
 def after_backbone(model: FeatherFace, levels: list[Tensor]) -> Outputs:

@@ -31,16 +31,17 @@ def measure(
 ) -> dict[str, float | None]:
     """Return the average precision of a network by `SIZES`, and boxes above 0.02 an image.
 
-    An average precision is None where no face counts.
+    Plain average precision at IoU 0.5, not the benchmark's protocol: for following a run. None
+    where no face counts.
 
-    Plain average precision at IoU 0.5, not the benchmark's protocol: for following a run.
+    Args:
+        model: in evaluation mode.
+        zoom: pixels at the network per pixel of the stored image.
     """
     device = images.device
     side = -(-int(images.extents.max() * zoom) // MIN_SIZE) * MIN_SIZE
     augment = Augment(side, (zoom, zoom), images.boxes.shape[1], device)
     anchors = make_anchors(side, side, model.config.anchors, device=device)
-    training = model.training
-    model.eval()
     found, truth, boxes = [], [], 0
     for start in range(0, len(images), batch):
         index = torch.arange(start, min(start + batch, len(images)), device=device)
@@ -57,7 +58,6 @@ def measure(
             kept = torchvision.ops.nms(box, score[: len(box)], _NMS)[:_MOST]
             found.append((box[kept].cpu(), score[kept].cpu()))
             truth.append(faces.boxes[i][faces.valid[i]].cpu() * side)
-    model.train(training)
     values = {name: average_precision(found, truth, least) for name, least in SIZES.items()}
     known = {name: None if math.isnan(value) else value for name, value in values.items()}
     return {**known, "boxes_an_image": boxes / max(1, len(images))}

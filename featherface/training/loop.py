@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,16 @@ import torchvision
 from torch import Tensor, nn
 
 import featherface
-from featherface.config import config_of
 from featherface.errors import InputError
 from featherface.files import read_text, to_json, write_bytes, write_text
 from featherface.model import FeatherFace
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
-from featherface.training.data import Images, decode, read_source, split
+from featherface.training.data import decode, read_source, split
 from featherface.training.distil import as_teacher, prepare
 from featherface.training.processes import Processes, join
 from featherface.training.recipe import Recipe, RecipeError
-from featherface.training.step import PARTS, Recorded, Step, averaged, make_student
-from featherface.training.step import schedule as rate_at
+from featherface.training.step import PARTS, Recorded, Step, schedule, state_of
 from featherface.weights import checkpoints
 
 _WARM_STEPS = 100  # the learning rate rises for at least so many
@@ -123,32 +121,9 @@ class Run:
         source = read_source(data)
         kept, held = split(source.samples, recipe.holdout)
         self.images = decode(source, kept, device, recipe.longest)
-        self.held: Images | None = decode(source, held, device, recipe.longest) if held else None
-        teacher = None
-        if recipe.teacher is not None:
-            teacher = checkpoints.load(recipe.teacher, device=device)
-        torch.manual_seed(recipe.seed)
-        config = config_of(recipe.variant)
-        model = FeatherFace(config)
-        _start_scores(model)
-        if recipe.backbone == "teacher":
-            assert teacher is not None
-            model.backbone.load_state_dict(teacher.backbone.state_dict())
-        if teacher is not None and teacher.config.anchors != config.anchors:
-            raise RecipeError(
-                f"teacher (={recipe.teacher!r}) has {teacher.config.anchors} anchors a cell, "
-                f"{recipe.variant} has {config.anchors}"
-            )
-        if recipe.start is not None:
-            started_from = checkpoints.load(recipe.start)
-            if started_from.config != config:
-                raise RecipeError(f"start (={recipe.start!r}) holds no {recipe.variant}")
-            model.load_state_dict(started_from.state_dict())
-        prepare(model).to(device)
-        self.student = make_student(model, recipe)
-        if teacher is not None:
-            as_teacher(teacher)
-        self.step = Step(recipe, self.images, self.student, teacher, processes)
+        self.held = decode(source, held, device, recipe.longest) if held else None
+        model, teacher = _networks(recipe, device)
+        self.step = Step(recipe, self.images, model, teacher, processes)
         self.done, self.spent = 0, 0.0
         self.facts = {
             "recipe": asdict(recipe),
@@ -162,9 +137,8 @@ class Run:
             "processes": processes.world,
         }
         self._resume()
-        self._log(
-            {"event": "start", "step": self.done, "prepared_s": _since(started), **self.facts}
-        )
+        prepared = round(time.monotonic() - started, 2)
+        self._log({"event": "start", "step": self.done, "prepared_s": prepared, **self.facts})
 
     def finish(self) -> Path:
         """Run to the end and write the weights."""
@@ -200,7 +174,7 @@ class Run:
     def _take_step(self, runner: Recorded) -> None:
         """Take the next step of the run."""
         # By time alone a slow start would leave but a few steps to warm up.
-        factor = min(rate_at(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
+        factor = min(schedule(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
         self.step.set_rates(factor, self.done)
         drawn = draw(self.recipe, len(self.images), self.done)
         settled = runner.settled
@@ -209,13 +183,9 @@ class Run:
         if runner.settled and not settled:
             row = {"event": "recorded", "step": self.done, "failure": runner.failure}
             self._log({**row, "gpu_bytes": torch.cuda.max_memory_allocated()})
-        if self.done % 10 == 0:
-            self._wait()  # else the clock would run ahead of the device
+        if self.done % 10 == 0 and self.images.device.type == "cuda":
+            torch.cuda.synchronize()  # else the clock would run ahead of the device
         self._tick()
-
-    def _wait(self) -> None:
-        if self.images.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def _tick(self) -> None:
         """Count the time since the last call; processes agree on it, and so on what is due."""
@@ -231,34 +201,30 @@ class Run:
 
     def _deliver(self, path: Path) -> None:
         """Write the averaged weights, and measure them on the images held out."""
-        with self._averaged() as trained:
-            if not self.processes.first:
-                return
-            model = FeatherFace(config_of(self.recipe.variant))
-            model.load_state_dict(trained.state_dict())
-            checkpoints.save(model, path, {"training": json.dumps(self.facts)})
-            if self.held is not None:
-                measured = holdout.measure(trained, self.held)
-                self._log(
-                    {"event": "measured", "step": self.done, "spent_s": self.spent, **measured}
-                )
+        trained = self._averaged()
+        if not self.processes.first:
+            return
+        model = FeatherFace(self.recipe.variant)
+        model.load_state_dict(trained.state_dict())
+        checkpoints.save(model, path, {"training": json.dumps(self.facts)})
+        if self.held is not None:
+            measured = holdout.measure(trained, self.held)
+            self._log({"event": "measured", "step": self.done, "spent_s": self.spent, **measured})
 
     def _checkpoint(self) -> None:
         """Everything to go on from, in one file, written whole."""
         if not self.processes.first:
             return
+        state = {
+            "step": self.done,
+            "spent": self.spent,
+            "facts": json.dumps(self.facts),
+            "model": self.step.model.state_dict(),
+            "average": self.step.average,
+            "optimizer": self.step.optimizer.state_dict(),
+        }
         content = io.BytesIO()
-        torch.save(
-            {
-                "step": self.done,
-                "spent": self.spent,
-                "facts": json.dumps(self.facts),
-                "model": self.student.model.state_dict(),
-                "average": self.student.average,
-                "optimizer": self.student.optimizer.state_dict(),
-            },
-            content,
-        )
+        torch.save(state, content)
         write_bytes(self.out / CHECKPOINT, content.getvalue())
 
     def _resume(self) -> None:
@@ -266,7 +232,7 @@ class Run:
         if not path.exists():
             return
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = torch.load(path, map_location=self.images.device, weights_only=True)
             facts = json.loads(saved["facts"])
             for name in ("recipe", "data"):
                 theirs, ours = facts[name], json.loads(json.dumps(self.facts[name]))
@@ -283,51 +249,30 @@ class Run:
             write_text(log, "".join(_rows_until(read_text(log), self.done)))
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        self.student.model.load_state_dict(saved["model"])
-        for ours, theirs in zip(self.student.average, saved["average"], strict=True):
+        self.step.model.load_state_dict(saved["model"])
+        for ours, theirs in zip(self.step.average, saved["average"], strict=True):
             ours.copy_(theirs)
-        optimizer = self.student.optimizer
-        rates = [group["lr"] for group in optimizer.param_groups]
-        optimizer.load_state_dict(saved["optimizer"])
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate  # on its device
+        self.step.optimizer.load_state_dict(saved["optimizer"])
         self.done, self.spent = saved["step"], saved["spent"]
 
-    @contextmanager
-    def _averaged(self) -> Iterator[FeatherFace]:
-        """The network with its averaged weights, in evaluation mode; afterwards as it was.
+    def _averaged(self) -> FeatherFace:
+        """Return a copy of the network with its averaged weights, in evaluation mode.
 
         Statistics of normalisation are measured anew: a running mean of them would be of the
         weights of many steps, none of which are the averaged ones (Wu and Johnson 2021, section 3).
         """
-        model = self.student.model
-        state = averaged(model)
-        trained = [t.clone() for t in state]
-        modes = {module: module.training for module in model.modules()}
-        for tensor, mean in zip(state, self.student.average, strict=True):
+        model = copy.deepcopy(self.step.model)
+        for tensor, mean in zip(state_of(model), self.step.average, strict=True):
             tensor.copy_(mean)
-        try:
-            self._measure_norms(model)
-            yield model.eval()
-        finally:
-            for tensor, value in zip(state, trained, strict=True):
-                tensor.copy_(value)
-            for module, training in modes.items():
-                module.training = training
-
-    @torch.no_grad()
-    def _measure_norms(self, model: FeatherFace) -> None:
-        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.training:
+                module.reset_running_stats()
+                module.momentum = None  # a plain mean
         for number in range(_NORM_BATCHES):
             drawn = draw(self.recipe, len(self.images), number)
             here = (self.processes.share(rows).to(self.images.device) for rows in drawn)
-            self.step.run_student(*here)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+            self.step.run(model, *here)
+        return model.eval()
 
     def _log_losses(self) -> None:
         steps = self.done - self._logged_step
@@ -358,13 +303,32 @@ class Run:
         self.report(row)
 
 
-def _start_scores(model: FeatherFace) -> None:
-    """Start every score at 0.01, as most anchors hold no face (Lin et al. 2017, section 3.3)."""
+def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, FeatherFace | None]:
+    """The network as it starts, and its teacher."""
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = checkpoints.load(recipe.teacher, device=device)
+    torch.manual_seed(recipe.seed)
+    model = FeatherFace(recipe.variant)
     for conv in model.heads.classes:
-        assert isinstance(conv, nn.Conv2d)
-        assert conv.bias is not None
-        bias = conv.bias.detach().view(-1, 2)
+        # Every score starts at 0.01, as most anchors hold no face (Lin et al. 2017, section 3.3).
+        bias = conv.bias.detach().view(-1, 2)  # type: ignore[operator]
         bias[:, 0], bias[:, 1] = 0.0, math.log(0.01 / 0.99)
+    if teacher is not None:
+        if teacher.config.anchors != model.config.anchors:
+            raise RecipeError(
+                f"teacher (={recipe.teacher!r}) has {teacher.config.anchors} anchors a cell, "
+                f"{recipe.variant} has {model.config.anchors}"
+            )
+        if recipe.backbone == "teacher":
+            model.backbone.load_state_dict(teacher.backbone.state_dict())
+        as_teacher(teacher)
+    if recipe.start is not None:
+        started_from = checkpoints.load(recipe.start)
+        if started_from.config != model.config:
+            raise RecipeError(f"start (={recipe.start!r}) holds no {recipe.variant}")
+        model.load_state_dict(started_from.state_dict())
+    return prepare(model).to(device), teacher
 
 
 def _rows_until(log: str, step: int) -> Iterator[str]:
@@ -377,7 +341,3 @@ def _rows_until(log: str, step: int) -> Iterator[str]:
 def _generator(seed: int, number: int) -> torch.Generator:
     # PyTorch's CPU generator takes the lower 32 bits of a seed.
     return torch.Generator().manual_seed((seed * 0x9E3779B1 + number) % 2**32)
-
-
-def _since(started: float) -> float:
-    return round(time.monotonic() - started, 2)

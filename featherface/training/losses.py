@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import box_iou
+from torchvision.ops import box_convert, box_iou
 
 from featherface.blocks.heads import Outputs
 from featherface.boxes import encode_boxes, encode_landmarks
@@ -23,36 +21,32 @@ NEGATIVES = 7
 """Background anchors a positive one, the hardest."""
 
 
-class Matches(NamedTuple):
-    """Which annotated face every anchor is to find."""
+def match(faces: Faces, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for every anchor the face that it overlaps most, and where that is enough.
 
-    face: Tensor  # (batch, N) int64: the face; of any value where not positive
-    positive: Tensor  # (batch, N) bool
-
-
-def corners(anchors: Tensor) -> Tensor:
-    """Return anchors as x1, y1, x2, y2."""
-    return torch.cat([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], 1)
-
-
-def match(faces: Faces, anchors: Tensor) -> Matches:
-    """Return for every anchor the face that it overlaps most, where that is enough.
+    A face's best anchor is matched with it, too, from `LEAST_OVERLAP`; where an anchor is the
+    best of two such faces, the later one has it.
 
     Args:
         anchors: (N, 4), see `featherface.boxes.make_anchors`.
 
-    A face's best anchor is matched with it, too, from `LEAST_OVERLAP`; where an anchor is the
-    best of two such faces, the later one has it.
+    Returns:
+        (batch, N) int64, the face; and (batch, N) bool: the anchor is to find it.
     """
     batch, count = faces.valid.shape
-    iou = box_iou(faces.boxes.flatten(0, 1), corners(anchors)).view(batch, count, -1)
+    iou = box_iou(faces.boxes.flatten(0, 1), _corners(anchors)).view(batch, count, -1)
     iou = iou.masked_fill(~faces.valid[:, :, None], -1.0)
     overlap, face = iou.max(1)
     best_overlap, best = iou.max(2)
     number = torch.arange(count, device=iou.device).expand(batch, -1)
     number = number.masked_fill(best_overlap < LEAST_OVERLAP, -1)
     forced = torch.full_like(face, -1).scatter_reduce(1, best, number, "amax")
-    return Matches(torch.where(forced >= 0, forced, face), (overlap >= OVERLAP) | (forced >= 0))
+    return torch.where(forced >= 0, forced, face), (overlap >= OVERLAP) | (forced >= 0)
+
+
+def _corners(anchors: Tensor) -> Tensor:
+    corners: Tensor = box_convert(anchors, "cxcywh", "xyxy")
+    return corners
 
 
 def margin(logits: Tensor) -> Tensor:
@@ -89,8 +83,7 @@ def face_losses(
         anchors a positive in each image; `face_boxes`: smooth L1 of the positives' encoded boxes;
         `face_landmarks`: likewise, where annotated.
     """
-    matches = match(faces, anchors)
-    positive = matches.positive
+    face, positive = match(faces, anchors)
     logit = margin(outputs.logits)
     as_face, as_background = F.softplus(-logit), F.softplus(logit)
     background = ~positive if ignored is None else ~positive & ~ignored
@@ -98,10 +91,10 @@ def face_losses(
     negative = hardest(as_background.detach(), background, wanted)
     scores = (as_face * positive).sum() + (as_background * negative).sum()
 
-    chosen = matches.face[:, :, None]
+    chosen = face[:, :, None]
     boxes = faces.boxes.gather(1, chosen.expand(-1, -1, 4))
     # Of an unmatched anchor no target is defined; its own box is one that can be encoded.
-    boxes = torch.where(positive[:, :, None], boxes, corners(anchors))
+    boxes = torch.where(positive[:, :, None], boxes, _corners(anchors))
     off = smooth_l1(outputs.boxes, encode_boxes(boxes, anchors)).sum(2)
 
     points = faces.landmarks.gather(1, chosen.expand(-1, -1, 10))

@@ -20,7 +20,7 @@ from PIL import Image
 from featherface.errors import InputError
 from featherface.files import read_bytes, write_bytes
 from featherface.images import read_picture
-from featherface.training.data import BOXES, IMAGES, DataError, Folder, Sample, read_source
+from featherface.training.data import BOXES, IMAGES, DataError, Sample, read_source
 
 
 def pack(folder: str | Path, file: str | Path, quality: int) -> int:
@@ -32,9 +32,9 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
     Raises:
         DataError: where the folder holds no training data, or an image of it cannot be read.
     """
-    source = read_source(folder)
-    if not (isinstance(source, Folder) and (Path(folder) / BOXES).is_file()):
+    if not (Path(folder) / BOXES).is_file():
         raise DataError(f"{folder}: not a folder with {BOXES}")
+    source = read_source(folder)
 
     def encoded(sample: Sample) -> bytes:
         content = io.BytesIO()

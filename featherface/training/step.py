@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,46 +24,21 @@ from featherface.training.losses import face_losses, margin
 from featherface.training.processes import Processes
 from featherface.training.recipe import Recipe
 
-PARTS = (
-    "scores",
-    "boxes",
-    "landmarks",
-    "levels",
-    "face_scores",
-    "face_boxes",
-    "face_landmarks",
-)
+PARTS = ("scores", "boxes", "landmarks", "levels", "face_scores", "face_boxes", "face_landmarks")
 """Parts of the loss, as they are logged: before their weights."""
 
 _KNOWN = 0.3  # an anchor that the teacher scores higher is no example of background
 
 
-@dataclass
-class Student:
-    """A network that is trained, and the running average of its weights."""
-
-    model: FeatherFace
-    average: list[Tensor]  # of `state`
-    optimizer: torch.optim.Optimizer
-    rates: list[float]  # of the optimiser's groups, relative to the recipe's learning rate
-
-    @property
-    def state(self) -> list[Tensor]:
-        """Parameters and the running statistics of normalisation."""
-        return averaged(self.model)
-
-
-def averaged(model: nn.Module) -> list[Tensor]:
-    """Return the floating-point tensors of a network's state, in its order."""
+def state_of(model: nn.Module) -> list[Tensor]:
+    """Return a network's parameters and running statistics of normalisation, in their order."""
     return [t.detach() for t in model.state_dict().values() if t.is_floating_point()]
 
 
-def make_student(model: FeatherFace, recipe: Recipe) -> Student:
-    """Return a network with its optimiser: AdamW, decay on kernels alone."""
+def _parameter_groups(model: FeatherFace, recipe: Recipe) -> list[dict[str, Any]]:
+    """Groups for the optimiser; `rate` is relative to the recipe's learning rate."""
     groups = []
-    rates = []
     slow = recipe.backbone_rate if recipe.backbone == "teacher" else 1.0
-    on_gpu = next(model.parameters()).is_cuda
     for backbone, rate in ((True, slow), (False, 1.0)):
         for kernels in (True, False):
             chosen = [
@@ -71,13 +46,11 @@ def make_student(model: FeatherFace, recipe: Recipe) -> Student:
                 for name, parameter in model.named_parameters()
                 if name.startswith("backbone.") == backbone and (parameter.ndim > 1) == kernels
             ]
+            # On a GPU a tensor, so that a recorded step sees it change.
+            initial = torch.zeros((), device=chosen[0].device) if chosen[0].is_cuda else 0.0
             decay = recipe.weight_decay if kernels else 0.0
-            # A tensor, so that a recorded step sees it change.
-            initial = torch.zeros((), device=chosen[0].device) if on_gpu else 0.0
-            groups.append({"params": chosen, "weight_decay": decay, "lr": initial})
-            rates.append(rate)
-    optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
-    return Student(model, [t.clone() for t in averaged(model)], optimizer, rates)
+            groups.append({"params": chosen, "weight_decay": decay, "lr": initial, "rate": rate})
+    return groups
 
 
 def schedule(elapsed: float, warmup: float) -> float:
@@ -89,34 +62,39 @@ def schedule(elapsed: float, warmup: float) -> float:
 
 
 class Step:
-    """Runs steps of a recipe.
+    """Takes steps of a recipe.
 
     Args:
+        model: is trained.
         processes: which this one shares every batch with.
+
+    Attributes:
+        average: the running average of `state_of` the model.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         images: Images,
-        student: Student,
+        model: FeatherFace,
         teacher: FeatherFace | None,
         processes: Processes,
     ) -> None:
-        self.recipe, self.images, self.student, self.teacher = recipe, images, student, teacher
+        self.recipe, self.images, self.model, self.teacher = recipe, images, model, teacher
         self.processes = processes
-        self.trained = processes.wrap(Trained(student.model))
         device = images.device
-        self.half = recipe.precision == "bfloat16" or (
-            recipe.precision == "auto" and device.type == "cuda"
-        )
+        on_gpu = device.type == "cuda"
+        groups = _parameter_groups(model, recipe)
+        self.optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
+        self.average = [t.clone() for t in state_of(model)]
+        self.trained = processes.wrap(Trained(model))
+        self.half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and on_gpu)
         self.augment = Augment(recipe.size, recipe.zoom, recipe.faces, device)
-        anchors = student.model.config.anchors
-        self.anchors = make_anchors(recipe.size, recipe.size, anchors, device=device)
+        self.anchors = make_anchors(recipe.size, recipe.size, model.config.anchors, device=device)
         self.fresh = torch.ones((), device=device)  # weight of the new in the averaged weights
         self.totals = torch.zeros(len(PARTS) + 2, device=device)  # parts, loss, gradient's norm
 
-    def autocast(self, dtype: torch.dtype) -> AbstractContextManager[None]:
+    def _autocast(self, dtype: torch.dtype) -> AbstractContextManager[None]:
         # Without a cache, which would not outlive the recording of a CUDA graph.
         return torch.autocast(
             self.images.device.type, dtype=dtype, enabled=self.half, cache_enabled=False
@@ -128,10 +106,10 @@ class Step:
         A backbone from the teacher keeps its statistics of normalisation: it has seen more
         images than are here.
         """
-        model = self.student.model.train()
+        self.model.train()
         if self.recipe.backbone == "teacher":
-            model.backbone.eval()
-        model.backbone.requires_grad_(not frozen)
+            self.model.backbone.eval()
+        self.model.backbone.requires_grad_(not frozen)
 
     def __call__(self, index: Tensor, draws: Tensor, frozen: bool) -> None:
         """Take one step on the images `index` (batch,) with the crops that `draws` say."""
@@ -141,7 +119,7 @@ class Step:
             if pixels.is_cuda:  # the faster layout: 60 instead of 97 ms a step on an H100
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
         theirs, their_levels = self._teach(pixels)
-        with self.autocast(torch.bfloat16):
+        with self._autocast(torch.bfloat16):
             given = None
             if frozen:
                 assert their_levels is not None
@@ -166,26 +144,27 @@ class Step:
             parts |= {name: value / count for name, value in sums.items()}
         loss = self._weighted(parts)
         self.processes.backward(loss)
-        parameters = [p for group in self.student.optimizer.param_groups for p in group["params"]]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
-        self.student.optimizer.step()
+        self.optimizer.step()
         with torch.no_grad():
             self.totals += torch.stack([*(parts[name].detach() for name in PARTS), loss, norm])
-            change = torch._foreach_sub(self.student.state, self.student.average)
+            change = torch._foreach_sub(state_of(self.model), self.average)
             torch._foreach_mul_(change, self.fresh)
-            torch._foreach_add_(self.student.average, change)
+            torch._foreach_add_(self.average, change)
 
-    def run_student(self, index: Tensor, draws: Tensor) -> None:
-        """Run the student on a batch, for the statistics of its normalisation."""
-        with torch.no_grad(), self.autocast(torch.bfloat16):
-            self.student.model(self.augment(self.images, index, draws)[0])
+    @torch.no_grad()
+    def run(self, model: FeatherFace, index: Tensor, draws: Tensor) -> None:
+        """Run a network on a batch, for the statistics of its normalisation."""
+        with self._autocast(torch.bfloat16):
+            model(self.augment(self.images, index, draws)[0])
 
     def _teach(self, pixels: Tensor) -> tuple[Outputs | None, list[Tensor] | None]:
         if self.teacher is None:
             return None, None
         # Half precision with the longer mantissa: a trained network's range is known to fit.
         dtype = torch.float16 if pixels.is_cuda else torch.bfloat16
-        with torch.no_grad(), self.autocast(dtype):
+        with torch.no_grad(), self._autocast(dtype):
             levels = self.teacher.backbone(pixels)
             return _wide(after_backbone(self.teacher, levels)), levels
 
@@ -202,10 +181,8 @@ class Step:
 
     def set_rates(self, factor: float, step: int) -> None:
         """Set the learning rate, and how much of the new weights the average takes."""
-        for group, rate in zip(
-            self.student.optimizer.param_groups, self.student.rates, strict=True
-        ):
-            value = self.recipe.learning_rate * factor * rate
+        for group in self.optimizer.param_groups:
+            value = self.recipe.learning_rate * factor * group["rate"]
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(value)
             else:
@@ -235,16 +212,12 @@ class Recorded:
         self._graph: torch.cuda.CUDAGraph | None = None
         self.failure: str | None = None
         step.set_mode(frozen)
-        step.student.optimizer.zero_grad(set_to_none=True)
-
-    @property
-    def recorded(self) -> bool:
-        return self._graph is not None
+        step.optimizer.zero_grad(set_to_none=True)
 
     @property
     def settled(self) -> bool:
         """Whether all further steps run as the last one did."""
-        return self._left < 0 or self.recorded or self.failure is not None
+        return self._left < 0 or self._graph is not None or self.failure is not None
 
     def __call__(self, index: Tensor, draws: Tensor) -> None:
         self._index.copy_(index)
@@ -264,12 +237,12 @@ class Recorded:
             self._ordinary()
 
     def _ordinary(self) -> None:
-        self._step.student.optimizer.zero_grad(set_to_none=True)
+        self._step.optimizer.zero_grad(set_to_none=True)
         self._step(self._index, self._draws, self._frozen)
 
     def _record(self) -> None:
         torch.cuda.synchronize()
-        self._step.student.optimizer.zero_grad(set_to_none=True)
+        self._step.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):

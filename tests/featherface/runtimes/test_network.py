@@ -176,7 +176,7 @@ def test_what_is_not_equal_is_not_taken(
         raise DisagreementError("differs from PyTorch")
 
     monkeypatch.setattr("featherface.runtimes.agreement.compare", differs)
-    with pytest.warns(RuntimeWarning, match="PyTorch is used: ONNX Runtime differs"):
+    with pytest.warns(RuntimeWarning, match="PyTorch is used instead of runtime 'onnx': differs"):
         assert Detector(model, device="cpu", runtime="auto").runtime == "torch"
     with pytest.raises(DisagreementError):
         Detector(model, runtime="onnx")

@@ -56,7 +56,7 @@ def test_label_txt_of_retinaface(tmp_path: Path) -> None:
     assert source.samples[0].boxes == [[10, 20, 30, 40], [1, 2, 3, 4]]
     assert source.samples[0].landmarks == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], None]
     assert source.samples[1].boxes == []
-    assert source.path == tmp_path / "images"
+    assert source.images == tmp_path / "images"
 
 
 @pytest.mark.parametrize("inside", [".", "widerface"])
@@ -74,7 +74,7 @@ def test_wider_face_as_torchvision_unpacks_it(tmp_path: Path, inside: str) -> No
         ("e/none.jpg", []),
         ("e/z.jpg", [[9, 9, 9, 9]]),
     ]
-    assert source.path == tmp_path / inside / "WIDER_train" / "images"
+    assert source.images == tmp_path / inside / "WIDER_train" / "images"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_convert, box_iou
 
 from featherface.blocks.heads import Outputs
 from featherface.boxes import (
@@ -19,9 +19,10 @@ from featherface.boxes import (
 )
 from featherface.training.augment import Faces
 from featherface.training.distil import EVERY_ANCHOR, FLOOR, level_losses, score_losses
-from featherface.training.losses import corners, face_losses, hardest, match
+from featherface.training.losses import face_losses, hardest, match
 
 ANCHORS = make_anchors(64, 96)
+CORNERS = box_convert(ANCHORS, "cxcywh", "xyxy")
 
 
 def outputs(seed: int, batch: int = 2) -> Outputs:
@@ -44,7 +45,7 @@ def faces() -> Faces:
 
 def plain_match(boxes: list[Tensor]) -> list[int | None]:
     """The face of every anchor of one image."""
-    iou = box_iou(torch.stack(boxes), corners(ANCHORS))
+    iou = box_iou(torch.stack(boxes), CORNERS)
     found: list[int | None] = []
     for anchor in range(len(ANCHORS)):
         best = int(iou[:, anchor].argmax())
@@ -61,19 +62,20 @@ def of_image(faces: Faces, image: int) -> list[Tensor]:
 
 
 def test_matching_is_that_of_the_plain_loop(faces: Faces) -> None:
-    matches = match(faces, ANCHORS)
+    faces_found, positives = match(faces, ANCHORS)
     for image in range(2):
         expected = plain_match(of_image(faces, image))
         found = [
             int(face) if positive else None
-            for face, positive in zip(matches.face[image], matches.positive[image], strict=True)
+            for face, positive in zip(faces_found[image], positives[image], strict=True)
         ]
         assert found == expected
         assert any(face is not None for face in expected)
 
 
 def test_a_face_without_overlap_is_not_matched(faces: Faces) -> None:
-    assert not (match(faces, ANCHORS).face[0][match(faces, ANCHORS).positive[0]] == 2).any()
+    face, positive = match(faces, ANCHORS)
+    assert not (face[0][positive[0]] == 2).any()
 
 
 def cross_entropy(logits: Tensor, label: int) -> float:
@@ -131,13 +133,12 @@ def test_multibox_is_that_of_the_plain_loop(faces: Faces) -> None:
 
 
 def test_perfect_boxes_and_landmarks_cost_nothing(faces: Faces) -> None:
-    matches = match(faces, ANCHORS)
-    chosen = matches.face[:, :, None]
+    face, positive = match(faces, ANCHORS)
+    chosen = face[:, :, None]
     boxes = faces.boxes.gather(1, chosen.expand(-1, -1, 4))
     found = outputs(0)
     exact = found._replace(boxes=torch.zeros_like(found.boxes))
-    positive = matches.positive
-    safe = torch.where(positive[..., None], boxes, corners(ANCHORS))
+    safe = torch.where(positive[..., None], boxes, CORNERS)
     exact = exact._replace(boxes=encode_boxes(safe, ANCHORS))
     sums, _ = face_losses(exact, faces, ANCHORS)
     assert float(sums["face_boxes"]) == pytest.approx(0, abs=1e-9)
@@ -219,8 +220,8 @@ def test_level_losses_are_mean_squares() -> None:
 
 
 def test_landmarks_are_encoded_as_the_detector_decodes_them(faces: Faces) -> None:
-    matches = match(faces, ANCHORS)
-    anchor = int((matches.positive[0] & (matches.face[0] == 0)).nonzero()[0])
+    face, positive = match(faces, ANCHORS)
+    anchor = int((positive[0] & (face[0] == 0)).nonzero()[0])
     points = faces.landmarks[0, 0].view(1, 5, 2)
     encoded = encode_landmarks(points, ANCHORS[anchor : anchor + 1])
     decoded = decode_landmarks(encoded, ANCHORS[anchor : anchor + 1])
