@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -92,25 +92,6 @@ class CompiledNetwork(TorchNetwork):
             ) from error
 
 
-class CudaGraphNetwork:
-    """A `Network`: CUDA graphs on a GPU, see `featherface.runtimes.cuda_graph`.
-
-    Attributes:
-        check: the comparison with PyTorch, as `featherface.runtimes.agreement.compare` returns it.
-
-    Raises:
-        InputError, RuntimeUnavailableError, DisagreementError: see `cuda_graph.proven_runner`.
-    """
-
-    def __init__(
-        self, model: FeatherFace, device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        self.runner, self.check = cuda_graph.proven_runner(model, device, dtype)
-
-    def __call__(self, pixels: FloatArray) -> RawDetections:
-        return RawDetections(*(array[0] for array in self.runner.run(pixels)))
-
-
 class OnnxNetwork:
     """A `Network`: an exported one in ONNX Runtime, on the CPU. Can be pickled.
 
@@ -140,7 +121,7 @@ class OnnxNetwork:
         self.config = read_config(self.stated.get("config", ""), name)
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
-        return RawDetections(*(array[0] for array in run(self.session, pixels, self.name)))
+        return RawDetections(*(rows[0] for rows in run(self.session, pixels, self.name)))
 
     def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[bytes, str, int | None]]:
         return OnnxNetwork, self._arguments
@@ -193,7 +174,8 @@ def make_network(
     chosen = fastest.get(device.type, "torch") if runtime == "auto" else runtime
     try:
         if chosen == "cuda-graph":
-            return CudaGraphNetwork(model, device), chosen
+            runner, _ = cuda_graph.proven_runner(model, device)
+            return lambda pixels: RawDetections(*(rows[0] for rows in runner.run(pixels))), chosen
         if chosen == "onnx":
             if device.type != "cpu":
                 raise InputError(f"runtime 'onnx' runs on the CPU, not on device {str(device)!r}")
@@ -216,10 +198,9 @@ def checked_runtime(runtime: str) -> Runtime:
     Raises:
         InputError: for another.
     """
-    for known in get_args(Runtime):
-        if runtime == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
+    if runtime not in get_args(Runtime):
+        raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
+    return cast(Runtime, runtime)
 
 
 _setting_threads = threading.Lock()

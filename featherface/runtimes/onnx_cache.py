@@ -1,9 +1,8 @@
-"""Exported networks that are kept: one file for each network and set of versions.
+"""A cache of exported networks: one file for each network and set of versions.
 
-Beside `KEY.onnx` lies `KEY.json` with the sha256 of its bytes, that of the network's state, and
-the record of the comparison that it passed. A file that is truncated, altered, another network's,
-or without that record is exported and compared again, silently. Each file is written beside its
-place and renamed; as the same key gives the same bytes, two processes or threads may write at once.
+Beside `KEY.onnx` lies `KEY.json` with the record of the comparison that it passed. A file that is
+truncated, altered, another network's, or without that record is exported and compared again. As
+the same key gives the same bytes, two processes or threads may write at once.
 """
 
 from __future__ import annotations
@@ -24,41 +23,37 @@ _KEPT = 32  # files; some 2.5 MB each
 
 
 def content(model: FeatherFace) -> bytes:
-    """The exported network, compared with PyTorch on this machine by these versions.
+    """Return the exported network, compared with PyTorch on this machine by these versions.
 
     Raises:
-        DisagreementError, ExportError: see `featherface.runtimes.export.export`.
-        RuntimeUnavailableError: where ONNX Runtime is not installed or cannot run it.
+        DisagreementError, ExportError, RuntimeUnavailableError: as `runtimes.export.export`.
     """
+    state = export.state_sha256(model)
     folder = cache_folder()
-    path = folder / "onnx" / f"{key(model)}.onnx" if folder else None
-    kept = _read(path, export.state_sha256(model)) if path else None
+    path = folder / "onnx" / _file_name(model.config.variant, state) if folder else None
+    kept = _read(path, state) if path else None
     if kept is not None:
         return kept
-    source = {"weights": "a model in memory", "weights_sha256": ""}
-    made, record = export.exported(model, source)
+    made, record = export.exported(model, {"weights": "a model in memory", "weights_sha256": ""})
     if path:
-        with suppress(InputError, OSError):  # a cache that cannot be written is done without
+        with suppress(InputError, OSError):  # a cache that cannot be written is not used
             write_bytes(path, made)
             write_json(path.with_suffix(".json"), record)
             _prune(path.parent)
     return made
 
 
-def key(model: FeatherFace) -> str:
-    """A name for the exported network: its variant, and a hash of all that decides its bytes.
-
-    And of what decides whether they agree with PyTorch: ONNX Runtime and the machine.
-    """
+def _file_name(variant: str | None, state: str) -> str:
+    """From all that decides the file's bytes and whether they agree with PyTorch."""
     decisive = {
-        "state": export.state_sha256(model),
+        "state": state,
         "format": export.FORMAT,
         "versions": export.versions(),
         "onnxruntime": runtime_version(),
         "machine": [platform.system(), platform.machine()],
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return f"{model.config.variant or 'network'}-{digest[:32]}"
+    return f"{variant or 'network'}-{digest[:32]}.onnx"
 
 
 def _read(path: Path, state: str) -> bytes | None:
@@ -73,7 +68,7 @@ def _read(path: Path, state: str) -> bytes | None:
 
 
 def _prune(cache: Path) -> None:
-    """Forget the oldest; every model in memory that somebody detects with leaves one."""
+    """Delete the oldest files; every model that somebody detects with leaves one."""
     files = sorted(cache.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
     for old in files[:-_KEPT]:
         for file in (old.with_suffix(".json"), old):

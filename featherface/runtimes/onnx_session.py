@@ -1,4 +1,4 @@
-"""ONNX Runtime: open a session, run it, and say in one line what went wrong."""
+"""ONNX Runtime: sessions, and errors in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RuntimeUnavailableError(InputError):
 
 
 def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU.
+    """Return an `onnxruntime.InferenceSession` on the CPU.
 
     Args:
         content: the bytes of an ONNX file.
@@ -49,11 +49,7 @@ def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
 
 
 def runtime_version() -> str:
-    """ONNX Runtime's.
-
-    Raises:
-        RuntimeUnavailableError: where it is not installed.
-    """
+    """Return ONNX Runtime's version; RuntimeUnavailableError where it is not installed."""
     return str(_onnxruntime().__version__)
 
 
@@ -74,7 +70,7 @@ def _onnxruntime() -> Any:
 
 
 def run(session: Any, pixels: FloatArray, name: str) -> list[npt.NDArray[np.float32]]:
-    """Boxes, scores and landmarks, as `featherface.runtimes.export.export` describes them.
+    """Return boxes, scores and landmarks, as `featherface.runtimes.export.export` describes them.
 
     Args:
         pixels: (batch, 3, height, width).

@@ -18,7 +18,7 @@ from featherface.images import RGBArray
 from featherface.runtimes import cuda_graph
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32, prepare, proven_runner
-from featherface.runtimes.network import CudaGraphNetwork, TorchNetwork, make_network
+from featherface.runtimes.network import TorchNetwork, make_network
 from featherface.synthetic import draw_crowd
 from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
@@ -181,13 +181,12 @@ def published(name: str) -> FeatherFace:
 @pytest.mark.parametrize("variant", CONFIGS)
 def test_graphs_answer_as_pytorch_does(variant: str) -> None:
     torch.manual_seed(0)
-    network = CudaGraphNetwork(FeatherFace(variant).eval(), torch.device("cuda"))
-    print(variant, network.check["max_difference"])
+    runner, check = proven_runner(FeatherFace(variant).eval(), torch.device("cuda"))
+    print(variant, check["max_difference"])
     x = pixels(160, 128)
-    eager, captured, again = (network(x) for _ in range(3))
-    assert len(network.runner._captured) == 1
-    for name in ("boxes", "scores", "landmarks"):
-        first, second, third = (getattr(each, name) for each in (eager, captured, again))
+    eager, captured, again = (runner.run(x) for _ in range(3))
+    assert len(runner._captured) == 1
+    for first, second, third in zip(eager, captured, again, strict=True):
         np.testing.assert_array_equal(second, third)
         np.testing.assert_allclose(second, first, rtol=0, atol=1e-4)
 
