@@ -57,6 +57,24 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Call]:
     return run
 
 
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.fixture(scope="session")
+def contrast() -> Callable[[str, str], float]:
+    """The ratio of WCAG 2.2 between two colours like #ff8800, from 1 to 21."""
+
+    def ratio(a: str, b: str) -> float:
+        dark, light = sorted((_luminance(a), _luminance(b)))
+        return (light + 0.05) / (dark + 0.05)
+
+    assert ratio("#000000", "#ffffff") == 21
+    return ratio
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -272,24 +273,14 @@ def test_what_cannot_be_drawn_is_an_error(
         draw(picture, [record])
 
 
-def contrast(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
-    """The ratio of WCAG 2.2, from 1 to 21."""
-
-    def luminance(colour: tuple[int, int, int]) -> float:
-        linear = [
-            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-            for c in (v / 255 for v in colour)
-        ]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def test_type_and_colours_stand_out() -> None:
-    assert contrast(annotate._BOX, annotate._EDGE) > 7  # WCAG's AAA for text
-    for colour in annotate._LANDMARKS:
-        assert contrast(colour, annotate._EDGE) > 3  # WCAG's minimum for graphics
+def test_type_and_colours_stand_out(contrast: Any) -> None:
+    box, edge, *landmarks = (
+        "#{:02x}{:02x}{:02x}".format(*colour)
+        for colour in (annotate._BOX, annotate._EDGE, *annotate._LANDMARKS)
+    )
+    assert contrast(box, edge) > 7  # WCAG's AAA for text
+    for colour in landmarks:
+        assert contrast(colour, edge) > 3  # WCAG's minimum for graphics
 
 
 def test_colours_stay_apart_for_the_colour_blind() -> None:

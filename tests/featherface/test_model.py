@@ -11,17 +11,7 @@ from featherface.blocks.context import SSH
 from featherface.blocks.deformable import DeformConv2d
 from featherface.blocks.pyramid import Fusion, downsample_to
 from featherface.blocks.shuffle import ChannelShuffle
-from featherface.config import LEVELS, STRIDES
-
-BLOCKS = [
-    "backbone",
-    "first_attention",
-    "pyramid",
-    "second_attention",
-    "context",
-    "shuffle",
-    "heads",
-]
+from featherface.config import BLOCKS, LEVELS, STRIDES
 
 # Parameters by block and in total, as published reference implementations have them.
 PARAMETERS = {
@@ -44,7 +34,7 @@ def size_of(module: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("variant", CONFIGS)
 def test_the_children_are_the_blocks_of_the_card(variant: str) -> None:
-    assert [name for name, _ in FeatherFace(variant).named_children()] == BLOCKS
+    assert tuple(name for name, _ in FeatherFace(variant).named_children()) == BLOCKS
 
 
 @pytest.mark.parametrize("variant", CONFIGS)

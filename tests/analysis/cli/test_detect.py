@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.cli import main as cli
 from analysis.cli.inputs import find_images
 from featherface import Detector, FeatherFace
 from featherface.weights.checkpoints import save
@@ -28,27 +28,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Detect:
-    """Calls the command with the fresh network."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], checkpoint: Path) -> None:
-        self.capsys, self.checkpoint = capsys, checkpoint
-        self.code: Any = None
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: object) -> list[dict[str, Any]]:
-        """Return the records that `--json -` prints."""
-        weights = ("--weights", self.checkpoint, "--runtime", "torch")
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["detect", *map(str, (*weights, *arguments, "--json", "-"))])
-        self.code = caught.value.code
-        self.out, self.err = self.capsys.readouterr()
-        return json.loads(self.out) if self.out else []
-
-
 @pytest.fixture
-def detect(capsys: pytest.CaptureFixture[str], checkpoint: Path) -> Detect:
-    return Detect(capsys, checkpoint)
+def detect(call: Any, checkpoint: Path) -> Any:
+    """Calls the command with the fresh network."""
+    return partial(call, "detect", "--weights", checkpoint, "--runtime", "torch", "--json", "-")
 
 
 @pytest.fixture
@@ -81,27 +64,25 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -
     assert find_images([tmp_path / "p[1].png"], []) == [tmp_path / "p[1].png"]
 
 
-def test_a_folder_without_images_is_reported(tmp_path: Path, detect: Detect) -> None:
-    assert detect(tmp_path) == []
-    assert detect.code == 2
-    assert "no images in this folder" in detect.err
+def test_a_folder_without_images_is_reported(tmp_path: Path, detect: Any) -> None:
+    found = detect(tmp_path)
+    assert (found.code, found.json) == (2, [])
+    assert "no images in this folder" in found.err
 
 
-def test_standard_input(
-    detect: Detect, images: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_standard_input(detect: Any, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.TextIOWrapper(io.BytesIO(images[0].read_bytes()))
     monkeypatch.setattr(sys, "stdin", content)
-    (record,) = detect("-", "--score", 0.02)
-    (other,) = detect(images[0], "--score", 0.02)
+    (record,) = detect("-", "--score", 0.02).json
+    (other,) = detect(images[0], "--score", 0.02).json
     assert record["picture"] == "-"
     assert record["faces"] == other["faces"]
 
 
-def test_calls_with_one_folder_add_up(detect: Detect, images: list[Path], tmp_path: Path) -> None:
+def test_calls_with_one_folder_add_up(detect: Any, images: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "found"
-    records = detect(*images[:2], "--out", out)
-    records += detect(*images[2:], "--out", out)
+    records = detect(*images[:2], "--out", out).json
+    records += detect(*images[2:], "--out", out).json
     lines = (out / "faces.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == records
     assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
@@ -114,7 +95,7 @@ def test_calls_with_one_folder_add_up(detect: Detect, images: list[Path], tmp_pa
 
 
 def test_an_interrupt_keeps_what_is_done(
-    detect: Detect, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detect: Any, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, calls = Detector.__call__, 0
 
@@ -127,24 +108,25 @@ def test_an_interrupt_keeps_what_is_done(
 
     monkeypatch.setattr(Detector, "__call__", interrupted)
     out = tmp_path / "found"
-    records = detect(*images, "--out", out)
-    assert detect.code == 130
-    assert detect.err == "featherface: interrupted after 2 of 5 images, which are kept\n"
+    found = detect(*images, "--out", out)
+    records = found.json
+    assert found.code == 130
+    assert found.err == "featherface: interrupted after 2 of 5 images, which are kept\n"
     assert [record["picture"] for record in records] == list(map(str, images[:2]))
     assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
     assert len((out / "faces.jsonl").read_bytes().splitlines()) == 2
 
 
 def test_an_unreadable_image_is_reported_after_the_others(
-    detect: Detect, images: list[Path], tmp_path: Path
+    detect: Any, images: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(images[0].read_bytes()[:50])
     missing = tmp_path / ("x" * 300)
-    records = detect(broken, missing, images[0])
-    assert detect.code == 2
-    assert [record["picture"] for record in records] == [str(images[0])]
-    first, second = detect.err.splitlines()
+    found = detect(broken, missing, images[0])
+    assert found.code == 2
+    assert [record["picture"] for record in found.json] == [str(images[0])]
+    first, second = found.err.splitlines()
     assert str(broken) in first
     assert "too long" in second
 
@@ -152,31 +134,25 @@ def test_an_unreadable_image_is_reported_after_the_others(
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems do not allow")
 @pytest.mark.parametrize("name", ["caf\udce9.png", "p [red].png", "a[/b].png", "x" * 251 + ".png"])
 def test_names_are_taken_as_they_are(
-    detect: Detect, images: list[Path], tmp_path: Path, name: str
+    call: Any, checkpoint: Path, images: list[Path], tmp_path: Path, name: str
 ) -> None:
     image = tmp_path / name.replace("/", os.sep)
     image.parent.mkdir(exist_ok=True)
     image.write_bytes(images[0].read_bytes())
-    out = tmp_path / "found"
-    (record,) = detect(image, "--out", out)
-    assert detect.code == 0
+    given = ("detect", image, "--weights", checkpoint, "--runtime", "torch")
+    (record,) = call(*given, "--out", tmp_path / "found", "--json", "-").json
     assert record["picture"] == str(image)
     assert Path(record["annotated"]).is_file()
-
-    with pytest.raises(SystemExit):
-        cli.main(["detect", "--weights", str(detect.checkpoint), str(image)])
     shown = str(image).encode(errors="replace").decode()
-    assert shown[:100] in detect.capsys.readouterr().out.replace("\n", "")
+    assert shown[:100] in call(*given).out.replace("\n", "")
 
 
-def test_the_portraits_face_is_found(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, weights: Path
-) -> None:
+def test_the_portraits_face_is_found(call: Any, tmp_path: Path, weights: Path) -> None:
     from matplotlib.cbook import get_sample_data
 
     portrait = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    detect = Detect(capsys, weights / "official.pth")
-    (record,) = detect(portrait, "--out", tmp_path)
+    given = ("detect", portrait, "--weights", weights / "official.pth", "--out", tmp_path)
+    (record,) = call(*given, "--json", "-").json
     (face,) = record["faces"]
     assert face["score"] > 0.99
     x1, y1, x2, y2 = face["box"]
@@ -205,10 +181,9 @@ def _levels(path: Path) -> list[float]:
         return [frame.pixels[:, :, 0].mean() for frame in video.frames]
 
 
-def test_each_frame_of_a_video_is_a_record(detect: Detect, clip: Path, tmp_path: Path) -> None:
+def test_each_frame_of_a_video_is_a_record(detect: Any, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "found"
-    records = detect(clip, "--out", out, "--score", 0.9)
-    assert detect.code == 0, detect.err
+    records = detect(clip, "--out", out, "--score", 0.9).json
     assert [record["frame"] for record in records] == list(range(5))
     assert [record["seconds"] for record in records] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
@@ -217,7 +192,7 @@ def test_each_frame_of_a_video_is_a_record(detect: Detect, clip: Path, tmp_path:
 
 
 def test_an_interrupted_video_can_be_played(
-    detect: Detect, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detect: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = iter(range(9))
 
@@ -227,8 +202,9 @@ def test_an_interrupted_video_can_be_played(
         return []
 
     monkeypatch.setattr(Detector, "__call__", interrupted)
-    records = detect(clip, "--out", tmp_path / "found")
-    assert detect.code == 130
+    found = detect(clip, "--out", tmp_path / "found")
+    records = found.json
+    assert found.code == 130
     assert len(records) == 3
     assert len(_levels(Path(records[0]["annotated"]))) == 3
     assert not list((tmp_path / "found").glob(".part*"))
@@ -237,20 +213,20 @@ def test_an_interrupted_video_can_be_played(
 @pytest.mark.parametrize(
     "content", [b"", b"no video", b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"]
 )
-def test_what_is_no_video_is_refused(detect: Detect, tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_video_is_refused(detect: Any, tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("av")
     (tmp_path / "x.mp4").write_bytes(content)
-    assert detect(tmp_path / "x.mp4", "--out", tmp_path / "out") == []
-    assert detect.code == 2
-    assert detect.err.count("\n") == 1
-    assert "x.mp4" in detect.err
+    found = detect(tmp_path / "x.mp4", "--out", tmp_path / "out")
+    assert (found.code, found.json) == (2, [])
+    assert found.err.count("\n") == 1
+    assert "x.mp4" in found.err
 
 
 def test_a_damaged_video_keeps_the_frames_before_the_damage(
-    detect: Detect, clip: Path, tmp_path: Path
+    detect: Any, clip: Path, tmp_path: Path
 ) -> None:
     content = clip.read_bytes()
     (tmp_path / "half.mp4").write_bytes(content[: len(content) // 2])
-    detect(tmp_path / "half.mp4", tmp_path / "none.mp4")
-    assert detect.code == 2
-    assert detect.err.count("\n") == 2
+    found = detect(tmp_path / "half.mp4", tmp_path / "none.mp4")
+    assert found.code == 2
+    assert found.err.count("\n") == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.design_space.block_search import ALL_INTEGERS, SETTINGS, search_block
+from analysis.design_space.block_search import SETTINGS, search_block
 from analysis.design_space.closed_form import READINGS
 from analysis.design_space.space import SPACE
 from featherface import CONFIGS, FeatherFace, InputError
@@ -85,12 +85,6 @@ def test_the_nearest_is_the_nearest() -> None:
     best = min((abs(48 * a * (c + 1) - 7_136), c, a) for c in range(1, 257) for a in (1, 2, 3))
     assert abs(result["nearest"]["difference"]) == best[0]
     assert result["nearest"]["params"] - 7_136 == result["nearest"]["difference"]
-
-
-def test_all_integers_has_no_gaps() -> None:
-    assert ALL_INTEGERS.channels == tuple(range(1, 257))
-    for name in ("cells", "anchors", "context"):
-        assert getattr(ALL_INTEGERS, name) == getattr(SPACE, name)
 
 
 def test_what_cannot_be_asked() -> None:

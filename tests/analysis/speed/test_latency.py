@@ -14,19 +14,11 @@ from analysis.speed.latency import FIELDS, Setting, Subject, measure_latencies, 
 from analysis.speed.random_network import make_pictures, make_specimen
 from analysis.speed.timing import Rule
 from featherface import CONFIGS
+from featherface.config import BLOCKS
 from featherface.errors import InputError
 from featherface.records import append, read
 
 SHORT = Rule(seconds=0.0)
-BLOCKS = [
-    "backbone",
-    "first_attention",
-    "pyramid",
-    "second_attention",
-    "context",
-    "shuffle",
-    "heads",
-]
 
 
 class Ticking:
@@ -82,7 +74,7 @@ def test_the_cache_is_flushed_before_the_clock_starts() -> None:
 
 def test_a_record_is_plain_and_its_parts_belong_together(record: dict[str, Any]) -> None:
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert [block["name"] for block in record["blocks"]] == BLOCKS
+    assert tuple(block["name"] for block in record["blocks"]) == BLOCKS
     assert record["input"] == [1, 3, 64, 96]
     assert record["environment"]["threads"] == 1
     assert sum(block["share"] for block in record["blocks"]) == pytest.approx(1)

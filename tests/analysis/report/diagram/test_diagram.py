@@ -165,21 +165,6 @@ def test_a_file_of_its_own_needs_nothing_else() -> None:
 # --- legible ------------------------------------------------------------------------------------
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(a: str, b: str) -> float:
-    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def test_contrast_is_what_it_is() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-
-
 def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
     """The drawing's colours; on the site, its own take the place of some."""
     if not on_the_site:
@@ -202,7 +187,7 @@ def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("ground", ["ground", "panel", "active"])
 @pytest.mark.parametrize("on_the_site", [False, True])
-def test_contrast_is_enough(scheme: str, ground: str, on_the_site: bool) -> None:
+def test_contrast_is_enough(contrast: Any, scheme: str, ground: str, on_the_site: bool) -> None:
     colours = colours_of(scheme, on_the_site)
     assert colours.keys() == svg.PALETTE[scheme].keys()
     for name in ("text", "muted", "params", "macs", *MARKS):

@@ -146,21 +146,14 @@ def test_landscape_of_one_or_of_no_architecture(land: dict[str, Any]) -> None:
         assert picture.startswith(b"\x89PNG")
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(a: str, b: str) -> float:
-    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=lambda scheme: scheme.name)
 @pytest.mark.parametrize("kind", ["sensitivity", "landscape"])
 def test_text_stands_out_in_either_scheme(
-    kind: str, scheme: Scheme, steps: list[dict[str, Any]], land: dict[str, Any]
+    contrast: Any,
+    kind: str,
+    scheme: Scheme,
+    steps: list[dict[str, Any]],
+    land: dict[str, Any],
 ) -> None:
     drawn = {
         "sensitivity": lambda scheme: plots.sensitivity(steps, scheme),

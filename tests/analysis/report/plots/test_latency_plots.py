@@ -13,16 +13,8 @@ from rich.console import Console
 from analysis.report.plots import latency as plots
 from analysis.report.plots.style import render
 from analysis.report.tables import latency as tables_latency
+from featherface.config import BLOCKS
 
-NAMES = (
-    "backbone",
-    "first_attention",
-    "pyramid",
-    "second_attention",
-    "context",
-    "shuffle",
-    "heads",
-)
 ENVIRONMENT = {
     "device": "cpu",
     "device_name": "Processor X",
@@ -69,7 +61,7 @@ LATENCY: dict[str, Any] = {
     "overhead": 0.01,
     "sum_of_blocks": times(99.0),
     "outside_blocks": 0.0198,
-    "blocks": [{"name": n, **times(i + 1.0), "share": (i + 1) / 28} for i, n in enumerate(NAMES)],
+    "blocks": [{"name": n, **times(i + 1.0), "share": (i + 1) / 28} for i, n in enumerate(BLOCKS)],
 }
 GROWTH: dict[str, Any] = {
     **COMMON,
