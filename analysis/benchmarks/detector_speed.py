@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import io
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from analysis.benchmarks import authors_way, peers
+from analysis.benchmarks import authors_way
 from analysis.cost.blocks import check_size, network_cost
 from analysis.environment import stamp
 from analysis.speed.ceilings import measure_ceilings
 from analysis.speed.device import device_of
 from analysis.speed.latency import Setting, in_onnx_runtime
-from analysis.speed.random_network import make_specimen
+from analysis.speed.random_network import make_random_network
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.timing import CpuClock, Rule, summarise, take_turns
+from analysis.speed.timing import Clock, Rule, summarise, take_turns
+from analysis.speed.timing import measure as measure_alone
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import config_of
 from featherface.detector import Detector
@@ -48,10 +50,27 @@ FASTEST: dict[str, Runtime] = {"cpu": "onnx", "cuda": "cuda-graph"}
 """The runtime that is compared with them, by type of device."""
 
 FRESH = "fresh"
-"""Of weights: those of a specimen, where none are published or at hand."""
+"""Of weights: random ones, where none are published or at hand."""
 
 CROWD = 48
-"""Faces on the picture that is made where none is given."""
+"""Faces on the image that is made where none is given."""
+
+MTCNN = "facenet-pytorch"
+"""MTCNN (Zhang et al. 2016) in PyTorch: a detector whose wheel holds its weights.
+
+It asks for PyTorch below 2.3 and runs with later ones: `pip install --no-deps facenet-pytorch`.
+"""
+
+WITHOUT_A_MODEL = {
+    "insightface": "2.1",
+    "uniface": "4.2.1",
+    "mediapipe": "1.2.2",
+    "batch-face": "1.5.4",
+}
+"""Detectors whose wheel, of this version, was searched and holds no weights: they fetch them."""
+
+Ways = dict[str, tuple[DeformKernel, Callable[[], Any]]]
+"""What is compared, by name: a deformable kernel and a call."""
 
 
 def measure(
@@ -62,7 +81,7 @@ def measure(
     track: Callable[[Sequence[Any]], Any] = lambda steps: steps,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Time networks of one size, and pictures to faces, each in all of its ways.
+    """Time networks of one size, and an image to faces, each in all of its ways.
 
     Args:
         variants: networks; published weights are used where they are at hand, fresh ones else.
@@ -74,14 +93,14 @@ def measure(
 
     Returns:
         `networks` (per variant: each way's times, ratios to the authors' way, MACs, GMAC/s, share
-        of the ceiling), `pictures` (the same from file to faces, or why not), `ceiling` (the best
-        matrix product here), `peers`, `environment`, `rule`, `others_load` and `doubts`.
+        of the ceiling), `pictures` (the same from file to faces with `peers`, or why not),
+        `ceiling` (the best matrix product here), `environment`, `rule`, `others_load`, `doubts`.
 
     Raises:
-        InputError: for a size, a variant or a picture that cannot be used.
+        InputError: for a size, a variant or an image that cannot be used.
     """
     rule = rule or Rule(seconds=30.0)
-    check_size(*size, 1)
+    check_size(*size)
     for variant in variants:
         config_of(variant)
     if picture is not None:
@@ -113,40 +132,40 @@ def measure(
             "gmacs_per_second": ceiling,
             "of": f"the best square matrix product, float32, by {ceilings['product_by']}",
         },
-        "rule": rule.as_dict(),
+        "rule": asdict(rule),
         "environment": stamp(place, "float32", "contiguous"),
         "others_load": others.share,
         "doubts": load_doubts(others.share),
     }
 
 
-@dataclass(frozen=True)
-class _Way:
-    kernel: DeformKernel
-    run: Callable[[], Any]
-
-
 def _network(
     variant: str, size: tuple[int, int], rule: Rule, device: torch.device
 ) -> dict[str, Any]:
-    config = config_of(variant)
     model, weights = _model(variant)
     eager = TorchNetwork(model, device)
     pixels = (np.random.default_rng(0).random((1, 3, *size), dtype=np.float32) - 0.5) * 255
-    ways = {AUTHORS: _Way("torchvision", lambda: eager(pixels))}
+    ways: Ways = {AUTHORS: ("torchvision", lambda: eager(pixels))}
     if device.type == "cpu":
-        ways[OURS] = _Way("auto", lambda: eager(pixels))
+        ways[OURS] = ("auto", lambda: eager(pixels))
     fastest, skipped = FASTEST[device.type], {}
     try:
-        ways[fastest] = _Way("auto", _fastest(model, weights, pixels, device))
+        ways[fastest] = ("auto", _fastest(model, weights, pixels, device))
     except InputError as error:
         skipped[fastest] = {"not_measured": str(error)}
     return {
         "variant": variant,
         "weights": weights,
-        "macs": network_cost(config, *size).macs,
+        "macs": network_cost(variant, *size).macs,
         "ways": {**_times(ways, rule), **skipped},
     }
+
+
+def _model(variant: str) -> tuple[FeatherFace, str]:
+    try:
+        return load(variant), "published"
+    except CheckpointError:
+        return make_random_network(config_of(variant)), FRESH
 
 
 def _fastest(
@@ -168,7 +187,6 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
         model = load("official")
     except CheckpointError as error:
         return {"not_measured": str(error)}
-    on_cpu = device.type == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         path = picture
         if path is None:
@@ -177,33 +195,30 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
         theirs = copy.deepcopy(model).to(device)
         ours = Detector(model, score_threshold=0.02, runtime="auto", device=device)
         eager = Detector(model, score_threshold=0.02, runtime="torch", device=device)
-        ways = {
-            AUTHORS: _Way("torchvision", lambda: authors_way.detect(theirs, path)),
-            OURS: _Way("auto", lambda: eager.detect_arrays(path)),
+        ways: Ways = {
+            AUTHORS: ("torchvision", lambda: authors_way.detect(theirs, path)),
+            OURS: ("auto", lambda: eager.detect_arrays(path)),
         }
         if ours.runtime != "torch":
-            ways[ours.runtime] = _Way("auto", lambda: ours.detect_arrays(path))
-        faces = {
-            AUTHORS: len(authors_way.detect(theirs, path).faces),
-            OURS: len(ours.detect_arrays(path).scores),
-        }
+            ways[ours.runtime] = ("auto", lambda: ours.detect_arrays(path))
+        times = _times(ways, rule)
+        with authors_way.torchvision_kernel():
+            answer = authors_way.detect(theirs, path)
         with Image.open(path) as opened:
             width, height = opened.size
-        with authors_way.torchvision_kernel():
-            stages = authors_way.detect(theirs, path).seconds
         return {
             "picture": "made of a drawn face" if picture is None else picture.name,
             "height": height,
             "width": width,
-            "faces": faces,
-            "ways": _times(ways, rule),
-            "authors_stages_ms": {name: 1e3 * seconds for name, seconds in stages.items()},
-            "peers": peers.measure(path, rule) if on_cpu else [],
+            "faces": {AUTHORS: len(answer.faces), OURS: len(ours.detect_arrays(path).scores)},
+            "ways": times,
+            "authors_stages_ms": {name: 1e3 * spent for name, spent in answer.seconds.items()},
+            "peers": _peers(path, rule) if device.type == "cpu" else [],
         }
 
 
 def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
-    """A PNG with `CROWD` faces: a drawn one, smaller and larger, mirrored every second time."""
+    """Return a PNG with `CROWD` drawn faces, smaller and larger, mirrored every second time."""
     face = Image.fromarray(draw_crowd()).crop((20, 40, 320, 340))
     canvas = Image.new("RGB", (columns * tile, CROWD // columns * tile), (90, 100, 110))
     for i in range(CROWD):
@@ -217,28 +232,46 @@ def make_crowd(columns: int = 8, tile: int = 128) -> bytes:
     return content.getvalue()
 
 
-def _times(ways: Mapping[str, _Way], rule: Rule) -> dict[str, dict[str, Any]]:
+def _times(ways: Ways, rule: Rule) -> dict[str, dict[str, Any]]:
     """Run all ways in turns; returns times, and how many times faster than the authors' each is."""
-    clock = CpuClock()
 
-    def timed(way: _Way) -> Callable[[], dict[str, float]]:
-        def run() -> dict[str, float]:
-            with deform_kernel(way.kernel):
-                start = clock.mark()
-                way.run()
-                return {"ms": clock.ms_between(start, clock.mark())}
+    def timed(kernel: DeformKernel, run: Callable[[], Any]) -> Callable[[], dict[str, float]]:
+        def once() -> dict[str, float]:
+            with deform_kernel(kernel):
+                return {"ms": Clock().time(run)}
 
-        return run
+        return once
 
-    times = take_turns({name: timed(way) for name, way in ways.items()}, rule)
+    times = take_turns({name: timed(*way) for name, way in ways.items()}, rule)
     records = {name: summarise(found["ms"], rule) for name, found in times.items()}
     for record in records.values():
         record["times_faster"] = records[AUTHORS]["ms_p50"] / record["ms_p50"]
     return records
 
 
-def _model(variant: str) -> tuple[FeatherFace, str]:
+def _peers(picture: Path, rule: Rule) -> list[dict[str, Any]]:
+    """Return the times from file to faces of other detectors, or why there are none."""
+    records = [_mtcnn(picture, rule)]
+    for package, searched in WITHOUT_A_MODEL.items():
+        reason = f"its wheel ({searched}) holds no weights of a detector: they are a download"
+        records.append({"name": package, "package": package, "not_measured": reason})
+    return records
+
+
+def _mtcnn(picture: Path, rule: Rule) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": "MTCNN", "package": MTCNN}
     try:
-        return load(variant), "published"
-    except CheckpointError:
-        return make_specimen(config_of(variant)), FRESH
+        record["version"] = version(MTCNN)
+    except PackageNotFoundError:
+        return {**record, "not_measured": f"not installed: pip install --no-deps {MTCNN}"}
+    import facenet_pytorch
+
+    detector = facenet_pytorch.MTCNN(keep_all=True, device="cpu")
+
+    def detect() -> Any:
+        with Image.open(picture) as image:
+            return detector.detect(np.asarray(image.convert("RGB")))[0]
+
+    boxes = detect()
+    times = measure_alone(lambda: Clock().time(detect), rule)
+    return {**record, **times, "faces": 0 if boxes is None else len(boxes)}

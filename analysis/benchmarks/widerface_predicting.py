@@ -3,8 +3,8 @@
     python -m analysis.benchmarks.widerface_predicting --images WIDER_val/images
 
 Both go from a folder of images to a folder of results files. They take turns, a part of the images
-each, so that whatever else the machine does meets both. Prints a table, and on the last line the
-ratio as JSON. Imports and the first image of each side are not timed.
+each, so that whatever else the machine does meets both. Prints the ratio, and on the last line
+everything as JSON. Imports and the first image of each side are not timed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import json
 import random
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from analysis.benchmarks import authors_way
+from analysis.benchmarks.widerface_evaluator import as_seconds, read_clocks
 from analysis.environment import stamp
 from analysis.widerface.image_folder import Entry, list_images
 from analysis.widerface.predicting import predict
@@ -51,33 +52,30 @@ def measure(
     entries = random.Random(0).sample(listed, min(pictures, len(listed)))
     turns = min(turns, len(entries))
     model = load(weights)
-    seconds, cpu_seconds = {"ours": 0.0, "authors": 0.0}, {"ours": 0.0, "authors": 0.0}
+    spent = {"ours": np.zeros(2), "authors": np.zeros(2)}
     stages: defaultdict[str, float] = defaultdict(float)
     made: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
 
-        def ours(part: list[Entry], name: str) -> dict[str, Any]:
-            chosen = out / f"{name}.txt"
+        def ours(part: list[Entry], folder: str) -> dict[str, Any]:
+            chosen = out / "chosen.txt"
             chosen.write_text("".join(f"{entry.image}\n" for entry in part), encoding="utf-8")
-            here = out / ("warm" if name == "warm" else "ours")
             return predict(
-                images, here, weights=weights, runtime=runtime, device="cpu", subset=chosen
+                images, out / folder, weights=weights, runtime=runtime, device="cpu", subset=chosen
             )
 
         ours(entries[:1], "warm")
         _authors(model, images, out / "warm-authors", entries[:1])
         for turn in range(turns):
             part = entries[turn::turns]
-            before = time.process_time()
-            made = ours(part, str(turn))
-            seconds["ours"] += made["seconds"]
-            cpu_seconds["ours"] += time.process_time() - before
-            start, before = time.perf_counter(), time.process_time()
-            for stage, spent in _authors(model, images, out / "authors", part).items():
-                stages[stage] += spent
-            seconds["authors"] += time.perf_counter() - start
-            cpu_seconds["authors"] += time.process_time() - before
+            start = read_clocks()
+            made = ours(part, "ours")
+            spent["ours"] += made["seconds"], (read_clocks() - start)[1]
+            start = read_clocks()
+            for stage, seconds in _authors(model, images, out / "authors", part).items():
+                stages[stage] += seconds
+            spent["authors"] += read_clocks() - start
     count = len(entries)
     return {
         "benchmark": "widerface predicting",
@@ -86,15 +84,11 @@ def measure(
         "threads": made["threads"],
         "pictures": count,
         **{
-            side: {
-                "seconds": spent,
-                "cpu_seconds": cpu_seconds[side],
-                "pictures_per_second": count / spent,
-            }
-            for side, spent in seconds.items()
+            side: {**as_seconds(clocks), "pictures_per_second": float(count / clocks[0])}
+            for side, clocks in spent.items()
         },
         "authors_stages_seconds": dict(stages),
-        "ratio": seconds["authors"] / seconds["ours"],
+        "ratio": float(spent["authors"][0] / spent["ours"][0]),
         "environment": stamp(torch.device("cpu"), "float32", "contiguous"),
     }
 
@@ -130,10 +124,6 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         sys.exit(f"widerface_predicting: {error}")
     print(f"{record['pictures']} images, {record['weights']}, ours with {record['runtime']}")
-    for side in ("authors", "ours"):
-        print(
-            f"{side:10}" + "".join(f"{value:10.2f} {name}" for name, value in record[side].items())
-        )
     print(f"ratio {record['ratio']:.2f}")
     print(json.dumps(record))
 

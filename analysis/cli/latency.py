@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from analysis.speed.timing import Rule
 
 Records = list[dict[str, Any]]
-Job = Callable[[], Records]
-
-KINDS = ("latency", "growth", "roofline", "operators")
-"""Of records; each has a file of its name."""
 
 
 def latency(
@@ -115,24 +111,22 @@ def latency(
     Variants and runtimes take turns; passes with marks between the blocks alternate with passes
     without, so that the cost of measuring shows. On a GPU, CUDA events take the time.
     """
-    from analysis.report.tables import latency as tables_latency
+    from analysis.report.tables import latency as tables
     from analysis.speed.latency import Setting
+    from analysis.speed.latest import FIELDS
     from analysis.speed.timing import Rule
     from featherface.config import CONFIGS
     from featherface.records import append, read
 
     variants = list(CONFIGS) if everything or variant == ["all"] else variant or ["official"]
     runtimes, dtypes, batches = runtime or ["torch"], dtype or ["float32"], batch or [1]
-    asked = {"growth": growth, "roofline": roofline, "operators": operators}
+    asked = {"roofline": roofline, "operators": operators, "growth": growth}
     wanted = [name for name, chosen in asked.items() if chosen]
     if everything and (wanted or runtime or variant or kernel != "auto"):
         raise InputError("--all already has every measurement, variant, runtime and kernel")
-    if wanted:
-        for name in runtimes:
-            if name == "torch" or (name == "cuda-graph" and "operators" not in wanted):
-                continue
+    for name in runtimes if wanted else ():
+        if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
-    rule = Rule(within=within / 100, seconds=seconds)
     groups = [
         [
             Setting(
@@ -155,102 +149,86 @@ def latency(
         for precision, images in product(dtypes, batches)
     ]
     if record is not None:  # before taking time that could not be written down
-        for kind in KINDS:
-            read(record / f"{kind}.jsonl", _fields(kind))
+        for kind, fields in FIELDS.items():
+            read(record / f"{kind}.jsonl", fields)
+    plan = _everything if everything else partial(_plan, wanted=wanted)
+    jobs = _jobs(map(plan, groups), Rule(within=within / 100, seconds=seconds))
     records: Records = []
-    ceilings: dict[Any, Any] = {}
     kept = True
     with progress("timing") as track:
-        jobs = [
-            job
-            for group in groups
-            for job in (
-                _all_jobs(group, rule) if everything else _jobs(group, rule, wanted, ceilings)
-            )
-        ]
         for job in track(jobs):
             for done in job():
                 records.append(done)
                 if record is None:
                     continue
-                if done["doubts"] and not record_doubtful:
-                    kept = False
-                    warn(f"{done['record']} of {done['variant']} ({done['runtime']}) not recorded")
-                    for doubt in done["doubts"]:
-                        warn(f"  {doubt}")
+                if not done["doubts"] or record_doubtful:
+                    append(record / f"{done['record']}.jsonl", done, FIELDS[done["record"]])
                     continue
-                append(record / f"{done['record']}.jsonl", done, _fields(done["record"]))
+                kept = False
+                warn(f"{done['record']} of {done['variant']} ({done['runtime']}) not recorded")
+                for doubt in done["doubts"]:
+                    warn(f"  {doubt}")
     emit(records, json)
     if not is_stdout(json):
         for done in records:
-            show(tables_latency.table(done))
+            show(tables.table(done))
     if not kept:
         raise typer.Exit(1)
 
 
-def _jobs(
-    settings: Sequence[Setting], rule: Rule, wanted: Sequence[str], ceilings: dict[Any, Any]
-) -> Iterator[Job]:
-    """Yield what was asked for; without anything in particular, the latency.
-
-    Args:
-        ceilings: those measured so far, by device, dtype and threads.
-    """
-    from analysis.speed.ceilings import measure_ceilings
-    from analysis.speed.growth import measure_growth
-    from analysis.speed.latency import measure_latencies
-    from analysis.speed.operators import measure_operators
-    from analysis.speed.roofline import measure_rooflines
-    from analysis.speed.timing import Rule
-
-    def latency_and_roofs() -> Records:
-        measured = measure_latencies(settings, rule)
-        setting = settings[0]
-        key = (setting.device, setting.dtype, setting.threads)
-        if key not in ceilings:
-            ceilings[key] = measure_ceilings(setting, Rule(seconds=rule.seconds / 4))
-        return measured + measure_rooflines(settings, rule, measured, ceilings[key])
-
-    if not wanted:
-        yield partial(measure_latencies, settings, rule)
-    if "roofline" in wanted:
-        yield latency_and_roofs
-    for name, measure in (("operators", measure_operators), ("growth", measure_growth)):
-        for setting in settings if name in wanted else ():
-            yield partial(_alone, measure, setting, rule)
+Plan = dict[str, Sequence["Setting"]]
+"""The settings of each kind of record."""
 
 
-def _all_jobs(settings: Sequence[Setting], rule: Rule) -> Iterator[Job]:
-    """Yield every runtime and kernel of the settings, the roofs, and `official` in depth."""
-    from analysis.speed.growth import measure_growth
-    from analysis.speed.latency import measure_latencies
-    from analysis.speed.operators import measure_operators
-    from analysis.speed.roofline import measure_rooflines
+def _plan(settings: Sequence[Setting], wanted: Sequence[str]) -> Plan:
+    """Return a plan for what was asked; without anything in particular, the latency."""
+    plan = dict.fromkeys(wanted, settings)
+    return plan if wanted and "roofline" not in wanted else {"latency": settings, **plan}
+
+
+def _everything(settings: Sequence[Setting]) -> Plan:
+    """Return a plan with every runtime and kernel, the roofs, and `official` in depth."""
     from featherface.config import CONFIGS
 
-    official = next(setting for setting in settings if setting.variant == "official")
+    (official,) = (setting for setting in settings if setting.variant == "official")
     on_gpu = official.device != "cpu"  # which has torchvision's deformable kernel alone
-    others = [setting.at(runtime="cuda-graph" if on_gpu else "onnx") for setting in settings]
-    if not on_gpu:
-        deforming = [s for s in settings if "dcn" in CONFIGS[s.variant].context]
-        others += [setting.at(kernel="torchvision") for setting in deforming]
-
-    def latency_and_roofs() -> Records:
-        measured = measure_latencies([*settings, *others], rule)
-        return measured + measure_rooflines(settings, rule, measured[: len(settings)])
-
-    yield latency_and_roofs
-    for kernel in ("auto",) if on_gpu else ("auto", "torchvision"):
-        yield partial(_alone, measure_operators, official.at(kernel=kernel), rule)
-    yield partial(_alone, measure_growth, official, rule)
+    turns = [*settings, *(s.at(runtime="cuda-graph" if on_gpu else "onnx") for s in settings)]
+    kernels = ("auto",) if on_gpu else ("auto", "torchvision")
+    for kernel in kernels[1:]:
+        turns += [s.at(kernel=kernel) for s in settings if "dcn" in CONFIGS[s.variant].context]
+    inside = [official.at(kernel=kernel) for kernel in kernels]
+    return {"latency": turns, "roofline": settings, "operators": inside, "growth": [official]}
 
 
-def _alone(measure: Callable[..., dict[str, Any]], setting: Setting, rule: Rule) -> Records:
-    return [measure(setting, rule)]
+def _jobs(plans: Iterable[Plan], rule: Rule) -> list[Callable[[], Records]]:
+    """Return the measurements of the plans in their order."""
+    from analysis.speed.ceilings import measure_ceilings
+    from analysis.speed.growth import measure_growth
+    from analysis.speed.latency import Setting, measure_latencies
+    from analysis.speed.operators import measure_operators
+    from analysis.speed.roofline import under_roof
+    from analysis.speed.timing import Rule
 
+    @cache
+    def ceilings(device: str, dtype: str, threads: int | None) -> dict[str, Any]:
+        setting = Setting(device=device, dtype=dtype, threads=threads)
+        return measure_ceilings(setting, Rule(seconds=rule.seconds / 4))
 
-def _fields(kind: str) -> Any:
-    from analysis.speed import growth, latency, operators, roofline
+    def in_turns(turns: Sequence[Setting], roofs: Sequence[Setting]) -> Records:
+        found = measure_latencies(turns, rule)
+        return found + [
+            under_roof(s, latency, ceilings(s.device, s.dtype, s.threads))
+            for s, latency in zip(turns, found, strict=True)
+            if s in roofs
+        ]
 
-    kinds = {"latency": latency, "growth": growth, "roofline": roofline, "operators": operators}
-    return kinds[kind].FIELDS
+    def alone(measure: Callable[..., dict[str, Any]], setting: Setting) -> Records:
+        return [measure(setting, rule)]
+
+    jobs: list[Callable[[], Records]] = []
+    for plan in plans:
+        if "latency" in plan:
+            jobs.append(partial(in_turns, plan["latency"], plan.get("roofline", ())))
+        for name, measure in (("operators", measure_operators), ("growth", measure_growth)):
+            jobs += [partial(alone, measure, setting) for setting in plan.get(name, ())]
+    return jobs

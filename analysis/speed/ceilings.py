@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor
 
-from analysis.speed.device import dtype_of, memory_free
+from analysis.speed.device import DTYPES, memory_free
 from analysis.speed.latency import Setting
-from analysis.speed.timing import Rule, clock_of, measure, summarise
+from analysis.speed.timing import Rule, clock_of, measure
+from featherface.runtimes.onnx_session import open_session
 
 SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
 """Sides of the square matrices whose products are timed."""
@@ -22,6 +25,8 @@ COPIES = {
     "cuda": (16 * 2**20, 256 * 2**20, 1024 * 2**20),
 }
 """Bytes of the arrays that are copied: the smallest fit in caches, the largest in none."""
+
+_NUMPY = (torch.float32, torch.float64)  # it computes other types far slower
 
 Act = Callable[[], Any]
 
@@ -42,25 +47,14 @@ def measure_ceilings(setting: Setting, rule: Rule | None = None) -> dict[str, An
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
-    dtype = dtype_of(setting.dtype)
+    dtype = DTYPES[setting.dtype]
     products, copies = [], []
     with setting.on_device() as device:
         clock = clock_of(device)
-
-        def timed(act: Act) -> dict[str, Any]:
-            def run() -> dict[str, float]:
-                start = clock.mark()
-                act()
-                end = clock.mark()
-                clock.settle()
-                return {"ms": clock.ms_between(start, end)}
-
-            return summarise(measure(run, rule)["ms"], rule)
-
         for side in SIZES[device.type]:
             a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
             for library, act in _products(a, b):
-                times = timed(act)
+                times = measure(partial(clock.time, act), rule)
                 gmacs = side**3 / times["ms_p50"] / 1e6
                 products.append(
                     {"library": library, "side": side, **times, "gmacs_per_second": gmacs}
@@ -69,9 +63,9 @@ def measure_ceilings(setting: Setting, rule: Rule | None = None) -> dict[str, An
             # Two arrays; a small GPU may not have room for large ones.
             count = min(size, memory_free(device) // 4) // dtype.itemsize
             source = torch.ones(count, dtype=dtype, device=device)
+            moved = 2 * source.nbytes
             for library, act in _copies(source):
-                times = timed(act)
-                moved = 2 * source.nbytes
+                times = measure(partial(clock.time, act), rule)
                 speed = moved / times["ms_p50"] / 1e6
                 copies.append(
                     {"library": library, "bytes": moved, **times, "gigabytes_per_second": speed}
@@ -97,25 +91,17 @@ def _products(a: Tensor, b: Tensor) -> Iterator[tuple[str, Act]]:
     """Yield libraries that can multiply these matrices with PyTorch's number of threads."""
     c = torch.empty_like(a)
     yield "torch", lambda: torch.mm(a, b, out=c)
-    if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.float64):
+    if a.device.type != "cpu" or a.dtype not in _NUMPY:
         return
     x, y, z = a.numpy(), b.numpy(), c.numpy()
     if torch.get_num_threads() == os.cpu_count():  # a BLAS takes all processors
         yield "numpy", lambda: np.matmul(x, y, out=z)
     if a.dtype == torch.float32:
-        multiply = _onnx_product(x, y, z)
-        if multiply is not None:
-            yield "onnxruntime", multiply
+        yield "onnxruntime", _onnx_product(x, y, z)
 
 
-def _onnx_product(x: Any, y: Any, z: Any) -> Act | None:
-    """Return a MatMul of ONNX Runtime from x and y into z; `None` where it is not installed."""
-    try:
-        from onnx import TensorProto, helper
-
-        from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session
-    except ImportError:
-        return None
+def _onnx_product(x: Any, y: Any, z: Any) -> Act:
+    """Return a MatMul of ONNX Runtime from x and y into z."""
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, x.shape) for name in ("x", "y", "z")
     ]
@@ -123,10 +109,7 @@ def _onnx_product(x: Any, y: Any, z: Any) -> Act | None:
         [helper.make_node("MatMul", ["x", "y"], ["z"])], "product", ends[:2], ends[2:]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    try:
-        session = open_session(model.SerializeToString(), "a matrix product")
-    except RuntimeUnavailableError:
-        return None
+    session = open_session(model.SerializeToString(), "a matrix product")
     binding = session.io_binding()
     for name, array, bind in (
         ("x", x, binding.bind_input),
@@ -140,5 +123,5 @@ def _onnx_product(x: Any, y: Any, z: Any) -> Act | None:
 def _copies(source: Tensor) -> Iterator[tuple[str, Act]]:
     target = torch.empty_like(source)
     yield "torch", lambda: target.copy_(source)
-    if source.device.type == "cpu" and source.dtype in (torch.float32, torch.float64):
+    if source.device.type == "cpu" and source.dtype in _NUMPY:
         yield "numpy", lambda: np.copyto(target.numpy(), source.numpy())

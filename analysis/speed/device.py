@@ -13,12 +13,7 @@ import torch
 
 from featherface.errors import InputError
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 MEMORY_FORMATS = {
     "contiguous": torch.contiguous_format,
@@ -39,40 +34,26 @@ def device_of(name: str) -> torch.device:
     found = re.fullmatch(r"cuda(?::(\d{1,3}))?", name)
     if not found:
         raise InputError(f"device (={name!r}) must be cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise InputError(f"device (={name!r}): PyTorch sees no CUDA device here")
     index, count = int(found[1] or 0), torch.cuda.device_count()
     if index >= count:
-        raise InputError(f"device (={name!r}): the last CUDA device here is cuda:{count - 1}")
+        raise InputError(f"device (={name!r}): PyTorch finds {count} CUDA devices here")
     return torch.device("cuda", index)
 
 
-def dtype_of(name: str) -> torch.dtype:
-    """Return the floating-point type of a name in `DTYPES`.
-
-    Raises:
-        InputError: for another name.
-    """
-    if name not in DTYPES:
-        raise InputError(f"dtype (={name!r}) must be one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
 @contextmanager
-def using_threads(threads: int | None) -> Iterator[int]:
-    """Set the threads of PyTorch's operators; `None` leaves them. Yields their number.
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Set the threads of PyTorch's operators; `None` leaves them.
 
     Raises:
         InputError: for a number below 1 or above the logical processors here.
     """
     before = torch.get_num_threads()
-    if threads is not None:
-        most = os.cpu_count() or 1
-        if not 1 <= threads <= most:
-            raise InputError(f"threads (={threads}) must be from 1 to {most}, the processors here")
-        torch.set_num_threads(threads)
+    most = os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= most:
+        raise InputError(f"threads (={threads}) must be from 1 to {most}, the processors here")
+    torch.set_num_threads(before if threads is None else threads)
     try:
-        yield torch.get_num_threads()
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -82,17 +63,11 @@ def memory_free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
-    left = _control_group_memory()
-    return free if left is None else min(free, left)
-
-
-def _control_group_memory() -> int | None:
-    """Return what a container leaves its processes, where it says (control groups version 2)."""
-    try:
+    try:  # a container may leave less: control groups, version 2
         most, used = (
             (_CONTROL_GROUP / f"memory.{kind}").read_text("ascii").strip()
             for kind in ("max", "current")
         )
     except OSError:
-        return None
-    return max(0, int(most) - int(used)) if most.isdigit() else None
+        return free
+    return min(free, max(0, int(most) - int(used))) if most.isdigit() else free

@@ -28,23 +28,13 @@ import torch
 from analysis.speed.device import device_of, memory_free
 from analysis.speed.latency import Setting
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.timing import Rule, measure, summarise
+from analysis.speed.timing import Rule, measure
 from featherface.config import MIN_SIZE
 
 SIZES = (320, 480, 640, 800, 960, 1280, 1600)
 """Sides of the square images, one a batch."""
 
 BATCHES = (1, 2, 4, 8, 16)
-
-FIELDS = {
-    "record": str,
-    "variant": str,
-    "environment": dict,
-    "sizes": list,
-    "batches": list,
-    "fits": dict,
-}
-"""The fields of a record of `measure_growth`, for `featherface.records`."""
 
 _MOST_OF_FREE = 0.8
 
@@ -93,7 +83,7 @@ def measure_growth(
         "record": "growth",
         **begin,
         "kernel": setting.kernel,
-        "rule": rule.as_dict(),
+        "rule": asdict(rule),
         **found,
         "fits": {
             name: {key: fit(points, key) for key in ("ms_p50", "peak_bytes")}
@@ -134,40 +124,34 @@ def _measure(
     row: dict[str, Any] = {
         "input": [batch, 3, height, width],
         "megapixels": _pixels(point) / 1e6,
-        "skipped": None,
+        "skipped": _too_much(setting, point, before),
         "others_load": None,
     }
-    reason = _too_much(setting, point, before)
-    if reason:
-        return row | {"skipped": reason}
+    if row["skipped"]:
+        return row
     here = setting.at(batch=batch, height=height, width=width)
     if setting.device != "cpu":
-        return row | measure_point(asdict(here), rule.as_dict())
+        return row | measure_point(here, rule)
     # "spawn": a forked child would inherit threads' locks.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
-            return row | process.submit(measure_point, asdict(here), rule.as_dict()).result()
+            return row | process.submit(measure_point, here, rule).result()
         except BrokenProcessPool:
             return row | {"skipped": "the system ended the process: too little memory"}
 
 
 def _too_much(setting: Setting, point: Point, before: dict[Point, dict[str, Any]]) -> str | None:
     """Return the reason why a point cannot be measured, judged by the points so far."""
-    known = [(_pixels(p), r["peak_bytes"]) for p, r in before.items() if r["skipped"] is None]
+    known = [r["peak_bytes"] / _pixels(p) for p, r in before.items() if r["skipped"] is None]
+    need = max(known, default=0.0) * _pixels(point)
     free = memory_free(device_of(setting.device))
-    if not known:
-        return None
-    need = max(peak / pixels for pixels, peak in known) * _pixels(point)
     if need <= _MOST_OF_FREE * free:
         return None
     return f"needs about {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
 
 
-def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
     """Measure latency and peak memory of one setting, in this process; on a CPU, a fresh one.
-
-    Args:
-        setting, rule: the fields of a `Setting` and of a `Rule`.
 
     Returns:
         The latency as `analysis.speed.timing.summarise` describes it, `first_run_ms`, `peak_bytes`.
@@ -175,11 +159,10 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    here, obey = Setting(**setting), Rule(**rule)
-    small = here.at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False, runtime="torch")
+    small = setting.at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False, runtime="torch")
     with small.enter() as subject:
         subject.first_run()
-    with here.enter() as subject:
+    with setting.enter() as subject:
         device = subject.images.device
         gpu = device.type == "cuda"
         if gpu:
@@ -190,16 +173,13 @@ def measure_point(setting: dict[str, Any], rule: dict[str, Any]) -> dict[str, An
             before = peak_resident_bytes()
         subject.prepare()
         first = subject.first_run()
-        if gpu:
-            peak = torch.cuda.max_memory_allocated(device) - before
-        else:
-            peak = peak_resident_bytes() - before
+        peak = torch.cuda.max_memory_allocated(device) if gpu else peak_resident_bytes()
         with OtherLoad() as load:
-            times = measure(lambda: {"whole": subject.time()}, obey)["whole"]
+            times = measure(subject.time, rule)
     return {
-        **summarise(times, obey),
+        **times,
         "first_run_ms": first,
-        "peak_bytes": peak,
+        "peak_bytes": peak - before,
         "others_load": load.share,
     }
 

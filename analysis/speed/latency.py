@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
 import torch
@@ -20,16 +20,16 @@ from torch import Tensor, nn
 
 from analysis.cost.blocks import check_size
 from analysis.environment import stamp
-from analysis.speed.device import MEMORY_FORMATS, device_of, dtype_of, using_threads
-from analysis.speed.random_network import DESCRIPTION, make_pictures, make_specimen
+from analysis.speed.device import DTYPES, MEMORY_FORMATS, device_of, using_threads
+from analysis.speed.random_network import DESCRIPTION, make_random_images, make_random_network
 from analysis.speed.self_check import OtherLoad, doubts
 from analysis.speed.timing import (
-    CacheFlush,
     Clock,
     CudaClock,
     Rule,
     Turns,
     clock_of,
+    l2_flusher,
     summarise,
     take_turns,
 )
@@ -39,24 +39,18 @@ from featherface.config import config_of
 from featherface.errors import InputError
 from featherface.model import FeatherFace
 from featherface.runtimes.cuda_graph import CapturedForward, GraphRunner, full_float32
+from featherface.runtimes.onnx_graph import build_graph
+from featherface.runtimes.onnx_session import open_session, run
 
 RUNTIMES = ("torch", "compile", "cuda-graph", "onnx")
 """PyTorch as the network is written, `torch.compile`, CUDA graphs, ONNX Runtime on the CPU."""
 
-KERNELS: tuple[str, ...] = get_args(DeformKernel)
-
-FIELDS = {
-    "record": str,
-    "variant": str,
-    "runtime": str,
-    "input": list,
-    "environment": dict,
-    "whole": dict,
-    "blocks": list | None,
+_CHOICES: dict[str, Any] = {
+    "dtype": DTYPES,
+    "memory_format": MEMORY_FORMATS,
+    "kernel": get_args(DeformKernel),
+    "runtime": RUNTIMES,
 }
-"""The fields of a record of `measure_latency`, for `featherface.records`."""
-
-_HALF = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class Setting:
     Float32 is computed without TF32.
 
     Raises:
-        InputError: for a value that cannot be measured, when the setting is entered.
+        InputError: for a value that cannot be measured here.
     """
 
     variant: str = "official"
@@ -83,46 +77,48 @@ class Setting:
     """Of deformable convolutions, see `featherface.blocks.deform_kernel`."""
     runtime: str = "torch"
 
-    @contextmanager
-    def enter(self) -> Iterator[Subject]:
-        """Yield the network and its images on the device, ready to run."""
-        config = config_of(self.variant)
+    def __post_init__(self) -> None:
+        config_of(self.variant)
         check_size(self.height, self.width, self.batch)
-        for name, value, known in (
-            ("memory_format", self.memory_format, MEMORY_FORMATS),
-            ("runtime", self.runtime, RUNTIMES),
-        ):
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
             if value not in known:
                 raise InputError(f"{name} (={value!r}) must be one of {', '.join(known)}")
-        dtype, layout = dtype_of(self.dtype), MEMORY_FORMATS[self.memory_format]
+        on_gpu = device_of(self.device).type == "cuda"
+        if self.runtime == "cuda-graph" and not on_gpu:
+            raise InputError(f"runtime 'cuda-graph' runs on CUDA, not on device {self.device!r}")
+        if self.flush_l2 and not on_gpu:
+            raise InputError(f"only GPUs have an L2 cache to flush, not device {self.device!r}")
+        plain = (self.dtype, self.memory_format) == ("float32", "contiguous")
+        if self.runtime == "onnx" and (on_gpu or not plain):
+            raise InputError("runtime 'onnx' is timed on the CPU, in float32, contiguous")
+
+    @contextmanager
+    def enter(self) -> Iterator[Subject]:
+        """Yield the network and its images on the device, ready to run.
+
+        Raises:
+            InputError: where they take too much memory.
+        """
+        layout = MEMORY_FORMATS[self.memory_format]
+        kept = torch.float32 if self.autocast else DTYPES[self.dtype]
         with self.on_device() as device:
-            if self.runtime == "onnx":
-                self._require("onnx", device="cpu", dtype="float32", memory_format="contiguous")
-            if self.runtime == "cuda-graph" and device.type != "cuda":
-                raise InputError(
-                    f"runtime 'cuda-graph' runs on CUDA, not on device {self.device!r}"
-                )
-            flush = CacheFlush(device) if self.flush_l2 else None
-            kept = torch.float32 if self.autocast else dtype
-            model = make_specimen(config).to(device, kept).to(memory_format=layout)
-            with self._explained():
-                images = make_pictures(self.batch, self.height, self.width).to(device, kept)
+            model = make_random_network(config_of(self.variant)).to(device, kept)
+            with self.explained():
+                images = make_random_images(self.batch, self.height, self.width).to(device, kept)
                 images = images.to(memory_format=layout)
-            yield Subject(self, model, images, clock_of(device), flush)
+            flush = l2_flusher(device) if self.flush_l2 else None
+            yield Subject(self, model.to(memory_format=layout), images, clock_of(device), flush)
 
     @property
     def autocast(self) -> bool:
         """Whether the network is float32 and its operators are cast as they run."""
-        return self.device != "cpu" and self.dtype in _HALF
+        return self.device != "cpu" and self.dtype in ("float16", "bfloat16")
 
     @contextmanager
     def on_device(self) -> Iterator[torch.device]:
         """Use the device with the setting's threads and kernel, without gradients."""
         device = device_of(self.device)
-        if self.kernel not in KERNELS:
-            raise InputError(
-                f"deform_kernel (={self.kernel!r}) must be one of {', '.join(KERNELS)}"
-            )
         current: AbstractContextManager[Any] = (
             torch.cuda.device(device) if device.type == "cuda" else nullcontext()
         )
@@ -132,7 +128,7 @@ class Setting:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Compute as the setting says; contenders of other settings may be entered as well."""
-        cast = torch.autocast("cuda", dtype_of(self.dtype)) if self.autocast else nullcontext()
+        cast = torch.autocast("cuda", DTYPES[self.dtype]) if self.autocast else nullcontext()
         with (
             deform_kernel(self.kernel),  # type: ignore[arg-type]
             torch.inference_mode(),
@@ -156,15 +152,8 @@ class Setting:
             "environment": stamp(device_of(self.device), self.dtype, self.memory_format),
         }
 
-    def _require(self, runtime: str, **only: str) -> None:
-        for name, value in only.items():
-            if getattr(self, name) != value:
-                raise InputError(
-                    f"{name} (={getattr(self, name)!r}): the runtime {runtime} has {value} alone"
-                )
-
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """Turn what PyTorch cannot do on this device into one line.
 
         Raises:
@@ -181,6 +170,10 @@ class Setting:
             ) from error
 
 
+Mark = tuple[str, Any, Any]
+"""The name of a block, and when it began and ended."""
+
+
 @dataclass
 class Subject:
     """A network with its images on its device.
@@ -193,7 +186,7 @@ class Subject:
     model: nn.Module
     images: Tensor
     clock: Clock
-    flush: Callable[[], None] | None
+    flush: Callable[[], Any] | None
     call: Callable[[Tensor], Any] = field(init=False)
     blocks_missing: str | None = None
     """The reason why a graph's blocks cannot be timed."""
@@ -205,7 +198,7 @@ class Subject:
 
     @property
     def has_blocks(self) -> bool:
-        """Whether the blocks are still there to be timed."""
+        """Whether the blocks can be timed."""
         return self.setting.runtime == "torch" or self._graph is not None
 
     def prepare(self) -> float:
@@ -215,7 +208,7 @@ class Subject:
             InputError: where it cannot be done.
         """
         start, setting = time.perf_counter(), self.setting
-        with setting._explained(), setting.computing():
+        with setting.explained(), setting.computing():
             if setting.runtime == "compile":
                 self.call = torch.compile(self.model)
             elif setting.runtime == "onnx":
@@ -225,10 +218,10 @@ class Subject:
         return (time.perf_counter() - start) * 1e3
 
     def _capture(self) -> None:
-        device = self.images.device
+        device, setting = self.images.device, self.setting
         assert isinstance(self.model, FeatherFace)
-        layout = MEMORY_FORMATS[self.setting.memory_format]
-        runner = GraphRunner(self.model, device, dtype_of(self.setting.dtype), layout)
+        layout = MEMORY_FORMATS[setting.memory_format]
+        runner = GraphRunner(self.model, device, DTYPES[setting.dtype], layout)
         self.call = CapturedForward(runner.network, self.images)
         try:
             with _marking(runner.model, CudaClock(device, captured=True)) as marks:
@@ -247,20 +240,16 @@ class Subject:
         Raises:
             InputError: where PyTorch cannot run it.
         """
-        with self.setting._explained():
+        with self.setting.explained():
             return self.time()
 
     def time(self, call: Callable[[Tensor], Any] | None = None) -> float:
         """Return the milliseconds of one run."""
-        call = self.call if call is None else call
+        run = self.call if call is None else call
         with self.setting.computing():
             if self.flush:
                 self.flush()
-            start = self.clock.mark()
-            call(self.images)
-            end = self.clock.mark()
-            self.clock.settle()
-        return self.clock.ms_between(start, end)
+            return self.clock.time(lambda: run(self.images))
 
     def time_blocks(self) -> dict[str, float]:
         """Return the milliseconds of one run ("marked") and of each block in it, by its name.
@@ -277,6 +266,51 @@ class Subject:
         for name, start, end in marks:
             times[name] += self.clock.ms_between(start, end)
         return {"marked": whole, **times}
+
+    def deform_kernel(self) -> str | None:
+        """Return the kernel that runs in the deformable convolutions; `None` without any."""
+        deforming = [m for m in self.model.modules() if isinstance(m, DeformConv2d)]
+        if deforming and self.setting.runtime == "cuda-graph":
+            return "gather"  # recorded on a side stream, see `runs_gather`
+        ran: set[str] = set()
+
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            ran.add("gather" if runs_gather(inputs[0]) else "torchvision")
+
+        hooks = [module.register_forward_pre_hook(look) for module in deforming]
+        try:
+            self.time(self.model)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return " and ".join(sorted(ran)) or None
+
+
+@contextmanager
+def _marking(model: nn.Module, clock: Clock) -> Iterator[list[Mark]]:
+    """Mark before and after every call of a child, as long as the context lasts."""
+    marks: list[Mark] = []
+    started: list[Any] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        started.append(clock.mark())
+
+    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, outputs: Any) -> None:
+            end = clock.mark()
+            marks.append((name, started.pop(), end))
+
+        return hook
+
+    hooks = []
+    try:
+        for name, child in model.named_children():
+            hooks.append(child.register_forward_pre_hook(enter))
+            hooks.append(child.register_forward_hook(leave(name)))
+        yield marks
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def measure_latency(setting: Setting, rule: Rule | None = None) -> dict[str, Any]:
@@ -315,10 +349,10 @@ def measure_latencies(
             {
                 "record": "latency",
                 **subject.setting.record(),
-                "rule": rule.as_dict(),
+                "rule": asdict(rule),
                 "prepare_ms": None if subject.setting.runtime == "torch" else prepared[i],
                 "first_run_ms": first[i],
-                "deform_kernel": kernel_that_runs(subject) if subject.has_blocks else None,
+                "deform_kernel": subject.deform_kernel() if subject.has_blocks else None,
                 "blocks_missing": subject.blocks_missing,
                 "others_load": load.share,
                 **_summaries(times[i], list(dict(subject.model.named_children())), rule),
@@ -376,42 +410,10 @@ def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:
 
     Args:
         name: what an error message calls it.
-
-    Raises:
-        InputError: where ONNX or ONNX Runtime is not installed.
     """
-    try:
-        from featherface.runtimes.onnx_graph import build_graph
-    except ImportError as error:
-        raise InputError(f"onnx is not installed: {error}") from error
-    from featherface.runtimes.onnx_session import open_session, run
-
     assert isinstance(model, FeatherFace)
-    content = build_graph(model).SerializeToString()
-    session = open_session(content, name, torch.get_num_threads())
+    session = open_session(build_graph(model).SerializeToString(), name)
     return lambda images: run(session, images.numpy(), name)
-
-
-def kernel_that_runs(subject: Subject) -> str | None:
-    """Return the kernel of the network's deformable convolutions; `None` if it has none."""
-    seen: set[str] = set()
-    if subject.setting.runtime == "cuda-graph":  # recorded on a side stream, see `runs_gather`
-        return (
-            "gather" if any(isinstance(m, DeformConv2d) for m in subject.model.modules()) else None
-        )
-
-    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.add("gather" if runs_gather(inputs[0]) else "torchvision")
-
-    deforming = [m for m in subject.model.modules() if isinstance(m, DeformConv2d)]
-    hooks = [module.register_forward_pre_hook(look) for module in deforming]
-    try:
-        with subject.setting.computing():
-            subject.model(subject.images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return " and ".join(sorted(seen)) or None
 
 
 def _summaries(times: Mapping[str, Turns], names: Sequence[str], rule: Rule) -> dict[str, Any]:
@@ -435,34 +437,3 @@ def _summaries(times: Mapping[str, Turns], names: Sequence[str], rule: Rule) -> 
             {"name": name, **found[name], "share": found[name]["ms_p50"] / total} for name in names
         ],
     }
-
-
-Mark = tuple[str, Any, Any]
-"""The name of a block, and when it began and ended."""
-
-
-@contextmanager
-def _marking(model: nn.Module, clock: Clock) -> Iterator[list[Mark]]:
-    """Mark before and after every call of a child, as long as the context lasts."""
-    marks: list[Mark] = []
-    started: list[Any] = []
-
-    def enter(module: nn.Module, inputs: Any) -> None:
-        started.append(clock.mark())
-
-    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, outputs: Any) -> None:
-            end = clock.mark()
-            marks.append((name, started.pop(), end))
-
-        return hook
-
-    hooks = []
-    try:
-        for name, child in model.named_children():
-            hooks.append(child.register_forward_pre_hook(enter))
-            hooks.append(child.register_forward_hook(leave(name)))
-        yield marks
-    finally:
-        for hook in hooks:
-            hook.remove()

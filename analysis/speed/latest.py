@@ -1,4 +1,4 @@
-"""Which of the recorded times still stand: the latest of each kind.
+"""The records of measured times that still stand: the latest of each kind, by machine.
 
 Takes records as plain dicts and imports nothing heavy, so that pages can be written quickly.
 """
@@ -10,12 +10,22 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
+_COMMON = {"record": str, "variant": str, "environment": dict}
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "latency": _COMMON | {"runtime": str, "input": list, "whole": dict, "blocks": list | None},
+    "growth": _COMMON | {"sizes": list, "batches": list, "fits": dict},
+    "roofline": _COMMON | {"input": list, "ceilings": dict, "blocks": list},
+    "operators": _COMMON | {"input": list, "blocks": list, "operators": list},
+}
+"""The fields of each kind of record, for `featherface.records`."""
+
 NO_GPU = "not measured on a GPU"
 """What a page says until `has_gpu`."""
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """Of each set of records that differ in nothing but when they were made, the last.
+    """Return of each set of records that differ in nothing but when they were made, the last.
 
     Two records are of one set where the kind of record, the variant, the runtime, the kernel of
     deformable convolutions, the device and its name, dtype, memory format, threads and input are
@@ -23,19 +33,12 @@ def latest(records: Iterable[Record]) -> list[Record]:
     record is for.
 
     Args:
-        records: in the order they were added.
-
-    Returns:
-        In the order in which the first of each set was added.
+        records: in the order they were added; the result is in the order of each set's first.
     """
-    found: dict[tuple[Any, ...], Record] = {}
-    for record in records:
-        found[key(record)] = record
-    return list(found.values())
+    return list({_key(record): record for record in records}.values())
 
 
-def key(record: Record) -> tuple[Any, ...]:
-    """What tells a record from one that does not take its place."""
+def _key(record: Record) -> tuple[Any, ...]:
     here = record["environment"]
     return (
         record["record"],
@@ -54,12 +57,12 @@ def key(record: Record) -> tuple[Any, ...]:
 
 
 def has_gpu(records: Iterable[Record]) -> bool:
-    """Whether any of them was measured on a GPU."""
+    """Return whether any of them was measured on a GPU."""
     return any(not record["environment"]["device"].startswith("cpu") for record in records)
 
 
 def by_machine(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """The latest records by the machine they are of, in words that can head a table."""
+    """Return the latest records by the machine they are of, in words that can head a table."""
     found: dict[str, list[Record]] = {}
     for record in latest(records):
         found.setdefault(machine(record["environment"]), []).append(record)
@@ -67,7 +70,7 @@ def by_machine(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def machine(environment: Mapping[str, Any]) -> str:
-    """A device with its settings in words: "AMD EPYC, 2 threads, float32"."""
+    """Return a device with its settings in words: "AMD EPYC, 2 threads, float32"."""
     words = [environment["device_name"]]
     if environment["device"].startswith("cpu"):
         threads = environment["threads"]

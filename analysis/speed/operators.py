@@ -1,11 +1,11 @@
 """Operators and their share of the time inside the blocks, from PyTorch's profiler.
 
 The profiler notes when every operator begins and ends; an operator's self time is what it does
-not spend in operators that it calls. Each is put down to the block it runs in and to its part
-there, by labels that hooks set around blocks, deformable convolutions and the convolutions that
-predict their offsets and masks. Noting all that takes time itself, mostly from operators that are
-called often and do little, so the shares are of the profiled time, and `slowdown` says how much
-longer a profiled pass took than one that was not.
+not spend in operators that it calls. Each belongs to the block it runs in and to its part there,
+by labels that hooks set around blocks, deformable convolutions and the convolutions that predict
+their offsets and masks. Profiling takes time itself, mostly for operators that are called often
+and do little, so the shares are of the profiled time, and `slowdown` says how much longer a
+profiled pass took than one that was not.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from analysis.speed.latency import Setting, Subject, kernel_that_runs
+from analysis.speed.latency import Setting, Subject
 from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.timing import Rule
 from featherface.blocks.deformable import DeformConv2d
@@ -30,19 +29,7 @@ KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
 """The parts of a deformable convolution. The kernel is all but the two convolutions: sampling,
 the product with the weights, and the mask's sigmoid."""
 
-_BLOCK, _PART = "block: ", "part: "
-
-_FLUSH = "flush of the L2 cache"
-
-FIELDS = {
-    "record": str,
-    "variant": str,
-    "input": list,
-    "environment": dict,
-    "blocks": list,
-    "operators": list,
-}
-"""The fields of a record of `measure_operators`, for `featherface.records`."""
+_LABELS = ("pass", "block", "part")
 
 
 def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10) -> dict[str, Any]:
@@ -87,7 +74,7 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
         return {
             "record": "operators",
             **setting.record(),
-            "deform_kernel": kernel_that_runs(subject),
+            "deform_kernel": subject.deform_kernel(),
             "passes": passes,
             "ms_profiled": slow,
             "ms_p50": usual,
@@ -103,7 +90,7 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
 
 
 def _sums(operators: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Time and share by one field, largest first."""
+    """Return time and share by one field, largest first."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for record in operators:
         sums[record[key]][0] += record["ms"]
@@ -116,66 +103,44 @@ Found = dict[tuple[str, str, str], tuple[float, int]]
 
 
 def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
-    """By block, part and operator: milliseconds and calls; and how long each pass took."""
+    """Return milliseconds and calls by block, part and operator, and the time of each pass."""
     # The profiler's library writes its progress to standard error unless told not to, once.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     gpu = subject.images.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with _labelling(subject.model), profile(activities=activities) as profiler:
-        times = [_flush_labelled(subject).time() for _ in range(passes)]
+        times = [subject.time() for _ in range(passes)]
     found: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
     for event in profiler.events() or []:
-        if event.name.startswith((_BLOCK, _PART, _FLUSH)) or event.device_type.name != "CPU":
-            continue
-        if any(outer.name == _FLUSH for outer in _around(event)):
-            continue  # is no part of a pass
+        labels = _labels_around(event)
+        is_label = event.name.partition(": ")[0] in _LABELS
+        if is_label or "pass" not in labels or event.device_type.name != "CPU":
+            continue  # what flushes a cache is no part of a pass
         ms = (event.self_device_time_total if gpu else event.self_cpu_time_total) / 1e3
-        entry = found[(*_place(event), event.name)]
+        entry = found[(labels.get("block", ""), labels.get("part", ""), event.name)]
         entry[0] += ms
         entry[1] += 1
     return {key: (ms, int(calls)) for key, (ms, calls) in found.items()}, times
 
 
-def _place(event: Any) -> tuple[str, str]:
-    """The block and the part that an event runs in, from the labels around it."""
-    block = part = ""
-    for outer in _around(event):
-        if not part and outer.name.startswith(_PART):
-            part = outer.name.removeprefix(_PART)
-        if outer.name.startswith(_BLOCK):
-            block = outer.name.removeprefix(_BLOCK)
-    return block, part
-
-
-def _around(event: Any) -> Iterator[Any]:
-    """The events that an event runs in, from the innermost."""
-    outer = event.cpu_parent
-    while outer is not None:
-        yield outer
-        outer = outer.cpu_parent
-
-
-def _flush_labelled(subject: Subject) -> Subject:
-    """Return the same, whose flushing of a cache can be told from the pass."""
-    if subject.flush is None:
-        return subject
-    flush = subject.flush
-
-    def labelled() -> None:
-        with record_function(_FLUSH):
-            flush()
-
-    return replace(subject, flush=labelled)
+def _labels_around(event: Any) -> dict[str, str]:
+    """Return the innermost label of each kind that an event runs in."""
+    found: dict[str, str] = {}
+    while (event := event.cpu_parent) is not None:
+        kind, _, name = event.name.partition(": ")
+        if kind in _LABELS:
+            found.setdefault(kind, name)
+    return found
 
 
 @contextmanager
 def _labelling(model: nn.Module) -> Iterator[None]:
-    """Labels around blocks and parts, as long as the context lasts."""
-    labels = {child: _BLOCK + name for name, child in model.named_children()}
+    """Label the pass, blocks and parts, as long as the context lasts."""
+    labels = {model: "pass: "} | {child: f"block: {n}" for n, child in model.named_children()}
     for module in model.modules():
         if isinstance(module, DeformConv2d):
-            labels[module] = _PART + KERNEL
-            labels |= dict.fromkeys(module.children(), _PART + STEERING)
+            labels[module] = f"part: {KERNEL}"
+            labels |= dict.fromkeys(module.children(), f"part: {STEERING}")
     open_labels: list[record_function] = []
 
     def enter(module: nn.Module, inputs: Any) -> None:

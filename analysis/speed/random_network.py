@@ -1,9 +1,9 @@
-"""A network and pictures to time: no trained weights needed, yet the work is like theirs.
+"""A network and images to time: no trained weights needed, yet the work is like theirs.
 
 What a layer costs does not depend on the values in it, but for two things that fresh weights get
 wrong. Their activations fade from layer to layer, down to numbers so small that processors slow
-down; here every normalisation is set to what it sees. And their offsets are zero, so that a
-deformable convolution reads its memory in order; here they deviate by one cell, as those of
+down; here every normalisation has the statistics of its input. And their offsets are zero, so that
+a deformable convolution reads its memory in order; here they deviate by one cell, as those of
 trained weights do (0.5 to 1.8 cells, by layer, in the published ones).
 """
 
@@ -31,13 +31,13 @@ DESCRIPTION = (
 _CALIBRATION_SIZE = 320  # 10×10 positions at the coarsest level, enough for a variance
 
 
-def make_specimen(config: FeatherFaceConfig) -> FeatherFace:
+def make_random_network(config: FeatherFaceConfig) -> FeatherFace:
     """Return a network in evaluation mode, float32 on the CPU; the same weights at every call."""
-    return copy.deepcopy(_specimen(config))
+    return copy.deepcopy(_network(config))
 
 
 @cache
-def _specimen(config: FeatherFaceConfig) -> FeatherFace:
+def _network(config: FeatherFaceConfig) -> FeatherFace:
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
         model = FeatherFace(config)
@@ -54,19 +54,19 @@ def _specimen(config: FeatherFaceConfig) -> FeatherFace:
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 1.0
-        pictures = make_pictures(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
-        model.train()(pictures)
+        images = make_random_images(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
+        model.train()(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         hooks = [conv.register_forward_hook(_scale_to_one) for conv in steering]
-        model.eval()(pictures)
+        model.eval()(images)
         for hook in hooks:
             hook.remove()
     return model
 
 
 @lru_cache(maxsize=1)  # contenders of one measurement have the same
-def make_pictures(batch: int, height: int, width: int) -> Tensor:
+def make_random_images(batch: int, height: int, width: int) -> Tensor:
     """Return noise like a network's input: (batch, 3, height, width), 0–255 minus the mean."""
     generator = torch.Generator().manual_seed(SEED)
     with torch.inference_mode(False):

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
 from analysis.speed.ceilings import measure_ceilings
-from analysis.speed.device import dtype_of
-from analysis.speed.latency import Setting, measure_latencies
+from analysis.speed.device import DTYPES
+from analysis.speed.latency import Setting, measure_latency
 from analysis.speed.timing import Rule
 
 CONVENTIONS = {
@@ -30,97 +31,66 @@ CONVENTIONS = {
     "copy": "bytes read plus bytes written; the best median of any size and library",
 }
 
-FIELDS = {
-    "record": str,
-    "variant": str,
-    "input": list,
-    "environment": dict,
-    "ceilings": dict,
-    "blocks": list,
-}
-"""The fields of a record of `measure_roofline`, for `featherface.records`."""
+_KEPT = (
+    *("variant", "runtime", "input", "weights", "flush_l2", "environment", "deform_kernel"),
+    *("rule", "others_load", "settled"),
+)
+"""What a record has from the latency."""
 
 
-def measure_roofline(
-    setting: Setting, rule: Rule | None = None, latency: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the record of one setting; see `measure_rooflines`."""
-    return measure_rooflines([setting], rule, None if latency is None else [latency])[0]
-
-
-def measure_rooflines(
-    settings: Sequence[Setting],
-    rule: Rule | None = None,
-    latencies: Sequence[dict[str, Any]] | None = None,
-    ceilings: dict[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Put every block of networks under its roof.
-
-    Args:
-        settings: of one device, dtype and number of threads; runtimes that keep the blocks.
-        latencies: the records of `measure_latencies` of the same settings; else it is called.
-        ceilings: those of `measure_ceilings`; else it is called.
-
-    Returns:
-        A JSON document for each setting. `ceilings` is that of `measure_ceilings`. Each of
-        `blocks` has `macs`, `bytes`, `bytes_least`, `macs_per_byte`, `ms_p50`,
-        `gmacs_per_second` and `gigabytes_per_second` as achieved, `roof_gmacs_per_second`,
-        `share_of_roof`, and `bound`: "memory", "compute", or `None` for a block that moves
-        nothing. For a block without MACs, whose roof is copying alone, `share_of_roof` is that
-        of the bytes. `whole` is the same for the network. A share above 1 is among the `doubts`:
-        then a ceiling is too low.
+def measure_roofline(setting: Setting, rule: Rule | None = None) -> dict[str, Any]:
+    """Put every block of a network under its roof; see `under_roof`.
 
     Raises:
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
-    latencies = latencies or measure_latencies(settings, rule)
-    ceilings = ceilings or measure_ceilings(settings[0], Rule(seconds=rule.seconds / 4))
-    return [
-        _under_roof(setting, latency, ceilings)
-        for setting, latency in zip(settings, latencies, strict=True)
-    ]
+    ceilings = measure_ceilings(setting, Rule(seconds=rule.seconds / 4))
+    return under_roof(setting, measure_latency(setting, rule), ceilings)
 
 
-def _under_roof(
+def under_roof(
     setting: Setting, latency: dict[str, Any], ceilings: dict[str, Any]
 ) -> dict[str, Any]:
+    """Put the blocks of a record of latency under the ceilings of their device.
+
+    Args:
+        setting: of the record.
+        ceilings: of `measure_ceilings` with the same device, dtype and threads.
+
+    Returns:
+        A JSON document. Each of `blocks` has `macs`, `bytes`, `bytes_least`, `macs_per_byte`,
+        `ms_p50`, `gmacs_per_second` and `gigabytes_per_second` as achieved,
+        `roof_gmacs_per_second`, `share_of_roof`, and `bound`: "memory", "compute", or `None` for
+        a block that moves nothing. For a block without MACs, whose roof is copying alone,
+        `share_of_roof` is that of the bytes. `whole` is the same for the network. A share above 1
+        is among the `doubts`: then a ceiling is too low.
+    """
     size = (setting.height, setting.width, setting.batch)
-    network = network_cost(setting.variant, *size, dtype_of(setting.dtype))
+    network = network_cost(setting.variant, *size, DTYPES[setting.dtype])
     cost = {block.path: block for block in network.children}
     assert sum(block.macs for block in cost.values()) == network.macs, cost
+
+    def placed(times: dict[str, Any], *parts: Cost) -> dict[str, Any]:
+        macs, moved, least = (
+            sum(getattr(part, name) for part in parts)
+            for name in ("macs", "bytes_moved", "bytes_least")
+        )
+        return place(macs, moved, least, times["ms_p50"], ceilings)
+
     blocks = [
-        {
-            "name": block["name"],
-            **place(
-                cost[block["name"]].macs,
-                cost[block["name"]].bytes_moved,
-                cost[block["name"]].bytes_least,
-                block["ms_p50"],
-                ceilings,
-            ),
-        }
-        for block in latency["blocks"]
+        {"name": block["name"], **placed(block, cost[block["name"]])} for block in latency["blocks"]
     ]
-    whole = place(
-        network.macs,
-        sum(block.bytes_moved for block in cost.values()),
-        sum(block.bytes_least for block in cost.values()),
-        latency["whole"]["ms_p50"],
-        ceilings,
-    )
-    kept = ("variant", "runtime", "input", "weights", "flush_l2", "environment", "deform_kernel")
+    whole = placed(latency["whole"], *network.children)
+    above = above_roof([*blocks, {"name": "the whole", **whole}])
     return {
         "record": "roofline",
-        **{key: latency[key] for key in kept},
-        "rule": latency["rule"],
+        **{key: latency[key] for key in _KEPT},
         "ceilings": ceilings,
         "whole": whole,
         "blocks": blocks,
         "conventions": CONVENTIONS,
-        "others_load": latency["others_load"],
-        "settled": latency["settled"],
-        "doubts": latency["doubts"] + above_roof([*blocks, {"name": "the whole", **whole}]),
+        "doubts": latency["doubts"] + above,
     }
 
 

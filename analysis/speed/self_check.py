@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -20,7 +19,7 @@ LEAST_DIFFERENCE = 0.02
 """Of the whole pass; less is ignored, as a block finds the caches that the one before left."""
 
 OVERHEAD = (-0.03, 0.10)
-"""The cost of the marks, as a part of the whole; less than nothing shows unsteady times."""
+"""The cost of the marks, as a part of the whole; below zero shows unsteady times."""
 
 MOST_OUTSIDE = 0.10
 """Of the marked run, in no block."""
@@ -39,9 +38,7 @@ class OtherLoad:
         self._start = time.monotonic(), _busy(), _own()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         start, busy, own = self._start
         seconds = (time.monotonic() - start) * (psutil.cpu_count() or 1)
         spent = _busy() - busy
@@ -49,8 +46,25 @@ class OtherLoad:
             self.share = min(1.0, max(0.0, (spent - (_own() - own)) / seconds))
 
 
+def _busy() -> float:
+    """Return the seconds that all processors were busy, since the system started."""
+    spent = psutil.cpu_times()
+    return float(sum(spent) - spent.idle - getattr(spent, "iowait", 0.0))
+
+
+def _own() -> float:
+    return float(sum(psutil.Process().cpu_times()[:2]))
+
+
+def load_doubts(share: float | None) -> list[str]:
+    """Return the doubt that the load of other processes gives, if it does."""
+    if share is None or share <= MOST_OTHER_LOAD:
+        return []
+    return [f"other processes took {100 * share:.0f} % of the processors"]
+
+
 def doubts(
-    records: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, str]] = ()
+    records: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, str]]
 ) -> list[list[str]]:
     """Return for each record of latency the reasons not to believe it.
 
@@ -59,12 +73,21 @@ def doubts(
         modules: for each, its blocks' structure by name, with the kernel of a block that deforms;
             blocks of the same structure do the same.
     """
-    found = [_doubts_of(record) for record in records]
+    found = [load_doubts(record["others_load"]) for record in records]
     same: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for i, record in enumerate(records):
-        for block in record["blocks"] or ():
+        if not record["blocks"]:
+            continue
+        overhead, outside = record["overhead"], record["outside_blocks"]
+        if not OVERHEAD[0] <= overhead <= OVERHEAD[1]:
+            found[i].append(f"marks cost {100 * overhead:+.1f} % of the whole")
+        if not -0.001 <= outside <= MOST_OUTSIDE:
+            found[i].append(f"{100 * outside:.1f} % of the run is in no block")
+        here = record["environment"]
+        how = record["runtime"], *record["input"], here["dtype"], here["memory_format"]
+        for block in record["blocks"]:
             name = block["name"]
-            same[(name, modules[i][name], *_how(record))][i] = block["ms_p50"]
+            same[(name, modules[i][name], how)][i] = block["ms_p50"]
     for (name, *_), times in same.items():
         fast, slow = min(times, key=times.__getitem__), max(times, key=times.__getitem__)
         differ = times[slow] - times[fast]
@@ -77,36 +100,3 @@ def doubts(
             for i in times:
                 found[i].append(reason)
     return found
-
-
-def load_doubts(share: float | None) -> list[str]:
-    """Return the doubt that the load of other processes gives, if it does."""
-    if share is None or share <= MOST_OTHER_LOAD:
-        return []
-    return [f"other processes took {100 * share:.0f} % of the processors"]
-
-
-def _doubts_of(record: Mapping[str, Any]) -> list[str]:
-    found = load_doubts(record["others_load"])
-    if record["blocks"]:
-        overhead, outside = record["overhead"], record["outside_blocks"]
-        if not OVERHEAD[0] <= overhead <= OVERHEAD[1]:
-            found.append(f"marks cost {100 * overhead:+.1f} % of the whole")
-        if not -0.001 <= outside <= MOST_OUTSIDE:
-            found.append(f"{100 * outside:.1f} % of the run is in no block")
-    return found
-
-
-def _how(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    here = record["environment"]
-    return record["runtime"], *record["input"], here["dtype"], here["memory_format"]
-
-
-def _busy() -> float:
-    """Seconds that all processors were busy, since the system started."""
-    spent = psutil.cpu_times()
-    return float(sum(spent) - spent.idle - getattr(spent, "iowait", 0.0))
-
-
-def _own() -> float:
-    return float(sum(psutil.Process().cpu_times()[:2]))

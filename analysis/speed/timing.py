@@ -1,18 +1,18 @@
-"""Clocks, the plan of a measurement, and what is said of its times.
+"""Clocks, the plan of a measurement, and the statistics of its times.
 
 What is compared takes turns: in each turn every contender runs once untimed, then a few times on
-the clock. How many turns and runs is decided before, from the warm-up; stopping when an interval
-looks narrow would make it too narrow. The interval of the median is that of the turns' medians,
-from order statistics, which assume nothing about the distribution but independence: single runs
-are not independent, turns nearly are, as seconds and other contenders lie between them.
+the clock. The number of turns and runs is decided before, from the warm-up; stopping when an
+interval looks narrow would make it too narrow. The interval of the median is that of the turns'
+medians, from order statistics, which assume nothing but independence: single runs are not
+independent, turns nearly are, as seconds and other contenders lie between them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -61,9 +61,6 @@ class Rule:
             if not low <= value <= high:
                 raise InputError(f"{name} (={value}) must be from {low:g} to {high:g}")
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def take_turns(
     contenders: Mapping[Key, Run], rule: Rule, now: Callable[[], float] = time.monotonic
@@ -95,13 +92,13 @@ def take_turns(
     return found
 
 
-def measure(run: Run, rule: Rule) -> dict[str, Turns]:
-    """Return the times of a single contender by name."""
-    return take_turns({"": run}, rule)[""]
+def measure(run: Callable[[], float], rule: Rule) -> dict[str, Any]:
+    """Run a single contender, which returns its milliseconds, and return the summary."""
+    return summarise(take_turns({"": lambda: {"ms": run()}}, rule)[""]["ms"], rule)
 
 
 def _warm_up(run: Run, rule: Rule, now: Callable[[], float]) -> float:
-    """Run without counting; returns the seconds of the fastest run."""
+    """Return the seconds of the fastest of some runs."""
     begin, fastest = now(), float("inf")
     for done in range(WARM_UP_RUNS):
         start = now()
@@ -113,7 +110,7 @@ def _warm_up(run: Run, rule: Rule, now: Callable[[], float]) -> float:
 
 
 def summarise(turns: Turns, rule: Rule) -> dict[str, Any]:
-    """Return times in milliseconds as one record.
+    """Return the statistics of times in milliseconds.
 
     Returns:
         `ms_p10`, `ms_p50`, `ms_p90`, `ms_mean` and `n` of all runs; `turns`; `ms_p50_interval`,
@@ -150,31 +147,28 @@ def median_interval(values: Sequence[float], confidence: float) -> list[float] |
     return interval if np.isfinite(interval).all() else None
 
 
-class Clock(Protocol):
-    """Takes times on a device. A mark is a moment; the time between two is known once settled."""
+class Clock:
+    """Takes times on a CPU. A mark is a moment; the time between two is known once settled."""
 
-    def mark(self) -> Any: ...
-
-    def settle(self) -> None:
-        """Wait until everything marked has happened."""
-
-    def ms_between(self, first: Any, second: Any) -> float: ...
-
-
-class CpuClock:
-    """The monotonic clock of the system with the highest resolution."""
-
-    def mark(self) -> int:
+    def mark(self) -> Any:
         return time.perf_counter_ns()
 
     def settle(self) -> None:
-        """Nothing to wait for: an operator on the CPU has ended when its call has."""
+        """Wait until everything marked has happened; on a CPU it has."""
 
-    def ms_between(self, first: int, second: int) -> float:
-        return (second - first) / 1e6
+    def ms_between(self, first: Any, second: Any) -> float:
+        return float(second - first) / 1e6
+
+    def time(self, act: Callable[[], Any]) -> float:
+        """Return the milliseconds of a call."""
+        start = self.mark()
+        act()
+        end = self.mark()
+        self.settle()
+        return self.ms_between(start, end)
 
 
-class CudaClock:
+class CudaClock(Clock):
     """Events in the stream of a GPU, which take the time when the device gets to them.
 
     The time between two events includes what the device waits for the host that feeds it, which
@@ -203,22 +197,11 @@ class CudaClock:
 
 def clock_of(device: torch.device) -> Clock:
     """Return the clock for a device."""
-    return CudaClock(device) if device.type == "cuda" else CpuClock()
+    return CudaClock(device) if device.type == "cuda" else Clock()
 
 
-class CacheFlush:
-    """Overwrites a GPU's L2 cache, so that a run starts with its weights and input in memory.
-
-    Raises:
-        InputError: for a device that is no GPU.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        if device.type != "cuda":
-            raise InputError(f"flushing the L2 cache is for CUDA devices, not for {device}")
-        cache = int(torch.cuda.get_device_properties(device).L2_cache_size)
-        # Several times the cache, whose replacement need not be strictly by age.
-        self._buffer = torch.empty(4 * cache, dtype=torch.uint8, device=device)
-
-    def __call__(self) -> None:
-        self._buffer.zero_()
+def l2_flusher(device: torch.device) -> Callable[[], Any]:
+    """Return a function that overwrites a GPU's L2 cache, so that a run finds nothing in it."""
+    cache = int(torch.cuda.get_device_properties(device).L2_cache_size)
+    # Several times the cache, whose replacement need not be strictly by age.
+    return torch.empty(4 * cache, dtype=torch.uint8, device=device).zero_

@@ -25,6 +25,7 @@ from analysis.report.plots.style import (
     Scheme,
     canvas,
 )
+from analysis.speed.latest import machine
 
 # As in the figure of costs: one colour a block.
 _BLOCKS = {
@@ -105,7 +106,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
             ax.yaxis.set_major_formatter(_plain)
-        _finish(figure, f"Growth of {_label(record)}: {_machine(record)}")
+        _finish(figure, f"Growth of {_label(record)}: {machine(record['environment'])}")
     return figure
 
 
@@ -116,7 +117,7 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
     where it would stand if nothing in between left the caches.
 
     Args:
-        record: from `analysis.speed.roofline.measure_rooflines`.
+        record: from `analysis.speed.roofline.under_roof`.
     """
     ceilings = record["ceilings"]
     compute, memory = ceilings["gmacs_per_second"], ceilings["gigabytes_per_second"]
@@ -233,14 +234,7 @@ def _label(record: Record) -> str:
 def _setting(record: Record) -> str:
     batch, _, height, width = record["input"]
     many = f"{batch} × " if batch > 1 else ""
-    return f"{many}{height}×{width}, {_machine(record)}"
-
-
-def _machine(record: Record) -> str:
-    here = record["environment"]
-    threads = f", {here['threads']} thread{'s' * (here['threads'] != 1)}"
-    on_cpu = here["device"].startswith("cpu")
-    return f"{here['device_name']}{threads if on_cpu else ''}, {here['dtype']}"
+    return f"{many}{height}×{width}, {machine(record['environment'])}"
 
 
 def _words(block: str) -> str:

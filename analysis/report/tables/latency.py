@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.report.formats import fixed, shape, share, signed
 from analysis.report.table import Column, Table
+from analysis.speed.latest import machine
 
 Record = Mapping[str, Any]
 
@@ -72,7 +73,7 @@ def growth(record: Record) -> Table:
                     f"and {number(line['at_zero'])} {unit} besides{fitted}"
                 )
     return Table(
-        f"{record['variant']} by size and batch, {_machine(record)}",
+        f"{record['variant']} by size and batch, {machine(record['environment'])}",
         (
             Column("batch × height × width", _input, str),
             Column("megapixels", "megapixels", fixed(3)),
@@ -92,7 +93,7 @@ def _input(point: Record) -> str:
 
 
 def roofline(record: Record) -> Table:
-    """Return a record of `analysis.speed.roofline.measure_rooflines` as a table."""
+    """Return a record of `analysis.speed.roofline.under_roof` as a table."""
     ceilings = record["ceilings"]
     product, copying = (
         f" by {ceilings[key]}" if key in ceilings else "" for key in ("product_by", "copy_by")
@@ -168,12 +169,7 @@ def _within(value: float) -> str:
 
 
 def _title(record: Record) -> str:
-    return f"{record['variant']} at {shape(record['input'])}, {_machine(record)}"
-
-
-def _machine(record: Record) -> str:
-    here = record["environment"]
-    return f"{here['device_name']}, {here['threads']} threads, {here['dtype']}"
+    return f"{record['variant']} at {shape(record['input'])}, {machine(record['environment'])}"
 
 
 def _plan(record: Record) -> str:

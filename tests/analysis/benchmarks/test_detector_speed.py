@@ -9,7 +9,7 @@ import torch
 
 from analysis.benchmarks import detector_speed
 from analysis.benchmarks.detector_speed import AUTHORS, FRESH, OURS
-from analysis.speed.random_network import make_specimen
+from analysis.speed.random_network import make_random_network
 from analysis.speed.timing import Rule
 from featherface import CONFIGS, InputError
 
@@ -32,7 +32,7 @@ def test_bad_input_is_found_before_anything_is_timed(
 def test_fresh_weights_are_timed_in_every_way(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = make_specimen(CONFIGS[variant]), FRESH
+    fresh = make_random_network(CONFIGS[variant]), FRESH
     monkeypatch.setattr(detector_speed, "_model", lambda _: fresh)
     ways = detector_speed._network(variant, (64, 64), SHORT, torch.device("cpu"))["ways"]
     assert set(ways) == {AUTHORS, OURS, "onnx"}

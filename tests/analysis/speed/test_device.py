@@ -24,29 +24,22 @@ def test_an_unknown_device_is_named(name: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="sees no CUDA device"):
-        device.device_of("cuda:0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="PyTorch finds 0 CUDA devices here"):
+        device.device_of("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device.device_of("cuda") == torch.device("cuda", 0)
     assert device.device_of("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(InputError, match="the last CUDA device here is cuda:1"):
+    with pytest.raises(InputError, match="PyTorch finds 2 CUDA devices here"):
         device.device_of("cuda:2")
-
-
-def test_an_unknown_dtype_is_named() -> None:
-    assert device.dtype_of("bfloat16") is torch.bfloat16
-    with pytest.raises(InputError, match=r"dtype \(='int8'\) must be one of float32"):
-        device.dtype_of("int8")
 
 
 def test_threads_are_set_and_given_back() -> None:
     before = torch.get_num_threads()
-    with device.using_threads(1) as threads:
-        assert threads == torch.get_num_threads() == 1
-    with device.using_threads(None) as threads:
-        assert threads == before
+    with device.using_threads(1):
+        assert torch.get_num_threads() == 1
+    with device.using_threads(None):
+        assert torch.get_num_threads() == before
     assert torch.get_num_threads() == before
 
 
