@@ -1,13 +1,9 @@
-"""Checkpoints: tell which network a file holds, load that network, save one.
-
-A file becomes named tensors (`reading`), the tensors tell the architecture (`architecture`), and
-only a complete and fitting set becomes a network. Each step can fail with one clear line.
-"""
+"""Checkpoints: tell which network a file holds, load that network, save one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,19 +30,7 @@ from featherface.weights.published import (
     locate,
     sha256_of,
 )
-from featherface.weights.reading import Contents, read_contents, read_tensors
-
-__all__ = [
-    "PUBLISHED",
-    "CheckpointError",
-    "Identity",
-    "expected_shapes",
-    "identify",
-    "load",
-    "locate",
-    "read_tensors",
-    "save",
-]
+from featherface.weights.reading import read_contents
 
 _FORMAT = "featherface 1"
 
@@ -62,7 +46,7 @@ class Misshapen:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which architecture a checkpoint holds, and how completely. See `identify`."""
+    """The architecture that a checkpoint holds, and how completely. See `identify`."""
 
     file: str
     sha256: str
@@ -91,21 +75,11 @@ class Identity:
         return {**asdict(self), "complete": self.complete}
 
 
-@dataclass(frozen=True)
-class _Sorted:
-    """Tensors of a file, sorted by what becomes of them."""
-
-    tensors: dict[str, Tensor]  # by our name
-    keys: dict[str, str]  # our name → name in the file
-    stray: dict[str, str]  # name in the file → why nothing here has that name
-    unmapped: dict[str, Tensor]  # the strays that are no counters
-
-
 def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFace:
     """Return a network with its weights, in evaluation mode.
 
     Args:
-        source: a name in `PUBLISHED` or `SHIPPED` ("v1"), or a file: a PyTorch state
+        source: the name of shipped ("v1") or published weights, or a file: a PyTorch state
             dict under published or our own names, alone or as training tools wrap it, or this
             package's safetensors.
 
@@ -117,15 +91,15 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
     path = _resolve(source)
     if path.suffix.lower() == ".onnx":
         raise CheckpointError(f"{path}: an exported network, which Detector runs; not a checkpoint")
-    contents = read_contents(path)
-    sorted_ = _sort(contents.tensors)
-    identity = _identify(path, contents, sorted_)
-    _require_usable(path, sorted_, identity)
-    assert identity.config is not None
+    checkpoint = _Checkpoint(path)
+    identity = checkpoint.identify()
+    reason = next(checkpoint.faults(identity), None)
+    if reason or identity.config is None:
+        raise CheckpointError(f"{path}: {reason}")
     with torch.device("cpu"):  # whatever torch's default device is
         model = FeatherFace(identity.config)
     state = {
-        name: sorted_.tensors.get(name, value)  # only num_batches_tracked may be absent
+        name: checkpoint.tensors.get(name, value)  # only num_batches_tracked may be absent
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(state, strict=True)
@@ -156,14 +130,11 @@ def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | Non
 def identify(source: str | Path) -> Identity:
     """Return which variant or configuration a checkpoint holds, told from its tensors alone.
 
-    Of a network that `export` has written, what its metadata state is returned.
+    Of a network that `export` has written, what its metadata state is returned. For tensors that
+    no named variant has, the nearest one is named, and in which fields it differs.
 
     Args:
         source: as for `load`.
-
-    Returns:
-        What is known, also where it is not enough to build a network: for tensors that no
-        named variant has, the nearest one and in which fields it differs.
 
     Raises:
         CheckpointError: where the file is unavailable, cannot be read, or holds no tensors.
@@ -171,8 +142,7 @@ def identify(source: str | Path) -> Identity:
     path = _resolve(source)
     if path.suffix.lower() == ".onnx":
         return _identify_exported(path)
-    contents = read_contents(path)
-    return _identify(path, contents, _sort(contents.tensors))
+    return _Checkpoint(path).identify()
 
 
 def _resolve(source: str | Path) -> Path:
@@ -184,94 +154,132 @@ def _resolve(source: str | Path) -> Path:
         found = path.exists()
     if path.is_dir():
         raise CheckpointError(f"{path}: a folder, not a checkpoint")
-    if not found:
-        if name in CONFIGS:
-            raise CheckpointError(
-                f"{name}: no trained weights of this variant are published; give a checkpoint "
-                f"file, or one of {', '.join(PUBLISHED)}"
-            )
+    if found:
+        return path
+    if name in CONFIGS:
         raise CheckpointError(
-            f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
+            f"{name}: no trained weights of this variant are published; give a checkpoint "
+            f"file, or one of {', '.join(PUBLISHED)}"
         )
-    return path
-
-
-def _sort(found: dict[str, Tensor]) -> _Sorted:
-    tensors: dict[str, Tensor] = {}
-    keys: dict[str, str] = {}
-    stray: dict[str, str] = {}
-    unmapped: dict[str, Tensor] = {}
-    for key, tensor in found.items():
-        bare = unwrapped(key)
-        name = translate(bare)
-        if is_counter(bare):
-            stray[key] = "a counter left behind by a tool"
-        elif name is None:
-            stray[key] = "no network of the family has a tensor of this name"
-            unmapped[key] = tensor
-        elif name in tensors:
-            stray[key] = f"the same tensor as {keys[name]}"
-            if tensor.shape != tensors[name].shape or not torch.equal(tensor, tensors[name]):
-                stray[key] = f"another tensor in the place of {keys[name]}"
-                unmapped[key] = tensor
-        else:
-            tensors[name] = tensor
-            keys[name] = key
-    return _Sorted(tensors, keys, stray, unmapped)
-
-
-def _identify(path: Path, contents: Contents, sorted_: _Sorted) -> Identity:
-    sha256 = sha256_of(path)
-    published = next((p.name for p in PUBLISHED.values() if p.sha256 == sha256), None)
-    shapes = {name: tuple(tensor.shape) for name, tensor in sorted_.tensors.items()}
-    config = _stated_config(path, contents)
-    undetermined: dict[str, str] = {}
-    if config is None:
-        config, undetermined = infer(shapes, sorted_.keys.values())
-    stray = dict(sorted_.stray)
-    missing: list[str] = []
-    misshapen: list[Misshapen] = []
-    extra = dict(sorted_.unmapped) if config else {}
-    variant = config.variant if config else None
-    nearest = nearest_variant(shapes) if variant is None or _learnable(extra) else None
-    # A file without a whole block is no network, but may be most of one.
-    against = config or (CONFIGS[nearest] if nearest and is_most_of(nearest, shapes) else None)
-    if against is not None:
-        expected = expected_shapes(against)
-        for name in shapes.keys() - expected.keys():
-            stray[sorted_.keys[name]] = "the architecture has no such tensor"
-            if config:
-                extra[sorted_.keys[name]] = sorted_.tensors[name]
-        missing = [n for n in expected if n not in shapes and not _optional(n)]
-        misshapen = [
-            Misshapen(sorted_.keys[name], shapes[name], expected[name])
-            for name in expected
-            if name in shapes and shapes[name] != expected[name]
-        ]
-    if _learnable(extra):  # whatever these do, the network is not the variant
-        variant, nearest = None, nearest or variant
-    stray |= {
-        f"{prefix}*": "the prefix of a wrapper, taken off every name"
-        for prefix in {wrapper_of(key) for key in sorted_.keys.values()} - {""}
-    }
-    return Identity(
-        file=str(path),
-        sha256=sha256,
-        format=contents.format,
-        published=published,
-        variant=variant,
-        config=config,
-        parameters=_learnable({**sorted_.tensors, **sorted_.unmapped}),
-        tensors=len(contents.tensors),
-        stray=dict(sorted({**stray, **contents.beside}.items())),
-        missing=missing,
-        misshapen=misshapen,
-        extra=sorted(extra),
-        extra_parameters=_learnable(extra),
-        undetermined=undetermined,
-        nearest=nearest,
-        difference=config.difference(CONFIGS[nearest]) if config and nearest else {},
+    raise CheckpointError(
+        f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
     )
+
+
+class _Checkpoint:
+    """The tensors of a file, sorted by what becomes of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.contents = read_contents(path)
+        self.tensors: dict[str, Tensor] = {}  # by our name
+        self.keys: dict[str, str] = {}  # our name → name in the file
+        self.stray: dict[str, str] = {}  # name in the file → why nothing here has that name
+        self.unmapped: dict[str, Tensor] = {}  # the strays that are no counters
+        for key, tensor in self.contents.tensors.items():
+            bare = unwrapped(key)
+            name = translate(bare)
+            if is_counter(bare):
+                self.stray[key] = "a counter left behind by a tool"
+            elif name is None:
+                self.stray[key] = "no network of the family has a tensor of this name"
+                self.unmapped[key] = tensor
+            elif name not in self.tensors:
+                self.tensors[name] = tensor
+                self.keys[name] = key
+            elif torch.equal(tensor, self.tensors[name]):
+                self.stray[key] = f"the same tensor as {self.keys[name]}"
+            else:
+                self.stray[key] = f"another tensor in the place of {self.keys[name]}"
+                self.unmapped[key] = tensor
+
+    def identify(self) -> Identity:
+        sha256 = sha256_of(self.path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        config, undetermined = self._stated_config(), {}
+        if config is None:
+            config, undetermined = infer(shapes, self.keys.values())
+        extra = dict(self.unmapped) if config else {}
+        variant = config.variant if config else None
+        nearest = nearest_variant(shapes) if variant is None or _learnable(extra) else None
+        # A file without a whole block is no network, but may be most of one.
+        against = config or (CONFIGS[nearest] if nearest and is_most_of(nearest, shapes) else None)
+        expected = expected_shapes(against) if against else {}
+        unexpected = [name for name in shapes if against and name not in expected]
+        if config:
+            extra |= {self.keys[name]: self.tensors[name] for name in unexpected}
+        if _learnable(extra):  # whatever these do, the network is not the variant
+            variant, nearest = None, nearest or variant
+        wrappers = {wrapper_of(key) for key in self.keys.values()} - {""}
+        stray = {
+            **self.stray,
+            **{self.keys[name]: "the architecture has no such tensor" for name in unexpected},
+            **{f"{w}*": "the prefix of a wrapper, taken off every name" for w in wrappers},
+            **self.contents.beside,
+        }
+        return Identity(
+            file=str(self.path),
+            sha256=sha256,
+            format=self.contents.format,
+            published=next((p.name for p in PUBLISHED.values() if p.sha256 == sha256), None),
+            variant=variant,
+            config=config,
+            parameters=_learnable({**self.tensors, **self.unmapped}),
+            tensors=len(self.contents.tensors),
+            stray=dict(sorted(stray.items())),
+            missing=[name for name in expected if name not in shapes and not _optional(name)],
+            misshapen=[
+                Misshapen(self.keys[name], shapes[name], shape)
+                for name, shape in expected.items()
+                if shapes.get(name, shape) != shape
+            ],
+            extra=sorted(extra),
+            extra_parameters=_learnable(extra),
+            undetermined=undetermined,
+            nearest=nearest,
+            difference=config.difference(CONFIGS[nearest]) if config and nearest else {},
+        )
+
+    def faults(self, identity: Identity) -> Iterator[str]:
+        """Yield why no network can be built."""
+        what = identity.variant or identity.nearest or "its architecture"
+        missing, misshapen, extra = identity.missing, identity.misshapen, identity.extra
+        if identity.config is None:
+            lacking = f", which has {len(missing)} more" if missing else ""
+            reason = identity.undetermined.get("config")
+            yield (
+                f"no network of the family: {len(self.tensors)} of {identity.tensors} tensors "
+                f"have a known name (nearest: {identity.nearest}{lacking})"
+                + (f"; {reason}" if reason else "")
+            )
+        if missing:
+            yield f"{len(missing)} tensors of {what} missing, first {missing[0]}"
+        for wrong in misshapen:
+            yield (
+                f"{len(misshapen)} tensors misshapen for {what}, first {wrong.key}: "
+                f"{wrong.shape} instead of {wrong.expected}"
+            )
+        if extra:
+            yield (
+                f"{len(extra)} tensors ({identity.extra_parameters:,} learnable numbers) fit "
+                f"nowhere in {what}, first {extra[0]}"
+            )
+        for name, tensor in self.tensors.items():
+            if tensor.is_floating_point():
+                if not torch.isfinite(tensor).all():
+                    yield f"{self.keys[name]} holds NaN or infinity"
+            elif not _optional(name):
+                yield f"{self.keys[name]} holds {tensor.dtype}, not real numbers"
+
+    def _stated_config(self) -> FeatherFaceConfig | None:
+        """Return the configuration that a file of ours says it holds."""
+        metadata = self.contents.metadata
+        if metadata.get("format") != _FORMAT:
+            return None
+        try:
+            return read_config(metadata.get("config", ""), str(self.path))
+        except InputError as error:
+            raise CheckpointError(str(error)) from error
 
 
 def _identify_exported(path: Path) -> Identity:
@@ -279,7 +287,7 @@ def _identify_exported(path: Path) -> Identity:
 
     stated, initializers = read_stated(path)
     config = read_config(stated.get("config", ""), str(path))
-    parameters = {n: s for n, s in expected_shapes(config).items() if not _is_buffer(n)}
+    expected = expected_shapes(config)
     by_sha256 = {p.sha256: p.name for p in PUBLISHED.values()}
     return Identity(
         file=str(path),
@@ -288,50 +296,15 @@ def _identify_exported(path: Path) -> Identity:
         published=by_sha256.get(stated.get("weights_sha256", "")),
         variant=config.variant,
         config=config,
-        parameters=sum(torch.Size(shape).numel() for shape in parameters.values()),
+        parameters=sum(torch.Size(s).numel() for n, s in expected.items() if not _is_buffer(n)),
         tensors=initializers,
         undetermined={"config": "as the metadata state it; the graph is not compared"},
-        nearest=None if config.variant else nearest_variant(expected_shapes(config)),
+        nearest=None if config.variant else nearest_variant(expected),
     )
 
 
-def _require_usable(path: Path, sorted_: _Sorted, identity: Identity) -> None:
-    if identity.config is None:
-        reason = identity.undetermined.get("config")
-        lacking = f", which has {len(identity.missing)} more" if identity.missing else ""
-        raise CheckpointError(
-            f"{path}: no network of the family: {len(sorted_.tensors)} of {identity.tensors} "
-            f"tensors have a known name (nearest: {identity.nearest}{lacking})"
-            + (f"; {reason}" if reason else "")
-        )
-    what = identity.variant or identity.nearest or "its architecture"
-    if identity.missing:
-        raise CheckpointError(
-            f"{path}: {len(identity.missing)} tensors of {what} missing, "
-            f"first {identity.missing[0]}"
-        )
-    if identity.misshapen:
-        first = identity.misshapen[0]
-        raise CheckpointError(
-            f"{path}: {len(identity.misshapen)} tensors misshapen for {what}, first {first.key}: "
-            f"{first.shape} instead of {first.expected}"
-        )
-    if identity.extra:
-        raise CheckpointError(
-            f"{path}: {len(identity.extra)} tensors ({identity.extra_parameters:,} learnable "
-            f"numbers) fit nowhere in {what}, first {identity.extra[0]}"
-        )
-    for name, tensor in sorted_.tensors.items():
-        key = sorted_.keys[name]
-        if tensor.is_floating_point():
-            if not torch.isfinite(tensor).all():
-                raise CheckpointError(f"{path}: {key} holds NaN or infinity")
-        elif not _optional(name):
-            raise CheckpointError(f"{path}: {key} holds {tensor.dtype}, not real numbers")
-
-
 def _optional(name: str) -> bool:
-    """Checkpoints of old PyTorch lack BatchNorm's step counter; nothing reads it."""
+    """Return whether the name is of a BatchNorm's step counter, which old checkpoints lack."""
     return name.endswith("num_batches_tracked")
 
 
@@ -345,13 +318,3 @@ def _learnable(tensors: dict[str, Tensor]) -> int:
         for name, tensor in tensors.items()
         if tensor.is_floating_point() and not _is_buffer(name)
     )
-
-
-def _stated_config(path: Path, contents: Contents) -> FeatherFaceConfig | None:
-    """The configuration that a file of ours says it holds."""
-    if contents.metadata.get("format") != _FORMAT:
-        return None
-    try:
-        return read_config(contents.metadata.get("config", ""), str(path))
-    except InputError as error:
-        raise CheckpointError(str(error)) from error

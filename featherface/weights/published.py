@@ -39,13 +39,18 @@ class Published:
     revision: str
     path: str  # inside the repository
     sha256: str
-    licence: str
     recorded: Recorded | None = None
+    licence: str = "MIT"
 
     @property
     def url(self) -> str:
-        """Where the bytes are."""
+        """The address of the bytes."""
         return f"https://github.com/{self.repository}/raw/{self.revision}/{self.path}"
+
+    @property
+    def file(self) -> str:
+        """The file's name in a folder of weights."""
+        return f"{self.name}.pth"
 
     def transforms(self, size: int | tuple[int, int] | None = None) -> Transform:
         """Return the pre-processing that the network expects, as torchvision's weights do."""
@@ -53,14 +58,16 @@ class Published:
 
         return Transform(size)
 
-    @property
-    def file(self) -> str:
-        """Its name in a folder of weights."""
-        return f"{self.name}.pth"
 
-
-_TRAINED = "fokouarnaud/featherface-train"
+_TRAINED = "fokouarnaud/featherface-train", "a8966ed24c7261ea1f41ba2301261a23c23b7222"
+_FINAL = "weights/mobilenet0.25_Final.pth"
 _NOTEBOOK = "notebook that ships with the weights: original size, score > 0.02, NMS 0.4"
+_EPOCHS = {
+    10: "40d9cad50bf81b082cf4200f9015f1a637b921df5c49e010b00a8b47d9cf4734",
+    100: "7b84238f11055579efd356b37fb2d4eba3ef0c60c81022cdfc0390218203f897",
+    190: "b4bef774202b1d71b6c7dde54ffbfc26d9752b195c18ff184ec73bc4eeba9fb4",
+    225: "b66ff1589a9ca336217d3694a5ec4a06bb0501f64535c0fa287cda671a172781",
+}
 
 PUBLISHED: dict[str, Published] = {
     checkpoint.name: checkpoint
@@ -68,47 +75,36 @@ PUBLISHED: dict[str, Published] = {
         Published(
             "official",
             "official",
-            _TRAINED,
-            "a8966ed24c7261ea1f41ba2301261a23c23b7222",
-            "weights/mobilenet0.25_Final.pth",
+            *_TRAINED,
+            _FINAL,
             "f7656f997e7debd687810ff8d4f121e3e92703cf6ea718cb3f300886d3ab994b",
-            "MIT",
             Recorded(92.645, 90.241, 78.076, _NOTEBOOK),
         ),
         *(
             Published(
                 f"official-epoch-{epoch:03d}",
                 "official",
-                _TRAINED,
-                "a8966ed24c7261ea1f41ba2301261a23c23b7222",
+                *_TRAINED,
                 f"weights/mobilenet0.25_epoch_{epoch}.pth",
                 sha256,
-                "MIT",
             )
-            for epoch, sha256 in (
-                (10, "40d9cad50bf81b082cf4200f9015f1a637b921df5c49e010b00a8b47d9cf4734"),
-                (100, "7b84238f11055579efd356b37fb2d4eba3ef0c60c81022cdfc0390218203f897"),
-                (190, "b4bef774202b1d71b6c7dde54ffbfc26d9752b195c18ff184ec73bc4eeba9fb4"),
-                (225, "b66ff1589a9ca336217d3694a5ec4a06bb0501f64535c0fa287cda671a172781"),
-            )
+            for epoch, sha256 in _EPOCHS.items()
         ),
         Published(
             "official-2025-06",
             "official",
             "fokouarnaud/FeatherFace",
             "d9c5756",
-            "weights/mobilenet0.25_Final.pth",
+            _FINAL,
             "78cee1c6b825d155d2778e39c27b39b2edb4c45249bed34ffe8a5a80f65f6a00",
-            "MIT",
         ),
         Published(
             "no-attention",
             "no-attention",
             "fokouarnaud/FeatherFace",
             "f023145",
-            "weights/mobilenet0.25_Final.pth",
+            _FINAL,
             "3271e30763c069c9dcad6368ae048c53b6be2acf60179240e6b147e6359ef80d",
-            "MIT",
             Recorded(92.576, 90.242, 77.158, _NOTEBOOK),
         ),
         Published(
@@ -116,9 +112,8 @@ PUBLISHED: dict[str, Published] = {
             "retinaface",
             "QLHua001/bsj_retinaface_train_2",
             "4ac72ffee38779876aff4acd2577f5e8b20470fc",
-            "weights/mobilenet0.25_Final.pth",
+            _FINAL,
             "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
-            "MIT",
             Recorded(90.70, 88.16, 73.82, "README of the RetinaFace implementation"),
         ),
     )
@@ -142,13 +137,11 @@ def locate(name: str) -> Path:
     must be the recorded one.
 
     Raises:
-        CheckpointError: for an unknown name, a folder that is not there, a file with another
+        CheckpointError: for an unknown name, a folder that does not exist, a file with another
             sha256, or a download that fails.
     """
     if name in SHIPPED:
-        path = Path(__file__).with_name(f"{name}.safetensors")
-        _verify(path, SHIPPED[name])
-        return path
+        return _verified(Path(__file__).with_name(f"{name}.safetensors"), SHIPPED[name])
     if name not in PUBLISHED:
         known = ", ".join((*SHIPPED, *PUBLISHED))
         raise CheckpointError(f"{name}: no weights are published under that name; known: {known}")
@@ -156,13 +149,12 @@ def locate(name: str) -> Path:
     for folder in _folders():
         path = folder / checkpoint.file
         if path.is_file():
-            _verify(path, checkpoint.sha256)
-            return path
+            return _verified(path, checkpoint.sha256)
     return _download(checkpoint)
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256, as hexadecimal digits.
+    """Return the file's sha256 as hexadecimal digits.
 
     Raises:
         CheckpointError: where the file cannot be read.
@@ -172,22 +164,22 @@ def sha256_of(path: Path) -> str:
 
 
 def _folders() -> list[Path]:
-    folders = []
-    named = os.environ.get(_FOLDER_VARIABLE)
-    if named:
-        if not Path(named).is_dir():
-            raise CheckpointError(f"{named}: {_FOLDER_VARIABLE} names it, but it is not a folder")
-        folders.append(Path(named))
-    folders.append(Path(__file__).resolve().parents[3] / "shared" / "weights")
-    return folders
+    beside_checkout = Path(__file__).resolve().parents[3] / "shared" / "weights"
+    given = os.environ.get(_FOLDER_VARIABLE)
+    if not given:
+        return [beside_checkout]
+    if not Path(given).is_dir():
+        raise CheckpointError(f"{given}: {_FOLDER_VARIABLE} names it, but it is not a folder")
+    return [Path(given), beside_checkout]
 
 
-def _verify(path: Path, sha256: str) -> None:
+def _verified(path: Path, sha256: str) -> Path:
     found = sha256_of(path)
     if found != sha256:
         raise CheckpointError(
             f"{path}: not the published file: sha256 {found[:12]}… instead of {sha256[:12]}…"
         )
+    return path
 
 
 def _download(checkpoint: Published) -> Path:
@@ -200,8 +192,7 @@ def _download(checkpoint: Published) -> Path:
             f"{checkpoint.name}: no folder for downloads is known, as HOME is not set; name one in "
             f"{CACHE_VARIABLE}"
         )
-    folder = cache / "weights"
-    kept = folder / checkpoint.file
+    kept = cache / "weights" / checkpoint.file
     if kept.is_file() and sha256_of(kept) != checkpoint.sha256:
         kept.unlink()  # damaged in the cache: fetched again
     try:
@@ -209,8 +200,8 @@ def _download(checkpoint: Published) -> Path:
             pooch.retrieve(
                 checkpoint.url,
                 known_hash=f"sha256:{checkpoint.sha256}",
-                fname=checkpoint.file,
-                path=folder,
+                fname=kept.name,
+                path=kept.parent,
             )
         )
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is not

@@ -1,4 +1,4 @@
-"""Reading the named tensors of a checkpoint without running anything that is in it."""
+"""The named tensors of a checkpoint, read without running anything that is in the file."""
 
 from __future__ import annotations
 
@@ -47,20 +47,18 @@ def _as_dict(*_: object) -> OrderedDict[Any, Any]:
 
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 _TYPES = ("dict", "list", "set", "tuple", "int", "float", "bool", "str", "bytes")
+_INERT = (
+    *("argparse.Namespace", "types.SimpleNamespace"),
+    *(f"datetime.{kind}" for kind in ("datetime", "date", "timedelta", "timezone")),
+    *(f"{module}.{path}" for module in ("pathlib", "pathlib._local") for path in _PATHS),
+    *(f"{module}.{kind}" for module in ("builtins", "__builtin__") for kind in _TYPES),
+    *("numpy.dtype", "numpy.ndarray"),
+    *(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")),
+    *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
+)
 _STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_as_dict, "collections.defaultdict"),
-    *(
-        (_Inert, name)
-        for name in (
-            *("argparse.Namespace", "types.SimpleNamespace"),
-            *(f"datetime.{kind}" for kind in ("datetime", "date", "timedelta", "timezone")),
-            *(f"{module}.{path}" for module in ("pathlib", "pathlib._local") for path in _PATHS),
-            *(f"{module}.{kind}" for module in ("builtins", "__builtin__") for kind in _TYPES),
-            *("numpy.dtype", "numpy.ndarray"),
-            *(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")),
-            *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
-        )
-    ),
+    *((_Inert, name) for name in _INERT),
 ]
 """What is saved beside weights and stays unread. Any other class is refused, as before."""
 
@@ -77,19 +75,14 @@ class Contents:
     beside: dict[str, str]  # other entries, and why they are not read
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Return the named tensors of a PyTorch or safetensors file, names as in the file.
+def read_contents(path: Path) -> Contents:
+    """Return the named tensors of a PyTorch or safetensors file, and what else it holds.
 
     Nothing in the file is executed: pickles are read with `weights_only=True`.
 
     Raises:
         CheckpointError: for a file that is missing, damaged, unsafe, or without named tensors.
     """
-    return read_contents(Path(path)).tensors
-
-
-def read_contents(path: Path) -> Contents:
-    """Return what a checkpoint holds. See `read_tensors`."""
     if not check_readable(path, MAX_BYTES, CheckpointError):
         raise CheckpointError(f"{path}: the file is empty")
     with named(path, error=CheckpointError), path.open("rb") as file:
@@ -155,7 +148,7 @@ def _require_state_dict(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What torch says is wrong, without its advice on how to load the file all the same."""
+    """Return what torch says is wrong, without its advice on how to load the file all the same."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     wanted = re.search(r"GLOBAL (\S+) was not an allowed", text)
     if wanted:
@@ -164,7 +157,7 @@ def _reason(error: Exception) -> str:
 
 
 def _state_dict(path: Path, loaded: object) -> Contents:
-    """The tensors, from wherever a training tool has put them."""
+    """Return the tensors, from wherever a training tool has put them."""
     beside: dict[str, str] = {}
     while isinstance(loaded, Mapping):
         inner = [key for key in _CONTAINERS if isinstance(loaded.get(key), Mapping)]

@@ -23,6 +23,7 @@ from featherface.model import FeatherFace
 from featherface.training.loop import draw, train
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.weights import checkpoints
+from featherface.weights.reading import read_contents
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = Recipe(
@@ -47,7 +48,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
-    return checkpoints.read_tensors(path)
+    return read_contents(path).tensors
 
 
 def rows(out: Path, event: str = "loss") -> list[dict[str, Any]]:
