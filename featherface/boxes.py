@@ -1,9 +1,4 @@
-"""Anchors, the encoding of boxes and landmarks relative to them, and non-maximum suppression.
-
-Anchors and encoding are RetinaFace's (as SSD's). `nms` is torchvision's to the bit and faster on
-thousands of boxes: torchvision compares every box that survives with every one after it, `nms`
-compares only boxes that are near enough to overlap.
-"""
+"""Anchors, the encoding of boxes and landmarks relative to them, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from torch import Tensor
 from featherface.config import STRIDES
 
 MEAN_BGR = (104.0, 117.0, 123.0)
-"""Subtracted from the picture's blue, green and red (0–255) before the network."""
+"""Subtracted from the image's blue, green and red (0–255) before the network."""
 
 VARIANCES = (0.1, 0.2)
 """Scale of the encoded centre (and landmarks), and of the encoded logarithm of the size."""
@@ -25,7 +20,7 @@ _BASE_SIZES = (16, 64, 256)  # pixels: the smallest anchor of each level
 
 
 def anchor_sizes(anchors: int) -> tuple[tuple[float, ...], ...]:
-    """Side lengths in pixels of the anchors of a cell, by level.
+    """Return the side lengths in pixels of the anchors of a cell, by level.
 
     Each level's sizes divide the factor of four to the next level evenly on a logarithmic
     scale; for the published two anchors that is (16, 32), (64, 128), (256, 512).
@@ -40,14 +35,14 @@ def make_anchors(
     *,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Anchors of a picture, in the order of `featherface.blocks.heads.Outputs`.
+    """Return the anchors of an image, in the order of `featherface.blocks.heads.Outputs`.
 
     Args:
         height, width: of the network's input, in pixels.
         anchors: anchors a cell.
 
     Returns:
-        (N, 4) float32: centre x, centre y, width, height as fractions of the picture, where N
+        (N, 4) float32: centre x, centre y, width, height as fractions of the image, where N
         is the sum over the strides s = 8, 16, 32 of ⌈height / s⌉ · ⌈width / s⌉ · anchors.
     """
     levels = []
@@ -64,14 +59,10 @@ def make_anchors(
 
 
 def decode_boxes(encoded: Tensor, anchors: Tensor) -> Tensor:
-    """Corners of the boxes that the network's `boxes` stand for.
-
-    Args:
-        encoded: (…, N, 4).
-        anchors: (N, 4), see `make_anchors`.
+    """Return the boxes that the network's `boxes` (…, N, 4) stand for.
 
     Returns:
-        (…, N, 4): x1, y1, x2, y2 as fractions of the picture; they may leave it.
+        (…, N, 4): x1, y1, x2, y2 as fractions of the image; they may leave it.
     """
     centre = anchors[:, :2] + encoded[..., :2] * VARIANCES[0] * anchors[:, 2:]
     size = anchors[:, 2:] * torch.exp(encoded[..., 2:] * VARIANCES[1])
@@ -79,12 +70,7 @@ def decode_boxes(encoded: Tensor, anchors: Tensor) -> Tensor:
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `decode_boxes`.
-
-    Args:
-        boxes: (…, N, 4) x1, y1, x2, y2 as fractions of the picture, of positive size.
-        anchors: (N, 4), see `make_anchors`.
-    """
+    """Return the inverse of `decode_boxes`, for boxes of positive size."""
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     size = boxes[..., 2:] - boxes[..., :2]
     return torch.cat(
@@ -97,22 +83,18 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_landmarks(encoded: Tensor, anchors: Tensor) -> Tensor:
-    """Points that the network's `landmarks` stand for.
-
-    Args:
-        encoded: (…, N, 10).
-        anchors: (N, 4), see `make_anchors`.
+    """Return the points that the network's `landmarks` (…, N, 10) stand for.
 
     Returns:
-        (…, N, 5, 2): x, y as fractions of the picture: left eye, right eye, nose, left and
-        right corner of the mouth, left and right as seen in the picture.
+        (…, N, 5, 2): x, y as fractions of the image: left eye, right eye, nose, left and
+        right corner of the mouth, left and right as seen in the image.
     """
     points = encoded.reshape(*encoded.shape[:-1], 5, 2)
     return anchors[:, None, :2] + points * VARIANCES[0] * anchors[:, None, 2:]
 
 
 def encode_landmarks(points: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `decode_landmarks`: (…, N, 5, 2) → (…, N, 10)."""
+    """Return the inverse of `decode_landmarks`: (…, N, 5, 2) → (…, N, 10)."""
     encoded = (points - anchors[:, None, :2]) / (VARIANCES[0] * anchors[:, None, 2:])
     return encoded.flatten(-2)
 
@@ -126,9 +108,11 @@ _SLACK = 1e-3  # of what is reckoned below, for the rounding of float32
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Which boxes stay, by falling score: of two with IoU > `threshold` the better one does.
+    """Return the boxes that stay, by falling score: of two with IoU > `threshold` the better one.
 
-    Exactly `torchvision.ops.nms`, equal scores and rounding included.
+    Exactly `torchvision.ops.nms`, equal scores and rounding included, and faster on thousands of
+    boxes: that compares every box that stays with every one after it, this one only boxes that
+    are near enough to overlap.
 
     Args:
         boxes: (n, 4) float32 on the CPU: x1, y1, x2, y2.
@@ -145,7 +129,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
 
 
 def _overlapping(boxes: npt.NDArray[np.float32], threshold: float) -> tuple[Indices, Indices]:
-    """All pairs with IoU > threshold, the lower index first.
+    """Return all pairs with IoU > threshold, the lower index first.
 
     The intersection is at most as wide as either box and no higher than the lower one, so that
     IoU > t needs widths whose ratio exceeds t and centres less than (1 - t) of the larger width
@@ -191,7 +175,7 @@ def _overlapping(boxes: npt.NDArray[np.float32], threshold: float) -> tuple[Indi
 
 
 def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Rounded as torchvision rounds it: in float32, compared in float64."""
+    # Rounded as torchvision rounds it: in float32, compared in float64.
     sides = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
     shared = sides[:, 0] * sides[:, 1]
     area_a, area_b = ((c[:, 2] - c[:, 0]) * (c[:, 3] - c[:, 1]) for c in (a, b))
@@ -200,9 +184,9 @@ def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[
 
 
 def _greedy(count: int, better: Indices, worse: Indices) -> Indices:
-    """Indices that stay, where each that stays removes the worse ones it overlaps.
+    """Return the indices that stay, where each that stays removes the worse ones it overlaps.
 
-    In rounds, each as a whole: what no undecided better box overlaps stays, and removes.
+    In rounds: what no undecided better box overlaps stays, and removes.
     """
     removed = np.zeros(count, dtype=bool)
     while len(better):

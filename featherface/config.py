@@ -1,9 +1,9 @@
-"""What tells one network of the FeatherFace family from another, and the networks with a name."""
+"""The settings of a network of the FeatherFace family, and the variants with a name."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from featherface.errors import InputError
@@ -30,17 +30,15 @@ BACKBONE_CHANNELS = (64, 128, 256)
 """Channels of the backbone's three outputs (MobileNetV1 at width 0.25)."""
 
 STRIDES = (8, 16, 32)
-"""Pixels of the picture per cell of the levels P3, P4 and P5."""
+"""Pixels of the image per cell of the levels P3, P4 and P5."""
 
 LEVELS = ("p3", "p4", "p5")
 
 MIN_SIZE = 32
 """The smallest height and width of an input: one cell of the coarsest level."""
 
-
 MOST = {"channels": 4096, "cells": 64, "reduction": 4096, "anchors": 64}
-"""The largest configuration that is built, far above any of use: files may claim any number."""
-
+"""The largest configuration that is built: files may claim any number."""
 
 _LONGEST = 10_000  # characters of a configuration as JSON; ours have 200
 
@@ -75,10 +73,10 @@ class FeatherFaceConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ConfigError(f"{name} (={value!r:.40}) must be an integer")
-            if value < 1:
-                raise ConfigError(f"{name} (={_short(value)}) must be at least 1")
-            if value > most:
-                raise ConfigError(f"{name} (={_short(value)}) must be at most {most}")
+            if not 1 <= value <= most:
+                bound = "at least 1" if value < 1 else f"at most {most}"
+                stated = value if abs(value) < 10**12 else "an integer of more than twelve digits"
+                raise ConfigError(f"{name} (={stated}) must be {bound}")
         for name, kinds in _KINDS.items():
             if getattr(self, name) not in kinds:
                 raise ConfigError(
@@ -122,13 +120,9 @@ class FeatherFaceConfig:
         return next((name for name, config in CONFIGS.items() if config == self), None)
 
     def difference(self, other: FeatherFaceConfig) -> dict[str, tuple[object, object]]:
-        """The fields in which the two differ, each with (this value, the other's)."""
+        """Return the fields in which the two differ, each with (this value, the other's)."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _short(value: int) -> str:
-    return str(value) if abs(value) < 10**12 else "an integer of more than twelve digits"
 
 
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -140,27 +134,21 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "mean_pooling": get_args(MeanPooling),
 }
 
+_V1 = FeatherFaceConfig(
+    channels=74,
+    cells=2,
+    reduction=48,
+    context="plain",
+    shuffle="free",
+    shuffle_order="interleave",
+    mean_pooling="window",
+)
+
 CONFIGS: dict[str, FeatherFaceConfig] = {
     # The card's headline total, to the unit: a context that is not deformable, reduction 48.
-    "v1": FeatherFaceConfig(
-        channels=74,
-        cells=2,
-        reduction=48,
-        context="plain",
-        shuffle="free",
-        shuffle_order="interleave",
-        mean_pooling="window",
-    ),
+    "v1": _V1,
     # The card as drawn: a predicted offset per tap, no modulation mask.
-    "v1-deformable": FeatherFaceConfig(
-        channels=74,
-        cells=2,
-        reduction=48,
-        context="dcnv1",
-        shuffle="free",
-        shuffle_order="interleave",
-        mean_pooling="window",
-    ),
+    "v1-deformable": replace(_V1, context="dcnv1"),
     # The code its authors released, at its default configuration.
     "official": FeatherFaceConfig(),
     # A published network of 0.489 M parameters: no CBAM, no bottleneck.
@@ -171,7 +159,7 @@ CONFIGS: dict[str, FeatherFaceConfig] = {
 
 
 def config_of(variant: str) -> FeatherFaceConfig:
-    """The configuration of a named variant.
+    """Return the configuration of a named variant.
 
     Raises:
         ConfigError: for a name that is not in `CONFIGS`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import os
 from collections import deque
@@ -64,33 +65,33 @@ class Detector:
     Args:
         weights: "v1", which come with the package; the name of published weights; a checkpoint
             (see `featherface.load`); a model, of which the detector takes a copy; or an ONNX file
-            that `featherface.runtimes.export.export` has written, by its ending `.onnx`.
+            that `featherface.export` has written, by its ending `.onnx`.
         score_threshold: a face must score more than this; 0 ≤ … < 1. The official protocol of
             WIDER FACE has 0.02.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
             lower score is dropped; from 0 to 1.
-        size: of the picture at the network, in pixels: `None` for its original size, as the
+        size: of the image at the network, in pixels: `None` for its original size, as the
             official protocol has it; the longer side, keeping the aspect ratio up to rounding;
-            or (height, width) exactly. At least 32. Whatever it is, faces are found in
-            coordinates of the original.
+            or (height, width) exactly. At least 32. Faces are found in coordinates of the
+            original in any case.
         max_faces: keep only so many, the best.
         device: where the network runs; `None` for CUDA where there is one and PyTorch is not
             excluded by `weights` or `runtime`, else the CPU.
-        runtime: what computes the network. "torch": PyTorch. "compile": compiled PyTorch, which
-            takes its time at first. "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on
-            the CPU. "auto": ONNX Runtime on the CPU and CUDA graphs on a GPU, where they are
-            available and compute what PyTorch does; PyTorch otherwise. `None`: "torch" for a
-            model, which may change, and "auto" for weights.
+        runtime: "torch": PyTorch. "compile": compiled PyTorch, which takes its time at first.
+            "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on the CPU. "auto": ONNX
+            Runtime on the CPU and CUDA graphs on a GPU, where they are available and compute
+            what PyTorch does; PyTorch otherwise. `None`: "torch" for a model, which may change,
+            and "auto" for weights.
         threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
             `None` for what PyTorch is set to.
 
     Attributes:
         network: the `Network` that is called.
-        runtime: which runtime that is: "torch", "compile" or "onnx".
+        runtime: the runtime of the network: "torch", "compile", "cuda-graph" or "onnx".
 
     Raises:
         InputError: for an argument outside of these, one clear line.
-        CheckpointError: for weights that cannot be had or used (an `InputError` too).
+        CheckpointError: for weights that are unavailable or unusable (an `InputError` too).
     """
 
     config: FeatherFaceConfig
@@ -117,33 +118,35 @@ class Detector:
         self.nms_threshold = _fraction("nms_threshold", nms_threshold)
         self.size = _checked_size(size)
         self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
-        self._wanted = wanted = checked_runtime(runtime)
-        self._threads = threads = None if threads is None else _checked_threads(threads)
+        # More than the processors is slow, but scripts move between machines; a hundred thousand
+        # threads end the process.
+        most = max(64, os.cpu_count() or 1)
+        self._threads = None if threads is None else _integer("threads", threads, 1, most)
+        self._wanted = checked_runtime(runtime)
         self._model: FeatherFace | None = None
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
-        if device is None and (exported or wanted == "onnx"):
+        if device is None and (exported or self._wanted == "onnx"):
             device = "cpu"
         where = _checked_device(device)
         if isinstance(weights, str | Path) and exported:
-            if wanted not in ("auto", "onnx") or where.type != "cpu":
+            if self._wanted not in ("auto", "onnx") or where.type != "cpu":
                 raise InputError(
                     f"{weights}: an ONNX file is for runtime 'onnx' on the CPU, not for "
                     f"{runtime!r} on {str(where)!r}"
                 )
-            network = open_onnx(Path(weights), threads)
+            network = open_onnx(Path(weights), self._threads)
             self.config, self.network, self.runtime = network.config, network, "onnx"
             return
         if isinstance(weights, FeatherFace):
-            model = weights
+            self._model = copy.deepcopy(weights)
         elif isinstance(weights, str | Path):
-            model = checkpoints.load(weights)
+            self._model = checkpoints.load(weights)
         else:
             raise InputError(
                 f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
             )
-        self.config = model.config
-        self._model = copy.deepcopy(model) if model is weights else model
-        self.network, self.runtime = make_network(self._model, wanted, where, threads)
+        self.config = self._model.config
+        self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -176,9 +179,7 @@ class Detector:
     def stream(
         self, images: Picture | Iterable[Picture], *, bgr: bool = False, ahead: int = 4
     ) -> Iterator[Results]:
-        """Yield the faces of each image, in order, as they are found.
-
-        The next images are read in two threads while the network works.
+        """Yield the faces of each image, in order; two threads read ahead of the network.
 
         Args:
             images: as for a call, of any number.
@@ -273,14 +274,14 @@ def postprocess(
     nms_threshold: float,
     max_faces: int | None = None,
 ) -> Detections:
-    """Official post-processing: score above the threshold, decode, non-maximum suppression.
+    """Return the faces: score above the threshold, decoded, non-maximum suppression.
+
+    In its suppression, the official code counts a box from pixel 3 to pixel 5 as three wide;
+    here, as in `torchvision.ops.nms`, it is two wide.
 
     Args:
         anchors: (N, 4), see `featherface.boxes.make_anchors`.
         extent: width and height of the network's input, in the pixels wanted.
-
-    The official code counts a box from pixel 3 to pixel 5 as three wide in its non-maximum
-    suppression; `torchvision.ops.nms`, as here, as two.
     """
     kept = np.flatnonzero(raw.scores > score_threshold)
     # Filtered first: of the tens of thousands of anchors, hundreds are decoded.
@@ -314,24 +315,16 @@ def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] |
     return height, width
 
 
-def _checked_threads(threads: int) -> int:
-    # More than the processors is slow, but scripts move between machines; a hundred thousand
-    # threads end the process.
-    number, most = _integer("threads", threads, 1), max(64, os.cpu_count() or 1)
-    if number > most:
-        raise InputError(f"threads (={number}) must be at most {most}")
-    return number
-
-
-def _integer(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool):
-        raise InputError(f"{name} (={value!r}) must be an integer")
+def _integer(name: str, value: object, least: int, most: float = math.inf) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError as error:
         raise InputError(f"{name} (={value!r}) must be an integer") from error
-    if number < least:
-        raise InputError(f"{name} (={number}) must be at least {least}")
+    if isinstance(value, bool):
+        raise InputError(f"{name} (={value!r}) must be an integer")
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise InputError(f"{name} (={number}) must be {bound}")
     return number
 
 

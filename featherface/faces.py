@@ -1,4 +1,4 @@
-"""Faces that were found: places in the image, crops, aligned crops, arrays and tables."""
+"""Faces: boxes and landmarks, crops, aligned crops, arrays and tables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FloatArray = npt.NDArray[np.float32]
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 """The five landmarks in their order; left and right as seen in the image."""
 
-# Where models of face recognition expect the five points, in pixels of a crop of 112×112 whose
-# first pixel's centre is at 0: the template of ArcFace (Deng et al. 2019) and its successors.
+# The five points in an aligned crop of 112×112 pixels (ArcFace, Deng et al. 2019), where the
+# first pixel's centre is at 0.
 _TEMPLATE = np.array(
     [
         (38.2946, 51.6963),
@@ -47,7 +47,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What an error message calls the image."""
+        """The image's file, or a description of it."""
         return describe(self.image)
 
     @cached_property
@@ -101,14 +101,11 @@ class Face:
         return Image.fromarray(part)
 
     def align(self, size: int = 112) -> Image.Image:
-        """Return a square crop in which the landmarks stand where face recognition expects them.
+        """Return a square crop of `size` pixels, aligned as models of face recognition expect it.
 
-        The similarity (rotation, scale, shift) that brings them nearest to the usual five-point
-        template for 112×112 pixels, in least squares (Umeyama 1991), sampled bilinearly; black
-        outside of the image. Pixel centres are counted as whole numbers, as OpenCV does.
-
-        Args:
-            size: width and height in pixels.
+        The similarity (rotation, scale, shift) that brings the landmarks nearest to ArcFace's
+        template, in least squares (Umeyama 1991), sampled bilinearly; black outside of the
+        image. Pixel centres are whole numbers, as in OpenCV.
         """
         pixels = self._pixels()
         scale, shift = _similarity(_TEMPLATE * size / _TEMPLATE_SIZE, np.array(self.landmarks))
@@ -132,7 +129,7 @@ class Face:
 def _similarity(
     start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
 ) -> tuple[complex, complex]:
-    """The complex numbers with the least Σ|scale · start + shift − end|², points as x + iy."""
+    """Return the complex numbers of least Σ|scale · start + shift − end|², points as x + iy."""
     p, q = start @ (1, 1j), end @ (1, 1j)
     centred = p - p.mean()
     scale = complex(np.vdot(centred, q - q.mean()) / np.vdot(centred, centred).real)
@@ -140,11 +137,7 @@ def _similarity(
 
 
 class Results(list[Face]):
-    """The faces of one image, by falling score: a list that also prints, draws and converts itself.
-
-    Attributes:
-        source: the image.
-    """
+    """The faces of one image, by falling score: a list that prints, draws and converts itself."""
 
     def __init__(self, faces: Iterable[Face], source: Source) -> None:
         super().__init__(faces)
@@ -183,7 +176,7 @@ class Results(list[Face]):
         return "\n".join([count, *faces])
 
     def _repr_png_(self) -> bytes:
-        """The image with the faces, as a notebook shows it."""
+        """Return the image with the faces as PNG, for notebooks."""
         content = BytesIO()
         self.draw().save(content, format="PNG")
         return content.getvalue()

@@ -1,4 +1,4 @@
-"""Files: read within a limit, written whole or not at all, and every failure in one line."""
+"""Files: read within a limit, written whole or not at all, every failure reported in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from featherface.errors import InputError
+from featherface.errors import InputError, printable
 
 CACHE_VARIABLE = "FEATHERFACE_CACHE"
 
@@ -38,11 +38,11 @@ def named(
         yield
     except OSError as failure:
         reason = failure.strerror or str(failure) or type(failure).__name__
-        raise error(f"{os.fspath(path)}: cannot be {action}: {reason}") from failure
+        raise error(f"{printable(path)}: cannot be {action}: {reason}") from failure
     except ValueError as failure:
         if "null" not in str(failure):  # "embedded null byte", from every call on such a path
             raise
-        raise error(f"{os.fspath(path)}: cannot be {action}: {failure}") from failure
+        raise error(f"{printable(path)}: cannot be {action}: {failure}") from failure
 
 
 def check_readable(
@@ -58,16 +58,15 @@ def check_readable(
     """
     with named(path, error=error):
         found = Path(path).stat()
-    if stat.S_ISDIR(found.st_mode):
-        raise error(f"{os.fspath(path)}: cannot be read: a folder, not a file")
-    if not stat.S_ISREG(found.st_mode):
-        raise error(f"{os.fspath(path)}: cannot be read: not a regular file")
-    if found.st_size > limit:
-        raise error(
-            f"{os.fspath(path)}: cannot be read: {found.st_size:,} bytes, more than the "
-            f"{limit:,} that such a file may have"
-        )
-    return found.st_size
+        if stat.S_ISDIR(found.st_mode):
+            raise OSError("a folder, not a file")
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("not a regular file")
+        if found.st_size > limit:
+            raise OSError(
+                f"{found.st_size:,} bytes, more than the {limit:,} that such a file may have"
+            )
+        return found.st_size
 
 
 def read_bytes(
@@ -79,9 +78,9 @@ def read_bytes(
     check_readable(path, limit, error)
     with named(path, error=error), Path(path).open("rb") as file:
         content = file.read(limit + 1)
-    if len(content) > limit:  # files of /proc state no size, and others grow
-        raise error(f"{os.fspath(path)}: cannot be read: more than {limit:,} bytes")
-    return content
+        if len(content) > limit:  # files of /proc state no size, and others grow
+            raise OSError(f"more than {limit:,} bytes")
+        return content
 
 
 def read_text(
@@ -94,7 +93,7 @@ def read_text(
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
-        raise error(f"{os.fspath(path)}: cannot be read: not UTF-8 text ({failure})") from failure
+        raise error(f"{printable(path)}: cannot be read: not UTF-8 text ({failure})") from failure
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Images: read from whatever they come as, and prepared for the network."""
+"""Images: read from files, arrays and tensors, and prepared for the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from featherface.boxes import MEAN_BGR
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError, printable, without_warnings
-from featherface.files import check_readable, named
+from featherface.files import named, read_bytes
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """What `read_picture` takes."""
@@ -56,7 +56,7 @@ class PictureError(InputError):
 
 
 def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
-    """The pixels of a picture.
+    """Return the pixels of an image: (height, width, 3) uint8 RGB, contiguous and writable.
 
     Args:
         picture: one of
@@ -64,10 +64,10 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
             - a file (`str`, path, its content as bytes, or open for reading bytes) in any raster
               format that Pillow reads; the first frame of an animation or page of a document;
             - a `PIL.Image.Image` of any mode, with its current frame;
-            - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4);
-            - a tensor (H, W), (1, H, W), (3, H, W) or (4, H, W), on any device.
+            - an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), whose memory the result may share;
+            - a tensor (H, W), (1, H, W), (3, H, W) or (4, H, W), on any device; likewise.
         bgr: the channels of an *array or tensor* are blue, green, red(, alpha), as OpenCV has
-            them, instead of red, green, blue(, alpha). Files and `PIL` pictures say themselves.
+            them, instead of red, green, blue(, alpha).
 
     Values are uint8 (0–255), uint16 (0–65535, of which the high byte counts, as where libpng
     reduces 16 bits to 8) or floating point (0–1, rounded to the nearest of 256 levels). Nothing
@@ -79,17 +79,14 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     colour spaces become RGB by Pillow's conversion, without colour profiles. The EXIF (or XMP)
     orientation is applied, as `cv2.imread` does; damaged EXIF counts as none.
 
-    Returns:
-        (height, width, 3) uint8 RGB, contiguous and writable. It may share memory with an array or
-        tensor given.
-
     Raises:
         PictureError: for what is none of these, holds no pixels or more than `MAX_PIXELS`, or
             cannot be read to its end.
     """
     name = describe(picture)
     if isinstance(picture, str | os.PathLike):
-        array = _decode(_content_of(Path(os.fsdecode(picture)), name), name)
+        path = Path(os.fsdecode(picture))
+        array = _decode(read_bytes(path, MAX_FILE_BYTES, PictureError), name)
     elif isinstance(picture, bytes | bytearray):
         array = _decode(bytes(picture), name)
     elif hasattr(picture, "read"):
@@ -114,32 +111,31 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
 def several(images: object) -> Iterable[Picture] | None:
     """Return the images that one argument stands for, or `None` where it is a single image.
 
-    A folder stands for the files in it that Pillow reads by their endings, and a pattern for what
+    A folder stands for the files in it that Pillow reads by their endings, a pattern for what
     it matches, both sorted; an array or tensor of four dimensions for the images along its first.
 
     Raises:
         PictureError: for a folder or pattern without images.
     """
-    if isinstance(images, str | os.PathLike):
-        name = os.fsdecode(images)
-        found: list[Path] = []
-        with named(name, error=PictureError):
-            path = Path(name)
-            if name and path.is_dir():
-                Image.init()
-                found = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.EXTENSION)
-            elif path.exists() or not glob.has_magic(name):
-                return None
-            else:
-                found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-        if not found:
-            raise PictureError(f"{describe(name)}: no images there")
-        return found
     if isinstance(images, np.ndarray | Tensor):
         return list(images) if images.ndim == 4 else None
     if isinstance(images, bytes | bytearray | Image.Image) or hasattr(images, "read"):
         return None
-    return images if isinstance(images, Iterable) else None
+    if not isinstance(images, str | os.PathLike):
+        return images if isinstance(images, Iterable) else None
+    name = os.fsdecode(images)
+    with named(name, error=PictureError):
+        path = Path(name)
+        if path.is_dir():
+            Image.init()
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.EXTENSION)
+        elif path.exists() or not glob.has_magic(name):
+            return None
+        else:
+            found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
+    if not found:
+        raise PictureError(f"{name}: no images there")
+    return found
 
 
 class Transform:
@@ -158,48 +154,30 @@ class Transform:
 
 def describe(picture: object) -> str:
     """Return what an error message calls an image, in one line: its file, or what it is."""
-    if isinstance(picture, str | os.PathLike):
-        return _printable(os.fsdecode(picture))
     if isinstance(picture, Image.Image):
         file = getattr(picture, "filename", "")
-        return _printable(os.fsdecode(file)) if file else f"picture of mode {picture.mode!r}"
-    if isinstance(picture, np.ndarray):
-        return f"array of shape {picture.shape}, {picture.dtype}"
-    if isinstance(picture, Tensor):
-        return f"tensor of shape {tuple(picture.shape)}, {picture.dtype}".replace("torch.", "")
+        return printable(os.fsdecode(file)) if file else f"picture of mode {picture.mode!r}"
+    if isinstance(picture, np.ndarray | Tensor):
+        kind = "array" if isinstance(picture, np.ndarray) else "tensor"
+        dtype = str(picture.dtype).removeprefix("torch.")
+        return f"{kind} of shape {tuple(picture.shape)}, {dtype}"
     if isinstance(picture, bytes | bytearray):
         return f"{len(picture):,} bytes"
-    if hasattr(picture, "read") and isinstance(name := getattr(picture, "name", None), str):
-        return _printable(name)
+    file = getattr(picture, "name", None) if hasattr(picture, "read") else picture
+    if isinstance(file, str | os.PathLike):
+        return printable(os.fsdecode(file))
     return f"object of type {type(picture).__name__}"
 
 
-def _printable(text: str) -> str:
-    return text if text.isprintable() and text.strip() else repr(text)
-
-
-def _content_of(path: Path, name: str) -> bytes:
-    # A pipe would block and a device might never end: only regular files are read.
-    try:
-        size = check_readable(path, MAX_FILE_BYTES, PictureError)
-    except PictureError as error:
-        reason = str(error).rpartition(": ")[2]
-        raise PictureError(f"{name}: {reason.replace('a file', 'a picture')}") from error
-    if size == 0:
-        raise PictureError(f"{name}: an empty file")
-    with named(name, error=PictureError):
-        return path.read_bytes()
-
-
 def _decode(content: bytes, name: str) -> RGBArray:
-    """The pixels of an encoded image."""
+    if not content:
+        raise PictureError(f"{name}: an empty file")
     try:
         return _decode_whole(content, name)
     except PictureError as error:
         if "truncated" not in str(error) or not content.startswith(_JPEG_START):
             raise
-        whole = content.rstrip(b"\xff") + _JPEG_END
-        image = _decode_whole(whole, name)
+        image = _decode_whole(content.rstrip(b"\xff") + _JPEG_END, name)
         # Where pixels are missing, the decoder takes them from whatever follows.
         if not np.array_equal(image, _decode_whole(content.rstrip(b"\xff") + _OTHER_END, name)):
             raise
@@ -219,9 +197,8 @@ def _decode_whole(content: bytes, name: str) -> RGBArray:
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Pillow's failures as one line, and its warnings about a file kept off the screen."""
+    """Turn Pillow's failures into one line, and keep its warnings about a file off the screen."""
     try:
-        # Pillow warns of bytes out of place in metadata, and of half of the size that it refuses.
         with without_warnings(r"PIL\."):
             yield
     except PictureError:
@@ -229,15 +206,12 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise PictureError(f"{name}: not a picture in a format that can be read") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name}: too large: {_reason(error)}") from error
+        raise PictureError(f"{name}: too large: {error}") from error
     except Exception as error:
-        # What a decoder raises on damaged bytes is not documented and differs by format:
-        # OSError, SyntaxError, struct.error, IndexError, zlib.error and more.
-        raise PictureError(f"{name}: cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        # On damaged bytes, decoders raise OSError, SyntaxError, struct.error, IndexError and more.
+        raise PictureError(
+            f"{name}: cannot be read: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _from_pil(image: Image.Image, name: str) -> RGBArray:
@@ -268,7 +242,6 @@ def _pixels(image: Image.Image, name: str) -> RGBArray:
 
 
 def _channels_last(tensor: Tensor, name: str) -> npt.NDArray[Any]:
-    """(H, W) or (C, H, W) → (H, W) or (H, W, C)."""
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
         raise PictureError(f"{name}: not a dense tensor with values")
     if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3, 4)):
@@ -323,34 +296,33 @@ def _require_pixels(height: int, width: int, name: str) -> None:
 
 
 MAX_NETWORK_PIXELS = 2**25
-"""The largest input the network is given, in pixels (8192 × 4096, say).
+"""The largest input of the network, say 8192 × 4096 pixels.
 
-A forward pass of these networks on a CPU takes 75 to 100 bytes of memory for each pixel, so that
-this one takes some three gigabytes.
+Networks take 75 to 100 bytes of memory for each pixel on a CPU: here, three gigabytes.
 """
 
 
 class NetworkInput(NamedTuple):
-    """A picture as a network takes it, and the way back."""
+    """An image as a network takes it, and the way back."""
 
     pixels: npt.NDArray[np.float32]
     """(1, 3, height, width): blue, green, red from 0 to 255, minus `boxes.MEAN_BGR`."""
     scale: tuple[float, float]
-    """Pixels of the original picture per pixel of this one, in x and in y."""
+    """Pixels of the original image per pixel of this one, in x and in y."""
 
 
 def preprocess(
     picture: RGBArray, size: int | tuple[int, int] | None = None, *, name: str = "picture"
 ) -> NetworkInput:
-    """Official pre-processing: BGR minus the mean, unscaled, at the size asked for.
+    """Return the official pre-processing: BGR minus the mean, unscaled, at the size asked for.
+
+    Where a side is shorter than the 32 pixels that the networks need, it is padded at the right
+    or the bottom with the mean colour, which is zero after the subtraction: coordinates stay.
 
     Args:
         picture: (height, width, 3) uint8 RGB.
         size: see `Detector`.
-        name: what an error message calls the picture.
-
-    Where a side is shorter than the 32 pixels that the networks need, it is padded at the right
-    or the bottom with the mean colour, which is zero after the subtraction: coordinates stay.
+        name: what an error message calls the image.
 
     Raises:
         PictureError: for more than `MAX_NETWORK_PIXELS`.
@@ -364,10 +336,9 @@ def preprocess(
             "network takes at once; give a smaller size=, say size=2048"
         )
     if (new_height, new_width) != (height, width):
-        # Pillow's bilinear filter. Enlarging, it is cv2.INTER_LINEAR up to the rounding to 8 bits.
-        # Reducing, it averages all the pixels under one of the result, where INTER_LINEAR looks at
-        # four of them whatever the factor, and turns detail into noise. The official protocol
-        # reduces nothing, so that there is nothing to be equal to.
+        # Enlarging, this is cv2.INTER_LINEAR up to the rounding to 8 bits. Reducing, it averages
+        # all the pixels under one of the result, where INTER_LINEAR looks at four of them. The
+        # official protocol never reduces.
         resized = Image.fromarray(picture).resize(
             (new_width, new_height), Image.Resampling.BILINEAR
         )

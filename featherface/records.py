@@ -1,7 +1,7 @@
 """Append-only records: one JSON object a line, in a file that several processes may extend.
 
-A line is written with a single call at the end of the file, under a lock. So two writers at once
-lose nothing, and what is in the file already is never touched.
+A line is written with a single call at the end of the file, under a lock, so that two writers at
+once lose nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ Fields = Mapping[str, type | UnionType]
 def append(path: str | Path, record: Mapping[str, Any], fields: Fields | None = None) -> None:
     """Add a record as one line at the end of a file, which is made where there is none.
 
-    Args:
-        fields: what the record must have.
-
     Raises:
         InputError: where the record lacks a field or has one of another type; where the file's
             last line is damaged, which is left as it is; or where it cannot be written. The file
@@ -37,13 +34,11 @@ def append(path: str | Path, record: Mapping[str, Any], fields: Fields | None = 
     line = to_json(record, indent=None).encode()
     with named(path, "written"), locked(path), path.open("a+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                # Whole but for its end, as an editor leaves it: finish it. Else somebody must look.
-                last = read_bytes(path).rpartition(b"\n")[2]
-                _parse(last, {}, f"{path}, its last line")
-                line = b"\n" + line
+        file.seek(max(0, size - 1))
+        if size and file.read(1) != b"\n":
+            # Whole but for its end, as an editor leaves it: finish it. Else somebody must look.
+            _parse(read_bytes(path).rpartition(b"\n")[2], {}, f"{path}, its last line")
+            line = b"\n" + line
         written = os.write(file.fileno(), line)
         if written != len(line):
             file.truncate(size)

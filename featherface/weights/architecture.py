@@ -84,7 +84,7 @@ def infer(shapes: Shapes, keys: Iterable[str]) -> tuple[FeatherFaceConfig | None
             channels=channels,
             pyramid="bifpn" if bifpn else "fpn",
             cells=1 + max(_cell(name) for name, _ in bifpn) if bifpn else FeatherFaceConfig.cells,
-            attention=(("none", "pyramid"), ("backbone", "both"))[first][second],  # type: ignore[arg-type]
+            attention=(("none", "pyramid"), ("backbone", "both"))[first][second],
             reduction=reduction if first or second else FeatherFaceConfig.reduction,
             context=_context([name for name, _ in below("context.")]),
             shuffle="bottleneck" if bottleneck else "free",

@@ -196,7 +196,8 @@ class _Checkpoint:
     def identify(self) -> Identity:
         sha256 = sha256_of(self.path)
         shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
-        config, undetermined = self._stated_config(), {}
+        config = self._stated_config()
+        undetermined: dict[str, str] = {}
         if config is None:
             config, undetermined = infer(shapes, self.keys.values())
         extra = dict(self.unmapped) if config else {}
