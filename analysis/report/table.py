@@ -140,10 +140,7 @@ class Table:
         return "\n\n".join([table, *self.notes])
 
     def html(self) -> str:
-        """Return a table that scrolls by itself where it is wider than the screen.
-
-        The first cell of a row is its heading.
-        """
+        """Return a table that scrolls where it is too wide; a row's first cell is its heading."""
         head = "".join(
             f'<th scope="col"{_class(column)}>{escape(column.title)}'
             + (f' <span class="ff-unit">{escape(column.unit)}</span>' if column.unit else "")

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.report.pages import (
     accuracy,
@@ -69,23 +68,18 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
 """What the pages include by name."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """Files and notebooks of a generation."""
+class Result(NamedTuple):
+    """Files that are new or different, those that are made no longer, and the notebooks."""
 
     written: list[Path]
-    """Files that are new or different."""
     removed: list[Path]
-    """Files of an earlier generation that are made no longer."""
     pages: list[notebooks.Page]
 
 
 def generate(
     root: Path, command: Any, track: Callable[[Iterable[Any]], Iterable[Any]] = lambda steps: steps
 ) -> Result:
-    """Bring everything that the pages include up to date. Files that are the same stay untouched.
-
-    Nothing is written or removed before all of it has been made.
+    """Bring all that the pages include up to date; only what differs is written, when all is made.
 
     Args:
         root: of the project: the folder of `mkdocs.yml`.
