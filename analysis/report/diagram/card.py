@@ -94,7 +94,8 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
         [block["name"] for block in record["blocks"]],
         totals=[""],
     )
-    return f'<div class="fa fa-card"><style>{page_style()}</style>{table.html().strip()}</div>\n'
+    style = f"<style>{page_style()}</style>"
+    return f'<section class="fa fa-card" data-search-exclude>{style}{table.html()}</section>\n'
 
 
 def _size(claims: Sequence[Record], name: str) -> Record:

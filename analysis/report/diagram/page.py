@@ -52,7 +52,7 @@ def architecture_html(
     sections |= {_anchor(block["name"]): _title(block) for block in records[0]["blocks"]}
     contents = " · ".join(f'<a href="#{at}">{title}</a>' for at, title in sections.items())
     return (
-        f'<div class="fa" data-fa><style>{page_style()}</style>'
+        f'<section class="fa" data-fa data-search-exclude><style>{page_style()}</style>'
         f'<nav aria-label="On this page">On this page: {contents}</nav>{_switch(records)}'
         f'<div class="fa-body"><div class="fa-views">{"".join(views)}</div>'
         '<div class="fa-panel" role="region" aria-label="The chosen block" hidden>'
@@ -60,7 +60,7 @@ def architecture_html(
         "Enter to keep them open.</p>"
         '<button type="button" class="fa-close" aria-label="Close" hidden>×</button>'
         '<p class="fa-title" aria-live="polite"></p><div class="fa-columns"></div>'
-        "</div></div></div>\n"
+        "</div></div></section>\n"
     )
 
 
@@ -95,8 +95,8 @@ def block_sections(
         )
         sections.append(
             f"## {_title(records[0]['blocks'][at])} {{ #{_anchor(name)} }}\n\n"
-            f'<div class="fa fa-section" data-block="{name}"><p>{paragraphs[name]}</p>'
-            f"{_costs(records, at).html().strip()}{folded}</div>\n"
+            f'<section class="fa fa-section" data-block="{name}" data-search-exclude>'
+            f"<p>{paragraphs[name]}</p>{_costs(records, at).html().strip()}{folded}</section>\n"
         )
     return "\n".join(sections)
 

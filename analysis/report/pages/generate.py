@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from analysis.report import diagram
 from analysis.report.pages import (
     accuracy,
-    architecture,
     commands_page,
     cost,
     home,
@@ -43,9 +43,15 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-cost.md": home.the_cost,
     "home-accuracy.md": home.the_accuracy,
     "home-networks.html": home.networks,
-    "architecture.html": architecture.diagram,
-    "architecture-card.html": architecture.card,
-    "architecture-blocks.md": architecture.sections,
+    "architecture.html": lambda records: diagram.architecture_html(
+        list(records.blocks.values()), records.layers, records.verdicts
+    ),
+    "architecture-card.html": lambda records: diagram.card_comparison(
+        list(records.blocks.values()), records.verdicts
+    ),
+    "architecture-blocks.md": lambda records: diagram.block_sections(
+        list(records.blocks.values()), records.layers, records.verdicts
+    ),
     "verdict-controls.html": verdict_list.controls,
     "verdict-claims.html": verdict_list.claims,
     "cost-lead.md": cost.lead,
