@@ -239,24 +239,13 @@ def load(path: str | Path) -> Ledger:
         raise LedgerError(f"{path.name}: {_describe(error, content)}") from error
 
 
-def load_all(folder: str | Path = CLAIMS) -> list[Ledger]:
-    """The ledgers of `SOURCES`, in that order.
-
-    Raises:
-        LedgerError: as `load`, and where a ledger is of another source than its file's name says.
-    """
-    ledgers = []
-    for name in SOURCES:
-        path = Path(folder) / f"{name}.yaml"
-        ledger = load(path)
-        if ledger.source.id != name:
-            raise LedgerError(f"{path.name}: source: id: {ledger.source.id!r} is not {name!r}")
-        ledgers.append(ledger)
-    return ledgers
+def load_all() -> list[Ledger]:
+    """Return the ledgers of `SOURCES`, in that order."""
+    return [load(name) for name in SOURCES]
 
 
 def number_of(printed: str) -> Fraction:
-    """The number that `printed` says: "43.7%" is 43.7, "0.49 M" is 490,000, "~3,584" is 3,584.
+    """Return the printed number: "43.7%" is 43.7, "0.49 M" is 490,000, "~3,584" is 3,584.
 
     Raises:
         ValueError: for anything but a number with an optional `~` or `+`, a factor K, M or G,
@@ -267,7 +256,7 @@ def number_of(printed: str) -> Fraction:
 
 
 def tolerance_of(printed: str) -> Fraction:
-    """By how much a number that rounds to `printed` can differ from it.
+    """Return by how much a number that rounds to `printed` can differ from it.
 
     Half a unit of the last digit. A whole number that is printed in full is not rounded; after
     "~" it is, and its trailing zeros only fill it up ("~489,000" is exact to half a thousand).

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -32,7 +32,7 @@ from analysis.claims.expression import (
 from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
 from analysis.cost.counters import CounterRecord, out_of_the_box
-from analysis.cost.trace import count_parameters, is_below
+from analysis.cost.trace import count_parameters
 from analysis.design_space.block_search import ALL_INTEGERS, search_block
 from analysis.design_space.search import search
 from analysis.design_space.space import described
@@ -105,7 +105,7 @@ def params(variant: str, *paths: str, **changes: Any) -> int:
     network = _network(_config(variant, changes))
     if not paths:
         return count_parameters(network)
-    return sum(tensor.numel() for _, tensor in _parameters(network, paths))
+    return sum(tensor.numel() for tensor in _parameters(network, paths).values())
 
 
 @_measurement
@@ -545,30 +545,29 @@ def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tup
     return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 
 
-def _matching(path: str, names: Iterable[str]) -> list[str]:
-    pattern = re.compile(re.escape(path).replace(r"\*", "[^.]+"))
-    return [name for name in names if pattern.fullmatch(name)]
+def _matching(path: str, names: Iterable[str], below: bool = False) -> list[str]:
+    pattern = re.escape(path).replace(r"\*", "[^.]+")
+    if below:
+        pattern = rf"{pattern}(\..+)?" if path else ".*"
+    return [name for name in names if re.fullmatch(pattern, name)]
 
 
-def _below(network: FeatherFace, path: str) -> Iterator[nn.Module]:
+def _below(network: FeatherFace, path: str) -> list[nn.Module]:
     """The modules at `path` and in them, each once."""
     named = dict(network.named_modules())
-    tops = _matching(path, named)
-    return (part for name, part in named.items() if any(is_below(name, top) for top in tops))
+    return [named[name] for name in _matching(path, named, below=True)]
 
 
-def _parameters(network: FeatherFace, paths: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
-    """The learnable tensors at or below any of the paths, each once, by name."""
+def _parameters(network: FeatherFace, paths: tuple[str, ...]) -> dict[str, Tensor]:
+    """The learnable tensors at or below any of the paths, by name."""
     named = dict(network.named_parameters())
-    tops: set[str] = set()
+    found: dict[str, Tensor] = {}
     for path in paths:
-        found = _matching(path, [*(name for name, _ in network.named_modules()), *named])
-        if not found:
+        below = _matching(path, named, below=True)
+        if not below and not _matching(path, dict(network.named_modules())):
             raise MeasureError(f"{_title(network)} has no module or tensor {path!r}")
-        tops |= set(found)
-    return (
-        (name, tensor) for name, tensor in named.items() if any(is_below(name, top) for top in tops)
-    )
+        found |= {name: named[name] for name in below}
+    return found
 
 
 def _of_layers(
@@ -580,7 +579,8 @@ def _of_layers(
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear | DeformConv2d)
     }
-    return sum(p.numel() for name, p in _parameters(network, paths or ("",)) if name in layers)
+    parameters = _parameters(network, paths or ("",))
+    return sum(tensor.numel() for name, tensor in parameters.items() if name in layers)
 
 
 def _each(

@@ -83,8 +83,6 @@ class Cost:
         """The sum of `operators.KINDS`."""
         return counted(self.macs_by_kind)
 
-    total = macs
-
     @property
     def bytes_moved(self) -> int:
         return sum(cost.own_bytes for cost in self.walk())
@@ -126,11 +124,6 @@ def count_parameters(module: nn.Module) -> int:
     Frozen ones (`requires_grad=False`) count as well, buffers such as running statistics do not.
     """
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def is_below(path: str, ancestor: str) -> bool:
-    """Return whether the module at `path` is the one at `ancestor` or below it."""
-    return not ancestor or path == ancestor or path.startswith(f"{ancestor}.")
 
 
 def measure(module: nn.Module, inputs: Any) -> Cost:
