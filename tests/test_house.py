@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,15 +22,35 @@ def test_checkpoints_are_only_ever_read_as_tensors() -> None:
     assert careless == []
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys, analysis.cli.main, contextlib, io\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    analysis.cli.main.main(['blocks', '--help'])\n"
-        "slow = {'torch', 'numpy', 'matplotlib', 'pandas', 'pydantic'} & set(sys.modules)\n"
-        "sys.exit(f'imported for --help: {slow}' if slow - {'pydantic'} else 0)"
-    )
+HELP = """
+import contextlib, io
+from analysis.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["blocks", "--help"])
+"""
+DETECT = """
+import numpy, featherface
+for name in featherface.__all__: getattr(featherface, name)
+network = featherface.FeatherFace("retinaface")
+image = numpy.zeros((64, 64, 3), numpy.uint8)
+featherface.Detector(network, runtime="onnx")(image)
+featherface.Detector(network)(image).draw()
+"""
+INSTRUMENTS = {"analysis", "matplotlib", "pandas", "scipy", "fvcore", "torchinfo", "pydantic"}
+INSTRUMENTS |= {"yaml", "psutil", "typer"}
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        pytest.param("import featherface, featherface.config", {"torch"}, id="import"),
+        pytest.param(HELP, {"torch", "numpy", "matplotlib", "pandas"}, id="help"),
+        pytest.param(DETECT, INSTRUMENTS, id="detect"),
+    ],
+)
+def test_nothing_is_imported_that_is_not_needed(code: str, unwanted: set[str]) -> None:
+    told = f"{code}\nimport sys; print(sorted({unwanted!r} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"

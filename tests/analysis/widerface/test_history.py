@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +102,6 @@ def test_rows_are_comparable_only_under_one_protocol_and_on_the_same_images() ->
 def test_the_last_of_the_same_is_the_latest() -> None:
     rows = [row(easy=0.1), row(detector="retinaface"), row(easy=0.2), row(runtime="onnx")]
     assert history.latest(rows) == [rows[2], rows[1], rows[3]]
-
-
-def _write(path: Path, writer: int) -> None:
-    for number in range(50):
-        history.append(row(boxes=1000 * writer + number), path)
-
-
-def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    with ProcessPoolExecutor(2) as pool:
-        list(pool.map(_write, [path, path], [1, 2]))
-    boxes = sorted(one.boxes or 0 for one in history.read(path))
-    assert boxes == [*range(1000, 1050), *range(2000, 2050)]
 
 
 def test_the_projects_history_is_whole() -> None:
