@@ -46,11 +46,11 @@ CARD = load_facts("card")
 def matches(total: int) -> pd.DataFrame:
     """The architectures with that many parameters, best first by what the card states besides."""
     found = search(total, facts=CARD)
-    print(f"{found.found} of {found.looked_at:,} architectures have {total:,} parameters")
+    print(f"{found['found']} of {found['looked_at']:,} architectures have {total:,} parameters")
     return pd.DataFrame(
         [
-            {**match.config, "agrees with the card": f"{match.agreeing} of {len(CARD)} facts"}
-            for match in found.matches
+            match["config"] | {"agrees with the card": f"{match['facts_agreeing']} of {len(CARD)}"}
+            for match in found["matches"]
         ]
     )
 

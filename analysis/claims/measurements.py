@@ -378,13 +378,15 @@ def architectures(
     Only those that have the fields `kept` as the variant has them, and the fields `fixed` so. The
     readings of "parameters" are those of `analysis.design_space.closed_form`.
     """
-    return search(total, fixed=_settings(variant, kept) | fixed, reading=reading).found
+    fixed = _settings(variant, kept) | fixed
+    return int(search(total, fixed=fixed, reading=reading)["found"])
 
 
 @_measurement
 def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
     """Return the number of architectures among which `architectures` counts."""
-    return search(0, fixed=_settings(variant, kept) | fixed, limit=0).looked_at
+    fixed = _settings(variant, kept) | fixed
+    return int(search(0, fixed=fixed, limit=0)["looked_at"])
 
 
 @_measurement

@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.design_space import closed_form
 from analysis.design_space.space import KINDS, SPACE, Grid, Space, legal
-from featherface.config import BACKBONE_CHANNELS, MIN_SIZE
+from featherface.config import BACKBONE_CHANNELS
 from featherface.errors import InputError
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -46,7 +45,7 @@ def search_block(
     inputs: Sequence[int] = BACKBONE_CHANNELS,
     space: Space = ALL_INTEGERS,
 ) -> dict[str, Any]:
-    """Every setting of a block with exactly that many parameters, and the nearest.
+    """Return every setting of a block with exactly that many parameters, and the nearest.
 
     Args:
         block: its name, see `featherface.config.BLOCKS`.
@@ -67,39 +66,36 @@ def search_block(
     if block not in SETTINGS:
         raise InputError(f"unknown block {block!r}: it must be one of {', '.join(SETTINGS)}")
     grid = Grid(_only(block, space))
-    grid.check_range(MIN_SIZE, MIN_SIZE)
-    on_backbone = {"inputs": inputs} if block in ("first_attention", "pyramid") else {}
-    numbers, counts = [], []
-    for first, shape, combinations in grid.blocks(_BLOCK):
-        allowed = np.broadcast_to(legal(combinations, inputs), shape)
-        count = closed_form.count(closed_form.LAYERS[block](combinations, **on_backbone), reading)
-        numbers.append(first + np.flatnonzero(allowed))
-        counts.append(np.broadcast_to(count, shape)[allowed])
-    number, count = np.concatenate(numbers), np.concatenate(counts)
-    if not count.size:
+    allowed = np.broadcast_to(legal(grid.fields, inputs), grid.shape)
+    numbers = np.flatnonzero(allowed)
+    if not numbers.size:
         raise InputError(f"no setting of {block} is possible in this design space")
-
-    def settings(which: NDArray[np.int64]) -> list[dict[str, Any]]:
-        return [{k: v[k] for k in SETTINGS[block]} for v in grid.describe(number[which])]
-
-    nearest = int(np.argmin(np.abs(count - params)))
+    on_backbone = {"inputs": inputs} if block in ("first_attention", "pyramid") else {}
+    layers = closed_form.LAYERS[block](grid.fields, **on_backbone)
+    counts = np.broadcast_to(closed_form.count(layers, reading), grid.shape)[allowed]
+    settings = [
+        {name: values[name] for name in SETTINGS[block]}
+        for values in grid.describe(numbers[counts == params])
+    ]
+    at = int(np.argmin(np.abs(counts - params)))
+    (nearest,) = grid.describe(numbers[at : at + 1])
     return {
         "block": block,
         "asked": params,
         "reading": reading,
         "inputs": list(inputs),
-        "looked_at": int(count.size),
-        "settings": settings(np.flatnonzero(count == params)),
+        "looked_at": len(numbers),
+        "settings": settings,
         "nearest": {
-            **settings(np.asarray([nearest]))[0],
-            "params": int(count[nearest]),
-            "difference": int(count[nearest]) - params,
+            **{name: nearest[name] for name in SETTINGS[block]},
+            "params": int(counts[at]),
+            "difference": int(counts[at]) - params,
         },
     }
 
 
 def _only(block: str, space: Space) -> Space:
-    """The space with the block's own fields, and one value for each that it does not depend on."""
+    """Return the block's own fields, and one value for each that it does not depend on."""
     attention = {"first_attention": ("backbone",), "second_attention": ("pyramid",)}
     plain: dict[str, tuple[Any, ...]] = {
         "channels": (4,),  # any that every block accepts
@@ -112,6 +108,3 @@ def _only(block: str, space: Space) -> Space:
         "anchors": (1,),
     }
     return Space(**plain | {name: getattr(space, name) for name in SETTINGS[block]})
-
-
-_BLOCK = 1 << 20  # settings at a time

@@ -11,7 +11,7 @@ Conventions:
   biases, the scale and shift of each normalisation, the fusion scalars of a BiFPN. Running
   statistics are buffers and do not count.
 * MACs: multiply-accumulates of convolutions, linear layers and deformable kernels for one
-  picture. A bias, a normalisation, an activation, pooling, upsampling, a fusion and the bilinear
+  image. A bias, a normalisation, an activation, pooling, upsampling, a fusion and the bilinear
   sampling of a deformable convolution are not MACs. CBAM's linear layers are applied twice, to
   the mean and to the maximum.
 * a level of stride s has ⌈height / s⌉ × ⌈width / s⌉ positions.
@@ -19,7 +19,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -32,24 +32,21 @@ from featherface.errors import InputError
 Integers: TypeAlias = "int | NDArray[Any]"
 Kinds: TypeAlias = "str | NDArray[Any]"
 Kind = Literal["conv", "linear", "deformable_kernel", "offset_and_mask_conv"]
-Item = Literal[Kind, "sampling"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 TWICE = 0
 """In place of a stride: a linear layer that CBAM applies to the mean and to the maximum."""
 
-
-_MAX_SIZE = 1 << 20  # of a picture; what is larger is a mistake
+_MAX_SIZE = 1 << 17  # of an image; the MACs of the largest configuration then fit 64 bits
 
 
 class Layer(NamedTuple):
     """One layer, of one architecture or of many (arrays that broadcast against each other)."""
 
     kind: Kind
-    weights: Integers  # of a convolution or linear layer
-    biases: Integers
-    norm: Integers  # scale and shift of the normalisation
     stride: int  # of the level whose positions the weights are applied at, or TWICE
+    weights: Integers  # of a convolution or linear layer
+    biases: Integers = 0
+    norm: Integers = 0  # scale and shift of the normalisation
     scalars: Integers = 0  # weights of a fusion
     sampling: Integers = 0  # MACs per position of sampling its input, which are no part of `macs`
 
@@ -73,7 +70,7 @@ class Fields:
 
     @classmethod
     def of(cls, config: FeatherFaceConfig) -> Fields:
-        """The fields of one architecture."""
+        """Return the fields of one architecture."""
         return cls(**{name: np.asarray(getattr(config, name)) for name in cls.__annotations__})
 
 
@@ -91,11 +88,11 @@ _SEPARABLE = (
 
 def backbone(fields: Fields | None = None) -> Iterator[Layer]:
     """MobileNetV1 × 0.25: no biases, a normalisation after every convolution."""
-    yield Layer("conv", 3 * 3 * 3 * _STEM, 0, 2 * _STEM, 2)
+    yield Layer("conv", 2, 3 * 3 * 3 * _STEM, norm=2 * _STEM)
     inputs = _STEM
     for outputs, stride in _SEPARABLE:
-        yield Layer("conv", 3 * 3 * inputs, 0, 2 * inputs, stride)
-        yield Layer("conv", inputs * outputs, 0, 2 * outputs, stride)
+        yield Layer("conv", stride, 3 * 3 * inputs, norm=2 * inputs)
+        yield Layer("conv", stride, inputs * outputs, norm=2 * outputs)
         inputs = outputs
 
 
@@ -125,15 +122,15 @@ def context(fields: Fields) -> Iterator[Layer]:
     half, quarter = channels // 2, channels // 4
     single = ((channels, channels),)
     ssh = ((channels, half), (channels, quarter), *(((quarter, quarter),) * 3))
-    kinds = {
-        "plain": (single, 0),
-        "dcnv1": (single, 1),
-        "dcnv2": (single, 2),
-        "ssh": (ssh, 0),
-        "ssh-dcnv1": (ssh, 1),
-        "ssh-dcnv2": (ssh, 2),
-    }
-    for kind, (convolutions, version) in kinds.items():
+    kinds = (
+        ("plain", single, 0),
+        ("dcnv1", single, 1),
+        ("dcnv2", single, 2),
+        ("ssh", ssh, 0),
+        ("ssh-dcnv1", ssh, 1),
+        ("ssh-dcnv2", ssh, 2),
+    )
+    for kind, convolutions, version in kinds:
         present = _is(fields.context, kind)
         for stride in STRIDES:
             for inputs, outputs in convolutions:
@@ -145,14 +142,12 @@ def shuffle(fields: Fields) -> Iterator[Layer]:
     present = _is(fields.shuffle, "bottleneck")
     channels, half = fields.channels, fields.channels // 2
     for stride in STRIDES:
-        yield from _where(
-            present,
-            (
-                Layer("conv", channels * half, 0, 2 * half, stride),
-                Layer("conv", 3 * 3 * half, 0, 2 * half, stride),
-                Layer("conv", half * channels, 0, 2 * channels, stride),
-            ),
+        bottleneck = (
+            Layer("conv", stride, channels * half, norm=2 * half),
+            Layer("conv", stride, 3 * 3 * half, norm=2 * half),
+            Layer("conv", stride, half * channels, norm=2 * channels),
         )
+        yield from _where(present, bottleneck)
 
 
 def heads(fields: Fields) -> Iterator[Layer]:
@@ -160,7 +155,7 @@ def heads(fields: Fields) -> Iterator[Layer]:
     for stride in STRIDES:
         for size in (2, 4, 10):
             outputs = fields.anchors * size
-            yield Layer("conv", fields.channels * outputs, outputs, 0, stride)
+            yield Layer("conv", stride, fields.channels * outputs, outputs)
 
 
 LAYERS: dict[str, Callable[[Fields], Iterator[Layer]]] = {
@@ -177,38 +172,38 @@ LAYERS: dict[str, Callable[[Fields], Iterator[Layer]]] = {
 
 def _cbam(channels: Integers, reduction: Integers, stride: int) -> Iterator[Layer]:
     hidden = channels // reduction
-    yield Layer("linear", channels * hidden, hidden, 0, TWICE)
-    yield Layer("linear", hidden * channels, channels, 0, TWICE)
-    yield Layer("conv", 7 * 7 * 2, 0, 2, stride)
+    yield Layer("linear", TWICE, channels * hidden, hidden)
+    yield Layer("linear", TWICE, hidden * channels, channels)
+    yield Layer("conv", stride, 7 * 7 * 2, norm=2)
 
 
 def _bifpn(channels: Integers, cells: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
     # Only the first cell has laterals, and P4 and P5 have a second one for the way up.
     for i, stride in ((0, 8), (1, 16), (2, 32), (1, 16), (2, 32)):
-        yield Layer("conv", inputs[i] * channels, channels, 2 * channels, stride)
+        yield Layer("conv", stride, inputs[i] * channels, channels, 2 * channels)
     # The outputs of a cell: P4 on the way down, then P3, P4 and P5; with each, two or three
     # fusion scalars and a separable convolution.
     for stride, scalars in ((16, 2), (8, 2), (16, 3), (32, 3)):
-        yield Layer("conv", cells * 3 * 3 * channels, 0, 0, stride, scalars=cells * scalars)
+        yield Layer("conv", stride, cells * 3 * 3 * channels, scalars=cells * scalars)
         every = cells * channels
-        yield Layer("conv", every * channels, every, 2 * every, stride)
+        yield Layer("conv", stride, every * channels, every, 2 * every)
 
 
 def _fpn(channels: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
     for i, stride in enumerate(STRIDES):
-        yield Layer("conv", inputs[i] * channels, 0, 2 * channels, stride)
+        yield Layer("conv", stride, inputs[i] * channels, norm=2 * channels)
     for stride in STRIDES[:2]:
-        yield Layer("conv", 3 * 3 * channels * channels, 0, 2 * channels, stride)
+        yield Layer("conv", stride, 3 * 3 * channels * channels, norm=2 * channels)
 
 
 def _conv3x3(inputs: Integers, outputs: Integers, version: int, stride: int) -> Iterator[Layer]:
     kind: Kind = "deformable_kernel" if version else "conv"
     # Bilinear interpolation: four MACs for each of the nine taps of each input channel.
     sampling = 4 * 9 * inputs if version else 0
-    yield Layer(kind, 3 * 3 * inputs * outputs, 0, 2 * outputs, stride, sampling=sampling)
+    yield Layer(kind, stride, 3 * 3 * inputs * outputs, norm=2 * outputs, sampling=sampling)
     predicted = (0, 18, 18 + 9)[version]  # two offsets a tap, and the second version's mask
     if predicted:
-        yield Layer("offset_and_mask_conv", 3 * 3 * inputs * predicted, predicted, 0, stride)
+        yield Layer("offset_and_mask_conv", stride, 3 * 3 * inputs * predicted, predicted)
 
 
 def _is(value: Kinds, *kinds: str) -> NDArray[np.bool_]:
@@ -216,14 +211,8 @@ def _is(value: Kinds, *kinds: str) -> NDArray[np.bool_]:
 
 
 def _where(present: NDArray[np.bool_], layers: Iterable[Layer]) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer._replace(
-            weights=layer.weights * present,
-            biases=layer.biases * present,
-            norm=layer.norm * present,
-            scalars=layer.scalars * present,
-            sampling=layer.sampling * present,
-        )
+    for kind, stride, *counts in layers:
+        yield Layer(kind, stride, *(count * present for count in counts))
 
 
 # --- totals --------------------------------------------------------------------------------------
@@ -236,11 +225,8 @@ def positions(height: int, width: int) -> dict[int, int]:
         InputError: for a size that no network of the family takes.
     """
     for name, value in (("height", height), ("width", width)):
-        integer = isinstance(value, int) and not isinstance(value, bool)
-        if not integer or not MIN_SIZE <= value <= _MAX_SIZE:
-            raise InputError(
-                f"{name} (={value!r}) must be an integer from {MIN_SIZE} to {_MAX_SIZE}"
-            )
+        if not MIN_SIZE <= value <= _MAX_SIZE:
+            raise InputError(f"{name} (={value}) must be from {MIN_SIZE} to {_MAX_SIZE}")
     strides = (2, 4, *STRIDES)
     return {TWICE: 2, **{s: -(-height // s) * -(-width // s) for s in strides}}
 
@@ -259,80 +245,67 @@ themselves, which in that code are the deformable kernels and the fusion scalars
 """
 
 
-def block_parameters(fields: Fields, reading: str = "parameters") -> dict[str, NDArray[Any]]:
-    """Parameters by block; each array has the shape of the fields that the block depends on."""
-    return {block: count(layers(fields), reading) for block, layers in LAYERS.items()}
-
-
 def count(layers: Iterable[Layer], reading: str = "parameters") -> NDArray[Any]:
-    """Parameters of layers.
+    """Return the parameters of layers.
 
     Raises:
         InputError: for a reading that is not in `READINGS`.
     """
     if reading not in READINGS:
         raise InputError(f"unknown reading {reading!r}: it must be one of {', '.join(READINGS)}")
-    return _sum(map(READINGS[reading], layers))
+    return np.asarray(sum(map(READINGS[reading], layers)))
+
+
+def block_parameters(fields: Fields, reading: str = "parameters") -> dict[str, NDArray[Any]]:
+    """Return parameters by block, each in the shape of the fields that the block depends on."""
+    return {block: count(layers(fields), reading) for block, layers in LAYERS.items()}
 
 
 def block_macs(fields: Fields, height: int, width: int) -> dict[str, NDArray[Any]]:
-    """MACs by block for one picture of that size; shapes as in `block_parameters`."""
+    """Return MACs by block for one image of that size; shapes as in `block_parameters`."""
     times = positions(height, width)
     return {
-        block: _sum(x.weights * times[x.stride] for x in layers(fields))
+        block: np.asarray(sum(x.weights * times[x.stride] for x in layers(fields)))
         for block, layers in LAYERS.items()
     }
 
 
-def macs_by_kind(fields: Fields, height: int, width: int) -> dict[Item, NDArray[Any]]:
-    """MACs by kind: the total is `conv` + `linear` + `deformable_kernel`.
+def macs_by_kind(fields: Fields, height: int, width: int) -> dict[str, NDArray[Any]]:
+    """Return MACs by kind: the total is `conv` + `linear` + `deformable_kernel`.
 
     `offset_and_mask_conv` is part of `conv`, and `sampling`, four MACs for each value that a
     deformable convolution interpolates, stands apart.
     """
     times = positions(height, width)
-    layers = [x for block in LAYERS.values() for x in block(fields)]
-    total: dict[Item, NDArray[Any]] = {
-        kind: _sum(x.weights * times[x.stride] for x in layers if x.kind == kind) for kind in KINDS
-    }
-    total["conv"] = total["conv"] + total["offset_and_mask_conv"]
-    total["sampling"] = _sum(x.sampling * times[x.stride] for x in layers)
-    return total
+    total = dict.fromkeys((*get_args(Kind), "sampling"), np.asarray(0))
+    for block in LAYERS.values():
+        for layer in block(fields):
+            total[layer.kind] = total[layer.kind] + layer.weights * times[layer.stride]
+            total["sampling"] = total["sampling"] + layer.sampling * times[layer.stride]
+    return total | {"conv": total["conv"] + total["offset_and_mask_conv"]}
 
 
 def parameters(fields: Fields, reading: str = "parameters") -> NDArray[Any]:
-    """Parameters of every architecture, in the shape the fields broadcast to.
+    """Return the parameters of every architecture, in the shape the fields broadcast to.
 
     Raises:
         InputError: for a reading that is not in `READINGS`.
     """
-    return _sum_small_first(block_parameters(fields, reading))
+    return np.asarray(sum(block_parameters(fields, reading).values()))
 
 
 def macs(fields: Fields, height: int, width: int) -> NDArray[Any]:
-    """MACs of every architecture for one picture of that size, in the fields' common shape."""
-    return _sum_small_first(block_macs(fields, height, width))
-
-
-def _sum(terms: Iterable[Integers]) -> NDArray[Any]:
-    total = np.asarray(0)
-    for term in terms:
-        total = total + np.asarray(term)
-    return total
-
-
-def _sum_small_first(blocks: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    # Where the blocks broadcast, most additions are then on small arrays.
-    return _sum(sorted(blocks.values(), key=np.size))
+    """Return the MACs of every architecture for one image, in the fields' common shape."""
+    return np.asarray(sum(block_macs(fields, height, width).values()))
 
 
 def closed_form_parameters(config: FeatherFaceConfig) -> int:
-    """Parameters of one architecture."""
+    """Return the parameters of one architecture."""
     return int(parameters(Fields.of(config)))
 
 
 def closed_form_macs(config: FeatherFaceConfig, height: int, width: int) -> int:
-    """MACs of one architecture for one picture of `height` × `width` pixels.
+    """Return the MACs of one architecture for one image of `height` × `width` pixels.
 
     Raises:
         InputError: for a height or width that no network of the family takes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from analysis.design_space.closed_form import closed_form_macs, closed_form_parameters
@@ -30,7 +31,7 @@ def sensitivity(
     Args:
         config: where the steps start.
         space: the ranges.
-        size: height and width of the picture that MACs are counted for.
+        size: height and width of the image that MACs are counted for.
 
     Returns:
         Dicts of `variant` (`None` without a name), `field`, `from`, `to`, `config` (see
@@ -41,26 +42,21 @@ def sensitivity(
     Raises:
         InputError: for a size that no network of the family takes.
     """
-    here = described(config)
     params, macs = closed_form_parameters(config), closed_form_macs(config, *size)
     records = []
     for field in FIELDS:
-        for value, there, reason in _steps(config, field, space):
-            record = {
+        for value, there in _steps(config, field, space):
+            record: dict[str, Any] = dict.fromkeys(_KEYS) | {
                 "variant": config.variant,
                 "field": field,
-                "from": here[field],
+                "from": described(config)[field],
                 "to": value,
-                "config": None,
                 "height": size[0],
                 "width": size[1],
-                "params": None,
-                "macs": None,
-                "params_change": None,
-                "macs_change": None,
-                "reason": reason,
             }
-            if there is not None:
+            if isinstance(there, str):
+                record["reason"] = there
+            else:
                 record["config"] = described(there)
                 record["params"] = closed_form_parameters(there)
                 record["macs"] = closed_form_macs(there, *size)
@@ -70,36 +66,37 @@ def sensitivity(
     return records
 
 
+_KEYS = (
+    *("variant", "field", "from", "to", "config", "height", "width"),
+    *("params", "macs", "params_change", "macs_change", "reason"),
+)
+
+
 def _steps(
     config: FeatherFaceConfig, field: str, space: Space
-) -> Iterator[tuple[Any, FeatherFaceConfig | None, str | None]]:
+) -> Iterator[tuple[Any, FeatherFaceConfig | str]]:
+    """Yield values of a field, each with the network that has it or why there is none."""
     here = getattr(config, field)
     if field in KINDS:
         for kind in getattr(space, field):
             if kind != here:
-                yield kind, *_changed(config, field, kind)
-        return
-    if field in OPTIONAL and described(config)[field] is None:
+                yield kind, _changed(config, field, kind)
+    elif field in OPTIONAL and described(config)[field] is None:
         kind, none = OPTIONAL[field]
-        yield None, None, f"{kind} {none!r} has no {field}"
-        return
-    values = sorted(getattr(space, field))
-    for onwards in (
-        [v for v in reversed(values) if v < here],
-        [v for v in values if v > here],
-    ):
-        steps = ((value, *_changed(config, field, value)) for value in onwards)
-        possible = next((step for step in steps if step[1] is not None), None)
-        if possible is not None:
-            yield possible
+        yield None, f"{kind} {none!r} has no {field}"
+    else:
+        values = sorted(getattr(space, field))
+        down, up = [v for v in reversed(values) if v < here], [v for v in values if v > here]
+        for onwards in (down, up):
+            steps = ((value, _changed(config, field, value)) for value in onwards)
+            possible = (step for step in steps if not isinstance(step[1], str))
+            yield from islice(possible, 1)
 
 
-def _changed(
-    config: FeatherFaceConfig, field: str, value: Any
-) -> tuple[FeatherFaceConfig | None, str | None]:
+def _changed(config: FeatherFaceConfig, field: str, value: Any) -> FeatherFaceConfig | str:
     # From every field, present or not: what a new kind brings with it keeps its value.
     values = {name: getattr(config, name) for name in FIELDS} | {field: value}
     try:
-        return config_from(values), None
+        return config_from(values)
     except ConfigError as error:
-        return None, str(error)
+        return str(error)

@@ -1,19 +1,15 @@
-"""The design space of the family as data, and the search for architectures with given totals.
+"""The design space of the family as data: ranges of values, and the combinations in them.
 
 A `Space` is a range of values for each field; its architectures are the combinations that
 `FeatherFaceConfig` can build, each counted once: without a CBAM there is no reduction to choose
 and without a BiFPN no number of cells. Settings without parameters and MACs, such as the order of
 the channel shuffle, are no part of it.
-
-The enumeration goes through a space in blocks of bounded size, so that memory does not grow with
-it.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, get_args
@@ -22,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.design_space.closed_form import Fields
-from analysis.design_space.closed_form import macs as count_macs
-from analysis.design_space.closed_form import parameters as count_parameters
 from featherface import config as architecture
-from featherface.config import BACKBONE_CHANNELS, CONFIGS, FeatherFaceConfig
+from featherface.config import BACKBONE_CHANNELS, CONFIGS, MOST, FeatherFaceConfig
 from featherface.errors import InputError
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -39,34 +33,30 @@ KINDS: dict[str, tuple[str, ...]] = {
 OPTIONAL = {"reduction": ("attention", "none"), "cells": ("pyramid", "fpn")}
 """The fields that not every architecture has, each with the kind that is without it."""
 
-_LARGEST = 2**31 - 1  # of a number in a space
-LARGEST_TOTAL = 2**62  # of parameters or MACs: their differences fit 64 bits, too
+MAX_COMBINATIONS = 10_000_000
+"""The largest space that is enumerated; it takes about a second and 600 MB of memory."""
 
 
 def values_of(field: str, given: Any) -> tuple[Any, ...]:
-    """One value of a field, or several, as a tuple of values the field can have."""
+    """Return one value of a field, or several, as a tuple.
+
+    Raises:
+        InputError: for an unknown field, or a value that the field cannot have.
+    """
     if field not in FIELDS:
         raise InputError(f"unknown field {field!r}: it must be one of {', '.join(FIELDS)}")
     several = isinstance(given, Iterable) and not isinstance(given, str)
-    return tuple(_value(field, value) for value in (given if several else (given,)))
-
-
-def _value(field: str, value: Any) -> int | str:
-    if field in KINDS:
-        if value not in KINDS[field]:
-            raise InputError(f"{field} (={value!r}) must be one of {', '.join(KINDS[field])}")
-        return str(value)
-    number = integer(field, value)
-    if not 1 <= number <= _LARGEST:
-        raise InputError(f"{field} (={number}) must be from 1 to {_LARGEST}")
-    return number
-
-
-def integer(name: str, value: Any) -> int:
-    """An integer, whether Python's or NumPy's; `InputError` for anything else."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} (={value!r}) must be an integer")
-    return int(value)
+    values = []
+    for value in given if several else (given,):
+        if field in KINDS:
+            if value not in KINDS[field]:
+                raise InputError(
+                    f"{field} (={value!r:.40}) must be one of {', '.join(KINDS[field])}"
+                )
+        elif type(value) is not int or not 1 <= value <= MOST[field]:
+            raise InputError(f"{field} (={value!r:.40}) must be an integer from 1 to {MOST[field]}")
+        values.append(value)
+    return tuple(values)
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
         excluded: Mapping[str, Any] | None = None,
     ) -> Space:
-        """This space with some fields fixed to a value (or to several) and some values excluded.
+        """Return this space with some fields fixed to a value or several, and values excluded.
 
         A fixed value takes the place of the field's range, whether it lies in it or not. Fixing
         the reduction or the cells leaves only what has some: a CBAM, a BiFPN.
@@ -112,7 +102,7 @@ class Space:
         """
         fixed = {name: values_of(name, value) for name, value in (fixed or {}).items()}
         excluded = {name: values_of(name, value) for name, value in (excluded or {}).items()}
-        ranges = {name: fixed.get(name, getattr(self, name)) for name in FIELDS}
+        ranges = self.record() | fixed
         for name, (kind, value) in OPTIONAL.items():
             if name in fixed:
                 ranges[kind] = tuple(v for v in ranges[kind] if v != value)
@@ -129,9 +119,9 @@ class Space:
                 )
         return Space(**ranges)
 
-    def record(self) -> dict[str, list[Any]]:
-        """The ranges, as they go into JSON."""
-        return {name: list(getattr(self, name)) for name in FIELDS}
+    def record(self) -> dict[str, Any]:
+        """Return the ranges by field."""
+        return {name: getattr(self, name) for name in FIELDS}
 
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Space))
@@ -145,7 +135,7 @@ FAMILY = replace(SPACE, pyramid=KINDS["pyramid"], shuffle=KINDS["shuffle"])
 
 
 def described(config: FeatherFaceConfig) -> dict[str, Any]:
-    """An architecture as a dict of its `FIELDS`; what it does not have is `None`."""
+    """Return an architecture as a dict of its `FIELDS`; what it does not have is `None`."""
     values = {name: getattr(config, name) for name in FIELDS}
     for name, (kind, none) in OPTIONAL.items():
         if values[kind] == none:
@@ -154,16 +144,12 @@ def described(config: FeatherFaceConfig) -> dict[str, Any]:
 
 
 def config_from(values: Mapping[str, Any]) -> FeatherFaceConfig:
-    """The configuration of a described architecture, all other settings at their defaults."""
+    """Return the configuration of a described architecture, other settings at their defaults."""
     return FeatherFaceConfig(**{k: v for k, v in values.items() if v is not None})
 
 
-def variants_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The named variants that are this described architecture."""
-    return tuple(name for name, variant in _VARIANTS.items() if variant == values)
-
-
-_VARIANTS = {name: described(config) for name, config in CONFIGS.items()}
+VARIANTS = {name: described(config) for name, config in CONFIGS.items()}
+"""The named variants as described architectures."""
 
 
 def legal(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> NDArray[np.bool_]:
@@ -175,19 +161,14 @@ def legal(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> NDArray[
     """
     channels = np.asarray(fields.channels)
     ssh = np.isin(fields.context, [k for k in KINDS["context"] if k.startswith("ssh")])
-    reduced = np.where(
-        np.isin(fields.attention, ["pyramid", "both"]), channels, np.iinfo(np.int64).max
-    )
     first = np.isin(fields.attention, ["backbone", "both"])
-    reduced = np.where(first, np.minimum(reduced, min(inputs)), reduced)
+    second = np.isin(fields.attention, ["pyramid", "both"])
     return np.asarray(
         (~ssh | (channels % 4 == 0))
         & (np.isin(fields.shuffle, ["none"]) | (channels % 2 == 0))
-        & (np.asarray(fields.reduction) <= reduced)
+        & (~first | (np.asarray(fields.reduction) <= min(inputs)))
+        & (~second | (np.asarray(fields.reduction) <= channels))
     )
-
-
-# --- enumeration ---------------------------------------------------------------------------------
 
 
 _AXES = (
@@ -198,7 +179,6 @@ _AXES = (
     ("shuffle",),
     ("anchors",),
 )
-_AXIS = {name: axis for axis, names in enumerate(_AXES) for name in names}
 
 
 class Grid:
@@ -206,11 +186,18 @@ class Grid:
 
     The fields lie along six axes; a field that exists only with a certain kind shares its axis
     with that kind, which leaves out what would be the same architecture twice.
+
+    Attributes:
+        shape: the number of values along each axis.
+        columns: the values of each field, as arrays that broadcast to that shape; 0 stands for a
+            reduction or cells that the architecture does not have.
+        fields: the same as the closed form takes them, with 1 in place of 0.
+
+    Raises:
+        InputError: for more than `MAX_COMBINATIONS`.
     """
 
     def __init__(self, space: Space) -> None:
-        self.space = space
-        # A 0 stands for a reduction or cells that the architecture does not have.
         pyramids = [
             (kind, n) for kind in space.pyramid for n in ((0,) if kind == "fpn" else space.cells)
         ]
@@ -219,85 +206,30 @@ class Grid:
             for kind in space.attention
             for n in ((0,) if kind == "none" else space.reduction)
         ]
-        self.columns: dict[str, NDArray[Any]] = {
-            "channels": np.asarray(space.channels),
-            "pyramid": np.asarray([kind for kind, _ in pyramids]),
-            "cells": np.asarray([cells for _, cells in pyramids]),
-            "attention": np.asarray([kind for kind, _ in attentions]),
-            "reduction": np.asarray([reduction for _, reduction in attentions]),
-            "context": np.asarray(space.context),
-            "shuffle": np.asarray(space.shuffle),
-            "anchors": np.asarray(space.anchors),
+        values = space.record() | {
+            "pyramid": [kind for kind, _ in pyramids],
+            "cells": [cells for _, cells in pyramids],
+            "attention": [kind for kind, _ in attentions],
+            "reduction": [reduction for _, reduction in attentions],
         }
-        self.shape = tuple(len(self.columns[names[0]]) for names in _AXES)
-
-    def blocks(self, size: int) -> Iterator[tuple[int, tuple[int, ...], Fields]]:
-        """The combinations in their order, at most `size` at a time.
-
-        Yields:
-            the number of the first, the shape of the block, and its fields, which broadcast to
-            that shape.
-        """
-
-        def along(name: str, cut: Sequence[slice]) -> NDArray[Any]:
-            axis = _AXIS[name]
-            return self.columns[name][cut[axis]].reshape(
-                [-1 if i == axis else 1 for i in range(len(_AXES))]
+        self.shape = tuple(len(values[names[0]]) for names in _AXES)
+        if prod(self.shape) > MAX_COMBINATIONS:
+            raise InputError(
+                f"{prod(self.shape):,} combinations are more than the {MAX_COMBINATIONS:,} that "
+                "are searched; give fewer values"
             )
-
-        steps, rest = [], prod(self.shape)
-        for length in self.shape:
-            rest //= length
-            steps.append(min(length, max(1, size // rest)))
-        starts = (range(0, n, step) for n, step in zip(self.shape, steps, strict=True))
-        first = 0
-        for corner in itertools.product(*starts):
-            cut = [slice(c, c + step) for c, step in zip(corner, steps, strict=True)]
-            shape = tuple(min(n, s.stop) - s.start for n, s in zip(self.shape, cut, strict=True))
-            yield first, shape, fields_of({name: along(name, cut) for name in FIELDS})
-            first += prod(shape)
-
-    def take(self, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """The fields of the combinations with these numbers, one array a field."""
-        places = np.unravel_index(numbers, self.shape)
-        return {name: self.columns[name][places[_AXIS[name]]] for name in FIELDS}
+        self.columns: dict[str, NDArray[Any]] = {}
+        for axis, names in enumerate(_AXES):
+            others = [i for i in range(len(_AXES)) if i != axis]
+            self.columns |= {name: np.expand_dims(values[name], others) for name in names}
+        ones = {name: np.maximum(self.columns[name], 1) for name in OPTIONAL}
+        self.fields = Fields(**self.columns | ones)
 
     def describe(self, numbers: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """The combinations with these numbers, each as `described`."""
-        columns = [column.tolist() for column in self.take(numbers).values()]
-        described = [dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
-        for values in described:
-            values |= {name: values[name] or None for name in OPTIONAL}
-        return described
-
-    def check_range(self, height: int, width: int) -> None:
-        """Make sure that no count in this space leaves 64 bits.
-
-        Raises:
-            InputError: where one would, or where no network takes a picture of that size.
-        """
-        space = self.space
-        largest = Fields(
-            channels=np.asarray(float(max(space.channels))),
-            pyramid=np.asarray(space.pyramid)[:, None, None],
-            cells=np.asarray(float(max(space.cells))),
-            attention="both",
-            reduction=np.asarray(float(min(space.reduction))),
-            context=np.asarray(space.context)[:, None],
-            shuffle=np.asarray(space.shuffle),
-            anchors=np.asarray(float(max(space.anchors))),
-        )
-        for what, count in (
-            ("parameters", count_parameters(largest)),
-            ("MACs", count_macs(largest, height, width)),
-        ):
-            if count.max() > LARGEST_TOTAL:
-                raise InputError(
-                    f"the design space is too wide: up to {count.max():.1e} {what} at "
-                    f"{height}×{width} do not fit into 64 bits"
-                )
-
-
-def fields_of(values: Mapping[str, NDArray[Any]]) -> Fields:
-    """Columns of a `Grid` as the closed form takes them: a number to divide by in place of 0."""
-    return Fields(**{k: np.maximum(v, 1) if k in OPTIONAL else v for k, v in values.items()})
+        """Return the combinations with these numbers, each as `described`."""
+        places = np.unravel_index(numbers, self.shape)
+        columns = {
+            name: np.broadcast_to(column, self.shape)[places].tolist()
+            for name, column in self.columns.items()
+        }
+        return [{name: columns[name][i] or None for name in FIELDS} for i in range(len(numbers))]

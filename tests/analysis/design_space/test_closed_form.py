@@ -187,9 +187,9 @@ def test_arrays_give_what_single_architectures_give() -> None:
     assert macs(many, 100, 75).tolist() == [closed_form_macs(c, 100, 75) for c in drawn]
 
 
-@pytest.mark.parametrize("size", [(31, 640), (640, 0), (-640, 640), (640.0, 640), (1 << 21, 640)])
+@pytest.mark.parametrize("size", [(31, 640), (640, 0), (-640, 640), (1 << 18, 640)])
 def test_impossible_sizes_are_refused(size: tuple[Any, Any]) -> None:
-    with pytest.raises(InputError, match=r"^(height|width) \(=.*\) must be an integer from 32 to"):
+    with pytest.raises(InputError, match=r"^(height|width) \(=.*\) must be from 32 to"):
         closed_form_macs(CONFIGS["v1"], *size)
 
 

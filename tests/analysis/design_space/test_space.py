@@ -15,12 +15,12 @@ from analysis.design_space.space import (
     FIELDS,
     KINDS,
     SPACE,
+    VARIANTS,
     Grid,
     Space,
     config_from,
     described,
     legal,
-    variants_of,
 )
 from featherface import CONFIGS, ConfigError, FeatherFaceConfig, InputError
 
@@ -39,13 +39,8 @@ SMALL = Space(
 def architectures(space: Space) -> list[dict[str, Any]]:
     """All that a grid enumerates, in its order."""
     grid = Grid(space)
-    return [
-        values
-        for first, shape, fields in grid.blocks(10)
-        for values in grid.describe(
-            first + np.flatnonzero(np.broadcast_to(legal(fields), shape)),
-        )
-    ]
+    allowed = np.broadcast_to(legal(grid.fields), grid.shape)
+    return grid.describe(np.flatnonzero(allowed))
 
 
 def by_construction(space: Space) -> set[tuple[Any, ...]]:
@@ -88,29 +83,11 @@ def test_illegal_corners_are_the_configurations_own() -> None:
     assert not wrong
 
 
-def test_a_grid_enumerates_the_same_whatever_its_blocks() -> None:
-    grid = Grid(SMALL)
-    for size in (1, 2, 17, 10**6):
-        sizes, expected = [], 0
-        for first, shape, fields in grid.blocks(size):
-            assert first == expected
-            count = int(np.prod(shape))
-            assert count <= size
-            taken = grid.take(first + np.arange(count))
-            for name in ("channels", "attention", "context", "shuffle", "anchors", "pyramid"):
-                assert np.array_equal(
-                    np.broadcast_to(getattr(fields, name), shape).ravel(), taken[name]
-                )
-            expected += count
-            sizes.append(count)
-        assert sum(sizes) == int(np.prod(grid.shape))
-
-
 def test_a_configuration_survives_its_description() -> None:
     for name, config in CONFIGS.items():
         again = config_from(described(config))
         assert not set(config.difference(again)) & set(FIELDS)
-        assert name in variants_of(described(again))
+        assert VARIANTS[name] == described(again)
 
 
 def test_what_an_architecture_does_not_have_is_none() -> None:
@@ -125,8 +102,7 @@ def test_fixing_and_excluding() -> None:
     assert space.context == ("dcnv1", "ssh")
     assert space.anchors == (1, 3)
     assert space.cells == SPACE.cells
-    # A value beyond the range, NumPy's integers.
-    assert SPACE.narrowed({"channels": np.int64(300)}).channels == (300,)
+    assert SPACE.narrowed({"channels": 300}).channels == (300,)  # beyond the range
 
 
 def test_fixing_what_not_all_have_leaves_those_who_do() -> None:
@@ -142,12 +118,11 @@ def test_fixing_what_not_all_have_leaves_those_who_do() -> None:
     ("ranges", "message"),
     [
         ({"channels": ()}, "the design space is empty: channels has no values"),
-        ({"channels": (0,)}, "channels (=0) must be from 1 to 2147483647"),
-        ({"channels": (-8,)}, "channels (=-8) must be from 1 to 2147483647"),
-        ({"channels": (2**31,)}, "channels (=2147483648) must be from 1 to 2147483647"),
-        ({"anchors": (True,)}, "anchors (=True) must be an integer"),
-        ({"cells": (1.5,)}, "cells (=1.5) must be an integer"),
-        ({"cells": ("3",)}, "cells (='3') must be an integer"),
+        ({"channels": (0,)}, "channels (=0) must be an integer from 1 to 4096"),
+        ({"channels": (4097,)}, "channels (=4097) must be an integer from 1 to 4096"),
+        ({"anchors": (True,)}, "anchors (=True) must be an integer from 1 to 64"),
+        ({"cells": (1.5,)}, "cells (=1.5) must be an integer from 1 to 64"),
+        ({"cells": ("3",)}, "cells (='3') must be an integer from 1 to 64"),
         ({"cells": (1, 2, 1)}, "cells (=1) is 2 times in the design space"),
         ({"shuffle": ("random",)}, "shuffle (='random') must be one of none, free, bottleneck"),
     ],
@@ -163,7 +138,7 @@ def test_bad_ranges_are_refused(ranges: dict[str, Any], message: str) -> None:
     [
         ({"width": 3}, {}, "unknown field 'width': it must be one of " + ", ".join(FIELDS)),
         ({}, {"shuffle_order": "interleave"}, "unknown field 'shuffle_order'"),
-        ({"channels": -1}, {}, "channels (=-1) must be from 1"),
+        ({"channels": -1}, {}, "channels (=-1) must be an integer from 1"),
         ({"context": "dcnv3"}, {}, "context (='dcnv3') must be one of none, plain, dcnv1"),
         ({"context": []}, {}, "the design space is empty: context has no values"),
         ({}, {"anchors": [1, 2, 3]}, "empty: anchors has no values but the excluded 1, 2, 3"),
@@ -179,6 +154,6 @@ def test_bad_constraints_are_refused(
     assert "\n" not in str(error.value)
 
 
-def test_a_space_beyond_64_bits_is_refused() -> None:
-    with pytest.raises(InputError, match=r"too wide: up to .* do not fit into 64 bits"):
-        Grid(replace(SPACE, channels=(2**31 - 1,))).check_range(640, 640)
+def test_a_space_too_large_to_enumerate_is_refused() -> None:
+    with pytest.raises(InputError, match=r"11,760,000 combinations are more than the 10,000,000"):
+        Grid(replace(SPACE, anchors=tuple(range(1, 31))))
