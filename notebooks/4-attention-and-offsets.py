@@ -17,10 +17,10 @@
 # # What attention and offsets do to a picture
 #
 # Attention maps make pretty figures, and a pretty figure proves nothing. So this notebook looks
-# twice: first at what the gates and offsets *are* on a picture, then at what happens to the faces
-# when each of them is held still.
+# twice: first at what the gates and offsets *are* on an image, then at what happens to the faces
+# when each of them is ablated.
 #
-# Put the path of a picture of your own into `PICTURE` and run all cells.
+# Put the path of an image of your own into `PICTURE` and run all cells.
 
 # %%
 from pathlib import Path
@@ -48,11 +48,9 @@ except CheckpointError as error:
 def figure(name: str) -> None:
     """Show one of the figures, if there are any."""
     if maps:
-        drawn = dict(draw_maps(maps.record, maps.arrays, maps.picture))
+        drawn = dict(draw_maps(maps))
         display(SVG(drawn[name]) if name in drawn else Markdown(f"*{WEIGHTS} has no {name}.*"))
 
-
-figure("page")
 
 # %% [markdown]
 # ## The gates

@@ -140,7 +140,7 @@ def _write(measured: Maps, out: Path, stem: str, kind: Any, theme: Any, npz: boo
 
     files = []
     with progress(f"drawing: {stem}") as track:
-        drawn = draw_maps(measured.record, measured.arrays, measured.picture, kind, theme)
+        drawn = draw_maps(measured, kind, theme)
         for name, content in track(drawn):
             files.append(out / f"{stem}-{name}.{kind}")
             write_bytes(files[-1], content)

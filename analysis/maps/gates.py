@@ -18,7 +18,7 @@ from analysis.maps.summaries import inside_and_outside, rounded
 Record = dict[str, Any]
 
 
-def gate_records(seen: Observation) -> list[Record]:
+def gate_records(observed: Observation) -> list[Record]:
     """Return a record for each attention and level of the network.
 
     Each holds, rounded to four significant digits:
@@ -34,20 +34,20 @@ def gate_records(seen: Observation) -> list[Record]:
     """
     records = []
     for stage, source in STAGES.items():
-        for grid in seen.grids:
-            if f"{stage}.{grid.level}.spatial_gate" not in seen.arrays:
-                continue
-            inside = grid.inside(seen.boxes)
-            before = seen.arrays[f"{source}.{grid.level}"]
+        for grid in observed.grids:
             name = f"{stage}.{grid.level}"
-            spatial = seen.arrays[f"{name}.spatial_gate"]
-            channel = seen.arrays[f"{name}.channel_gate"]
+            spatial = observed.arrays.get(f"{name}.spatial_gate")
+            if spatial is None:
+                continue
+            inside = grid.inside(observed.boxes)
+            before = observed.arrays[f"{source}.{grid.level}"]
+            channel = observed.arrays[f"{name}.channel_gate"]
             order = np.argsort(-channel, kind="stable")
             activation = {
                 "before": _mean_absolute(before, inside),
-                "gated": _mean_absolute(seen.arrays[f"{name}.gated"], inside),
+                "gated": _mean_absolute(observed.arrays[f"{name}.gated"], inside),
                 "relu_alone": _mean_absolute(np.maximum(before, 0), inside),
-                "after": _mean_absolute(seen.arrays[name], inside),
+                "after": _mean_absolute(observed.arrays[name], inside),
             }
             records.append(
                 {

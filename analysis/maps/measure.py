@@ -78,8 +78,13 @@ def measure_maps(
             raise InputError(
                 f"--at (={x:g},{y:g}) is not on {prepared.name}, which is {width}×{height} pixels"
             )
-    seen = observe(model, prepared, score_threshold)
-    positions, source = choose_positions(seen, at)
+    observed = observe(model, prepared, score_threshold)
+    if at:
+        positions, source = [(float(x), float(y)) for x, y in at], "given"
+    elif observed.faces:
+        positions, source = [_centre(f, observed) for f in observed.faces[:POSITIONS]], "faces"
+    else:
+        positions, source = [_centre(observed.strongest, observed)], "strongest anchor"
     record = {
         "picture": {
             "name": prepared.name,
@@ -92,19 +97,19 @@ def measure_maps(
         "structure": structure_record(model.config),
         "score_threshold": score_threshold,
         "levels": [
-            asdict(grid) | {"cell": grid.cell, "extent": grid.extent} for grid in seen.grids
+            asdict(grid) | {"cell": grid.cell, "extent": grid.extent} for grid in observed.grids
         ],
-        "faces": [_rounded_face(face) for face in seen.faces],
-        "strongest": _rounded_face(seen.strongest),
+        "faces": [_rounded_face(face) for face in observed.faces],
+        "strongest": _rounded_face(observed.strongest),
         "positions": [[round(x, 2), round(y, 2)] for x, y in positions],
         "positions_from": source,
-        "attention": gate_records(seen),
-        "context": offset_records(seen),
-        "points": point_records(seen, positions),
+        "attention": gate_records(observed),
+        "context": offset_records(observed),
+        "points": point_records(observed, positions),
         "same_face_iou": SAME_FACE,
-        "effects": effect_records(model, prepared, seen.faces, score_threshold, track),
+        "effects": effect_records(model, prepared, observed.faces, score_threshold, track),
     }
-    return Maps(record, maps_arrays(seen), prepared.picture)
+    return Maps(record, maps_arrays(observed), prepared.picture)
 
 
 def load_for_maps(weights: str | Path) -> FeatherFace:
@@ -116,10 +121,10 @@ def load_for_maps(weights: str | Path) -> FeatherFace:
     """
     name = str(weights)
     if name in CONFIGS and name not in {**PUBLISHED, **SHIPPED} and not Path(name).exists():
-        named = [p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant])]
         raise InputError(
             f"{name}: no trained weights of this network are known, and gates and offsets are "
-            f"learned; give a checkpoint file of yours, or one of {', '.join(named)}"
+            f"learned; give a checkpoint file of yours, or one of "
+            f"{', '.join(p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant]))}"
         )
     if name in PUBLISHED:
         _require_maps(CONFIGS[PUBLISHED[name].variant], name)
@@ -167,18 +172,7 @@ def structure_record(config: FeatherFaceConfig) -> Record:
     }
 
 
-def choose_positions(
-    seen: Observation, at: Sequence[tuple[float, float]] = ()
-) -> tuple[list[tuple[float, float]], str]:
-    """Return the positions of sampling points, and their origin; see `measure_maps`."""
-    if at:
-        return [(float(x), float(y)) for x, y in at], "given"
-    if seen.faces:
-        return [_centre(face, seen) for face in seen.faces[:POSITIONS]], "faces"
-    return [_centre(seen.strongest, seen)], "strongest anchor"
-
-
-def maps_arrays(seen: Observation) -> dict[str, npt.NDArray[Any]]:
+def maps_arrays(observed: Observation) -> dict[str, npt.NDArray[Any]]:
     """Return gates, offsets and masks by name (see `Observation`), and the positions of cells.
 
     `LEVEL.x` and `LEVEL.y` are the centres of columns and rows in pixels of the original
@@ -186,14 +180,14 @@ def maps_arrays(seen: Observation) -> dict[str, npt.NDArray[Any]]:
     """
     arrays = {
         name: array
-        for name, array in seen.arrays.items()
+        for name, array in observed.arrays.items()
         if name.endswith(("_gate", ".offset", ".mask"))
     }
-    for grid in seen.grids:
+    for grid in observed.grids:
         arrays[f"{grid.level}.x"] = np.array([grid.place(0, j)[0] for j in range(grid.columns)])
         arrays[f"{grid.level}.y"] = np.array([grid.place(i, 0)[1] for i in range(grid.rows)])
-    arrays["boxes"] = np.array(seen.boxes).reshape(-1, 4)
-    arrays["scores"] = np.array([face["score"] for face in seen.faces])
+    arrays["boxes"] = np.array(observed.boxes).reshape(-1, 4)
+    arrays["scores"] = np.array([face["score"] for face in observed.faces])
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
@@ -212,8 +206,8 @@ def _rounded_face(face: FaceRecord) -> FaceRecord:
     }
 
 
-def _centre(face: FaceRecord, seen: Observation) -> tuple[float, float]:
+def _centre(face: FaceRecord, observed: Observation) -> tuple[float, float]:
     """The centre of a face's box, moved onto the image where it is outside."""
-    height, width = seen.prepared.picture.shape[:2]
+    height, width = observed.prepared.picture.shape[:2]
     x1, y1, x2, y2 = face["box"]
     return min(max((x1 + x2) / 2, 0.0), float(width)), min(max((y1 + y2) / 2, 0.0), float(height))

@@ -46,7 +46,7 @@ class Prepared:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width at the network."""
+        """The height and width at the network."""
         return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
 
     @property
@@ -90,17 +90,16 @@ class Observation:
     config: FeatherFaceConfig
     arrays: dict[str, FloatArray]
     faces: list[FaceRecord]  # above the threshold, by falling score
-    score_threshold: float
     strongest: FaceRecord  # the face of the best of all anchors, however low it scores
 
     @property
     def grids(self) -> list[Grid]:
-        """See `Prepared`."""
+        """The cells of P3, P4 and P5."""
         return self.prepared.grids
 
     @property
     def boxes(self) -> list[list[float]]:
-        """Of the faces."""
+        """The boxes of the faces."""
         return [face["box"] for face in self.faces]
 
 
@@ -139,22 +138,21 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
         outputs, named = model.intermediates(prepared.pixels)
     gated = [block for stage in gated_channels(model.config) for block in (stage, STAGES[stage])]
     wanted = {f"{block}.{level}" for block in gated for level in LEVELS}
-    arrays = {
-        name: value[0].cpu().numpy()
-        for name, value in named.items()
-        if name in wanted or name.endswith(("_gate", ".gated", ".offset", ".mask"))
-    }
-    for name, array in arrays.items():
-        if name.endswith("spatial_gate"):
-            arrays[name] = array[0]
-        elif name.endswith("channel_gate"):
-            arrays[name] = array[:, 0, 0]
+    arrays = {}
+    for name, value in named.items():
+        if name in wanted or name.endswith(("_gate", ".gated", ".offset", ".mask")):
+            array = value[0].cpu().numpy()
+            if name.endswith("spatial_gate"):
+                array = array[0]
+            elif name.endswith("channel_gate"):
+                array = array[:, 0, 0]
+            arrays[name] = array
     faces = face_records(prepared.detections(outputs))
     kept = [face for face in faces if face["score"] > score_threshold]
     best = float(outputs.logits.softmax(-1)[0, :, 1].max())
     # Just below the best of all anchors, so that there is always one.
     strongest = face_records(prepared.detections(outputs, float(np.nextafter(np.float32(best), 0))))
-    return Observation(prepared, model.config, arrays, kept, score_threshold, strongest[0])
+    return Observation(prepared, model.config, arrays, kept, strongest[0])
 
 
 def face_records(found: Detections) -> list[FaceRecord]:

@@ -54,7 +54,7 @@ def sampling_points(offset: np.ndarray, row: int, column: int) -> Floats:
     return np.asarray((row, column)) + REGULAR + displacements(offset)[:, :, row, column]
 
 
-def offset_records(seen: Observation) -> list[Record]:
+def offset_records(observed: Observation) -> list[Record]:
     """Return a record for each level and branch that has offsets.
 
     Distances are in cells of the level (`stride` pixels at the network each) and rounded to four
@@ -73,10 +73,10 @@ def offset_records(seen: Observation) -> list[Record]:
     that varies from cell to cell, the rest being the same everywhere.
     """
     records = []
-    for grid in seen.grids:
-        inside = grid.inside(seen.boxes)
-        for branch in branches(seen.config):
-            moved = displacements(seen.arrays[array_name(grid.level, branch, "offset")])
+    for grid in observed.grids:
+        inside = grid.inside(observed.boxes)
+        for branch in branches(observed.config):
+            moved = displacements(observed.arrays[array_name(grid.level, branch, "offset")])
             points = moved + REGULAR[:, :, None, None]
             centre = points.mean(axis=0)
             spread = np.sqrt(((points - centre) ** 2).sum(axis=1).mean(axis=0))
@@ -86,7 +86,7 @@ def offset_records(seen: Observation) -> list[Record]:
                 (rows < 0) | (rows > grid.rows - 1) | (columns < 0) | (columns > grid.columns - 1)
             )
             mean_square = float((moved**2).mean())
-            mask = seen.arrays.get(array_name(grid.level, branch, "mask"))
+            mask = observed.arrays.get(array_name(grid.level, branch, "mask"))
             records.append(
                 {
                     "level": grid.level,
@@ -108,7 +108,7 @@ def offset_records(seen: Observation) -> list[Record]:
     return records
 
 
-def point_records(seen: Observation, positions: Sequence[tuple[float, float]]) -> list[Record]:
+def point_records(observed: Observation, positions: Sequence[tuple[float, float]]) -> list[Record]:
     """Return the nine sampling points of every branch and level at positions on the image.
 
     Args:
@@ -122,11 +122,11 @@ def point_records(seen: Observation, positions: Sequence[tuple[float, float]]) -
     """
     records = []
     for index, (x, y) in enumerate(positions):
-        for grid in seen.grids:
+        for grid in observed.grids:
             row, column = grid.nearest(x, y)
-            for branch in branches(seen.config):
-                offset = seen.arrays[array_name(grid.level, branch, "offset")]
-                mask = seen.arrays.get(array_name(grid.level, branch, "mask"))
+            for branch in branches(observed.config):
+                offset = observed.arrays[array_name(grid.level, branch, "offset")]
+                mask = observed.arrays.get(array_name(grid.level, branch, "mask"))
                 points = sampling_points(offset, row, column)
                 cell = np.array((row, column))
                 records.append(

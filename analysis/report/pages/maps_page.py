@@ -7,33 +7,32 @@ from html import escape
 from analysis.report.pages.figures import themed
 from analysis.report.pages.html import fold, missing
 from analysis.report.pages.records import Record, Records
-from analysis.report.plots.maps import finding
+from analysis.report.plots.maps import captions
 from analysis.report.tables import maps as tables
 
-OPEN = "maps-effects"
+OPEN = "effects"
 """The figure that is shown at once; the others are a click away, as each takes its time to load."""
 
 
 def maps(records: Records) -> str:
     """Return the figures, and a table of ablations for each network."""
-    recorded = records.maps
-    if recorded is None:
+    if records.maps is None:
         return missing(
             "The maps are computed with published weights, which are not part of the project.",
             "featherface maps --weights official image.jpg --out maps",
         )
-    parts = ["## Gates and sampling points { #seen }"]
-    figures = sorted(recorded["figures"], key=lambda figure: figure["name"] != OPEN)
-    drawn = next(iter(recorded["maps"].values()))
-    parts += [_figure(records, figure, drawn) for figure in figures]
-    parts.append("## Ablations { #effects }")
-    parts.append(
+    drawn = next(iter(records.maps["maps"].values()))
+    names = sorted(captions.names(drawn), key=lambda name: name != OPEN)
+    parts = [
+        "## Gates and sampling points { #figures }",
+        *(_figure(records, drawn, name) for name in names),
+        "## Ablations { #effects }",
         "The same image with one part ablated at a time. IoU is the overlap with the box of the "
-        "unchanged network."
-    )
-    parts += [
-        f"### `{name}`\n\n{tables.effects(record).html()}"
-        for name, record in recorded["maps"].items()
+        "unchanged network.",
+        *(
+            f"### `{name}`\n\n{tables.effects(record).html()}"
+            for name, record in records.maps["maps"].items()
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -52,12 +51,12 @@ def lead(records: Records) -> str:
     )
 
 
-def _figure(records: Records, figure: Record, drawn: Record) -> str:
-    name, title = str(figure["name"]), str(figure["title"])
-    if not (records.docs / "figures" / f"{name}.svg").exists():
+def _figure(records: Records, drawn: Record, name: str) -> str:
+    if not (records.docs / "figures" / f"maps-{name}.svg").exists():
         return ""
-    caption = escape(f"{title}. {finding(drawn, name.removeprefix('maps-'))}")
-    picture = themed(records.docs, name, figure["alt"], caption).strip()
+    title, alt = captions.title(name), captions.alternative(drawn, name)
+    caption = escape(f"{title}. {captions.finding(drawn, name)}")
+    figure = themed(records.docs, f"maps-{name}", alt, caption).strip()
     if name == OPEN:
-        return picture
-    return fold(escape(title), f'{picture}<p class="ff-note">{escape(figure["alt"])}</p>')
+        return figure
+    return fold(escape(title), f'{figure}<p class="ff-note">{escape(alt)}</p>')

@@ -57,7 +57,7 @@ def test_files_are_written_and_listed(
     assert record["picture"]["input"] == [42, 64]
     assert {Path(path) for path in record["files"]} == set(out.iterdir()) - {out / "maps.json"}
     assert all(path in result.out for path in record["files"])
-    assert len(list(out.glob(f"{picture.stem}-*-page.png"))) == 1
+    assert len(list(out.glob(f"{picture.stem}-*-effects.png"))) == 1
     with np.load(next(out.glob("*.npz"))) as arrays:
         assert arrays["context.p3.offset"].shape == (18, 6, 8)
 

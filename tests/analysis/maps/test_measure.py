@@ -103,7 +103,7 @@ def test_what_gates_changed_is_arithmetic() -> None:
     prepared = prepare(model, np.zeros((32, 32, 3), np.uint8))
     prepared = replace(prepared, pixels=prepared.pixels[..., :8, :16])
     face = {"box": [8, 0, 16, 8], "score": 0.9, "landmarks": [[0, 0]] * 5}
-    seen = Observation(prepared, model.config, arrays, [face], 0.5, face)
+    seen = Observation(prepared, model.config, arrays, [face], face)
     (record,) = gate_records(seen)
     assert record["cells_inside"] == 1
     assert record["activation"] == {

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.claims import measurements as measure
 from analysis.report import results
+from analysis.report.plots.maps import captions
 from analysis.report.results import generate
 from analysis.widerface import breakdown
 from featherface import CONFIGS, InputError
@@ -61,10 +62,9 @@ def test_maps_are_recorded_where_the_weights_are(
     record = json.loads(files["results/maps.json"])
     assert set(record["structure"]) == set(CONFIGS)
     assert record["maps"]["official"]["picture"]["name"] == "grace_hopper.jpg"
-    for figure in record["figures"]:
-        assert figure["alt"]
+    for name in captions.names(record["maps"]["official"]):
         for ending in ("", "-dark"):
-            assert len(files[f"figures/{figure['name']}{ending}.svg"]) < 600_000
+            assert len(files[f"figures/maps-{name}{ending}.svg"]) < 600_000
 
 
 @pytest.mark.slow

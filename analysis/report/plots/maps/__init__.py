@@ -1,7 +1,4 @@
-"""Figures of attention and offsets on an image, and the finding of each.
-
-They take the record and the arrays of `analysis.maps.measure_maps`, and the image.
-"""
+"""Figures of attention and offsets on an image, from `analysis.maps.measure_maps`."""
 
 from __future__ import annotations
 
@@ -12,47 +9,38 @@ from typing import Literal
 import matplotlib
 from matplotlib.figure import Figure
 
-from analysis.report.plots.maps.canvas import Arrays, Picture, Record, style
+from analysis.maps import Maps
+from analysis.report.plots.maps.canvas import style
+from analysis.report.plots.maps.captions import names
 from analysis.report.plots.maps.effects import effects
-from analysis.report.plots.maps.findings import finding
 from analysis.report.plots.maps.gates import channel_gates, gains, spatial_gates
 from analysis.report.plots.maps.offsets import fields, reach, sampling
-from analysis.report.plots.maps.page import composite
-from analysis.report.plots.style import SCHEMES, render
+from analysis.report.plots.style import SCHEMES, Scheme, render
 
-__all__ = ["draw_maps", "figures", "finding"]
+_PLOTS: dict[str, Callable[[Maps, Scheme], Figure]] = {
+    "gates": spatial_gates,
+    "channels": channel_gates,
+    "gains": gains,
+    "offsets": fields,
+    "reach": reach,
+    "effects": effects,
+}
 
 
 def draw_maps(
-    record: Record,
-    arrays: Arrays,
-    picture: Picture,
-    kind: Literal["svg", "png"] = "svg",
-    theme: Literal["light", "dark"] = "light",
+    maps: Maps, kind: Literal["svg", "png"] = "svg", theme: Literal["light", "dark"] = "light"
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and file content of each figure that this network has something to show in."""
-    for name, figure in figures(record, arrays, picture, theme):
+    for name, figure in figures(maps, theme):
         yield name, render(figure, kind)
 
 
-def figures(
-    record: Record, arrays: Arrays, picture: Picture, theme: Literal["light", "dark"] = "light"
-) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures by name: "page", "gates", "channels", "gains", "points-1" …, "offsets",
-    "reach", "effects", without those of a part that the network lacks."""
+def figures(maps: Maps, theme: Literal["light", "dark"] = "light") -> Iterator[tuple[str, Figure]]:
+    """Yield the figures by name, see `analysis.report.plots.maps.captions.names`."""
     scheme = SCHEMES[theme]
-    plots: dict[str, Callable[[], Figure]] = {"page": partial(composite, record, arrays, picture)}
-    if record["attention"]:
-        plots["gates"] = partial(spatial_gates, record, arrays, picture)
-        plots["channels"] = partial(channel_gates, record, scheme)
-        plots["gains"] = partial(gains, record)
-    if record["context"]:
-        for position in range(len(record["positions"])):
-            plots[f"points-{position + 1}"] = partial(sampling, record, picture, position, scheme)
-        plots["offsets"] = partial(fields, record, arrays, picture)
-        plots["reach"] = partial(reach, record, scheme)
-    plots["effects"] = partial(effects, record, picture, scheme)
-    for name, draw in plots.items():
+    for name in names(maps.record):
+        kind, _, number = name.partition("-")
+        draw = partial(sampling, position=int(number) - 1) if number else _PLOTS[kind]
         with matplotlib.rc_context(style(scheme)):
-            figure = draw()
+            figure = draw(maps, scheme)
         yield name, figure

@@ -2,7 +2,7 @@
 
 A figure is 700 pixels wide where it is shown as it is, and its smallest letters are 10 pixels high
 there. Values lie over the photograph in grey, mixed in a fixed proportion, and so does the colour
-bar, so that a colour on the picture is a colour of the bar.
+bar, so that a colour on the image is a colour of the bar.
 """
 
 from __future__ import annotations
@@ -17,45 +17,19 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import Stroke, withStroke
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from analysis.report.plots.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Scheme,
-    settings,
-)
+from analysis.maps import Maps
+from analysis.report.plots.style import Scheme, settings
+from featherface.images import RGBArray
 
 Record = Mapping[str, Any]
-Arrays = Mapping[str, npt.NDArray[Any]]
-Picture = npt.NDArray[np.uint8]
-Places = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the picture
+Pixels = npt.NDArray[np.float64]  # (rows, columns, 3) from 0 to 1
+Window = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the image
 
 WIDTH = 700 / 96  # inches
-STAGES = {"first_attention": "first attention", "second_attention": "second attention"}
-BRANCH_COLOURS = {
-    "a": ORANGE,
-    "b1": SKY,
-    "b2": BLUE,
-    "c1": PURPLE,
-    "c2": VERMILION,
-    "single": ORANGE,
-}
-PART_COLOURS = {
-    "offsets": ORANGE,
-    "masks": SKY,
-    "offsets and masks": GREEN,
-    "gates": BLUE,
-    "everything": VERMILION,
-}
-
 _SHARE = 0.7  # of the colour; the rest is the photograph
 
 
@@ -83,29 +57,25 @@ def panel(ax: Axes, title: str = "", note: str = "") -> None:
         ax.set_xlabel(note, fontsize=8, labelpad=3)
 
 
-def whole(picture: Picture) -> Places:
+def whole(image: RGBArray) -> Window:
     """Return the window of a whole image."""
-    return 0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])
+    return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
 
 
-def photograph(
-    picture: Picture, places: Places, longest: int = 320, *, colour: bool = False
-) -> npt.NDArray[np.float64]:
-    """Return a part of the image, (rows, columns, 3) from 0 to 1, grey unless `colour`.
+def photograph(image: RGBArray, window: Window, longest: int) -> Pixels:
+    """Return a part of the image in grey.
 
-    Beyond the picture's edge it is mid-grey. No side is longer than `longest`, nor than the part
-    in pixels times four (little pictures are enlarged as they are, pixel by pixel).
+    Beyond the image's edge it is mid-grey. No side is longer than `longest`, nor than the part
+    in pixels times four (small images are enlarged as they are, pixel by pixel).
     """
-    left, top, right, bottom = places
+    left, top, right, bottom = window
     factor = min(longest / max(right - left, bottom - top), 4.0)
     size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
     x1, y1 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
-    x2 = min(picture.shape[1], int(np.ceil(right)))
-    y2 = min(picture.shape[0], int(np.ceil(bottom)))
-    image = Image.fromarray(picture[y1:y2, x1:x2])
-    if not colour:
-        image = image.convert("L").convert("RGB")
-    scaled = image.resize(
+    x2 = min(image.shape[1], int(np.ceil(right)))
+    y2 = min(image.shape[0], int(np.ceil(bottom)))
+    grey = Image.fromarray(image[y1:y2, x1:x2]).convert("L").convert("RGB")
+    scaled = grey.resize(
         (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor))),
         Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST,
     )
@@ -114,46 +84,59 @@ def photograph(
     return np.asarray(canvas) / 255.0
 
 
-def show(ax: Axes, image: npt.NDArray[np.float64], places: Places) -> None:
+def show(ax: Axes, pixels: Pixels, window: Window) -> None:
     """Show pixels in their window, in pixels of the image, y downwards."""
-    left, top, right, bottom = places
-    ax.imshow(image, extent=(left, right, bottom, top), interpolation="none", aspect="equal")
+    left, top, right, bottom = window
+    ax.imshow(pixels, extent=(left, right, bottom, top), interpolation="none", aspect="equal")
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
+
+
+def show_map(
+    ax: Axes,
+    maps: Maps,
+    level: str,
+    values: npt.NDArray[Any],
+    norm: Normalize,
+    colours: str,
+    longest: int,
+) -> None:
+    """Show a map of a level (rows, columns) in colour over the image, and the faces."""
+    x, y = maps.arrays[f"{level}.x"], maps.arrays[f"{level}.y"]
+    pixels = overlay(values, x, y, maps.picture, norm, colours, longest)
+    show(ax, pixels, whole(maps.picture))
+    outline_faces(ax, maps.record["faces"])
 
 
 def overlay(
     values: npt.NDArray[Any],
     x: npt.NDArray[Any],
     y: npt.NDArray[Any],
-    picture: Picture,
-    places: Places,
+    image: RGBArray,
     norm: Normalize,
-    name: str,
-    longest: int = 260,
-) -> npt.NDArray[np.float64]:
-    """Return a map (rows, columns) in colour over the photograph in grey.
+    colours: str,
+    longest: int,
+) -> Pixels:
+    """Return a map (rows, columns) in colour over the image in grey.
 
     Args:
-        x, y: centres of its columns and rows, in pixels of the picture. Each pixel has the colour
+        x, y: centres of its columns and rows, in pixels of the image. Each pixel has the colour
             of the cell whose centre is nearest.
-        name: of the colour map.
+        colours: name of the colour map.
     """
-    grey = photograph(picture, places, longest)
-    left, top, right, bottom = places
+    left, top, right, bottom = whole(image)
+    grey = photograph(image, (left, top, right, bottom), longest)
     rows, columns = grey.shape[:2]
     across = left + (np.arange(columns) + 0.5) * (right - left) / columns
     down = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
     spread = values[np.ix_(_nearest(y, down), _nearest(x, across))]
-    colours = colormaps[name](norm(spread))[..., :3]
-    mixed: npt.NDArray[np.float64] = _SHARE * colours + (1 - _SHARE) * grey
+    mixed: Pixels = _SHARE * colormaps[colours](norm(spread))[..., :3] + (1 - _SHARE) * grey
     return mixed
 
 
 def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    nearest: npt.NDArray[np.intp] = np.searchsorted(
-        (centres[1:] + centres[:-1]) / 2, places, side="right"
-    )
+    borders = (centres[1:] + centres[:-1]) / 2
+    nearest: npt.NDArray[np.intp] = np.searchsorted(borders, places, side="right")
     return nearest
 
 
@@ -185,30 +168,21 @@ def outline_faces(ax: Axes, faces: Sequence[Record], colour: str = "white") -> N
         )
 
 
-EDGED = [Stroke(linewidth=2.2, foreground="black"), withStroke(linewidth=2.2, foreground="black")]
-
-
-def height_of(picture: Picture, columns: float, rows: int, extra: float) -> float:
+def height_of(image: RGBArray, columns: float, rows: int, extra: float) -> float:
     """Return the height in inches of a figure with photographs in so many columns and rows."""
-    aspect = picture.shape[0] / picture.shape[1]
+    aspect = image.shape[0] / image.shape[1]
     return float(rows * min(max(WIDTH / columns * aspect, 0.8), 4.0) + extra)
 
 
-def headline(figure: Any, text: str) -> None:
-    """Write the title of a figure, at its upper left."""
-    figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
-    engine = figure.get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(h_pad=0.06)
-
-
-def source_of(record: Record) -> str:
-    """Return weights and image, for a title; the middle of a long name is left out."""
+def headline(figure: Any, title: str, record: Record, end: str = "") -> None:
+    """Write the title of a figure at its upper left: what it shows, of which weights and image."""
     weights, name = (
         _shorter(re.split(r"[/\\]", path)[-1])
         for path in (record["weights"], record["picture"]["name"])
     )
-    return f"{weights} on {name}"
+    text = f"{title}: {weights} on {name}{end}"
+    figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
+    figure.get_layout_engine().set(h_pad=0.06)
 
 
 def _shorter(name: str, most: int = 30) -> str:

@@ -8,53 +8,57 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.maps import Maps
 from analysis.report.plots.maps import canvas
-from analysis.report.plots.maps.canvas import Picture, Record
-from analysis.report.plots.style import Scheme
+from analysis.report.plots.maps.canvas import Record
+from analysis.report.plots.style import BLUE, GREEN, ORANGE, SKY, VERMILION, Scheme
 
 _ROW = 0.19  # inches
-_SHOWN = ("offsets-zero", "masks-one", "cbam-bypass", "gates-zero")
-_SHORT = {
+_SHOWN = {
     "offsets-zero": "offsets 0",
     "masks-one": "masks 1",
     "cbam-bypass": "attention bypassed",
     "gates-zero": "gates 0, ReLU stays",
 }
+_PART_COLOURS = {
+    "offsets": ORANGE,
+    "masks": SKY,
+    "offsets and masks": GREEN,
+    "gates": BLUE,
+    "everything": VERMILION,
+}
 
 
-def effects(record: Record, picture: Picture, scheme: Scheme) -> Figure:
+def effects(maps: Maps, scheme: Scheme) -> Figure:
     """Return the faces of some ablations, and of each their mean score and overlap after it."""
-    rows = record["effects"]
-    shown = [r for key in _SHOWN for r in rows if r["id"] == key]
-    top = canvas.height_of(picture, len(shown) + 1.2, 1, 0.6)
+    record, rows = maps.record, maps.record["effects"]
+    after = {row["id"]: row["after"] for row in rows}
+    images = {"as it is": record["faces"]} | {
+        title: after[key] for key, title in _SHOWN.items() if key in after
+    }
+    top = canvas.height_of(maps.picture, len(images) + 0.2, 1, 0.6)
     bottom = 1.25 + _ROW * len(rows)
     figure = Figure(figsize=(canvas.WIDTH, top + bottom), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(top, bottom))
     above, below = parts
-    _pictures(above, record, shown, picture)
-    scores, overlaps = below.subplots(1, 2, sharey=True, width_ratios=(2, 1.6))
-    faces = record["faces"]
-    _scores(scores, record, scheme)
-    _overlaps(overlaps, record, scheme)
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=canvas.PART_COLOURS[part], label=part)
-        for part in dict.fromkeys(r["part"] for r in rows)
-    ]
-    below.legend(handles=handles, ncols=len(handles), loc="outside lower center")
-    count = f"{len(faces)} face" + ("s" if len(faces) != 1 else "")
-    canvas.headline(above, f"Ablations: {canvas.source_of(record)}, {count}")
-    return figure
-
-
-def _pictures(figure: Any, record: Record, shown: list[Record], picture: Picture) -> None:
-    places = canvas.whole(picture)
-    axes = figure.subplots(1, len(shown) + 1, squeeze=False)[0]
-    panels = [("as it is", record["faces"]), *((_SHORT[r["id"]], r["after"]) for r in shown)]
-    for ax, (title, faces) in zip(axes, panels, strict=True):
-        canvas.show(ax, canvas.photograph(picture, places, 190), places)
+    window = canvas.whole(maps.picture)
+    axes = above.subplots(1, len(images), squeeze=False)[0]
+    for ax, (title, faces) in zip(axes, images.items(), strict=True):
+        canvas.show(ax, canvas.photograph(maps.picture, window, 190), window)
         canvas.outline_faces(ax, faces, "#f0e442")
         canvas.panel(ax, title, _best(faces))
         ax.title.set(fontsize=8, fontweight="normal")
+    scores, overlaps = below.subplots(1, 2, sharey=True, width_ratios=(2, 1.6))
+    _scores(scores, record, scheme)
+    _overlaps(overlaps, record, scheme)
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=_PART_COLOURS[part], label=part)
+        for part in dict.fromkeys(row["part"] for row in rows)
+    ]
+    below.legend(handles=handles, ncols=len(handles), loc="outside lower center")
+    count = f", {len(record['faces'])} face" + ("s" if len(record["faces"]) != 1 else "")
+    canvas.headline(above, "Ablations", record, count)
+    return figure
 
 
 def _best(faces: list[Record]) -> str:
@@ -66,16 +70,15 @@ def _best(faces: list[Record]) -> str:
 
 
 def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
-    """Mean score of the faces, or, where there is no face, of the best anchor."""
-    rows = record["effects"]
-    faces = record["faces"]
+    """Draw the mean score of the faces, or, where there is no face, of the best anchor."""
+    rows, faces = record["effects"], record["faces"]
     before = (
         sum(face["score"] for face in faces) / len(faces) if faces else record["strongest"]["score"]
     )
     ax.axvline(before, color=scheme.muted, linewidth=1, linestyle="--")
     for place, row in enumerate(rows):
         after = row["mean_score"] if faces else row["best_score"]
-        colour = canvas.PART_COLOURS[row["part"]]
+        colour = _PART_COLOURS[row["part"]]
         ax.plot([before, after], [place, place], color=colour, linewidth=1.4)
         ax.plot(after, place, marker="o", color=colour, markersize=5)
         side, aligned = (-1, "right") if after >= 0.5 else (1, "left")
@@ -97,16 +100,16 @@ def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
 
 
 def _overlaps(ax: Axes, record: Record, scheme: Scheme) -> None:
-    """How well the boxes still fit, and how many faces are kept and new."""
+    """Draw how well the boxes still fit, and how many faces are kept and new."""
     ax.axvline(1, color=scheme.muted, linewidth=1, linestyle="--")
-    total = len(record["faces"])
     for place, row in enumerate(record["effects"]):
-        colour = canvas.PART_COLOURS[row["part"]]
-        if row["mean_iou"] is not None:
-            ax.plot([row["mean_iou"], 1], [place, place], color=colour, linewidth=1.4)
-            ax.plot(row["mean_iou"], place, marker="o", color=colour, markersize=5)
-        words = f"{row['found']} of {total}" + (f", {row['new']} new" if row["new"] else "")
-        ax.text(1.04, place, words, va="center", size=8)
+        colour, overlap = _PART_COLOURS[row["part"]], row["mean_iou"]
+        if overlap is not None:
+            ax.plot([overlap, 1], [place, place], color=colour, linewidth=1.4)
+            ax.plot(overlap, place, marker="o", color=colour, markersize=5)
+        new = f", {row['new']} new" if row["new"] else ""
+        kept = f"{row['found']} of {len(record['faces'])}"
+        ax.text(1.04, place, f"{kept}{new}", va="center", size=8)
     ax.set_xlim(0.45, 1.46)
     ax.set_xticks([0.5, 0.75, 1])
     ax.set_xlabel("overlap (IoU), and faces found", loc="left")

@@ -1,8 +1,8 @@
-"""One finding for each figure of attention and offsets, computed from the record."""
+"""Title, text alternative and finding of each figure of attention and offsets, from the record."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,107 @@ from analysis.report.formats import share
 Record = Mapping[str, Any]
 
 
+def names(record: Record) -> list[str]:
+    """Return the names of the figures of a record, without those of a part the network lacks."""
+    points = [f"points-{position + 1}" for position in range(len(record["positions"]))]
+    return [
+        *(["gates", "channels", "gains"] if record["attention"] else []),
+        *([*points, "offsets", "reach"] if record["context"] else []),
+        "effects",
+    ]
+
+
+def title(name: str) -> str:
+    """Return the subject of a figure."""
+    return {
+        "gates": "Spatial gates",
+        "channels": "Channel gates",
+        "gains": "Share that the gates add",
+        "points": "Sampling points of one cell",
+        "offsets": "Offsets",
+        "reach": "Reach of the sampling points",
+        "effects": "Ablations",
+    }[name.split("-")[0]]
+
+
+def alternative(record: Record, name: str) -> str:
+    """Return the text alternative of a figure, with the numbers it shows."""
+    attention, context = record["attention"], record["context"]
+
+    def both(key: str) -> Callable[[Record], str]:
+        def means(row: Record) -> str:
+            inside, outside = (row[key][where] for where in ("inside", "outside"))
+            return f"{_mean(inside)} in faces, {_mean(outside)} outside"
+
+        return means
+
+    match name.split("-")[0]:
+        case "gates":
+            return f"Spatial gates over the image. Means: {_listed(attention, both('spatial'))}."
+        case "channels":
+            means = _listed(attention, lambda row: row["channel"]["mean"])
+            return f"Channel gates as bars by falling value. Means: {means}."
+        case "gains":
+            means = _listed(attention, both("gain"))
+            return f"Mean activation the gates add, as a share of their input: {means}."
+        case "points":
+            return (
+                "The nine sampling points of each branch and level at one position, on the image, "
+                "beside the regular grid."
+            )
+        case "offsets":
+            means = _listed(context, lambda row: f"{_mean(row['displacement']['all'])} cells")
+            return f"Displacement of the taps over the image. Means: {means}."
+        case "reach":
+            means = _listed(context, both("reach"))
+            return f"Distance of sampling points from their cell, in cells. Means: {means}."
+    effects = "; ".join(
+        f"{effect['title']}: {effect['found']} of {len(record['faces'])} found, "
+        f"{effect['new']} new, mean score {effect['mean_score']}"
+        for effect in record["effects"]
+        if effect["where"] == "everywhere"
+    )
+    return f"Faces found with one part ablated. {effects}."
+
+
+def _mean(summary: Any) -> str:
+    if summary is None:
+        return "none"
+    return f"{summary['mean'] if isinstance(summary, Mapping) else summary:.2f}"
+
+
+def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
+    return "; ".join(f"{_place(row)} {words(row)}" for row in rows)
+
+
+def _place(row: Record) -> str:
+    level = row["level"].upper()
+    if "stage" in row:
+        return f"{row['stage'].replace('_', ' ')}, {level}"
+    return level if row["branch"] == "single" else f"{level}, branch {row['branch']}"
+
+
 def finding(record: Record, name: str) -> str:
     """Return what to see in a figure, in a sentence or two; "" where there is nothing to compare.
 
     Args:
         record: from `analysis.maps.measure_maps`.
-        name: of the figure, as `analysis.report.plots.maps.figures` yields it.
+        name: of the figure, one of `names(record)`.
     """
-    kind = name.split("-")[0]
-    if kind in ("page", "effects"):
-        return _effects(record)
-    if kind in ("gates", "channels", "gains"):
-        return {"gates": _gates, "channels": _channels, "gains": _gains}[kind](record["attention"])
-    if kind == "points":
-        return _points([p for p in record["points"] if p["position"] == int(name[7:]) - 1])
-    return {"offsets": _offsets, "reach": _reach}[kind](record["context"])
-
-
-def _place(row: Record) -> str:
-    if "branch" in row:
-        branch = "" if row["branch"] == "single" else f", branch {row['branch']}"
-        return f"{row['level'].upper()}{branch}"
-    return f"{row['stage'].replace('_', ' ')}, {row['level'].upper()}"
+    match name.split("-")[0]:
+        case "gates":
+            return _gates(record["attention"])
+        case "channels":
+            return _channels(record["attention"])
+        case "gains":
+            return _gains(record["attention"])
+        case "points":
+            return _points([p for p in record["points"] if p["position"] == int(name[7:]) - 1])
+        case "offsets":
+            return _offsets(record["context"])
+        case "reach":
+            return _reach(record["context"])
+    return _effects(record)
 
 
 def _effects(record: Record) -> str:
