@@ -1,0 +1,93 @@
+"""The in-page detector of the site: the same faces as in Python."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featherface import Detector
+
+pytestmark = [pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+DETECT = """async (png) => {
+  const answer = await fetch(`data:image/png;base64,${png}`);
+  const bitmap = await createImageBitmap(await answer.blob());
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  return (await document.getElementById("try").featherface.detect(pixels, 0.02)).faces;
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(
+    browser: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The page's own markup and script, without the site around them."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed: it brings the runtime for browsers")
+    web = tmp_path_factory.mktemp("web")
+    subprocess.run([npm, "ci", "--prefix", str(ROOT / "scripts" / "web")], check=True)
+    script = [sys.executable, str(ROOT / "scripts" / "web_detector.py"), str(web / "detector")]
+    subprocess.run(script, check=True)
+    markup = re.search(r'<div id="try".*?</div>', (ROOT / "docs" / "try.md").read_text(), re.DOTALL)
+    assert markup
+    (web / "index.html").write_text(
+        markup[0].replace("../detector/", "detector/")
+        + '<script type="module" src="try.js"></script>',
+        encoding="utf-8",
+    )
+    shutil.copyfile(ROOT / "docs" / "assets" / "try.js", web / "try.js")
+    with serve(web) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/index.html")
+        yield page
+        page.close()
+
+
+def portrait() -> Image.Image:
+    from matplotlib import get_data_path
+
+    image = Image.open(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    return image.convert("RGB")
+
+
+def test_the_page_finds_the_faces_that_python_finds(page: Any) -> None:
+    size = sum(p.stat().st_size for p in (Path(page.url).parent).glob("*"))
+    assert size == 0  # nothing beside the page is read from the disk
+    page.click("[name=load]")
+    page.wait_for_selector("figcaption:not(:empty)", timeout=120_000)
+    assert page.inner_text("figcaption").startswith("1 face in 512×600 pixels")
+    detector = Detector("v1", score_threshold=0.02)
+    small = portrait().crop((190, 120, 345, 330)).resize((25, 40))  # padded at the right
+    for image in (portrait(), portrait().resize((333, 217)), small):
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        found = page.evaluate(DETECT, base64.b64encode(png.getvalue()).decode())
+        expected = detector(image)
+        assert len(found) == len(expected)
+        assert expected or image is small
+        for one, other in zip(found, expected, strict=True):
+            assert one["score"] == pytest.approx(other.score, abs=1e-4)
+            np.testing.assert_allclose(one["box"], other.box, atol=1e-3)
+            np.testing.assert_allclose(one["landmarks"], other.landmarks, atol=1e-3)
+
+
+def test_a_gate_is_shown_with_its_range(page: Any) -> None:
+    page.select_option("[name=gate]", "3")
+    assert re.search(r"spatial gate 0\.\d{3} to 0\.\d{3}", page.inner_text("figcaption"))
+    assert page.is_visible(".ff-try-channels")
