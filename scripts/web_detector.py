@@ -47,7 +47,9 @@ def network() -> tuple[bytes, dict[str, Any]]:
         model = onnx.load(Path(folder) / "v1.onnx")
     for gate in gates():
         for kind in ("channel", "spatial"):
-            value = onnx.helper.make_tensor_value_info(gate[kind], onnx.TensorProto.FLOAT, [None] * 4)
+            value = onnx.helper.make_tensor_value_info(
+                gate[kind], onnx.TensorProto.FLOAT, [None] * 4
+            )
             model.graph.output.append(value)
     onnx.checker.check_model(model)
     written = {p.key.removeprefix("featherface."): p.value for p in model.metadata_props}
