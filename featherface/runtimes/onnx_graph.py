@@ -186,14 +186,14 @@ def _cbam(graph: _Graph, name: str, cbam: Any, x: str) -> str:
         hidden.append(graph.op("Relu", reduced))
     both = graph.op("Add", *hidden)
     gate = graph.conv(both, f"{name}.expand", expand.weight[:, :, None, None], 2 * expand.bias)
-    by_channel = graph.op("Mul", x, graph.op("Sigmoid", gate))
+    by_channel = graph.op("Mul", x, graph.op("Sigmoid", gate, name=f"{name}.channel_gate"))
     over_channels = [
         graph.op(kind, by_channel, graph.integers(1), keepdims=1)
         for kind in ("ReduceMax", "ReduceMean")
     ]
     joined = graph.op("Concat", *over_channels, axis=1)
     gate = graph.module(joined, f"{name}.spatial", cbam.spatial.conv)
-    gated = graph.op("Mul", by_channel, graph.op("Sigmoid", gate))
+    gated = graph.op("Mul", by_channel, graph.op("Sigmoid", gate, name=f"{name}.spatial_gate"))
     return graph.op("Relu", graph.op("Add", gated, x), name=name)
 
 
