@@ -1,18 +1,15 @@
 """Faces on an image the way the authors' test script finds them: the peer of our benchmarks.
 
 What is theirs: eager PyTorch with torchvision's deformable convolution, anchors made anew for each
-picture in Python loops, every anchor's box and landmarks decoded before any is thrown away, and
-non-maximum suppression in NumPy, a row at a time. What is not: the picture is read with Pillow,
-not OpenCV (so that both sides read it alike), and the network is ours with the same weights, which
+image in Python loops, every anchor's box and landmarks decoded before any is thrown away, and
+non-maximum suppression in NumPy, a row at a time. What is not: the image is read with Pillow, not
+OpenCV (so that both sides read it alike), and the network is ours with the same weights, which
 computes what theirs does, operator for operator.
-
-Use inside `torchvision_kernel()`: our network would run a kernel of its own otherwise.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -35,18 +32,10 @@ _VARIANCES = (0.1, 0.2)
 
 
 class Answer(NamedTuple):
-    """Faces by falling score, in pixels of the picture, and where the time went."""
+    """Faces by falling score, in pixels of the image, and where the time went."""
 
     faces: FloatArray  # (n, 15): x1, y1, x2, y2, score, five landmarks x, y
     seconds: dict[str, float]  # read, network, anchors, decode, suppress
-
-
-def torchvision_kernel() -> AbstractContextManager[None]:
-    """Run deformable convolutions within it as the authors do; only `official` has them.
-
-    It holds for the thread that enters it.
-    """
-    return deform_kernel("torchvision")
 
 
 def detect(
@@ -56,7 +45,6 @@ def detect(
 
     Args:
         model: in evaluation mode; its device computes all but the suppression.
-        picture: a file that Pillow reads.
         score: a face scores more than this.
         overlap: of two boxes that overlap more, the worse is dropped.
     """
@@ -68,7 +56,7 @@ def detect(
     network_input = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     device = next(model.parameters()).device
     marks.append(time.perf_counter())
-    with torch.no_grad():
+    with torch.no_grad(), deform_kernel("torchvision"):
         outputs = model(network_input.to(device))
         confidence = outputs.logits.softmax(-1)
     if device.type == "cuda":
@@ -83,8 +71,7 @@ def detect(
     chosen = np.where(scores > score)[0]
     order = chosen[scores[chosen].argsort()[::-1]]
     encoded = (boxes.cpu().numpy()[order], scores[order, None], landmarks.cpu().numpy()[order])
-    found = np.hstack(encoded)
-    found = found.astype(np.float32, copy=False)
+    found = np.hstack(encoded).astype(np.float32, copy=False)
     marks.append(time.perf_counter())
     faces: FloatArray = found[suppress(found[:, :5], overlap)]
     marks.append(time.perf_counter())

@@ -202,8 +202,7 @@ def _pictures(picture: Path | None, rule: Rule, device: torch.device) -> dict[st
         if ours.runtime != "torch":
             ways[ours.runtime] = ("auto", lambda: ours.detect_arrays(path))
         times = _times(ways, rule)
-        with authors_way.torchvision_kernel():
-            answer = authors_way.detect(theirs, path)
+        answer = authors_way.detect(theirs, path)
         with Image.open(path) as opened:
             width, height = opened.size
         return {

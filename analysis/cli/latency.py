@@ -127,21 +127,18 @@ def latency(
     for name in runtimes if wanted else ():
         if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
+    base = Setting(
+        height=size[0],
+        width=size[1],
+        device=device,
+        memory_format="channels-last" if channels_last else "contiguous",
+        threads=threads,
+        flush_l2=flush_l2,
+        kernel=kernel,
+    )
     groups = [
         [
-            Setting(
-                variant=name,
-                height=size[0],
-                width=size[1],
-                batch=images,
-                device=device,
-                dtype=precision,
-                memory_format="channels-last" if channels_last else "contiguous",
-                threads=threads,
-                flush_l2=flush_l2,
-                kernel=kernel,
-                runtime=runs,
-            )
+            base.at(variant=name, batch=images, dtype=precision, runtime=runs)
             for name, runs in product(variants, apart)
         ]
         # On a GPU each runtime apart: a graph keeps its memory.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -21,7 +21,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -38,22 +37,18 @@ BATCHES = (1, 2, 4, 8, 16)
 
 _MOST_OF_FREE = 0.8
 
-Point = tuple[int, int, int]  # batch, height, width
-
 
 def measure_growth(
     setting: Setting,
     rule: Rule | None = None,
     sizes: Sequence[int] = SIZES,
     batches: Sequence[int] = BATCHES,
-    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> dict[str, Any]:
     """Measure latency and peak memory against image size, and against batch.
 
     Args:
         setting: its batch is taken for the sizes, its height and width for the batches.
         sizes: sides of square images.
-        track: wraps the list of points, to show progress.
 
     Returns:
         A JSON document. `sizes` and `batches` are lists of points, each with `input`,
@@ -66,14 +61,13 @@ def measure_growth(
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
-    series: dict[str, list[Point]] = {
-        "sizes": [(setting.batch, side, side) for side in sorted(set(sizes))],
-        "batches": [(batch, setting.height, setting.width) for batch in sorted(set(batches))],
+    series = {
+        "sizes": [setting.at(height=side, width=side) for side in sorted(set(sizes))],
+        "batches": [setting.at(batch=batch) for batch in sorted(set(batches))],
     }
-    points = sorted({p for points in series.values() for p in points}, key=_pixels)
-    rows: dict[Point, dict[str, Any]] = {}
-    for point in track(points):
-        rows[point] = _measure(setting, rule, point, rows)
+    rows: dict[Setting, dict[str, Any]] = {}
+    for point in sorted({p for points in series.values() for p in points}, key=_pixels):
+        rows[point] = _measure(point, rule, rows)
     load = max((row["others_load"] or 0.0 for row in rows.values()), default=None)
     with setting.on_device():
         begin = setting.record()
@@ -102,52 +96,51 @@ def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
         `per_megapixel`, `at_zero` (the intercept), `r_squared` and `points`, their number;
         `None` for fewer than two sizes.
     """
+    from scipy.stats import linregress  # takes a second to import
+
     known = [(p["megapixels"], p[key]) for p in points if p["skipped"] is None]
     if len({x for x, _ in known}) < 2:
         return None
-    x, y = np.asarray(known, dtype=np.float64).T
-    slope, intercept = np.polyfit(x, y, 1)
-    residual, spread = y - (slope * x + intercept), y - y.mean()
-    total = float(spread @ spread)
+    line = linregress(*zip(*known, strict=True))
     return {
-        "per_megapixel": float(slope),
-        "at_zero": float(intercept),
-        "r_squared": 1 - float(residual @ residual) / total if total else None,
+        "per_megapixel": float(line.slope),
+        "at_zero": float(line.intercept),
+        "r_squared": float(line.rvalue**2),
         "points": len(known),
     }
 
 
-def _measure(
-    setting: Setting, rule: Rule, point: Point, before: dict[Point, dict[str, Any]]
-) -> dict[str, Any]:
-    batch, height, width = point
+def _measure(point: Setting, rule: Rule, before: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "input": [batch, 3, height, width],
+        "input": point.input,
         "megapixels": _pixels(point) / 1e6,
-        "skipped": _too_much(setting, point, before),
+        "skipped": _too_much(point, before),
         "others_load": None,
     }
     if row["skipped"]:
         return row
-    here = setting.at(batch=batch, height=height, width=width)
-    if setting.device != "cpu":
-        return row | measure_point(here, rule)
+    if point.device != "cpu":
+        return row | measure_point(point, rule)
     # "spawn": a forked child would inherit threads' locks.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
-            return row | process.submit(measure_point, here, rule).result()
+            return row | process.submit(measure_point, point, rule).result()
         except BrokenProcessPool:
             return row | {"skipped": "the system ended the process: too little memory"}
 
 
-def _too_much(setting: Setting, point: Point, before: dict[Point, dict[str, Any]]) -> str | None:
+def _too_much(point: Setting, before: dict[Setting, dict[str, Any]]) -> str | None:
     """Return the reason why a point cannot be measured, judged by the points so far."""
     known = [r["peak_bytes"] / _pixels(p) for p, r in before.items() if r["skipped"] is None]
     need = max(known, default=0.0) * _pixels(point)
-    free = memory_free(device_of(setting.device))
+    free = memory_free(device_of(point.device))
     if need <= _MOST_OF_FREE * free:
         return None
     return f"needs about {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
+
+
+def _pixels(point: Setting) -> int:
+    return point.batch * point.height * point.width
 
 
 def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
@@ -207,8 +200,3 @@ def peak_resident_bytes() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
-
-
-def _pixels(point: Point) -> int:
-    batch, height, width = point
-    return batch * height * width

@@ -111,6 +111,11 @@ class Setting:
             yield Subject(self, model.to(memory_format=layout), images, clock_of(device), flush)
 
     @property
+    def input(self) -> list[int]:
+        """The shape of the images."""
+        return [self.batch, 3, self.height, self.width]
+
+    @property
     def autocast(self) -> bool:
         """Whether the network is float32 and its operators are cast as they run."""
         return self.device != "cpu" and self.dtype in ("float16", "bfloat16")
@@ -146,7 +151,7 @@ class Setting:
         return {
             "variant": self.variant,
             "runtime": self.runtime,
-            "input": [self.batch, 3, self.height, self.width],
+            "input": self.input,
             "weights": DESCRIPTION,
             "flush_l2": self.flush_l2,
             "environment": stamp(device_of(self.device), self.dtype, self.memory_format),

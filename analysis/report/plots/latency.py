@@ -105,7 +105,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.legend(frameon=False, loc="upper left", fontsize=8)
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
-            ax.yaxis.set_major_formatter(_plain)
+            ax.yaxis.set_major_formatter("{x:,g}")
         _finish(figure, f"Growth of {_label(record)}: {_machine(record)}")
     return figure
 
@@ -156,12 +156,13 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.plot([at, at], [speed, top], color=colour, linewidth=0.9, linestyle="--", zorder=1)
             ax.plot([at, block["macs_per_byte_most"]], [speed, speed], color=colour, linewidth=1.4)
             ax.plot(at, speed, zorder=3, **look)
-            label = f"{_words(block['name'])}: {100 * block['share_of_roof']:.1f} % of its roof"
+            name = block["name"].replace("_", " ")
+            label = f"{name}: {100 * block['share_of_roof']:.1f} % of its roof"
             handles.append(Line2D([], [], label=label, **look))
         ax.set_xlabel("MACs per byte moved (mark: every operator; line's end: least possible)")
         ax.set_ylabel("GMAC/s")
-        ax.xaxis.set_major_formatter(_plain)
-        ax.yaxis.set_major_formatter(_plain)
+        ax.xaxis.set_major_formatter("{x:,g}")
+        ax.yaxis.set_major_formatter("{x:,g}")
         _finish(figure, f"Roofline of {_label(record)}: {_setting(record)}", handles, columns=2)
     return figure
 
@@ -214,7 +215,7 @@ def _note(
 
 
 def _patches(blocks: Iterable[str]) -> list[Any]:
-    return [Patch(color=_BLOCKS[name], label=_words(name)) for name in blocks]
+    return [Patch(color=_BLOCKS[name], label=name.replace("_", " ")) for name in blocks]
 
 
 def _finish(figure: Figure, title: str, handles: Sequence[Any] = (), columns: int = 4) -> None:
@@ -241,15 +242,7 @@ def _machine(record: Record) -> str:
     return machine(record["environment"] | {"memory_format": "contiguous"})  # left out of titles
 
 
-def _words(block: str) -> str:
-    return block.replace("_", " ")
-
-
 def _number(value: float) -> str:
     """Return three significant digits, written out."""
     digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
     return f"{value:,.{digits}f}".replace("-", "−")
-
-
-def _plain(value: float, position: float) -> str:
-    return f"{value:,g}"

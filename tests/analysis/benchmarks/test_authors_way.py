@@ -33,8 +33,7 @@ def picture(tmp_path: Path) -> Path:
 def both(model: FeatherFace, picture: Path) -> tuple[np.ndarray, np.ndarray]:
     detector = Detector(model, runtime="torch", device="cpu")
     ours = find(detector, read_picture(picture), PROTOCOLS["original"])
-    with authors_way.torchvision_kernel():
-        theirs = authors_way.detect(model, picture)
+    theirs = authors_way.detect(model, picture)
     assert set(theirs.seconds) == {"read", "network", "anchors", "decode", "suppress"}
     assert min(theirs.seconds.values()) >= 0
     return np.hstack([ours.boxes, ours.scores[:, None]]), theirs.faces
