@@ -25,7 +25,7 @@ def export(
         typer.Option(
             metavar="FILE.onnx",
             parser=output_file,
-            help="The file; whole and compared, or not there.",
+            help="The file; written only after the comparison.",
         ),
     ],
     images: Annotated[
@@ -47,10 +47,10 @@ def export(
     seed: Annotated[int, typer.Option(help="Of the random weights.", min=0, max=2**64 - 1)] = 0,
     json: Json = None,
 ) -> None:
-    """Write a network as ONNX with its deformable convolutions, for any batch and picture size.
+    """Write a network as ONNX with its deformable convolutions, for any batch and image size.
 
-    Boxes, scores and landmarks are compared with PyTorch's on real pictures of several odd sizes;
-    where they differ, there is no file.
+    Boxes, scores and landmarks are compared with PyTorch's on images of several odd sizes; where
+    they differ, no file is written.
     """
     if (weights is None) == (variant is None):
         raise InputError("give either --weights or --variant")

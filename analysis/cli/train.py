@@ -91,23 +91,21 @@ def train(
     from featherface.training.loop import train as run
     from featherface.training.recipe import Recipe
 
-    learned_from = None if teacher == "none" else teacher
-    recipe = Recipe.from_dict(
-        {
-            "variant": variant,
-            "teacher": learned_from,
-            "backbone": backbone or ("teacher" if learned_from else "random"),
-            "frozen": frozen,
-            "start": None if start is None else str(start),
-            "minutes": minutes,
-            "steps": steps,
-            "size": crop,
-            "batch": batch,
-            "learning_rate": learning_rate,
-            "holdout": holdout,
-            "seed": seed,
-            "precision": precision,
-        }
+    taught = teacher != "none"
+    recipe = Recipe(
+        variant=variant,
+        teacher=teacher if taught else None,
+        backbone=backbone or ("teacher" if taught else "random"),
+        frozen=frozen,
+        start=None if start is None else str(start),
+        minutes=minutes,
+        steps=steps,
+        size=crop,
+        batch=batch,
+        learning_rate=learning_rate,
+        holdout=holdout,
+        seed=seed,
+        precision=precision,
     )
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     rows: list[dict[str, Any]] = []
@@ -118,7 +116,7 @@ def train(
             show(row)
 
         weights = run(recipe, data, out, device=where, record=graph, every=every, report=report)
-    if not rows:  # a process beside the first, which says all
+    if not rows:  # the first of several processes reports for all
         return
     measured = next((row for row in reversed(rows) if row["event"] == "measured"), None)
     emit({"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json)
@@ -128,7 +126,7 @@ def train(
 
 @contextmanager
 def _table() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """The latest losses and measurements as a table that is kept up to date; else as lines."""
+    """Show the latest losses and measurements as a table; as lines where there is no terminal."""
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
@@ -144,19 +142,20 @@ def _table() -> Iterator[Callable[[dict[str, Any]], None]]:
             latest[row["event"]] = row
             table = Table("", "value", title="training")
             for event in ("loss", "measured"):
-                for name, value in latest.get(event, {}).items():
-                    if name != "event":
-                        table.add_row(name, _number(value))
+                for name, value in _values(latest.get(event, {})).items():
+                    table.add_row(name, value)
             live.update(table, refresh=True)
 
         yield show
 
 
 def _line(row: dict[str, Any]) -> str:
-    plain = {name: value for name, value in row.items() if not isinstance(value, dict)}
-    text = ", ".join(f"{k} {_number(v)}" for k, v in plain.items() if k != "event")
-    return f"{row['event']}: {text}"
+    return f"{row['event']}: " + ", ".join(f"{k} {value}" for k, value in _values(row).items())
 
 
-def _number(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def _values(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: f"{value:.5g}" if isinstance(value, float) else str(value)
+        for name, value in row.items()
+        if name != "event" and not isinstance(value, dict)
+    }

@@ -1,7 +1,7 @@
 """CUDA graphs: a whole forward pass as one launch.
 
 At 640×640 a GPU computes these networks in less time than Python takes to launch their 300 to 600
-kernels. A graph records the launches once, for one shape of input, and replays them together.
+kernels. A graph records the launches for one shape of input, and replays them together.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -235,25 +235,24 @@ class Run:
             saved = torch.load(path, map_location=self.images.device, weights_only=True)
             facts = json.loads(saved["facts"])
             for name in ("recipe", "data"):
-                theirs, ours = facts[name], json.loads(json.dumps(self.facts[name]))
-                if theirs != ours:
-                    keys = sorted(k for k in ours if ours[k] != theirs.get(k))
+                then, now = facts[name], json.loads(json.dumps(self.facts[name]))
+                if then != now:
+                    keys = sorted(key for key in now if now[key] != then.get(key))
                     raise TrainingError(f"{path}: of a run with another {name}: {', '.join(keys)}")
-            self._restore(saved)
+            self.step.model.load_state_dict(saved["model"])
+            for ours, theirs in zip(self.step.average, saved["average"], strict=True):
+                ours.copy_(theirs)
+            self.step.optimizer.load_state_dict(saved["optimizer"])
+            self.done, self.spent = saved["step"], saved["spent"]
         except TrainingError:
             raise
         except Exception as error:  # a damaged file can make the unpickler fail in any way
             raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
         log = self.out / LOG
         if self.processes.first and log.exists():
-            write_text(log, "".join(_rows_until(read_text(log), self.done)))
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self.step.model.load_state_dict(saved["model"])
-        for ours, theirs in zip(self.step.average, saved["average"], strict=True):
-            ours.copy_(theirs)
-        self.step.optimizer.load_state_dict(saved["optimizer"])
-        self.done, self.spent = saved["step"], saved["spent"]
+            # What came after the checkpoint is done again, and the last row may be incomplete.
+            rows = [row for row in read_text(log).splitlines(keepends=True) if row.endswith("}\n")]
+            write_text(log, "".join(row for row in rows if json.loads(row)["step"] <= self.done))
 
     def _averaged(self) -> FeatherFace:
         """Return a copy of the network with its averaged weights, in evaluation mode.
@@ -329,13 +328,6 @@ def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, Feathe
             raise RecipeError(f"start (={recipe.start!r}) holds no {recipe.variant}")
         model.load_state_dict(started_from.state_dict())
     return prepare(model).to(device), teacher
-
-
-def _rows_until(log: str, step: int) -> Iterator[str]:
-    """Rows of a log up to a step: what came after is done again, and the last may be half a row."""
-    for line in log.splitlines(keepends=True):
-        if line.endswith("}\n") and json.loads(line)["step"] <= step:
-            yield line
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

@@ -1,18 +1,17 @@
 """One process, or several that share every batch, as `torchrun` starts them.
 
-Several need Lightning Fabric (extra `train`), which finds out who they are (torchrun, SLURM), and
-averages gradients. Normalisation is over the whole batch, so that the number of processes does
-not change what is learned.
+Several need Lightning Fabric (extra `train`), which averages gradients. Normalisation is over the
+whole batch, so that the number of processes does not change what is learned.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from featherface.errors import InputError
 
@@ -121,37 +120,26 @@ class SharedNorm(nn.BatchNorm2d):
             y: Tensor = super().forward(x)
             return y
         wide = x.float()
-        mean: Tensor = _Mean.apply(wide.mean((0, 2, 3)))
-        variance: Tensor = _Mean.apply((wide - mean[:, None, None]).square().mean((0, 2, 3)))
-        self._update(mean.detach(), variance.detach(), x.numel() // x.shape[1])
+        mean = _mean(wide.mean((0, 2, 3)))
+        centred = wide - mean[:, None, None]
+        variance = _mean(centred.square().mean((0, 2, 3)))
+        count = dist.get_world_size() * x.numel() // x.shape[1]
+        self._update(mean.detach(), variance.detach(), count)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        y = (wide - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
-        return y.to(x.dtype)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
-    @torch.no_grad()
-    def _update(self, mean: Tensor, variance: Tensor, here: int) -> None:
+    def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         assert self.running_var is not None
         self.num_batches_tracked += 1
         momentum = self.momentum
         weight = 1 / int(self.num_batches_tracked) if momentum is None else momentum
-        count = here * dist.get_world_size()
         self.running_mean.lerp_(mean, weight)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), weight)
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over all processes, of the value and, on the way back, of its gradient."""
-
-    @staticmethod
-    def forward(_: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone()
-        dist.all_reduce(total)
-        return total / dist.get_world_size()
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total / dist.get_world_size()
+def _mean(tensor: Tensor) -> Tensor:
+    """The mean over all processes; on the way back, that of the gradients."""
+    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    return total / dist.get_world_size()

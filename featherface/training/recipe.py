@@ -55,17 +55,19 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
 
     def __post_init__(self) -> None:
+        positive = ("steps", "minutes", "batch", "faces", "learning_rate", "clip")
+        words = {"backbone": ("teacher", "random"), "precision": ("auto", "float32", "bfloat16")}
+        for name, value in vars(self).items():
+            if name in positive and value is not None and not value > 0:
+                raise RecipeError(f"{name} (={value}) must be above 0")
+            if name in ("frozen", "warmup", "average") and not 0 <= value <= 1:
+                raise RecipeError(f"{name} (={value}) must be from 0 to 1")
+            if name in words and value not in words[name]:
+                raise RecipeError(f"{name} (={value!r}) must be one of {', '.join(words[name])}")
         if self.variant not in CONFIGS:
             raise RecipeError(f"variant (={self.variant!r}) must be one of {', '.join(CONFIGS)}")
         if (self.steps is None) == (self.minutes is None):
             raise RecipeError("give either steps or minutes")
-        for name in ("steps", "minutes", "batch", "faces", "learning_rate", "clip"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise RecipeError(f"{name} (={value}) must be above 0")
-        for name in ("frozen", "warmup", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"{name} (={getattr(self, name)}) must be from 0 to 1")
         if self.size < MIN_SIZE or self.size % MIN_SIZE:
             raise RecipeError(f"size (={self.size}) must be a multiple of {MIN_SIZE}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
@@ -76,14 +78,6 @@ class Recipe:
             raise RecipeError("backbone (='teacher') needs a teacher; start from 'random'")
         if self.teacher is None and self.face_loss <= 0:
             raise RecipeError("face_loss (=0) leaves nothing to learn from without a teacher")
-        for setting, values in (
-            ("backbone", ("teacher", "random")),
-            ("precision", ("auto", "float32", "bfloat16")),
-        ):
-            if getattr(self, setting) not in values:
-                raise RecipeError(
-                    f"{setting} (={getattr(self, setting)!r}) must be one of {', '.join(values)}"
-                )
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Recipe:

@@ -196,9 +196,9 @@ def _wide(outputs: Outputs) -> Outputs:
 
 
 class Recorded:
-    """A step on a GPU, recorded as a CUDA graph after some ordinary ones.
+    """Steps that a GPU replays as one CUDA graph, recorded after some ordinary steps.
 
-    Where recording fails, `failure` says why, and steps go on as ordinary ones.
+    Where recording fails, `failure` says why, and all steps are ordinary ones.
     """
 
     _BEFORE = 4  # ordinary steps: libraries choose their kernels, the optimiser makes its state
