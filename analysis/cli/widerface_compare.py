@@ -55,16 +55,13 @@ def compare(
     from analysis.widerface import comparison
     from analysis.widerface.average_precision import evaluate_files
 
-    both = {"a": evaluate_files(a, ground_truth, subset)}
-    both["b"] = evaluate_files(b, ground_truth, subset)
-    record = comparison.compare(
-        both["a"], both["b"], score=score, equal_false_alarms=equal_false_alarms
-    )
-    record = {"a": str(a), "b": str(b), **record}
+    both = [evaluate_files(path, ground_truth, subset) for path in (a, b)]
+    compared = comparison.compare(*both, score=score, equal_false_alarms=equal_false_alarms)
+    record = {"a": str(a), "b": str(b), **compared}
     emit(record, json)
     if not is_stdout(json):
         for table in tables.comparison(record, limit):
             show(table)
-    for name, evaluation in both.items():
+    for name, evaluation in zip("AB", both, strict=True):
         for remark in evaluation.remarks:
-            warn(f"{name.upper()}: {remark}")
+            warn(f"{name}: {remark}")

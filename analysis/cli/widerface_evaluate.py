@@ -65,7 +65,7 @@ def evaluate(
     AP are fractions. What is odd about the input is reported on standard error and in the record.
     """
     from analysis.report.tables import widerface as tables
-    from analysis.widerface import breakdown, gate
+    from analysis.widerface import breakdown, history
     from analysis.widerface.average_precision import evaluate_files
     from analysis.widerface.results_folder import read_protocol
     from featherface.files import write_json
@@ -73,28 +73,27 @@ def evaluate(
     evaluation = evaluate_files(predictions, ground_truth, subset)
     record = evaluation.as_dict()
     made = read_protocol(predictions)
-    record["predictions"] = str(predictions)
-    record["predicted_by"] = made
+    record |= {"predictions": str(predictions), "predicted_by": made}
     fallen = []
     if expect is not None:
         name = protocol or ((made or {}).get("protocol") or {}).get("name") or "original"
-        expected = gate.expect(expect, record, name)
-        fallen = gate.falls(record, expected, tolerance)
+        expected = history.expect(expect, record, name)
+        fallen = history.falls(record, expected, tolerance)
         record["expected"] = {**expected, "tolerance": tolerance, "fallen": fallen}
-    heights = breakdown.by_height(evaluation.matches) if by_height else None
-    events = breakdown.by_event(evaluation.matches) if by_event else None
-    record |= {"by_height": heights} if by_height else {}
-    record |= {"by_event": events} if by_event else {}
+    if by_height:
+        record["by_height"] = breakdown.by_height(evaluation.matches)
+    if by_event:
+        record["by_event"] = breakdown.by_event(evaluation.matches)
     if curves is not None:
         write_json(curves, evaluation.curves_as_dict())
     emit(record, json)
     if not is_stdout(json):
         show(tables.headline(record, predictions.name))
         show(tables.evaluation(record))
-        if heights:
-            show(tables.heights(heights))
-        if events:
-            show(tables.events(events))
+        if by_height:
+            show(tables.heights(record["by_height"]))
+        if by_event:
+            show(tables.events(record["by_event"]))
     for remark in evaluation.remarks:
         warn(remark)
     finish(fallen, 1)

@@ -9,6 +9,7 @@ import typer
 
 from analysis.cli.options import (
     Device,
+    Images,
     Json,
     Protocol,
     Runtime,
@@ -16,7 +17,6 @@ from analysis.cli.options import (
     Threads,
     Weights,
     emit,
-    input_folder,
     is_stdout,
     output_folder,
     progress,
@@ -27,14 +27,7 @@ EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/i
 
 
 def predict(
-    images: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=input_folder,
-            help="Holds EVENT/IMAGE.jpg, as WIDER_val/images; or images.",
-        ),
-    ],
+    images: Images,
     out: Annotated[
         Path,
         typer.Option(
@@ -71,17 +64,16 @@ def predict(
     -m featherface widerface predict ... with DIR on a disk that both see.
     """
     from analysis.widerface.protocol import named
-    from analysis.widerface.shards import ToldByFirstError, process_group
+    from analysis.widerface.shards import Group, ToldByFirstError, process_group
 
     chosen = named(protocol, score, nms)
-    first = True
+    group = Group()
     try:
         from analysis.widerface import predicting
 
         with process_group() as group:
-            first = group.first
             title = f"predicting (process 1 of {group.world})" if group.world > 1 else "predicting"
-            with progress(title, "images", shown=first) as track:
+            with progress(title, "images", shown=group.first) as track:
                 record = predicting.predict(
                     images,
                     out,
@@ -95,14 +87,12 @@ def predict(
                     track=track,
                 )
     except KeyboardInterrupt:
-        if first:
-            warn(
-                f"interrupted; {out} keeps what is done, and the same command goes on with the rest"
-            )
+        if group.first:
+            warn(f"interrupted; {out} keeps what is done, the same command goes on with the rest")
         raise typer.Exit(130) from None
     except ToldByFirstError:
         raise typer.Exit(2) from None
-    if first:
+    if group.first:
         emit(record, json)
         if not is_stdout(json):
             print(_summary(record, out))

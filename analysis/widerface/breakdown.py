@@ -83,11 +83,11 @@ def by_event(matches: Matches) -> list[dict[str, Any]]:
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what figures of a detector are drawn from, small enough for a repository.
+    """Return what figures of a detector are drawn from, rounded to five places but for `ap`.
 
     Returns:
-        `ap` by subset; `curves`: by subset `recall` and `precision`, rounded to five places, where
-        they change; `heights` and `events`, as `by_height` and `by_event` return them, AP rounded.
+        `ap` by subset; `curves`: by subset `recall` and `precision` where they change; `heights`
+        and `events`, as `by_height` and `by_event` return them.
     """
     return {
         "ap": {name: null(part.average_precision) for name, part in evaluation.curves.items()},
@@ -104,8 +104,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         Records of `protocol`, `runtime`, `images`, `images_sha256` (null for the whole validation
-        set) and `detectors`: by name, what `summary` returns. Records differ in one of the first
-        four, so that one figure may show all detectors of a record.
+        set), which differ in one of these, and `detectors`: by name, what `summary` returns.
 
     Raises:
         InputError: where the file cannot be read or holds something else.
@@ -121,9 +120,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
             if not isinstance(record["detectors"], dict):
                 raise TypeError("detectors must be an object")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not what `featherface widerface track --docs` writes: {error!r}"
-        ) from error
+        raise InputError(f"{path}: not what `widerface track --docs` writes: {error!r}") from error
     return list(records)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from analysis.widerface.average_precision import Evaluation
 from analysis.widerface.breakdown import by_event, by_height
+from analysis.widerface.curves import null
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
 from analysis.widerface.matching import Matches, require_number
 from featherface.errors import InputError
@@ -50,18 +51,18 @@ def compare(
         score_b = _score_of(b.matches, hard, int(a.matches.false(hard, score).sum()))
     scores = {"a": score, "b": score_b}
     found_a, found_b = a.matches.found(score), b.matches.found(score_b)
+    both = {"a": a, "b": b}
     subsets = {}
     for index, name in enumerate(SUBSETS):
         kept = truth.kept[index]
         subsets[name] = {
-            **_values(a.as_dict()[name], b.as_dict()[name]),
+            **_values(*(null(each.curves[name].average_precision) for each in both.values())),
             "both": int((kept & found_a & found_b).sum()),
             "only_a": int((kept & found_a & ~found_b).sum()),
             "only_b": int((kept & found_b & ~found_a).sum()),
             "neither": int((kept & ~found_a & ~found_b).sum()),
             "false_alarms": {
-                key: int(each.matches.false(index, scores[key]).sum())
-                for key, each in (("a", a), ("b", b))
+                key: int(each.matches.false(index, scores[key]).sum()) for key, each in both.items()
             },
         }
     heights = zip(by_height(a.matches), by_height(b.matches), strict=True)
@@ -74,19 +75,14 @@ def compare(
             for i, j in heights
         ],
         "events": [
-            {
-                "event": i["event"],
-                "faces": i["faces"]["hard"],
-                **_values(i["hard"], j["hard"]),
-            }
+            {"event": i["event"], "faces": i["faces"]["hard"], **_values(i["hard"], j["hard"])}
             for i, j in events
         ],
         "pictures": _images(truth, found_a, found_b),
         "gained": _faces(truth, found_b & ~found_a),
         "lost": _faces(truth, found_a & ~found_b),
         "remarks": {
-            name: [remark.as_dict() for remark in each.remarks]
-            for name, each in (("a", a), ("b", b))
+            key: [remark.as_dict() for remark in each.remarks] for key, each in both.items()
         },
     }
 
@@ -127,12 +123,11 @@ def _images(
 
 
 def _faces(truth: GroundTruth, chosen: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    faces = np.flatnonzero(chosen)
     return [
         {
             "picture": truth.name(int(truth.image_of_face[face])),
             "box": truth.boxes[face].tolist(),
             "subsets": [SUBSETS[i] for i in np.flatnonzero(truth.kept[:, face])],
         }
-        for face in faces[np.argsort(-truth.boxes[faces, 3], kind="stable")]
+        for face in truth.tallest_first(chosen)
     ]

@@ -15,10 +15,7 @@ from analysis.widerface.matching import THRESHOLDS, Matches
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Counts at each of the 1,000 thresholds, from the highest, and what follows from them.
-
-    `proposed` and `found` are (1000,): rows that count, and faces found.
-    """
+    """Rows that count, and faces found, (1000,) each, at each threshold from the highest."""
 
     faces: int
     proposed: NDArray[np.int64]
@@ -74,17 +71,14 @@ def curve(
     if rows is not None:
         proposes &= rows
         finds &= rows
-    return Curve(
-        faces=int(kept.sum()),
-        proposed=_reached(matches.level[proposes]),
-        found=_reached(matches.level[finds]),
-    )
+    levels = matches.level
+    return Curve(int(kept.sum()), _reached(levels[proposes]), _reached(levels[finds]))
 
 
 def subset_curves(matches: Matches) -> dict[str, Curve]:
     """Return the curves of easy, medium and hard."""
-    kept = matches.ground_truth.kept
-    return {name: curve(matches, kept[i]) for i, name in enumerate(SUBSETS)}
+    kept = zip(SUBSETS, matches.ground_truth.kept, strict=True)
+    return {name: curve(matches, faces) for name, faces in kept}
 
 
 def _reached(levels: NDArray[np.int16]) -> NDArray[np.int64]:

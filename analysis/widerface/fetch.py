@@ -54,9 +54,8 @@ def fetch_ground_truth(folder: str | Path) -> Path:
             # is checked.
             archive = pooch.retrieve(GROUND_TRUTH_URL, None, "eval_tools.zip", scratch)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
-            raise InputError(
-                f"the ground truth cannot be downloaded from {GROUND_TRUTH_URL}: {_reason(error)}"
-            ) from error
+            reason = f"{GROUND_TRUTH_URL}: {_reason(error)}"
+            raise InputError(f"the ground truth cannot be downloaded from {reason}") from error
         return take_ground_truth(archive, folder)
 
 
@@ -86,9 +85,7 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     missing = sorted(GROUND_TRUTH.keys() - contents.keys())
     if missing:
         names = ", ".join(missing)
-        raise InputError(
-            f"{archive}: does not hold the published {names} (sha256 differs, or no such file)"
-        )
+        raise InputError(f"{archive}: lacks the published {names} (by name and sha256)")
     for name, content in contents.items():
         write_bytes(folder / name, content)
     return folder
@@ -114,15 +111,11 @@ def fetch_images(folder: str | Path) -> Path:
         if not images.is_dir():
             WIDERFace(str(folder), split="val", download=True)
     except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
-        raise InputError(
-            f"WIDER FACE's images cannot be downloaded to {folder}: {_reason(error)}"
-        ) from error
+        raise InputError(f"images cannot be downloaded to {folder}: {_reason(error)}") from error
     found = sum(1 for _ in images.glob("*/*.jpg"))
     if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
-        raise InputError(
-            f"{images}: holds {found:,} of {VALIDATION_IMAGES:,} images; remove it and "
-            f"{folder / 'widerface'}/WIDER_* beside it, and fetch again"
-        )
+        count = f"{found:,} of {VALIDATION_IMAGES:,} images"
+        raise InputError(f"{images}: holds {count}; remove {folder / 'widerface'}, fetch again")
     return images
 
 

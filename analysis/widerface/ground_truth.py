@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Subset:
-    """A choice of images, recorded so that results on it are never taken for the whole set."""
+    """A choice of images, as it is recorded beside results on it."""
 
     pictures: int
     sha256: str
@@ -95,6 +96,11 @@ class GroundTruth:
         """Return EVENT/IMAGE, without ".jpg"."""
         return "/".join(self.key(image))
 
+    def tallest_first(self, faces: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return (K,) positions of the faces of a (F,) mask; those of one height in order."""
+        chosen = np.flatnonzero(faces)
+        return chosen[np.argsort(-self.boxes[chosen, 3], kind="stable")]
+
     def only(self, chosen: Iterable[tuple[str, str]]) -> GroundTruth:
         """Return the ground truth of some images, as (event, image); other faces do not count.
 
@@ -142,23 +148,20 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
         events = tuple(map(_name, _cells(event_list)))
         names = [[_name(cell) for cell in _cells(event)] for event in _cells(file_list)]
         boxes = [[_boxes(cell) for cell in _cells(event)] for event in _cells(boxes_list)]
-        if not len(events) == len(names) == len(boxes):
-            raise ValueError(f"{len(events)} events, lists of {len(names)} and {len(boxes)}")
-        for event, listed, boxed in zip(events, names, boxes, strict=True):
-            if len(listed) != len(boxed):
-                raise ValueError(f"{event}: {len(listed)} images, boxes of {len(boxed)}")
-        flat = [box for event_boxes in boxes for box in event_boxes]
+        sizes = [len(listed) for listed in names]
+        if len(events) != len(sizes) or sizes != [len(boxed) for boxed in boxes]:
+            raise ValueError("its lists of events, images and boxes differ in length")
+        flat = list(chain.from_iterable(boxes))
         together = np.concatenate([np.empty((0, 4)), *flat]).astype(np.float64)
         if not np.isfinite(together).all():
             raise ValueError("a box is not finite")
     except ValueError as error:
         raise InputError(f"{path}: not the benchmark's faces: {error}") from error
-    sizes = [len(event_names) for event_names in names]
     counts = np.array([len(box) for box in flat], dtype=np.int64)
     truth = GroundTruth(
         events=events,
         event=np.repeat(np.arange(len(events), dtype=np.int32), sizes),
-        images=tuple(name for event_names in names for name in event_names),
+        images=tuple(chain.from_iterable(names)),
         boxes=together,
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         kept=np.stack([_kept(folder / FILES[name], events, sizes, counts) for name in SUBSETS]),

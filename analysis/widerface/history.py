@@ -1,11 +1,13 @@
 """The history of average precision on WIDER FACE: one row an evaluation, only ever added to.
 
 What was measured here and what others published are rows of the same form. Rows can be compared
-where protocol and images are the same.
+where protocol and images are the same; `expect` finds one for CI, which must fail the day AP falls.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface import records
 from featherface.errors import InputError
+from featherface.files import read_bytes
 
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
 """The project's own history."""
@@ -151,3 +154,85 @@ def latest(rows: Iterable[Row]) -> list[Row]:
         about = (row.source, row.by, row.detector, row.checkpoint_sha256, row.runtime)
         last[(*about, *row.comparable)] = row
     return list(last.values())
+
+
+def expect(
+    what: str, evaluated: dict[str, Any], protocol: str, path: str | Path = HISTORY
+) -> dict[str, Any]:
+    """Return the AP expected of an evaluation: `easy`, `medium`, `hard` as fractions, `source`.
+
+    Args:
+        what: a detector of the history (`official`, say), a file that `featherface widerface
+            evaluate --json` wrote, or three fractions with commas.
+        evaluated: the record of the evaluation; what is expected must be of the same images.
+        protocol: by which its predictions were made; what is expected must be of the same.
+        path: the history. Of several rows the last measured one counts, else a published one.
+
+    Raises:
+        InputError: where nothing of that name is known for these images and this protocol.
+    """
+    if "," in what:
+        return _expectation(what.split(","), "as given", f"expect (={what!r})")
+    if Path(what).suffix == ".json":
+        return _expectation(_recorded(Path(what), evaluated, protocol), what, what)
+    images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
+    rows = [
+        row
+        for row in latest(read(path))
+        if what in (row.detector, row.checkpoint)
+        and row.comparable == (protocol, images)
+        and None not in (row.easy, row.medium, row.hard)
+    ]
+    if not rows:
+        which = "all images" if images is None else f"these {evaluated['images']} images"
+        raise InputError(
+            f"{path}: no AP of {what!r} on {which} under the protocol {protocol!r}; "
+            "`featherface widerface track` adds one"
+        )
+    row = ([row for row in rows if row.source == "measured"] or rows)[-1]
+    source = f"{row.source} {row.date}, {row.by}"
+    return _expectation((getattr(row, name) for name in SUBSETS), source, str(path))
+
+
+def falls(evaluated: dict[str, Any], expected: dict[str, Any], tolerance: float) -> list[str]:
+    """Return a line for each subset whose AP is more than `tolerance` below what is expected.
+
+    Raises:
+        InputError: for a tolerance below 0 or that is no number.
+    """
+    if not tolerance >= 0 or math.isinf(tolerance):
+        raise InputError(f"tolerance (={tolerance}) must be a number from 0 up")
+    return [
+        f"{name}: AP is {'undefined' if evaluated[name] is None else f'{evaluated[name]:.6f}'}, "
+        f"expected {expected[name]:.6f} - {tolerance:g} ({expected['source']})"
+        for name in SUBSETS
+        if evaluated[name] is None or evaluated[name] < expected[name] - tolerance
+    ]
+
+
+def _recorded(path: Path, evaluated: dict[str, Any], protocol: str) -> list[Any]:
+    content = read_bytes(path)
+    try:
+        record = json.loads(content)
+        values, images = [record[name] for name in SUBSETS], (record["images"], record["subset"])
+        made = record.get("predicted_by") or {"protocol": {"name": protocol}}
+        stated = made["protocol"]["name"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
+    if images != (evaluated["images"], evaluated["subset"]):
+        raise InputError(f"{path}: an evaluation of other images")
+    if stated != protocol:
+        raise InputError(
+            f"{path}: of predictions under the protocol {stated!r}, not {protocol!r} as these"
+        )
+    return values
+
+
+def _expectation(values: Iterable[Any], source: str, where: str) -> dict[str, Any]:
+    try:
+        expected = dict(zip(SUBSETS, map(float, values), strict=True))
+        if not all(0 <= value <= 1 for value in expected.values()):
+            raise ValueError("not within 0 to 1")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from error
+    return {**expected, "source": source}

@@ -84,8 +84,7 @@ class Entry:
 def list_images(folder: str | Path, subset: str | Path | None = None) -> list[Entry]:
     """Return the images in the folders of a folder, and directly in it, sorted.
 
-    Links are followed to read an image, never to name one. Hidden files and what has not the
-    suffix of an image are passed over.
+    Hidden files and what has not the suffix of an image are passed over.
 
     Args:
         folder: holds EVENT/IMAGE.jpg (the benchmark's `WIDER_val/images`), or images.
@@ -104,18 +103,15 @@ def list_images(folder: str | Path, subset: str | Path | None = None) -> list[En
         if _is_image(item):
             entries.append(Entry("", item.stem, item.suffix))
         if any(_is_image(path) for each in inside if each.is_dir() for path in _listed(each)):
-            raise InputError(
-                f"{folder}: images lie deeper than EVENT/IMAGE in it; is {item} meant?"
-            )
+            raise InputError(f"{folder}: images lie deeper than EVENT/IMAGE; is {item} meant?")
     if not entries:
         raise InputError(f"{folder}: holds no images, nor folders of them")
     by_result: dict[str, Entry] = {}
     for entry in entries:
         other = by_result.setdefault(entry.result, entry)
         if other is not entry:
-            raise InputError(
-                f"{folder}: {other.image} and {entry.image} would have the same results file"
-            )
+            pair = f"{other.image} and {entry.image}"
+            raise InputError(f"{folder}: {pair} would have the same results file")
     return sorted(entries if subset is None else _chosen(entries, Path(subset), folder))
 
 
@@ -135,8 +131,6 @@ def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:
     found = [known.get(key, known.get(("", key[1]))) for key in wanted]
     missing = ["/".join(key) for key, entry in zip(wanted, found, strict=True) if entry is None]
     if missing:
-        raise InputError(
-            f"{subset}: {len(missing)} of its {len(wanted)} images are not in "
-            f"{folder}, the first {missing[0]!r}"
-        )
+        some = f"{len(missing)} of its {len(wanted)} images"
+        raise InputError(f"{subset}: {some} are not in {folder}, the first {missing[0]!r}")
     return {entry for entry in found if entry is not None}

@@ -138,14 +138,9 @@ class _Near:
         self.faces = lows[:, :, None], highs[:, :, None], share[:, None]
         self.rows = self._columns(np.empty((0, 4)))
         self.first = self.last = 0
-        self._reserve(BLOCK)
         self._found: list[NDArray[np.int64]] = []
         self._blocks: list[tuple[int, int, int]] = []
         self.waiting = 0
-
-    def _reserve(self, size: int) -> None:
-        self.memory = np.empty((2, 2 * size), dtype=self.dtype)
-        self.flags = np.empty(size, dtype=bool)
 
     def _columns(self, boxes: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
         """(2, N) left - 1 and top - 1; (2, N) right and bottom; (N,) the share of the area."""
@@ -160,28 +155,19 @@ class _Near:
         if low < self.first or high > self.last:
             self.first, self.last = low, max(high, min(low + self.AHEAD, len(rows)))
             self.rows = self._columns(rows[self.first : self.last])
-        count = stop - start
-        step = max(1, BLOCK // count)
-        if count > len(self.flags):  # more faces in an image than a block has pairs
-            self._reserve(count)
+        step = max(1, BLOCK // (stop - start))
         lows, highs, share = (each[..., start:stop, :] for each in self.faces)
         for begin in range(low, high, step):
-            length = min(step, high - begin)
-            part = slice(begin - self.first, begin - self.first + length)
-            size = count * length
-            sides, other = (each[: 2 * size].reshape(2, count, length) for each in self.memory)
-            flags = self.flags[:size].reshape(count, length)
-            np.minimum(highs, self.rows[1][:, None, part], out=sides)
-            np.maximum(lows, self.rows[0][:, None, part], out=other)
-            np.subtract(sides, other, out=sides)
-            np.maximum(sides, 0, out=sides)
-            wide, tall = sides
-            np.multiply(wide, tall, out=wide)
-            np.add(share, self.rows[2][part], out=other[0])
-            found = np.greater(wide, other[0], out=flags).ravel().nonzero()[0]
+            end = min(begin + step, high)
+            part = slice(begin - self.first, end - self.first)
+            sides = np.minimum(highs, self.rows[1][:, None, part])
+            sides -= np.maximum(lows, self.rows[0][:, None, part])
+            wide, tall = np.maximum(sides, 0, out=sides)
+            wide *= tall
+            found = np.flatnonzero(wide > share + self.rows[2][part])
             if len(found):
                 self._found.append(found)
-                self._blocks.append((length, begin, start))
+                self._blocks.append((end - begin, begin, start))
                 self.waiting += len(found)
 
     def take(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -216,12 +202,10 @@ def _decide(
     f: NDArray[np.int64],
     face: NDArray[np.int32],
 ) -> None:
-    """Write into `face` (B,) which face each row of the pairs overlaps most, at 0.5 or more.
-
-    All pairs of a row must be there together.
+    """Write into `face` (B,) which face each row overlaps most, at 0.5 or more.
 
     Args:
-        b: (K,) rows; `f`, (K,) as well, the faces.
+        b: (K,) rows; `f`, (K,) as well, the faces. All pairs of a row are there together.
     """
     overlap = overlaps(rows[b], faces[f])
     enough = np.flatnonzero(overlap >= IOU)
@@ -253,10 +237,7 @@ def normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     As the benchmark's Python evaluation starts its search from 1 and 0, the least is never above 1
     and the greatest never below 0. Where both are the same, it divides by zero.
     """
-    low, high = min(1.0, *_ends(scores)), max(0.0, *_ends(scores))
+    low, high = scores.min(initial=1), scores.max(initial=0)
     with np.errstate(all="ignore"):
-        return (scores - low) / np.float64(high - low)
-
-
-def _ends(scores: NDArray[np.float64]) -> tuple[float, float]:
-    return (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
+        scaled: NDArray[np.float64] = (scores - low) / (high - low)
+    return scaled

@@ -30,10 +30,8 @@ from analysis.widerface.shards import Group
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import PictureError, read_picture
-from featherface.model import FeatherFace
-from featherface.runtimes.network import open_onnx
+from featherface.runtimes.export import read_stated
 from featherface.weights.checkpoints import identify
-from featherface.weights.published import sha256_of
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""
@@ -66,8 +64,8 @@ def predict(
 ) -> dict[str, Any]:
     """Find the faces on all images of a folder, and write them in the benchmark's format.
 
-    Images whose results are in `out` already are passed over, so that the same call goes on
-    after an interruption of any kind. Those that cannot be read are left out and listed.
+    Images whose results are in `out` already are passed over. Those that cannot be read are left
+    out and listed.
 
     Args:
         images: EVENT/IMAGE.jpg; see `image_folder.list_images`.
@@ -109,7 +107,6 @@ def predict(
             "versions": _versions(),
         }
         folder.open_for(identity)
-        folder.remove_parts()
         todo = [entry for entry in entries if entry.unusable is None and not folder.is_done(entry)]
         if group.world > 1:  # the dearest first, so that shares differ by one image at most
             todo.sort(key=lambda entry: -_pixels(Path(images) / entry.image))
@@ -220,30 +217,20 @@ def _pixels(path: Path) -> float:
 
 def _weights(weights: str | Path) -> dict[str, Any]:
     """Return name, sha256 of the file, variant and parameters; for ONNX also its origin."""
-    if is_exported(weights):
-        path = Path(weights)
-        network = open_onnx(path)
-        with torch.device("meta"):
-            parameters = sum(each.numel() for each in FeatherFace(network.config).parameters())
-        # The file says what it was exported from, which nothing proves: its own bytes identify it.
-        stated = {
-            "name": network.stated.get("weights") or None,
-            "sha256": network.stated.get("weights_sha256") or None,
-        }
-        return {
-            "name": path.name,
-            "sha256": sha256_of(path),
-            "variant": network.config.variant,
-            "parameters": parameters,
-            "exported_from": stated,
-        }
-    checkpoint = identify(weights)
-    return {
-        "name": checkpoint.published or Path(weights).name,
-        "sha256": checkpoint.sha256,
-        "variant": checkpoint.variant,
-        "parameters": checkpoint.parameters,
+    found, path = identify(weights), Path(weights)
+    record: dict[str, Any] = {
+        "name": found.published or path.name,
+        "sha256": found.sha256,
+        "variant": found.variant,
+        "parameters": found.parameters,
     }
+    if is_exported(weights):
+        # The file says what it was exported from, which nothing proves: its own bytes identify it.
+        stated, _ = read_stated(path)
+        names = {"name": "weights", "sha256": "weights_sha256"}
+        origin = {key: stated.get(name) or None for key, name in names.items()}
+        record |= {"name": path.name, "exported_from": origin}
+    return record
 
 
 def is_exported(weights: str | Path) -> bool:

@@ -95,9 +95,7 @@ def _chosen(source: str, prefix: str, members: Members, select: Select) -> Itera
         if key is None:
             continue
         if size > FILE_LIMIT:
-            raise InputError(
-                f"{prefix}{path}: {size:,} bytes; an image's boxes have at most {FILE_LIMIT:,}"
-            )
+            raise InputError(f"{prefix}{path}: {size:,} bytes, more than {FILE_LIMIT:,}")
         yield ImageText(prefix + path, *key, read())
 
 
@@ -168,9 +166,7 @@ class _Headers:
 
     def read(self, size: int) -> bytes:
         if size > HEADER_LIMIT:
-            raise InputError(
-                f"{self._path}: a member's header has {size:,} bytes, more than {HEADER_LIMIT:,}"
-            )
+            raise InputError(f"{self._path}: a member's header has {size:,} bytes, too many")
         return self._file.read(size)
 
 

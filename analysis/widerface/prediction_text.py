@@ -27,8 +27,6 @@ BATCH_BYTES = 1 << 20
 """Files are parsed together until they have so many bytes: few calls, little memory."""
 SECTION_LIMIT = 100_000
 """Images in one file; 3,226 are needed."""
-DIGITS = 15
-"""Of a decimal number that `convert` takes."""
 
 Select = Callable[[str, str, str | None], tuple[str, str] | None]
 """From a label, an event's name and an image's (None where a file is no .txt) to those of the
@@ -136,9 +134,7 @@ def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
         if stated < 0:
             raise ValueError
     except ValueError:
-        raise InputError(
-            f"{label}:2: {_shown(second)} where the number of boxes should be"
-        ) from None
+        raise InputError(f"{label}:2: {_shown(second)} is no number of boxes") from None
     return ImageBoxes(label, event, image, key_of(title)[1], stated, _NO_ROWS), body
 
 
@@ -167,66 +163,15 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
     per_line = np.diff(np.searchsorted(token_ends, line_ends, side="right"), prepend=0)
     if ((per_line != 0) & (per_line != 5)).any():
         return None
-    values = None
-    if not any(character in text for character in (b"e", b"E", b"+")):
-        token_starts = np.flatnonzero(kind[:-1] < kind[1:]) + 1
-        values = convert(characters, token_starts, token_ends)
-    if values is None:
-        values = _any_numbers(text)
+    values = _numbers(text)
     if values is None or len(values) != len(token_ends) or not np.isfinite(values).all():
         return None
     rows = values.reshape(-1, 5)
     return np.split(rows, np.searchsorted(token_ends, ends[:-1], side="right") // 5)
 
 
-_POWERS = 10.0 ** np.arange(DIGITS + 1)
-
-
-def convert(
-    characters: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    """Return the numbers of N tokens; None where one is not -?digits[.digits], or too long.
-
-    Each is what `float` makes of it: "0.9999896" is 9999896 / 10**7, both exact in float64 up to
-    15 digits, so that their quotient is the float64 nearest to the decimal (Clinger, "How to read
-    floating point numbers accurately", 1990). Numbers of one length are computed together.
-
-    Args:
-        characters: of the text; other than digits, ".", "-" it has white space alone.
-        starts: (N,), where each token starts, rising; `ends` is where it ends.
-    """
-    dots = np.flatnonzero(characters == ord("."))
-    with_dot = np.searchsorted(starts, dots, side="right") - 1
-    has_dot = np.zeros(len(starts), dtype=np.int8)
-    has_dot[with_dot] = 1
-    negative = characters[starts] == ord("-")
-    length = ends - starts - has_dot - negative
-    if (
-        np.count_nonzero(has_dot) != len(dots)  # two in one
-        or np.count_nonzero(negative) != np.count_nonzero(characters == ord("-"))
-        or (len(length) and not 1 <= length.min() <= length.max() <= DIGITS)
-    ):
-        return None
-    # Without the dots, each token is a run of digits.
-    digits = characters[characters != ord(".")] - np.uint8(ord("0"))
-    first = starts + negative - (np.cumsum(has_dot, dtype=np.int64) - has_dot)
-    length = length.astype(np.uint8)
-    order = np.argsort(length, kind="stable")
-    values = np.empty(len(starts))
-    at = 0
-    for count, tokens in enumerate(np.bincount(length, minlength=1).tolist()):
-        if tokens:
-            chosen = order[at : at + tokens]
-            runs = np.lib.stride_tricks.sliding_window_view(digits, count)[first[chosen]]
-            values[chosen] = runs.astype(np.float64) @ _POWERS[:count][::-1]
-            at += tokens
-    values[with_dot] /= _POWERS[ends[with_dot] - dots - 1]
-    np.negative(values, where=negative, out=values)
-    return values
-
-
-def _any_numbers(text: bytes) -> NDArray[np.float64] | None:
-    """Return numbers with exponents or many digits; None where something stops the conversion."""
+def _numbers(text: bytes) -> NDArray[np.float64] | None:
+    """Return the numbers of a text; None where something stops the conversion."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -243,9 +188,7 @@ def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:
             continue
         where = f"{label}:{number}"
         if len(tokens) != 5:
-            raise InputError(
-                f"{where}: {len(tokens)} values ({_shown(line)}); x y width height score are 5"
-            )
+            raise InputError(f"{where}: {len(tokens)} values, not five: {_shown(line)}")
         if not all(map(_is_number, tokens)):
             raise InputError(f"{where}: not five numbers: {_shown(line)}")
         rows.append([float(token) for token in tokens])

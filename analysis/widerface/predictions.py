@@ -101,7 +101,7 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
     else:
         kinds = ", ".join((*files.ARCHIVES, ".txt", ".jsonl", ".parquet"))
         raise InputError(f"{path}: predictions are a folder or one of {kinds}")
-    found = _gather(str(path), images, ground_truth)
+    found = _gather(path, images, ground_truth)
     if not len(found.image):
         raise InputError(
             f"{path}: holds no EVENT/IMAGE.txt (or record) of the ground truth's "
@@ -124,12 +124,11 @@ def _only_text(path: Path, ground_truth: GroundTruth) -> Path | None:
     return path if is_text and ground_truth.event_of(path.stem) is None else None
 
 
-def _gather(source: str, images: Iterable[ImageBoxes], ground_truth: GroundTruth) -> Predictions:
+def _gather(source: Path, images: Iterable[ImageBoxes], ground_truth: GroundTruth) -> Predictions:
     """Put the images together, each where the ground truth knows it."""
     rows: list[NDArray[np.float64]] = []
     known: list[int] = []
-    labels: list[str] = []
-    at: dict[int, int] = {}
+    at: dict[int, tuple[int, str]] = {}
     extra, retitled, miscounted, blank = [], [], [], []
     total = 0
     for file in images:
@@ -148,16 +147,15 @@ def _gather(source: str, images: Iterable[ImageBoxes], ground_truth: GroundTruth
         if index < 0:
             extra.append(file.label)
         elif index in at:
-            before = at[index]
-            if labels[before] != file.label:
+            before, label = at[index]
+            if label != file.label:
                 name = ground_truth.name(index)
-                raise InputError(f"{file.label}: {name} is there twice, see {labels[before]}")
+                raise InputError(f"{file.label}: {name} is there twice, see {label}")
             rows[before] = file.rows  # added to an archive again: the later one counts
             continue
-        at[index] = len(rows)
+        at[index] = len(rows), file.label
         rows.append(file.rows)
         known.append(index)
-        labels.append(file.label)
     return Predictions(
         rows=np.concatenate([np.empty((0, 5)), *rows]),
         offsets=np.concatenate([[0], np.cumsum([len(each) for each in rows], dtype=np.int64)]),

@@ -1,7 +1,6 @@
 """Protocols of detection on WIDER FACE: sizes, flips, thresholds, and the form of boxes.
 
-Two figures of average precision can only be compared under one protocol, so that it is part of
-every result. The named ones:
+AP can only be compared under one protocol, which is part of every result. The named ones:
 
 - `original`: each image once, at its original size, score > 0.02, non-maximum suppression at
   0.4, to the letter of the authors' test script (RetinaFace's, which FeatherFace's repeats): it

@@ -116,7 +116,7 @@ class ResultsFolder:
             lock.release()
 
     def open_for(self, identity: dict[str, Any]) -> None:
-        """Make this the folder of a run, or find that it already is.
+        """Make this the folder of a run, and remove what a killed run was writing.
 
         Args:
             identity: `protocol`, `weights`, `runtime`, `device` and `versions`, for JSON.
@@ -130,9 +130,9 @@ class ResultsFolder:
         if before is not None:
             for key in _SAME:
                 if before.get(key) != identity[key]:
+                    difference = _difference(key, before.get(key), identity[key])
                     raise InputError(
-                        f"{self.path}: holds results of {_difference(key, before, identity)}; "
-                        "give another folder"
+                        f"{self.path}: holds results of {difference}; give another folder"
                     )
             versions = [v for v in before.get("versions", []) if v not in versions] + versions
         elif any(self.path.glob("*/*.txt")):
@@ -142,9 +142,6 @@ class ResultsFolder:
             )
         shared = {key: identity[key] for key in _SAME}
         write_json(self.path / PROTOCOL_FILE, {**shared, "versions": versions})
-
-    def remove_parts(self) -> None:
-        """Remove what a killed run was writing; nothing else, and in the events' folders only."""
         for part in (*self.path.glob(".part-*"), *self.path.glob("*/.part-*")):
             part.unlink(missing_ok=True)
 
@@ -159,12 +156,10 @@ class ResultsFolder:
         write_bytes(self._place(entry), to_text(entry.stem, found, whole_pixels=whole_pixels))
 
     def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str] | None) -> None:
-        """Write which images have no results: `{"unreadable": [{"picture", "reason"}, …]}`.
-
-        Without any there is no such file.
+        """Write which images have no results; without any there is no such file.
 
         Args:
-            unreadable: of this run.
+            unreadable: `picture` and `reason` of each in this run.
             tried: the images of a run over a subset: what earlier ones say of others stays.
         """
         path = self.path / UNREADABLE_FILE
@@ -184,11 +179,10 @@ class ResultsFolder:
         return self.path / entry.result
 
 
-def _difference(key: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+def _difference(key: str, old: Any, new: Any) -> str:
     """Say which field differs, as "protocol 1600, not original"."""
-    old, new = before.get(key), now[key]
     if isinstance(old, dict) and isinstance(new, dict):
         field = next(f for f in {**new, **old} if old.get(f) != new.get(f))
-        old, new = (f"{value.get(field)!s:.40}" for value in (old, new))
+        old, new = old.get(field), new.get(field)
         key = f"{key} {field}" if field != "name" else key
-    return f"{key} {old!s}, not {new!s}"
+    return f"{key} {old!s:.40}, not {new!s:.40}"

@@ -33,8 +33,7 @@ class Group:
     rank: int = 0
     world: int = 1
     local_rank: int = 0
-    channel: Any = None
-    """The group of `torch.distributed` that objects are exchanged in."""
+    channel: Any = None  # the group of `torch.distributed` that objects are exchanged in
 
     @property
     def first(self) -> bool:

@@ -46,49 +46,49 @@ def remarks(matches: Matches, curves: Mapping[str, Curve]) -> Iterator[Remark]:
     """Yield all that is odd, what explains most first."""
     truth, predictions = matches.ground_truth, matches.predictions
     yield from _images(truth, predictions)
-    yield from _files(predictions)
     if len(predictions.rows):
         yield from _rows(predictions)
         yield from _format(matches)
         yield from _scores(predictions)
     precisions = {name: each.average_precision for name, each in curves.items()}
     near_zero = [f"{name} {value:.4f}" for name, value in precisions.items() if value < NEAR_ZERO]
-    if near_zero:
-        yield _remark("near-zero", "average precision is next to nothing", near_zero)
+    yield from _named("near-zero", "average precision is next to nothing", near_zero)
     undefined = [name for name, value in precisions.items() if np.isnan(value)]
-    if undefined:
-        yield _remark("no-faces", "subsets without any face, so without AP", undefined)
+    yield from _named("no-faces", "subsets without any face, so without AP", undefined)
 
 
-def _remark(kind: str, message: str, all_examples: Sequence[str]) -> Remark:
-    return Remark(kind, message, len(all_examples), tuple(all_examples[:EXAMPLES]))
+def _named(kind: str, message: str, names: Sequence[str]) -> Iterator[Remark]:
+    if names:
+        count = len(names)
+        yield Remark(kind, message.format(f"{count:,}"), count, tuple(names[:EXAMPLES]))
 
 
 def _images(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
-    total = len(truth.images)
-    missing = [truth.name(p) for p in predictions.missing(truth)]
-    if missing:
-        hint = "" if truth.subset else "; if that is meant, list the others as a subset"
-        message = (
-            f"{len(missing):,} of {total:,} images have no predictions, their faces are missed"
-        )
-        yield _remark("missing", message + hint, missing)
-    faceless = [truth.name(int(p)) for p in np.flatnonzero(np.diff(truth.offsets) == 0)]
-    if faceless:
-        message = f"{len(faceless):,} images have no face in the ground truth and are left out"
-        yield _remark("faceless", message, faceless)
-
-
-def _files(predictions: Predictions) -> Iterator[Remark]:
+    hint = "" if truth.subset else "; if that is meant, list the others as a subset"
+    faceless = np.flatnonzero(np.diff(truth.offsets) == 0)
     for kind, message, names in (
-        ("extra", "files or records are of no image in the ground truth", predictions.extra),
-        ("unreadable", "images could not be read by predict", predictions.unreadable),
-        ("blank", "files are empty, taken for images without faces", predictions.blank),
-        ("retitled", "files are not titled as they are named", predictions.retitled),
-        ("miscounted", "files have another number of boxes than they say", predictions.miscounted),
+        (
+            "missing",
+            f"{{}} of {len(truth.images):,} images have no predictions, their faces are missed"
+            + hint,
+            [truth.name(p) for p in predictions.missing(truth)],
+        ),
+        (
+            "faceless",
+            "{} images have no face in the ground truth and are left out",
+            [truth.name(int(p)) for p in faceless],
+        ),
+        ("extra", "{} files or records are of no image in the ground truth", predictions.extra),
+        ("unreadable", "{} images could not be read by predict", predictions.unreadable),
+        ("blank", "{} files are empty, taken for images without faces", predictions.blank),
+        ("retitled", "{} files are not titled as they are named", predictions.retitled),
+        (
+            "miscounted",
+            "{} files have another number of boxes than they say",
+            predictions.miscounted,
+        ),
     ):
-        if names:
-            yield _remark(kind, f"{len(names):,} {message}", names)
+        yield from _named(kind, message, names)
 
 
 def _rows(predictions: Predictions) -> Iterator[Remark]:
@@ -192,7 +192,6 @@ def _best_boxes(predictions: Predictions) -> NDArray[np.int64]:
 
 
 def _only(predictions: Predictions, chosen: NDArray[np.int64]) -> Predictions:
-    """Return predictions of the chosen rows alone, one an image at most."""
     return replace(
         predictions,
         rows=predictions.rows[chosen],

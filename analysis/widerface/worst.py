@@ -15,28 +15,19 @@ Boxes = NDArray[np.float64]
 
 
 def missed(matches: Matches, score: float) -> NDArray[np.int64]:
-    """Return the Hard faces that no detection of this score lies on, the tallest first.
+    """Return (K,) Hard faces that no detection of this score, as given, lies on.
 
-    Args:
-        score: as the predictions give it, not scaled.
-
-    Returns:
-        (K,) positions among the faces of the ground truth; those of one height in its order.
+    See `GroundTruth.tallest_first`.
     """
     truth = matches.ground_truth
-    faces = np.flatnonzero(truth.kept[SUBSETS.index("hard")] & ~matches.found(score))
-    return faces[np.argsort(-truth.boxes[faces, 3], kind="stable")]
+    return truth.tallest_first(truth.kept[SUBSETS.index("hard")] & ~matches.found(score))
 
 
 def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
-    """Return the detections of this score that lie on no annotated face, the surest first.
+    """Return (K,) rows of this score that lie on no annotated face, the surest first.
 
-    A second detection on a face is false as well, by the protocol, but lies on a face: it is not
-    among these. Nor is one on an image without annotated faces, which the protocol leaves out.
-    Many of the surest lie on faces that nobody annotated.
-
-    Returns:
-        (K,) positions among the rows of the predictions; those of one score in their order.
+    A second detection on a face is not among these, though false by the protocol; nor is one on
+    an image without annotated faces. Many of the surest lie on faces that nobody annotated.
     """
     require_number(score)
     predictions = matches.predictions

@@ -156,10 +156,7 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
     step = max(1.0, last / 12)
     without = itertools.count(1)
     places = [last + step * next(without) if epoch is None else float(epoch) for epoch in epochs]
-    labels = [
-        row["detector"] if epoch is None else str(epoch)
-        for row, epoch in zip(ordered, epochs, strict=True)
-    ]
+    labels = [row["detector" if row["epoch"] is None else "epoch"] for row in ordered]
     lowest = min(row[subset] for row in rows for subset in SUBSETS)
     bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
     ends = [ordered[-1][subset] for subset in SUBSETS]

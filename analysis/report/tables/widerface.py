@@ -17,10 +17,8 @@ _AP = fixed(5)
 def headline(record: Record, source: str) -> str:
     """Return one line: what was evaluated."""
     subset = record["subset"]
-    images = f"{record['images']:,} images"
-    if subset is not None:
-        images += f" (a subset, {subset['sha256'][:12]})"
-    return f"{source}: {images}, {record['boxes']:,} boxes"
+    part = f" (a subset, {subset['sha256'][:12]})" if subset else ""
+    return f"{source}: {record['images']:,} images{part}, {record['boxes']:,} boxes"
 
 
 def evaluation(record: Record) -> Table:
@@ -35,16 +33,9 @@ def evaluation(record: Record) -> Table:
 
 def heights(records: Sequence[Record]) -> Table:
     """Return AP by height of the face; see `breakdown.by_height`."""
-    return Table(
-        "Hard, by height of the face",
-        (
-            Column("pixels", span),
-            Column("faces", "faces", count),
-            Column("found", "found", count),
-            Column("AP", "ap", _AP),
-        ),
-        records,
-    )
+    counts = (Column(name, name, count) for name in ("faces", "found"))
+    columns = (Column("pixels", span), *counts, Column("AP", "ap", _AP))
+    return Table("Hard, by height of the face", columns, records)
 
 
 def events(records: Sequence[Record]) -> Table:
@@ -91,7 +82,10 @@ def comparison(record: Record, limit: int) -> Iterator[Table | str]:
         (
             Column("subset", "name"),
             *_DIFFERENCE,
-            *(Column(key.replace("_", " "), key, count) for key in _COUNTS),
+            *(
+                Column(key.replace("_", " "), key, count)
+                for key in ("both", "only_a", "only_b", "neither")
+            ),
             Column("false alarms A", "false_alarms.a", count),
             Column("false alarms B", "false_alarms.b", count),
         ),
@@ -122,7 +116,6 @@ def comparison(record: Record, limit: int) -> Iterator[Table | str]:
         )
 
 
-_COUNTS = ("both", "only_a", "only_b", "neither")
 _DIFFERENCE = (
     Column("AP of A", "a", fixed(4)),
     Column("AP of B", "b", fixed(4)),

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.widerface import history
-from analysis.widerface.gate import expect, falls
-from analysis.widerface.history import Row
+from analysis.widerface.history import Row, expect, falls
 from featherface.errors import InputError
 
 SHA = "0123456789abcdef" * 4

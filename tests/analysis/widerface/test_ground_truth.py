@@ -182,7 +182,7 @@ def test_a_file_that_unpacks_to_too_much(truth_folder: Path) -> None:
     [
         (ALL_FACES, {"face_bbx_list": None}, "holds no face_bbx_list"),
         (ALL_FACES, {"face_bbx_list": np.ones((2, 1))}, "where a column of cells should be"),
-        (ALL_FACES, {"face_bbx_list": cell(cell(np.ones((2, 4))))}, "2 events"),
+        (ALL_FACES, {"face_bbx_list": cell(cell(np.ones((2, 4))))}, "differ in length"),
         (ALL_FACES, {"event_list": cell(np.ones(3), "b")}, "where a name should be"),
         (
             ALL_FACES,

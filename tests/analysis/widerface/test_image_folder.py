@@ -67,7 +67,7 @@ def test_links_are_read_but_name_nothing(tmp_path: Path) -> None:
 
 def test_the_folder_above_is_not_the_folder(tmp_path: Path) -> None:
     make(tmp_path, "images/a/1.jpg")
-    with pytest.raises(InputError, match=r"deeper than EVENT/IMAGE in it; is .*images meant"):
+    with pytest.raises(InputError, match=r"deeper than EVENT/IMAGE; is .*images meant"):
         list_images(tmp_path)
 
 
