@@ -101,8 +101,8 @@ def encode_landmarks(points: Tensor, anchors: Tensor) -> Tensor:
 
 Indices = npt.NDArray[np.int64]
 
-_FEW = 500
-"""Up to so many boxes, torchvision takes less than a millisecond."""
+_FEW = 1500
+"""Up to so many boxes, torchvision takes a millisecond or two, and `nms` would take as long."""
 
 _SLACK = 1e-3  # of what is reckoned below, for the rounding of float32
 
@@ -110,9 +110,10 @@ _SLACK = 1e-3  # of what is reckoned below, for the rounding of float32
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Return the boxes that stay, by falling score: of two with IoU > `threshold` the better one.
 
-    Exactly `torchvision.ops.nms`, equal scores and rounding included, and faster on thousands of
-    boxes: that compares every box that stays with every one after it, this one only boxes that
-    are near enough to overlap.
+    Exactly `torchvision.ops.nms`, equal scores and rounding included, which compares every box
+    that stays with every one after it; here only boxes near enough to overlap are compared. On
+    crowds of WIDER FACE with 2,900 to 16,600 boxes above 0.02 that takes a sixth to two fifths
+    of the time, on one thread of a CPU (0.16 s instead of 0.58 s with the most boxes).
 
     Args:
         boxes: (n, 4) float32 on the CPU: x1, y1, x2, y2.

@@ -1,4 +1,4 @@
-"""Faces drawn on their picture: boxes, scores and landmarks."""
+"""Faces drawn on their image: boxes, scores and landmarks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,16 @@ _LANDMARKS = (
 )
 _EDGE = (0, 0, 0)
 
-# Of the picture's longer side: a line that is fine but visible on a whole screen, and the type.
-_LINE = 1 / 300
-_TYPE = 1 / 60
+_LINE, _TYPE = 1 / 300, 1 / 60  # of the image's longer side
 _SMALLEST_TYPE = 10  # pixels; smaller digits are not legible
-
-_FAR = 2**30  # Pillow takes no larger coordinates, and no picture reaches so far
+_FAR = 2**30  # Pillow takes no larger coordinates
 
 _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom; the latter two lie outside
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class SupportsDict(Protocol):
-    """What has a face's record, as `featherface.Face` has."""
+    """An object with a record of a face, as `featherface.Face`."""
 
     def as_dict(self) -> dict[str, Any]: ...
 
@@ -49,19 +46,18 @@ def draw(
             (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
         faces: as a `Detector` finds them, or records with `box` (x1, y1, x2, y2) and, where known,
             `score` and `landmarks` (five (x, y): left eye, right eye, nose, left and right corner
-            of the mouth), in pixels of the upright picture.
+            of the mouth), in pixels of the upright image.
 
-    Lines, dots and type grow with the picture, and lines and dots shrink with small faces.
+    Lines, dots and type grow with the image, and lines and dots shrink with small faces.
     Landmarks on the left are blue, those on the right orange, the nose is white. A score is written
-    beside its box, inside the picture, the highest scores first; where every place for it would
-    hide another score or another face (in a crowd, or on a tiny picture), it is left out.
+    beside its box, inside the image, the highest scores first; it is left out where every place
+    for it would hide another score or another face.
 
     Returns:
-        an RGB image of the upright picture's size.
+        an RGB image of the upright image's size.
 
     Raises:
-        ValueError: for a picture of more than 8 bits a channel (reduce it first), or a coordinate
-            that is not finite.
+        ValueError: for an image of more than 8 bits a channel, or a coordinate that is not finite.
     """
     canvas = _canvas(picture)
     pen = ImageDraw.Draw(canvas)
@@ -81,9 +77,13 @@ def draw(
     for i in reversed(range(len(ordered))):
         if (score := ordered[i].get("score")) is None:
             continue
-        label = _place(_label_size(font, f"{score:.2f}"), i, boxes, labels, canvas.size)
+        text = f"{score:.2f}"
+        left, top, right, bottom = font.getbbox(text)
+        pad = 2 * _padding(font, text)
+        extent = math.ceil(right - left) + pad, math.ceil(bottom - top) + pad
+        label = _place(extent, boxes[i], boxes[:i] + boxes[i + 1 :], labels, canvas.size)
         if label is not None:
-            _draw_label(pen, font, f"{score:.2f}", label)
+            _draw_label(pen, font, text, label)
             labels.append(label)
     return canvas
 
@@ -110,7 +110,7 @@ def _rectangle(box: Iterable[float]) -> _Rectangle:
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: _Rectangle, line: int, size: tuple[int, int]) -> None:
-    # Sides outside the picture are moved to just outside: Pillow walks along every pixel of them.
+    # Sides outside are moved to just outside: Pillow walks along every pixel of them.
     edge = max(1, line // 2)
     out = 2 * (line + edge)
     x1, x2 = (min(max(x, -out), size[0] + out) for x in box[::2])
@@ -146,33 +146,28 @@ def _padding(font: _Font, text: str) -> int:
     return max(1, round((bottom - top) / 6))
 
 
-def _label_size(font: _Font, text: str) -> tuple[int, int]:
-    left, top, right, bottom = font.getbbox(text)
-    pad = _padding(font, text)
-    return math.ceil(right - left) + 2 * pad, math.ceil(bottom - top) + 2 * pad
-
-
 def _place(
     label: tuple[int, int],
-    index: int,
-    boxes: list[_Rectangle],
+    box: _Rectangle,
+    other_boxes: list[_Rectangle],
     labels: list[_Rectangle],
     size: tuple[int, int],
 ) -> _Rectangle | None:
-    """Where the label of a box hides nothing else, if anywhere."""
-    x1, y1, x2, y2 = boxes[index]
-    if x2 < 0 or y2 < 0 or x1 > size[0] or y1 > size[1]:
+    """Return where the label of a box hides nothing else, if anywhere."""
+    if box[2] < 0 or box[3] < 0 or box[0] > size[0] or box[1] > size[1]:
         return None  # the whole face lies outside
-    others = np.array(boxes[:index] + boxes[index + 1 :], dtype=np.int64).reshape(-1, 4)
+    others = np.array(other_boxes, dtype=np.int64).reshape(-1, 4)
     areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
     # A face much larger than the label may have it on its rim, if there is nowhere better.
     small = others[areas < 8 * label[0] * label[1]]
     for obstacles in (others, small):
         blocked = np.concatenate([obstacles, np.array(labels, dtype=np.int64).reshape(-1, 4)])
-        for place in _candidates(label, boxes[index], size):
-            inside = min(place[:2]) >= 0 and place[2] <= size[0] and place[3] <= size[1]
-            if inside and not _overlaps(place, blocked):
-                return place
+        for left, top, right, bottom in _candidates(label, box, size):
+            inside = min(left, top) >= 0 and right <= size[0] and bottom <= size[1]
+            x = (blocked[:, 0] < right) & (left < blocked[:, 2])
+            y = (blocked[:, 1] < bottom) & (top < blocked[:, 3])
+            if inside and not (x & y).any():
+                return left, top, right, bottom
     return None
 
 
@@ -183,7 +178,7 @@ def _candidates(
     x1, x2 = (min(max(x, 0), size[0]) for x in box[::2])
     y1, y2 = (min(max(y, 0), size[1]) for y in box[1::2])
     gap = max(1, round(max(size) * _LINE))
-    # Aligned with the box, or shifted to stay in the picture.
+    # Aligned with the box, or shifted to stay in the image.
     x, y = max(0, min(x1, size[0] - width)), max(0, min(y1, size[1] - height))
     corners = [
         (x, y1 - height - gap),  # above
@@ -195,13 +190,6 @@ def _candidates(
         corners += [(x1 + gap, y1 + gap), (x1 + gap, y2 - height - gap)]
     for left, top in corners:
         yield left, top, left + width, top + height
-
-
-def _overlaps(place: _Rectangle, others: npt.NDArray[np.int64]) -> bool:
-    left, top, right, bottom = place
-    x = (others[:, 0] < right) & (left < others[:, 2])
-    y = (others[:, 1] < bottom) & (top < others[:, 3])
-    return bool((x & y).any())
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, font: _Font, text: str, place: _Rectangle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import stat
@@ -20,6 +21,10 @@ CACHE_VARIABLE = "FEATHERFACE_CACHE"
 
 MAX_BYTES = 2**30
 """The largest file that is read as a whole unless a reader states another limit."""
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
+)
 
 
 @contextmanager
@@ -94,6 +99,27 @@ def read_text(
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         raise error(f"{printable(path)}: cannot be read: not UTF-8 text ({failure})") from failure
+
+
+def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> list[Path] | None:
+    """Return the image files in a folder, or what a pattern such as "more/*.png" matches, sorted.
+
+    `None` for a name that is neither: of a file, or of nothing.
+
+    Args:
+        recursive: include folders in the folder.
+    """
+    if os.path.isdir(name):  # noqa: PTH112 - false for a name that no file can have
+        found: list[Path] = []
+        for folder, folders, files in os.walk(name):
+            folders[:] = sorted(folders) if recursive else []
+            paths = (Path(folder, file) for file in sorted(files))
+            found += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+        return found
+    pattern = os.fspath(name)
+    if os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return None
+    return [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

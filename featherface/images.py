@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import logging
 import math
@@ -23,7 +22,7 @@ from torch import Tensor
 from featherface.boxes import MEAN_BGR
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError, printable, without_warnings
-from featherface.files import named, read_bytes
+from featherface.files import list_images, named, read_bytes
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """What `read_picture` takes."""
@@ -111,8 +110,8 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
 def several(images: object) -> Iterable[Picture] | None:
     """Return the images that one argument stands for, or `None` where it is a single image.
 
-    A folder stands for the files in it that Pillow reads by their endings, a pattern for what
-    it matches, both sorted; an array or tensor of four dimensions for the images along its first.
+    A folder or pattern stands for the files of `list_images`, an array or tensor of four
+    dimensions for the images along its first.
 
     Raises:
         PictureError: for a folder or pattern without images.
@@ -123,18 +122,9 @@ def several(images: object) -> Iterable[Picture] | None:
         return None
     if not isinstance(images, str | os.PathLike):
         return images if isinstance(images, Iterable) else None
-    name = os.fsdecode(images)
-    with named(name, error=PictureError):
-        path = Path(name)
-        if path.is_dir():
-            Image.init()
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in Image.EXTENSION)
-        elif path.exists() or not glob.has_magic(name):
-            return None
-        else:
-            found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-    if not found:
-        raise PictureError(f"{name}: no images there")
+    found = list_images(os.fsdecode(images))
+    if found == []:
+        raise PictureError(f"{describe(images)}: no images there")
     return found
 
 

@@ -58,7 +58,7 @@ class FeatherFace(nn.Module):
             self.load_state_dict(loaded.state_dict())
 
     def forward(self, pictures: Tensor) -> Outputs:
-        """What the network says of each anchor.
+        """Return what the network says of each anchor.
 
         Args:
             pictures: (batch, 3, height, width) float, BGR 0–255 minus `boxes.MEAN_BGR`; height
@@ -70,7 +70,7 @@ class FeatherFace(nn.Module):
         return self._run(pictures, None)
 
     def intermediates(self, pictures: Tensor) -> tuple[Outputs, dict[str, Tensor]]:
-        """The same forward pass, with everything on its way by name.
+        """Return the outputs and, from the same forward pass, the intermediate results by name.
 
         The names are `BLOCK.LEVEL` for what each block puts out (`backbone.p3`, …,
         `shuffle.p5`), `first_attention.LEVEL.channel_gate` (batch, C, 1, 1) and

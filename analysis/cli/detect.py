@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.cli import video
-from analysis.cli.inputs import STDIN, find_images, read_stdin
 from analysis.cli.options import (
     Device,
     Json,
@@ -33,11 +34,15 @@ from featherface.errors import InputError
 
 if TYPE_CHECKING:
     from featherface import Detector
+    from featherface.images import RGBArray
 
 Record = dict[str, Any]
 
 RECORDS = "faces.jsonl"
 LATEST = "faces.json"
+
+STDIN = Path("-")
+MAX_STDIN_BYTES = 2**28
 
 
 def detect(
@@ -125,17 +130,52 @@ def detect(
     finish(unusable, 130 if interrupted else 2)
 
 
+def find_images(
+    arguments: Iterable[Path], unusable: list[str], *, recursive: bool = False
+) -> list[Path]:
+    """Return the images that arguments name, each once, in their order. See `list_images`.
+
+    Args:
+        unusable: is given a line for each folder without images.
+        recursive: include folders in folders.
+    """
+    from featherface.files import list_images
+
+    images: dict[Path, None] = {}
+    for argument in arguments:
+        found = None if argument == STDIN else list_images(argument, recursive=recursive)
+        if found == [] and os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
+            unusable.append(f"{argument}: no images in this folder")
+        else:
+            images.update(dict.fromkeys(found or [argument]))
+    return list(images)
+
+
+def _read(path: Path) -> RGBArray:
+    from featherface.images import read_picture
+
+    if path != STDIN:
+        return read_picture(path)
+    if sys.stdin is None:
+        raise InputError("standard input: closed")
+    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    if len(content) > MAX_STDIN_BYTES:
+        raise InputError(f"standard input: more than the {MAX_STDIN_BYTES:,} bytes of an image")
+    file = io.BytesIO(content)
+    file.name = "standard input"  # for error messages
+    return read_picture(file)
+
+
 def _faces(
     path: Path, detector: Detector, out: Path | None, track: Callable[..., Iterable[Any]]
 ) -> Iterator[Record]:
     """Yield the record of an image, or of each frame of a video; write it annotated."""
     from featherface.drawing import draw
     from featherface.files import write_bytes
-    from featherface.images import read_picture
 
     name = str(path)
     if path.suffix.lower() not in video.SUFFIXES:
-        pixels = read_stdin() if path == STDIN else read_picture(path)
+        pixels = _read(path)
         faces = [face.as_dict() for face in detector(pixels)]
         annotated = None
         if out:

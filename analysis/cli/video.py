@@ -23,7 +23,7 @@ MAX_BYTES = 2**40
 
 @dataclass(frozen=True)
 class Frame:
-    """An upright frame, and when it is shown."""
+    """An upright frame."""
 
     index: int
     seconds: float
@@ -35,10 +35,8 @@ class Video:
     """A video that is open."""
 
     frames: Iterator[Frame]
-    count: int | None
-    """Number of frames; None where the file does not tell."""
-    rate: Fraction
-    """Frames a second, on average."""
+    count: int | None  # of the frames; None where the file does not tell
+    rate: Fraction  # frames a second, on average
 
 
 @contextmanager
@@ -114,10 +112,9 @@ def write_video(path: Path, rate: Fraction) -> Iterator[Callable[[Image.Image], 
 
 @contextmanager
 def _named(path: Path, action: str) -> Iterator[None]:
-    error_of_library = _av().FFmpegError
     try:
         yield
-    except (error_of_library, OSError) as error:
+    except (_av().FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be {action} as a video: {reason}") from error
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from featherface.errors import InputError
-from featherface.files import named, read_bytes
+from featherface.files import IMAGE_SUFFIXES, named, read_bytes
 
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
-)
 LIST_LIMIT = 1 << 26
 """Bytes that a list of images may have."""
 _LONGEST_NAME = 240  # bytes: of 255, with room for ".txt"
@@ -121,7 +118,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
 def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:

@@ -1,12 +1,12 @@
-"""Two kernels for one 3×3 deformable convolution, and which of them runs.
+"""Two kernels for one 3×3 deformable convolution, and the choice between them.
 
-torchvision's CPU kernel interpolates every input channel at every tap, one channel after another,
-and multiplies afterwards. Ours, "gather", multiplies first: as one offset group moves all channels
-of a tap together, interpolation (over positions) and product (over channels) commute. One matrix
-product gives what each cell would contribute to each tap, nine rows of `outputs` numbers a cell;
-an output is the weighted sum of 36 of these rows, four corners for each of nine taps, which is
-what `embedding_bag` computes, vectorised and on all threads. In a network that narrows, fewer
-numbers are interpolated, too. Plain PyTorch operators; nothing to compile.
+torchvision's CPU kernel interpolates every input channel at every tap, and multiplies afterwards.
+"gather" multiplies first: as one offset group moves all channels of a tap together, interpolation
+(over positions) and product (over channels) commute. One matrix product gives what each cell would
+contribute to each tap, nine rows of `outputs` numbers a cell; an output is the weighted sum of 36
+of these rows, four corners for each of nine taps, which `embedding_bag` computes, vectorised and
+on all threads. On one thread of a CPU, `official` at 640×640 takes 2.2 times as long with
+torchvision's kernel.
 """
 
 from __future__ import annotations
@@ -26,15 +26,13 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 
 WORTHWHILE = 2048
-"""From how many numbers of input "gather" is the faster one. Below, its thirty small operators,
-some 0.2 ms, outweigh what they save; measured with 16 and with 64 channels."""
+"""The numbers of input from which "gather" is the faster one, measured with 16 and 64 channels."""
 
 POSITIONS_AT_ONCE = 8192
-"""How many positions "gather" interpolates at a time on a CPU, without gradients; all of level P3
-at 640×640 are 6400."""
+"""The positions that "gather" interpolates at a time on a CPU, without gradients."""
 
 POSITIONS_AT_ONCE_GPU = 2**19
-"""The same elsewhere, where a kernel of few positions would leave most of the device idle."""
+"""The same elsewhere, where few positions would leave most of the device idle."""
 
 OUTSIDE = 2.0**20
 """An offset in cells, either way, that leaves every level; points outside are zero."""
@@ -48,7 +46,7 @@ _wanted: ContextVar[DeformKernel] = ContextVar("deform_kernel", default="auto")
 
 @contextmanager
 def deform_kernel(name: DeformKernel) -> Iterator[None]:
-    """Within it, deformable convolutions run with this kernel, in this thread alone.
+    """Run deformable convolutions with this kernel, in this thread alone.
 
     Args:
         name: "torchvision", "gather", or "auto", the default: see `runs_gather`.
@@ -67,17 +65,15 @@ def deform_kernel(name: DeformKernel) -> Iterator[None]:
 
 
 def runs_gather(x: Tensor) -> bool:
-    """Whether `deform_conv2d` runs "gather" on this input, and not torchvision's kernel.
+    """Return whether `deform_conv2d` runs "gather" on this input, and not torchvision's kernel.
 
-    Compilers, tracers and exporters always get torchvision's operator: they have their own
-    kernel for it, or write it down by its name. So does, unless "gather" is asked for, whoever
-    watches operators with a `TorchDispatchMode`, as counters of operations do: what they should
-    see is a deformable convolution, not how it is computed. Otherwise "auto" is "gather" on a CPU
-    for float32 from `WORTHWHILE` numbers up, and for half precisions and under autocast, which
-    torchvision's CPU kernel lacks; and on a GPU while another stream than the default one is
-    current, as in a CUDA graph: up to torchvision 0.29 its kernels run on the default stream all
-    the same (pytorch/vision issue 9513), so that they race with what comes before and after, and
-    cannot be recorded.
+    Compilers, tracers and exporters always get torchvision's operator, which they know by name;
+    so does a `TorchDispatchMode`, as counters of operations are, unless "gather" is asked for.
+    Otherwise "auto" is "gather" on a CPU for float32 from `WORTHWHILE` numbers up, and for half
+    precisions and under autocast, which torchvision's CPU kernel lacks; and on a GPU while
+    another stream than the default one is current, as in a CUDA graph: up to torchvision 0.29
+    its kernels run on the default stream all the same (pytorch/vision issue 9513), so that they
+    race with what comes before and after, and cannot be recorded.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
@@ -99,15 +95,15 @@ def runs_gather(x: Tensor) -> bool:
 def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None = None) -> Tensor:
     """`torchvision.ops.deform_conv2d` for a 3×3 kernel, padding 1, stride 1, one offset group.
 
+    Where an offset is not a number, torchvision's kernel reads beyond its memory. On a CPU such a
+    call goes to "gather", whose outputs there are not a number; on a GPU, where looking would
+    wait for the device, such a point lies outside of the input.
+
     Args:
         x: (batch, inputs, H, W).
         offset: (batch, 18, H, W), (dy, dx) of each tap in cells.
         weight: (outputs, inputs, 3, 3).
-        mask: (batch, 9, H, W), what each tap is multiplied by; `None` for version 1.
-
-    torchvision's kernel reads beyond its memory where an offset is not a number. On a CPU such a
-    call goes to "gather", whose outputs there are not a number; on a GPU, where looking would
-    wait for the device, such a point lies outside of the input.
+        mask: (batch, 9, H, W), a factor of each tap; `None` for version 1.
 
     Returns:
         (batch, outputs, H, W).
@@ -126,17 +122,13 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
 def gather_deform_conv2d(
     x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """The kernel "gather", for the arguments of `deform_conv2d`.
+    """Return what `deform_conv2d` does, by the kernel "gather"; in memory (batch, H, W, outputs).
 
-    Zero outside the input, as torchvision has it: a point less than a cell away from it is
-    interpolated with zeros. An infinite offset is such a point outside; one that is not a number
-    makes its outputs not a number. (There torchvision's kernel reads beyond its memory.) Half
-    precisions are computed in float32.
-
-    Differentiable once in every floating argument. Where an offset puts a tap exactly on a cell,
-    the derivative is torchvision's: the one towards the next cell down or right.
-
-    Shape: see `deform_conv2d`; the result lies in memory as (batch, H, W, outputs).
+    Zero outside the input, as in torchvision: a point less than a cell away from it is
+    interpolated with zeros, and one at infinity lies outside. An offset that is not a number
+    makes its outputs not a number. Half precisions are computed in float32. Differentiable once
+    in every floating argument, on whole cells towards the next cell down or right, as in
+    torchvision.
     """
     given = [t for t in (x, offset, weight, mask) if t is not None]
     if any(t.dtype in _HALF for t in given):  # all of them, or, under autocast, some
@@ -150,8 +142,8 @@ def gather_deform_conv2d(
     inner.copy_(x.permute(0, 2, 3, 1))
     contributions = cells @ weight.permute(1, 2, 3, 0).reshape(inputs, TAPS * outputs)
     del cells, inner
-    # Some rows of positions after others, as indices and weights take more memory than outputs.
-    # Not with gradients: of the contributions, each call of embedding_bag would keep its own.
+    # In parts, as indices and weights take more memory than outputs; not with gradients, as each
+    # call of embedding_bag would keep its own of the contributions.
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     at_once = POSITIONS_AT_ONCE if x.device.type == "cpu" else POSITIONS_AT_ONCE_GPU
     step = height if learns else max(1, at_once // max(1, batch * width))
@@ -172,11 +164,10 @@ def gather_deform_conv2d(
 def _corners(
     offset: Tensor, mask: Tensor | None, size: tuple[int, int], start: int
 ) -> tuple[Tensor, Tensor]:
-    """Which 36 rows every position sums, and with which weights; both (positions, 36).
+    """Return which 36 rows every position sums, and with which weights; both (positions, 36).
 
     Args:
-        offset: that of some rows of positions, (batch, 18, some, W).
-        mask: of the same.
+        offset, mask: those of some rows of positions.
         size: height and width of the whole level.
         start: the first of these rows.
     """
@@ -193,7 +184,8 @@ def _corners(
     y, top = _along(moved[..., 0] + rows, height)
     x, left = _along(moved[..., 1] + columns, width)
     with torch.no_grad():
-        cell = top.to(torch.int64 if _is_large(offset, frame) else torch.int32)
+        rows_in_all = len(offset) * frame * TAPS
+        cell = top.to(torch.int32 if rows_in_all < 2**31 - 1 else torch.int64)
         cell = cell.mul_(stride).add_(left.to(cell.dtype)).mul_(TAPS)
         first = torch.arange(len(offset), dtype=cell.dtype, device=cell.device) * frame
         first = (first[:, None] + stride + 1) * TAPS + torch.arange(TAPS, device=cell.device)
@@ -218,24 +210,18 @@ def _corners(
 
 
 def _frame(height: int, width: int) -> tuple[int, int]:
-    """Cells in a row and in a level, numbered over a frame of zeros.
+    """Return the cells in a row and in a level, with a frame of zeros for points outside.
 
-    With it a point outside needs no test. It is a row above and one below, and one column, which
-    is to the right of a row and to the left of the next.
+    It is a row above and one below, and one column, right of a row and left of the next.
     """
     return width + 1, (height + 2) * (width + 1)
 
 
 def _along(at: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Positions along one axis as a fraction and the cell before, −1 ≤ cell < size."""
+    """Return positions along one axis as a fraction and the cell before, −1 ≤ cell < size."""
     if at.requires_grad:  # as `clamp`, but its derivative is 1 at −1 and 0 at `size`
         at = torch.where(at >= size, size, torch.where(at < -1, -1, at))
     else:
         at = at.clamp_(-1, size)
     before = at.detach().floor().clamp_(max=size - 1).nan_to_num_(nan=0.0)
     return at - before, before
-
-
-def _is_large(offset: Tensor, frame: int) -> bool:
-    """Whether int32 cannot number the rows."""
-    return len(offset) * frame * TAPS >= 2**31 - 1

@@ -18,28 +18,27 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def make_pyramid(config: FeatherFaceConfig) -> BiFPN | FPN:
-    """The pyramid that `config` asks for."""
+    """Return the pyramid that `config` asks for."""
     if config.pyramid == "fpn":
         return FPN(config.channels, config.leaky_slope)
     return BiFPN(config.channels, config.cells)
 
 
 def upsample_to(x: Tensor, target: Tensor) -> Tensor:
-    """Nearest-neighbour upsampling to the height and width of `target`."""
+    """Return the nearest-neighbour upsampling to the height and width of `target`."""
     return F.interpolate(x, size=target.shape[-2:], mode="nearest")
 
 
 def downsample_to(x: Tensor, target: Tensor) -> Tensor:
-    """3×3 max-pooling with stride 2, padded as TensorFlow's "same", with zeros.
+    """Return the 3×3 max-pooling with stride 2, padded as TensorFlow's "same", with zeros.
 
-    That padding has one row (column) more at the end than at the start where the size is even,
-    and one on each side where it is odd. The zeros take part in the maximum.
+    That is one row (column) at the end, and where the size is odd, one at the start too. The
+    zeros take part in the maximum.
     """
     height, width = x.shape[-2:]
     if not torch.compiler.is_exporting():
         return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1)), kernel_size=3, stride=2)
-    # torch.export has only symbols for the sizes and cannot prove that the line above yields the
-    # target's ⌈size / 2⌉ rows and columns. Every window, then the wanted ones, says so.
+    # torch.export cannot prove that the line above yields the target's ⌈size / 2⌉ rows and columns.
     y = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=1)
     for axis, size in ((-2, height), (-1, width)):
         centres = 2 * torch.arange(target.shape[axis], device=x.device) + (1 - size % 2)
@@ -100,9 +99,9 @@ class BiFPNCell(nn.Module):
     """One pass down and one pass up over three levels (EfficientDet, figure 2d).
 
     Args:
-        inputs: channels of the levels where this cell is the first, which then brings them to
-            `channels` itself. It does so twice for P4 and P5: once for the way down, and with
-            weights of their own for the way up. `None` where the levels have that width.
+        inputs: channels of the levels for a first cell, which brings them to `channels`: twice
+            for P4 and P5, once for the way down, and with other weights for the way up. `None`
+            where the levels have that width.
     """
 
     def __init__(self, channels: int, inputs: Sequence[int] | None = None) -> None:

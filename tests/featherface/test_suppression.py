@@ -38,7 +38,7 @@ def test_exactly_torchvisions_answer(
 
 def test_boxes_on_a_grid_whose_overlap_is_the_threshold() -> None:
     """Two boxes of width 14 that are 6 apart share 8 of 20: an IoU of 0.4 to the last bit."""
-    x, y = torch.meshgrid(torch.arange(60) * 6.0, torch.arange(20) * 6.0, indexing="ij")
+    x, y = torch.meshgrid(torch.arange(60) * 6.0, torch.arange(30) * 6.0, indexing="ij")
     corner = torch.stack([x.flatten(), y.flatten()], dim=1)
     boxes = torch.cat([corner, corner + 14], dim=1)
     scores = torch.linspace(1, 0.1, len(boxes))[torch.randperm(len(boxes))]
@@ -49,7 +49,7 @@ def test_boxes_on_a_grid_whose_overlap_is_the_threshold() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 1.0])
 def test_boxes_without_a_size_are_left_to_torchvision(threshold: float) -> None:
-    boxes, scores = crowd(1000, 1, 0.2)
+    boxes, scores = crowd(2000, 1, 0.2)
     boxes[3, 2:] = boxes[3, :2]
     boxes[4] = torch.inf
     expected = torchvision.ops.nms(boxes, scores, threshold)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.cli.inputs import find_images
+from analysis.cli.detect import find_images
 from featherface import Detector, FeatherFace
 from featherface.weights.checkpoints import save
 
