@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -25,9 +24,6 @@ from analysis.cli.options import (
 )
 from featherface.errors import InputError
 
-if TYPE_CHECKING:
-    from analysis.maps import Maps
-
 
 class Point(NamedTuple):
     """A place on an image, in pixels."""
@@ -38,12 +34,9 @@ class Point(NamedTuple):
 
 def _point(text: str) -> Point:
     try:
-        point = Point(*map(float, text.split(",")))
+        return Point(*map(float, text.split(",")))
     except (TypeError, ValueError) as error:
         raise typer.BadParameter(f"{text!r} must be X,Y: two numbers of pixels") from error
-    if not all(map(isfinite, point)):
-        raise typer.BadParameter(f"{text!r} must be finite")
-    return point
 
 
 def maps(
@@ -95,7 +88,11 @@ def maps(
     if npz and out is None:
         raise InputError("--npz needs --out DIR, the folder to write into")
     from analysis.maps import load_for_maps, measure_maps
+    from analysis.maps import npz as arrays_as_npz
     from analysis.report.maps_record import portrait
+    from analysis.report.plots.maps import draw_maps
+    from analysis.report.tables import maps as tables
+    from featherface.files import write_bytes
 
     model = load_for_maps(weights)
     if device is not None:
@@ -121,40 +118,25 @@ def maps(
             unusable.append(str(error))
             continue
         if out:
-            measured.record["files"] = _write(measured, out, output_stem(path), format, theme, npz)
+            stem = out / output_stem(path)
+            files = {}
+            with progress(f"drawing: {path.name}") as track:
+                for name, content in track(draw_maps(measured, format, theme)):
+                    files[f"{stem}-{name}.{format}"] = content
+            if npz:
+                files[f"{stem}.npz"] = arrays_as_npz(measured.arrays)
+            for file, content in files.items():
+                write_bytes(Path(file), content)
+            measured.record["files"] = list(files)
         records.append(measured.record)
     if out and records:
         emit(records, out / "maps.json")
     emit(records, json)
     if not is_stdout(json):
-        for measured_record in records:
-            _print(measured_record)
+        for record in records:
+            print(tables.headline(record))
+            for table in tables.tables(record):
+                show(table)
+            for file in record.get("files", []):
+                print(file)
     finish(unusable)
-
-
-def _write(measured: Maps, out: Path, stem: str, kind: Any, theme: Any, npz: bool) -> list[str]:
-    """Write figures and arrays of one image, and return their names."""
-    from analysis import maps as measuring
-    from analysis.report.plots.maps import draw_maps
-    from featherface.files import write_bytes
-
-    files = []
-    with progress(f"drawing: {stem}") as track:
-        drawn = draw_maps(measured, kind, theme)
-        for name, content in track(drawn):
-            files.append(out / f"{stem}-{name}.{kind}")
-            write_bytes(files[-1], content)
-    if npz:
-        files.append(out / f"{stem}.npz")
-        write_bytes(files[-1], measuring.npz(measured.arrays))
-    return [str(path) for path in files]
-
-
-def _print(record: dict[str, Any]) -> None:
-    from analysis.report.tables import maps as tables_maps
-
-    print(tables_maps.headline(record))
-    for table in tables_maps.tables(record):
-        show(table)
-    for path in record.get("files", []):
-        print(path)

@@ -150,7 +150,7 @@ def effect_records(
     prepared: Prepared,
     before: Sequence[FaceRecord],
     score_threshold: float,
-    track: Callable[[Iterable[Ablation]], Iterable[Ablation]] = lambda items: items,
+    track: Callable[[Iterable[Ablation]], Iterable[Ablation]],
 ) -> list[Record]:
     """Return what each ablation does to the faces of an image.
 
@@ -168,55 +168,45 @@ def effect_records(
         (0 for a face without a box) and `mean_iou` (of those that have one). `best_score` is that
         of the best anchor.
     """
-    return [
-        _effect(model, prepared, ablation, before, score_threshold)
-        for ablation in track(ablations(model.config))
-    ]
-
-
-def _effect(
-    model: FeatherFace,
-    prepared: Prepared,
-    ablation: Ablation,
-    before: Sequence[FaceRecord],
-    score_threshold: float,
-) -> Record:
-    with torch.inference_mode(), ablate(model, ablation):
-        outputs = model(prepared.pixels)
-    after = face_records(prepared.detections(outputs))
-    pairs = match([face["box"] for face in before], [face["box"] for face in after])
-    matched = [pair for pair in pairs if pair is not None]
-    taken = {index for index, _ in matched}
-    scores = [after[pair[0]]["score"] if pair else None for pair in pairs]
-    faces = [
-        {
-            "score": None if pair is None else rounded(score),
-            "iou": None if pair is None else rounded(pair[1]),
-        }
-        for pair, score in zip(pairs, scores, strict=True)
-    ]
-    return {
-        "id": ablation.id,
-        "part": ablation.part,
-        "title": ablation.title,
-        "where": ablation.where,
-        "found": sum((face["score"] or 0) > score_threshold for face in faces),
-        "new": sum(
-            face["score"] > score_threshold
-            for index, face in enumerate(after)
-            if index not in taken
-        ),
-        "best_score": rounded(outputs.logits.softmax(-1)[0, :, 1].max().cpu()),
-        "mean_score_before": _mean([face["score"] for face in before]),
-        "mean_score": _mean([face["score"] or 0.0 for face in faces]),
-        "mean_iou": _mean([iou for _, iou in matched]),
-        "faces": faces,
-        "after": [
-            {"box": [round(v, 2) for v in face["box"]], "score": rounded(face["score"])}
-            for face in after
-            if face["score"] > score_threshold
-        ],
-    }
+    records = []
+    for ablation in track(ablations(model.config)):
+        with torch.inference_mode(), ablate(model, ablation):
+            outputs = model(prepared.pixels)
+        after = face_records(prepared.detections(outputs))
+        pairs = match([face["box"] for face in before], [face["box"] for face in after])
+        matched = [pair for pair in pairs if pair is not None]
+        kept = {index for index, _ in matched}
+        faces = [
+            {
+                "score": None if pair is None else rounded(after[pair[0]]["score"]),
+                "iou": None if pair is None else rounded(pair[1]),
+            }
+            for pair in pairs
+        ]
+        found = [i for i, face in enumerate(after) if face["score"] > score_threshold]
+        records.append(
+            {
+                "id": ablation.id,
+                "part": ablation.part,
+                "title": ablation.title,
+                "where": ablation.where,
+                "found": sum((face["score"] or 0) > score_threshold for face in faces),
+                "new": sum(i not in kept for i in found),
+                "best_score": rounded(outputs.logits.softmax(-1)[0, :, 1].max().cpu()),
+                "mean_score_before": _mean([face["score"] for face in before]),
+                "mean_score": _mean([face["score"] or 0.0 for face in faces]),
+                "mean_iou": _mean([iou for _, iou in matched]),
+                "faces": faces,
+                "after": [
+                    {
+                        "box": [round(v, 2) for v in after[i]["box"]],
+                        "score": rounded(after[i]["score"]),
+                    }
+                    for i in found
+                ],
+            }
+        )
+    return records
 
 
 def match(

@@ -3,15 +3,9 @@
 A 3×3 convolution of stride 2 with one pixel of padding reads, for its output i, the inputs 2i − 1,
 2i and 2i + 1. So cell (i, j) of a level with stride s has its receptive field centred on the pixel
 (s·i, s·j): on (s·j + ½, s·i + ½), as the upper left pixel reaches from 0 to 1. That is exact
-after the backbone and the first attention. Two things blur it:
-
-- The anchors of the cell are centred on ((j + ½)·s, (i + ½)·s), which is 3.5, 7.5 and 15.5 pixels
-  further to the right and down. A trained network leans that way within its receptive field;
-  `analysis.maps.alignment` measures how far.
-- The pyramid's nearest-neighbour upsampling and its max-pooling move features by up to a cell of
-  the coarser level.
-
-Resizing scales all this; padding is on the right and at the bottom, which moves nothing.
+after the backbone and the first attention. The pyramid's upsampling and max-pooling move features
+by up to a cell of the coarser level, and a trained network leans towards the centre of the cell's
+anchors, ((j + ½)·s, (i + ½)·s); `analysis.maps.alignment` measures how far.
 """
 
 from __future__ import annotations

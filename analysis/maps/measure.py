@@ -20,7 +20,7 @@ from featherface.errors import InputError
 from featherface.images import Picture, RGBArray
 from featherface.model import FeatherFace
 from featherface.weights.checkpoints import load
-from featherface.weights.published import PUBLISHED, SHIPPED
+from featherface.weights.published import PUBLISHED
 
 Record = dict[str, Any]
 
@@ -120,12 +120,6 @@ def load_for_maps(weights: str | Path) -> FeatherFace:
             where that is known from the name, nothing is downloaded first.
     """
     name = str(weights)
-    if name in CONFIGS and name not in {**PUBLISHED, **SHIPPED} and not Path(name).exists():
-        raise InputError(
-            f"{name}: no trained weights of this network are known, and gates and offsets are "
-            f"learned; give a checkpoint file of yours, or one of "
-            f"{', '.join(p for p, w in PUBLISHED.items() if _has_maps(CONFIGS[w.variant]))}"
-        )
     if name in PUBLISHED:
         _require_maps(CONFIGS[PUBLISHED[name].variant], name)
     model = load(weights)
@@ -133,12 +127,8 @@ def load_for_maps(weights: str | Path) -> FeatherFace:
     return model
 
 
-def _has_maps(config: FeatherFaceConfig) -> bool:
-    return config.attention != "none" or bool(branches(config))
-
-
 def _require_maps(config: FeatherFaceConfig, weights: str) -> None:
-    if not _has_maps(config):
+    if config.attention == "none" and not branches(config):
         raise InputError(
             f"{weights}: a network with neither attention nor deformable convolutions "
             f"({config.variant or 'of no name'}) has no gates and no offsets to show"

@@ -54,9 +54,9 @@ def lead(records: Records) -> str:
 def _figure(records: Records, drawn: Record, name: str) -> str:
     if not (records.docs / "figures" / f"maps-{name}.svg").exists():
         return ""
-    title, alt = captions.title(name), captions.alternative(drawn, name)
-    caption = escape(f"{title}. {captions.finding(drawn, name)}")
-    figure = themed(records.docs, f"maps-{name}", alt, caption).strip()
+    words = captions.caption(drawn, name)
+    below = escape(f"{words.title}. {words.finding}")
+    figure = themed(records.docs, f"maps-{name}", words.alternative, below).strip()
     if name == OPEN:
         return figure
-    return fold(escape(title), f'{figure}<p class="ff-note">{escape(alt)}</p>')
+    return fold(escape(words.title), f'{figure}<p class="ff-note">{escape(words.alternative)}</p>')

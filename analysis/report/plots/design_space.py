@@ -15,17 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.report.plots.style import (
-    BLUE,
-    LIGHT,
-    ORANGE,
-    VERMILION,
-    Record,
-    Scheme,
-    canvas,
-)
+from analysis.report.plots.style import BLUE, LIGHT, ORANGE, VERMILION, Record, Scheme, canvas
 
-MARKERS = "osD^v"
+_MARKERS = "osD^v"
+_FEW_TO_MANY = {
+    "light": ("#a9cfe8", BLUE, "#00213a"),
+    "dark": ("#17476b", "#3d97cf", "#e3f2fb"),
+}
 
 CONTEXT_LABELS = {
     "none": "no context module",
@@ -39,7 +35,7 @@ CONTEXT_LABELS = {
 
 
 def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
-    """What one step in each field does to a variant: a bar a step, parameters beside MACs.
+    """Return the change with one step in each field: a bar a step, parameters beside MACs.
 
     Args:
         records: of one variant, from `analysis.design_space.sensitivity`; at least one step.
@@ -54,9 +50,10 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     with canvas(scheme):
         figure = Figure(figsize=(9.5, 1.1 + 0.235 * rows[-1]), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
+        macs = f"MACs at {records[0]['height']}×{records[0]['width']}"
         for ax, key, title, scale, unit in (
             (axes[0], "params_change", "Parameters", 1e3, "thousand"),
-            (axes[1], "macs_change", _macs_title(records), 1e6, "million"),
+            (axes[1], "macs_change", macs, 1e6, "million"),
         ):
             changes = [None if r[key] is None else r[key] / scale for r in steps]
             _bars(ax, rows, changes, scheme)
@@ -81,38 +78,24 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
 
 
 def _bars(ax: Axes, rows: Sequence[float], changes: Sequence[float | None], scheme: Scheme) -> None:
-    known = [abs(c) for c in changes if c is not None]
-    reach = max(known, default=0) or 1
+    reach = max((abs(change) for change in changes if change is not None), default=0) or 1
     ax.set_xlim(-1.35 * reach, 1.35 * reach)
     ax.axvline(0, color=scheme.text, linewidth=0.8)
     for row, change in zip(rows, changes, strict=True):
         if change is None:
-            ax.text(
-                0.02 * reach,
-                row,
-                "cannot be built",
-                color=scheme.muted,
-                va="center",
-                style="italic",
-            )
+            look: dict[str, Any] = {"color": scheme.muted, "va": "center", "style": "italic"}
+            ax.text(0.02 * reach, row, "cannot be built", **look)
             continue
-        colour = BLUE if change < 0 else ORANGE
+        side, colour, aligned = (-1, BLUE, "right") if change < 0 else (1, ORANGE, "left")
         ax.barh(row, change, height=0.72, color=colour)
-        side = -1 if change < 0 else 1
-        ax.text(
-            change + side * 0.02 * reach,
-            row,
-            _signed(change),
-            va="center",
-            ha="right" if change < 0 else "left",
-            size=8,
-        )
+        place = change + side * 0.02 * reach
+        ax.text(place, row, _signed(change), va="center", ha=aligned, size=8)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
 
 def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
-    """Parameters against MACs of all architectures, a panel per context, with the variants.
+    """Return parameters against MACs of all architectures, a panel per context, with the variants.
 
     Args:
         record: from `analysis.design_space.landscape`.
@@ -125,16 +108,8 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     most = max(2, max(int(c.max()) for c in counts.values()))
     behind = ListedColormap([scheme.faint])
     colours = LinearSegmentedColormap.from_list("these", _FEW_TO_MANY[scheme.name])
-    bold: dict[str, Any] = {
-        "color": VERMILION,
-        "markeredgecolor": scheme.background,
-        "markersize": 8,
-    }
-    small: dict[str, Any] = {
-        "color": scheme.background,
-        "markeredgecolor": scheme.muted,
-        "markersize": 4,
-    }
+    bold = _look(VERMILION, scheme.background, 8)
+    small = _look(scheme.background, scheme.muted, 4)
     columns = min(4, len(counts))
     lines = -(-len(counts) // columns)
     with canvas(scheme):
@@ -144,42 +119,34 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
         for ax in list(grid.flat)[len(counts) :]:
             ax.set_axis_off()
         norm = LogNorm(1, most)
+        drawn: dict[str, Any] = {
+            "norm": norm,
+            "interpolation": "none",
+            "extent": extent,
+            "origin": "lower",
+            "aspect": "auto",
+        }
         for kind, ax in panels.items():
-            for shown, cmap in ((everything, behind), (counts[kind], colours)):
-                ax.imshow(
-                    np.ma.masked_equal(shown, 0),
-                    cmap=cmap,
-                    norm=norm,
-                    interpolation="none",
-                    extent=extent,
-                    origin="lower",
-                    aspect="auto",
-                )
+            ax.imshow(np.ma.masked_equal(everything, 0), cmap=behind, **drawn)
+            ax.imshow(np.ma.masked_equal(counts[kind], 0), cmap=colours, **drawn)
             ax.set_title(CONTEXT_LABELS.get(kind, kind))
             ax.set_xlim(extent[:2])
             ax.set_ylim(extent[2:])
         handles: list[Artist] = []
-        for variant, marker in zip(record["variants"], itertools.cycle(MARKERS), strict=False):
+        for variant, marker in zip(record["variants"], itertools.cycle(_MARKERS), strict=False):
             for kind, ax in panels.items():
                 _mark(ax, variant, marker, bold if kind == variant["context"] else small, scheme)
-            handles.append(
-                Line2D([], [], marker=marker, linestyle="", label=variant["variant"], **bold)
-            )
+            handles.append(Line2D([], [], marker=marker, label=variant["variant"], **bold))
         # Below every column, whether its last panel is in the last line or above it.
-        for ax in (*grid[-1], *grid[-2:][0][len(counts) % columns or columns :]):
+        for ax in list(panels.values())[-columns:]:
             ax.set_xlabel("parameters, thousand")
             ax.tick_params(labelbottom=True)
         for ax in grid[:, 0]:
             ax.set_ylabel(f"GMACs at {record['height']}×{record['width']}")
-        figure.colorbar(
-            ScalarMappable(norm, colours),
-            ax=list(grid.flat),
-            label="architectures in a cell",
-            shrink=0.7,
-        )
-        elsewhere = "variant with another context"
+        scale = ScalarMappable(norm, colours)
+        figure.colorbar(scale, ax=list(grid.flat), label="architectures in a cell", shrink=0.7)
         handles += [
-            Line2D([], [], marker="o", linestyle="", label=elsewhere, **small),
+            Line2D([], [], marker="o", label="variant with another context", **small),
             Patch(color=scheme.faint, label="another context"),
         ]
         if len(counts) < grid.size:
@@ -192,10 +159,8 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     return figure
 
 
-_FEW_TO_MANY = {
-    "light": ("#a9cfe8", BLUE, "#00213a"),
-    "dark": ("#17476b", "#3d97cf", "#e3f2fb"),
-}
+def _look(colour: str, edge: str, size: int) -> dict[str, Any]:
+    return {"linestyle": "", "color": colour, "markeredgecolor": edge, "markersize": size}
 
 
 def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: Scheme) -> None:
@@ -203,7 +168,7 @@ def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: 
     (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     if not (low <= point[0] <= high and bottom <= point[1] <= top):
         return
-    ax.plot(*point, marker=marker, linestyle="", **look)
+    ax.plot(*point, marker=marker, **look)
     if look["color"] == VERMILION:
         # In the corner of cheap networks with many MACs, where there are none.
         ax.annotate(
@@ -215,11 +180,6 @@ def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: 
             size=8,
             arrowprops={"arrowstyle": "-", "color": scheme.muted, "linewidth": 0.8, "shrinkB": 4},
         )
-
-
-def _macs_title(records: Sequence[Record]) -> str:
-    sizes = {(r["height"], r["width"]) for r in records}
-    return "MACs" + "".join(f" at {height}×{width}" for height, width in sizes)
 
 
 def _signed(value: float) -> str:

@@ -45,11 +45,11 @@ def attention(record: Record) -> Table:
         (
             Column("stage", lambda row: row["stage"].removesuffix("_attention")),
             _LEVEL,
-            *_inside_outside("spatial", lambda row: _means(row["spatial"])),
+            *_means("spatial", lambda row: row["spatial"]),
             Column("channel", "channel.mean", fixed(3)),
-            *_inside_outside("before", lambda row: row["activation"]["before"]),
-            *_inside_outside("after", lambda row: row["activation"]["after"]),
-            *_inside_outside("added", lambda row: row["gain"]),
+            *_means("before", lambda row: row["activation"]["before"]),
+            *_means("after", lambda row: row["activation"]["after"]),
+            *_means("added", lambda row: row["gain"]),
         ),
         record["attention"],
     )
@@ -62,10 +62,10 @@ def context(record: Record) -> Table:
         (
             _LEVEL,
             Column("branch", "branch"),
-            *_inside_outside("displacement", lambda row: _means(row["displacement"])),
-            *_inside_outside("reach", lambda row: _means(row["reach"])),
-            *_inside_outside("drift", lambda row: _means(row["drift"])),
-            *_inside_outside("mask", lambda row: _means(row["mask"])),
+            *_means("displacement", lambda row: row["displacement"]),
+            *_means("reach", lambda row: row["reach"]),
+            *_means("drift", lambda row: row["drift"]),
+            *_means("mask", lambda row: row["mask"] or {}),
             Column("adaptive", "adaptive", lambda value: f"{100 * value:.0f} %"),
         ),
         record["context"],
@@ -96,23 +96,18 @@ def effects(record: Record) -> Table:
 _LEVEL = Column("level", lambda row: row["level"].upper())
 
 
-def _inside_outside(
-    title: str, means: Callable[[Record], Mapping[str, float | None]]
-) -> tuple[Column, Column]:
-    """Columns of the mean everywhere, and of those in faces and outside."""
+def _means(title: str, values: Callable[[Record], Record]) -> tuple[Column, Column]:
+    """Return columns of the mean everywhere, and of those in faces and outside."""
+
+    def mean(row: Record, where: str) -> Any:
+        found = values(row).get(where)
+        return found["mean"] if isinstance(found, Mapping) else found
 
     def both(row: Record) -> str:
-        found = (means(row).get(where) for where in ("inside", "outside"))
-        return " / ".join(MISSING if mean is None else fixed(3)(mean) for mean in found)
+        means = (mean(row, where) for where in ("inside", "outside"))
+        return " / ".join(MISSING if value is None else fixed(3)(value) for value in means)
 
     return (
-        Column(title, lambda row: means(row).get("all"), fixed(3)),
+        Column(title, lambda row: mean(row, "all"), fixed(3)),
         Column("in / outside", both, str),
     )
-
-
-def _means(summaries: Mapping[str, Record | None] | None) -> dict[str, float | None]:
-    means: dict[str, float | None] = {}
-    for where, summary in (summaries or {}).items():
-        means[where] = summary["mean"] if summary else None
-    return means

@@ -66,11 +66,11 @@ def test_files_are_written_and_listed(
     ("arguments", "words"),
     [
         (["--weights", "retinaface"], "neither attention nor deformable"),
-        (["--weights", "v1-deformable"], "no trained weights of this network are known"),
+        (["--weights", "v1-deformable"], "no trained weights"),
         (["--score", "1"], "--score (=1)"),
         (["--npz"], "--out"),
         (["--at", "3"], "--at"),
-        (["--at", "nan,3"], "nan"),
+        (["--at", "nan,3", "--weights", "v1"], "--at (=nan,3) is not on"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

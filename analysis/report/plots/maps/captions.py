@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from analysis.report.formats import share
 
 Record = Mapping[str, Any]
+
+_WHERE = ("inside", "outside")  # of faces
+
+
+class Caption(NamedTuple):
+    """The words around a figure."""
+
+    title: str
+    alternative: str
+    """What it shows, with the numbers, for who cannot see it."""
+    finding: str
+    """What to see in it; "" where there is nothing to compare."""
 
 
 def names(record: Record) -> list[str]:
@@ -22,67 +34,125 @@ def names(record: Record) -> list[str]:
     ]
 
 
-def title(name: str) -> str:
-    """Return the subject of a figure."""
-    return {
-        "gates": "Spatial gates",
-        "channels": "Channel gates",
-        "gains": "Share that the gates add",
-        "points": "Sampling points of one cell",
-        "offsets": "Offsets",
-        "reach": "Reach of the sampling points",
-        "effects": "Ablations",
-    }[name.split("-")[0]]
+def caption(record: Record, name: str) -> Caption:
+    """Return the words around a figure: one of `names(record)`."""
+    kind, _, number = name.partition("-")
+    if kind == "points":
+        return _points([p for p in record["points"] if p["position"] == int(number) - 1])
+    if kind == "effects":
+        return _effects(record)
+    if kind in ("offsets", "reach"):
+        return {"offsets": _offsets, "reach": _reach}[kind](record["context"])
+    makers = {"gates": _gates, "channels": _channels, "gains": _gains}
+    return makers[kind](record["attention"])
 
 
-def alternative(record: Record, name: str) -> str:
-    """Return the text alternative of a figure, with the numbers it shows."""
-    attention, context = record["attention"], record["context"]
+def _gates(rows: Sequence[Record]) -> Caption:
+    means = _listed(rows, lambda row: _both(row["spatial"]))
+    both = [row for row in rows if row["spatial"]["inside"] and row["spatial"]["outside"]]
+    finding = ""
+    if both:
+        pairs = [[row["spatial"][where]["mean"] for where in _WHERE] for row in both]
+        most = max(range(len(both)), key=lambda i: abs(pairs[i][0] - pairs[i][1]))
+        lower = sum(inside < outside for inside, outside in pairs)
+        finding = (
+            f"The mean gate is lower inside faces than outside in {lower} of {len(both)} maps. The "
+            f"largest difference: {_place(both[most])}, {pairs[most][0]:.2f} inside and "
+            f"{pairs[most][1]:.2f} outside."
+        )
+    return Caption("Spatial gates", f"Spatial gates over the image. Means: {means}.", finding)
 
-    def both(key: str) -> Callable[[Record], str]:
-        def means(row: Record) -> str:
-            inside, outside = (row[key][where] for where in ("inside", "outside"))
-            return f"{_mean(inside)} in faces, {_mean(outside)} outside"
 
-        return means
+def _channels(rows: Sequence[Record]) -> Caption:
+    means = _listed(rows, lambda row: row["channel"]["mean"])
+    least, most = _extremes(rows, lambda row: row["channel"]["mean"])
+    return Caption(
+        "Channel gates",
+        f"Channel gates as bars by falling value. Means: {means}.",
+        f"Mean channel gates are between {least['channel']['mean']:.2f} ({_place(least)}) and "
+        f"{most['channel']['mean']:.2f} ({_place(most)}).",
+    )
 
-    match name.split("-")[0]:
-        case "gates":
-            return f"Spatial gates over the image. Means: {_listed(attention, both('spatial'))}."
-        case "channels":
-            means = _listed(attention, lambda row: row["channel"]["mean"])
-            return f"Channel gates as bars by falling value. Means: {means}."
-        case "gains":
-            means = _listed(attention, both("gain"))
-            return f"Mean activation the gates add, as a share of their input: {means}."
-        case "points":
-            return (
-                "The nine sampling points of each branch and level at one position, on the image, "
-                "beside the regular grid."
-            )
-        case "offsets":
-            means = _listed(context, lambda row: f"{_mean(row['displacement']['all'])} cells")
-            return f"Displacement of the taps over the image. Means: {means}."
-        case "reach":
-            means = _listed(context, both("reach"))
-            return f"Distance of sampling points from their cell, in cells. Means: {means}."
-    effects = "; ".join(
-        f"{effect['title']}: {effect['found']} of {len(record['faces'])} found, "
-        f"{effect['new']} new, mean score {effect['mean_score']}"
+
+def _gains(rows: Sequence[Record]) -> Caption:
+    means = _listed(rows, lambda row: _both(row["gain"]))
+    inside = [row for row in rows if row["gain"]["inside"] is not None]
+    finding = ""
+    if inside:
+        least, most = _extremes(inside, lambda row: row["gain"]["inside"])
+        finding = (
+            f"Inside faces, gates add between {share(least['gain']['inside'])} of their input "
+            f"({_place(least)}) and {share(most['gain']['inside'])} ({_place(most)})."
+        )
+    alternative = f"Mean activation the gates add, as a share of their input: {means}."
+    return Caption("Share that the gates add", alternative, finding)
+
+
+def _points(points: Sequence[Record]) -> Caption:
+    def reach(point: Record) -> float:
+        moved = np.array(point["points"]) - np.array(point["centre"])
+        return float(np.hypot(moved[:, 0], moved[:, 1]).max())
+
+    most = max(points, key=reach)
+    return Caption(
+        "Sampling points of one cell",
+        "The nine sampling points of each branch and level at one position, on the image, beside "
+        "the regular grid.",
+        f"The farthest sampling point is {reach(most):.0f} pixels from the cell's centre "
+        f"({_place(most)}).",
+    )
+
+
+def _offsets(rows: Sequence[Record]) -> Caption:
+    means = _listed(rows, lambda row: f"{row['displacement']['all']['mean']:.2f} cells")
+    least, most = _extremes(rows, lambda row: row["displacement"]["all"]["mean"])
+    low, high = (row["displacement"]["all"]["mean"] for row in (least, most))
+    return Caption(
+        "Offsets",
+        f"Displacement of the taps over the image. Means: {means}.",
+        f"Taps move by {low:.2f} cells on average ({_place(least)}) to {high:.2f} "
+        f"({_place(most)}), where "
+        f"{share(most['adaptive'])} of the mean square varies from cell to cell.",
+    )
+
+
+def _reach(rows: Sequence[Record]) -> Caption:
+    means = _listed(rows, lambda row: _both(row["reach"]))
+    both = [row["reach"] for row in rows if row["reach"]["inside"] and row["reach"]["outside"]]
+    farther = sum(reach["inside"]["mean"] > reach["outside"]["mean"] for reach in both)
+    finding = (
+        f"Sampling points reach farther inside faces than outside in {farther} of {len(both)} "
+        "convolutions."
+    )
+    alternative = f"Distance of sampling points from their cell, in cells. Means: {means}."
+    return Caption("Reach of the sampling points", alternative, finding if both else "")
+
+
+def _effects(record: Record) -> Caption:
+    effects = {effect["id"]: effect for effect in record["effects"]}
+    faces = len(record["faces"])
+    listed = "; ".join(
+        f"{effect['title']}: {effect['found']} of {faces} found, {effect['new']} new, "
+        f"mean score {effect['mean_score']}"
         for effect in record["effects"]
         if effect["where"] == "everywhere"
     )
-    return f"Faces found with one part ablated. {effects}."
 
+    def kept(effect: Record) -> str:
+        return f"{effect['found']} of {faces} faces found, mean score {effect['mean_score']:.4f}"
 
-def _mean(summary: Any) -> str:
-    if summary is None:
-        return "none"
-    return f"{summary['mean'] if isinstance(summary, Mapping) else summary:.2f}"
-
-
-def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
-    return "; ".join(f"{_place(row)} {words(row)}" for row in rows)
+    parts = []
+    if faces and {"gates-zero", "cbam-bypass"} <= effects.keys():
+        zero, bypass = effects["gates-zero"], effects["cbam-bypass"]
+        parts.append(
+            f"All gates at 0: {kept(zero)}. Attention bypassed, its ReLU with it: {kept(bypass)}."
+        )
+        if zero["found"] > bypass["found"]:
+            parts.append("So these faces depend on the ReLU behind the gates, not on the gates.")
+    if faces and "offsets-zero" in effects:
+        before, zero = effects["offsets-zero"]["mean_score_before"], effects["offsets-zero"]
+        parts.append(f"All offsets at 0: {kept(zero)} ({before:.4f} before).")
+    return Caption("Ablations", f"Faces found with one part ablated. {listed}.", " ".join(parts))
 
 
 def _place(row: Record) -> str:
@@ -92,119 +162,16 @@ def _place(row: Record) -> str:
     return level if row["branch"] == "single" else f"{level}, branch {row['branch']}"
 
 
-def finding(record: Record, name: str) -> str:
-    """Return what to see in a figure, in a sentence or two; "" where there is nothing to compare.
-
-    Args:
-        record: from `analysis.maps.measure_maps`.
-        name: of the figure, one of `names(record)`.
-    """
-    match name.split("-")[0]:
-        case "gates":
-            return _gates(record["attention"])
-        case "channels":
-            return _channels(record["attention"])
-        case "gains":
-            return _gains(record["attention"])
-        case "points":
-            return _points([p for p in record["points"] if p["position"] == int(name[7:]) - 1])
-        case "offsets":
-            return _offsets(record["context"])
-        case "reach":
-            return _reach(record["context"])
-    return _effects(record)
+def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
+    return "; ".join(f"{_place(row)} {words(row)}" for row in rows)
 
 
-def _effects(record: Record) -> str:
-    effects = {effect["id"]: effect for effect in record["effects"]}
-    faces = len(record["faces"])
-    if not faces:
-        return ""
-
-    def kept(effect: Record) -> str:
-        return f"{effect['found']} of {faces} faces found, mean score {effect['mean_score']:.4f}"
-
-    parts = []
-    if {"gates-zero", "cbam-bypass"} <= effects.keys():
-        zero, bypass = effects["gates-zero"], effects["cbam-bypass"]
-        parts.append(
-            f"All gates at 0: {kept(zero)}. Attention bypassed, its ReLU with it: {kept(bypass)}."
-        )
-        if zero["found"] > bypass["found"]:
-            parts.append("So these faces depend on the ReLU behind the gates, not on the gates.")
-    if "offsets-zero" in effects:
-        before, zero = effects["offsets-zero"]["mean_score_before"], effects["offsets-zero"]
-        parts.append(f"All offsets at 0: {kept(zero)} ({before:.4f} before).")
-    return " ".join(parts)
+def _both(values: Record) -> str:
+    """Return the means in faces and outside."""
+    means = [v["mean"] if isinstance(v, Mapping) else v for v in map(values.get, _WHERE)]
+    inside, outside = ("none" if mean is None else f"{mean:.2f}" for mean in means)
+    return f"{inside} in faces, {outside} outside"
 
 
-def _gates(rows: Sequence[Record]) -> str:
-    def means(row: Record) -> tuple[float, float]:
-        return row["spatial"]["inside"]["mean"], row["spatial"]["outside"]["mean"]
-
-    both = [row for row in rows if row["spatial"]["inside"] and row["spatial"]["outside"]]
-    if not both:
-        return ""
-    most = max(both, key=lambda row: abs(means(row)[0] - means(row)[1]))
-    lower = sum(means(row)[0] < means(row)[1] for row in both)
-    inside, outside = means(most)
-    return (
-        f"The mean gate is lower inside faces than outside in {lower} of {len(both)} maps. The "
-        f"largest difference: {_place(most)}, {inside:.2f} inside and {outside:.2f} outside."
-    )
-
-
-def _channels(rows: Sequence[Record]) -> str:
-    least, most = _extremes(rows, lambda row: row["channel"]["mean"])
-    return (
-        f"Mean channel gates are between {least['channel']['mean']:.2f} ({_place(least)}) and "
-        f"{most['channel']['mean']:.2f} ({_place(most)})."
-    )
-
-
-def _gains(rows: Sequence[Record]) -> str:
-    both = [row for row in rows if row["gain"]["inside"] is not None]
-    if not both:
-        return ""
-    least, most = _extremes(both, lambda row: row["gain"]["inside"])
-    return (
-        f"Inside faces, gates add between {share(least['gain']['inside'])} of their input "
-        f"({_place(least)}) and {share(most['gain']['inside'])} ({_place(most)})."
-    )
-
-
-def _points(points: Sequence[Record]) -> str:
-    def reach(point: Record) -> float:
-        moved = np.array(point["points"]) - np.array(point["centre"])
-        return float(np.hypot(moved[:, 0], moved[:, 1]).max())
-
-    _, most = _extremes(points, reach)
-    return (
-        f"The farthest sampling point is {reach(most):.0f} pixels from the cell's centre "
-        f"({_place(most)})."
-    )
-
-
-def _offsets(rows: Sequence[Record]) -> str:
-    least, most = _extremes(rows, lambda row: row["displacement"]["all"]["mean"])
-    low, high = (row["displacement"]["all"]["mean"] for row in (least, most))
-    return (
-        f"Taps move by {low:.2f} cells on average ({_place(least)}) to {high:.2f} "
-        f"({_place(most)}), where "
-        f"{share(most['adaptive'])} of the mean square varies from cell to cell."
-    )
-
-
-def _reach(rows: Sequence[Record]) -> str:
-    both = [row["reach"] for row in rows if row["reach"]["inside"] and row["reach"]["outside"]]
-    if not both:
-        return ""
-    farther = sum(reach["inside"]["mean"] > reach["outside"]["mean"] for reach in both)
-    return (
-        f"Sampling points reach farther inside faces than outside in {farther} of {len(both)} "
-        "convolutions."
-    )
-
-
-def _extremes(rows: Sequence[Record], key: Any) -> tuple[Record, Record]:
+def _extremes(rows: Sequence[Record], key: Callable[[Record], Any]) -> tuple[Record, Record]:
     return min(rows, key=key), max(rows, key=key)

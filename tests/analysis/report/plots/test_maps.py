@@ -16,7 +16,7 @@ from torch import nn
 from analysis.maps import Maps, measure_maps
 from analysis.report.plots.maps import figures
 from analysis.report.plots.maps.canvas import overlay, photograph
-from analysis.report.plots.maps.captions import alternative, finding, title
+from analysis.report.plots.maps.captions import caption
 from analysis.report.plots.style import DARK, render
 from featherface import CONFIGS, FeatherFace
 
@@ -144,21 +144,29 @@ def test_pictures_of_any_shape(variant: str, shape: tuple[int, int], score: floa
 
 def recorded(**changes: Any) -> dict[str, Any]:
     def effect(id: str, found: int, score: float) -> dict[str, Any]:
-        return {"id": id, "found": found, "mean_score": score, "mean_score_before": 0.9}
+        return {
+            "id": id,
+            "title": id,
+            "where": "",
+            "new": 0,
+            "found": found,
+            "mean_score": score,
+            "mean_score_before": 0.9,
+        }
 
     effects = [effect("gates-zero", 2, 0.8), effect("cbam-bypass", 1, 0.3)]
     return {"faces": [{}, {}], "effects": effects} | changes
 
 
 def test_the_finding_of_effects_compares_gates_and_their_relu() -> None:
-    words = finding(recorded(), "effects")
+    words = caption(recorded(), "effects").finding
     assert "All gates at 0: 2 of 2 faces found, mean score 0.8000." in words
     assert "bypassed, its ReLU with it: 1 of 2 faces found, mean score 0.3000." in words
     assert words.endswith("depend on the ReLU behind the gates, not on the gates.")
     gates, bypass = recorded()["effects"]
     same = recorded(effects=[gates, bypass | {"found": 2}])
-    assert "depend on" not in finding(same, "effects")
-    assert finding(recorded(faces=[]), "effects") == ""
+    assert "depend on" not in caption(same, "effects").finding
+    assert caption(recorded(faces=[]), "effects").finding == ""
 
 
 def test_findings_of_the_recorded_image() -> None:
@@ -174,8 +182,5 @@ def test_findings_of_the_recorded_image() -> None:
         "effects": "All offsets at 0: 1 of 1 faces found, mean score 0.8820 (0.9997 before).",
     }
     for name, words in expected.items():
-        assert words in finding(record, name)
-        assert title(name)
-        assert alternative(record, name)
-    means = alternative(record, "gates")
-    assert "second attention, P5 0.10 in faces, 0.56 outside" in means
+        assert words in caption(record, name).finding
+    assert "P5 0.10 in faces, 0.56 outside" in caption(record, "gates").alternative
