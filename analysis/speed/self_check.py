@@ -12,8 +12,12 @@ import psutil
 MOST_OTHER_LOAD = 0.05
 """Of all processors, by other processes."""
 
-MOST_DIFFERENCE = 0.05
-"""Between the same block in two variants, of the block's time."""
+MOST_DIFFERENCE = 0.10
+"""Between the same block in two variants, of the block's time.
+
+On a quiet machine it was 4 to 8 per cent in three runs, as a block also depends on the memory that
+others have used; on a busy one 74.
+"""
 
 LEAST_DIFFERENCE = 0.02
 """Of the whole pass; less is ignored, as a block finds the caches that the one before left."""
