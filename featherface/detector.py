@@ -24,7 +24,7 @@ from torch import Tensor
 
 from featherface.boxes import decode_boxes, decode_landmarks, make_anchors, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
-from featherface.errors import InputError, without_warnings
+from featherface.errors import InputError
 from featherface.faces import Face, Results, Source
 from featherface.images import (
     MAX_NETWORK_PIXELS,
@@ -41,6 +41,7 @@ from featherface.runtimes.network import (
     Network,
     RawDetections,
     Runtime,
+    checked_device,
     checked_runtime,
     make_network,
     open_onnx,
@@ -127,7 +128,7 @@ class Detector:
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or self._wanted == "onnx"):
             device = "cpu"
-        where = _checked_device(device)
+        where = checked_device(device)
         if isinstance(weights, str | Path) and exported:
             if self._wanted not in ("auto", "onnx") or where.type != "cpu":
                 raise InputError(
@@ -214,7 +215,7 @@ class Detector:
         Raises:
             InputError: for a device that is unavailable, or for an ONNX file, which is for the CPU.
         """
-        where = _checked_device(device)
+        where = checked_device(device)
         if self._model is None:
             if where.type != "cpu":
                 raise InputError(f"an ONNX file runs on the CPU, not on {str(device)!r}")
@@ -332,17 +333,3 @@ def _fraction(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise InputError(f"{name} (={value!r}) must be a number from 0 to 1")
     return float(value)
-
-
-def _checked_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        # A driver too old for this PyTorch is reported, and then means the CPU.
-        with without_warnings(r"torch\.cuda"):
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        checked = torch.device(device)
-        torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
-    except Exception as error:  # of any class: some backends' modules are missing
-        reason = str(error) or type(error).__name__
-        raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
-    return checked

@@ -65,7 +65,13 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Or how many steps.")] = None,
     crop: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the crops.")] = 512,
     batch: Annotated[int, typer.Option(help="Crops a step, of all processes together.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="AdamW's, at its peak.")] = 3e-3,
+    optimizer: Annotated[
+        Literal["adamw", "sgd"], typer.Option(help="sgd: with momentum 0.9.")
+    ] = "adamw",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="At its peak; by default 0.003 for adamw and 0.001 for sgd."),
+    ] = None,
     holdout: Annotated[int, typer.Option(help="Images to measure AP on, not trained on.")] = 160,
     seed: Annotated[int, typer.Option(min=0, max=2**30)] = 0,
     precision: Annotated[
@@ -80,14 +86,12 @@ def train(
 ) -> None:
     """Train a variant on annotated faces, or distil it from a trained network.
 
-    Interrupt it whenever you like: the same command goes on from the last checkpoint. DIR gets
+    Interrupt it whenever you like: the same command goes on where it stopped. DIR gets
     checkpoint.pt, log.jsonl, the weights at every checkpoint, and weights.safetensors at the end.
 
     Several processes and machines share every batch under torchrun (extra train):
     torchrun --nproc-per-node 2 -m featherface train ...
     """
-    import torch
-
     from featherface.training.loop import train as run
     from featherface.training.recipe import Recipe
 
@@ -102,12 +106,12 @@ def train(
         steps=steps,
         size=crop,
         batch=batch,
-        learning_rate=learning_rate,
+        optimizer=optimizer,
+        learning_rate=learning_rate or {"adamw": 3e-3, "sgd": 1e-3}[optimizer],
         holdout=holdout,
         seed=seed,
         precision=precision,
     )
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     rows: list[dict[str, Any]] = []
     with _table() as show:
 
@@ -115,7 +119,7 @@ def train(
             rows.append(row)
             show(row)
 
-        weights = run(recipe, data, out, device=where, record=graph, every=every, report=report)
+        weights = run(recipe, data, out, device=device, record=graph, every=every, report=report)
     if not rows:  # the first of several processes reports for all
         return
     measured = next((row for row in reversed(rows) if row["event"] == "measured"), None)

@@ -17,7 +17,7 @@ import torch
 from featherface.blocks.heads import BOX, LANDMARKS
 from featherface.boxes import make_anchors
 from featherface.config import MIN_SIZE, read_config
-from featherface.errors import InputError
+from featherface.errors import InputError, without_warnings
 from featherface.files import read_bytes
 from featherface.images import MAX_NETWORK_PIXELS
 from featherface.model import FeatherFace
@@ -201,6 +201,25 @@ def checked_runtime(runtime: str) -> Runtime:
     if runtime not in get_args(Runtime):
         raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
     return cast(Runtime, runtime)
+
+
+def checked_device(device: str | torch.device | None) -> torch.device:
+    """Return the device; `None` means CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: for a device that is unavailable.
+    """
+    if device is None:
+        # A driver too old for this PyTorch is reported, and then means the CPU.
+        with without_warnings(r"torch\.cuda"):
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        checked = torch.device(device)
+        torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
+    except Exception as error:  # of any class: some backends' modules are missing
+        reason = str(error) or type(error).__name__
+        raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
+    return checked
 
 
 _setting_threads = threading.Lock()

@@ -19,7 +19,7 @@ from featherface.training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line says; exit code 0, or 2 for bad input."""
+    """Run what the command line says; exit code 0, 2 for bad input, or 130 for an interrupt."""
     parser = argparse.ArgumentParser(
         prog="python -m featherface.training",
         epilog="Example: python -m featherface.training faces run minutes=60 variant=v1",
@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("data", help="images and annotated faces: a folder or a pack")
     parser.add_argument("out", help="folder for checkpoint, log and weights; an old run goes on")
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="of the recipe")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", help="by default a GPU where there is one, else the CPU")
     parser.add_argument("--no-graph", action="store_true", help="do not record steps")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # settings may stand behind options
     try:
         weights = train(
             Recipe.from_dict(_settings(options.settings)),
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except InputError as error:
         parser.exit(2, f"featherface: {error}\n")
+    except KeyboardInterrupt:
+        return 130
     if int(os.environ.get("RANK", 0)) == 0:
         print(weights)
     return 0

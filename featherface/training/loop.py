@@ -6,8 +6,11 @@ import copy
 import io
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ import featherface
 from featherface.errors import InputError
 from featherface.files import read_text, to_json, write_bytes, write_text
 from featherface.model import FeatherFace
+from featherface.runtimes.network import checked_device
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
 from featherface.training.data import decode, read_source, split
@@ -65,7 +69,7 @@ def train(
     data: str | Path,
     out: str | Path,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     record: bool = True,
     every: float = 60.0,
     log_every: float = 2.0,
@@ -76,6 +80,7 @@ def train(
     Args:
         data: see `featherface.training.data.read_source`.
         out: a folder for the checkpoint, the log and the weights.
+        device: by default a GPU where there is one, else the CPU.
         record: on a GPU, record steps as CUDA graphs.
         every, log_every: seconds between checkpoints, and between rows of the log.
         report: gets every row of the log, too.
@@ -84,10 +89,11 @@ def train(
         The weights (averaged, safetensors) with recipe, versions and data in their metadata.
 
     Raises:
-        InputError: for data, weights or a checkpoint that cannot be used, one line.
+        InputError: for a device, data, weights or a checkpoint that cannot be used.
         TrainingError: where the loss is no longer finite, too.
+        KeyboardInterrupt: at Ctrl-C, after a checkpoint; a third one does not wait for it.
     """
-    processes = join(torch.device(device))
+    processes = join(checked_device(device))
     return Run(recipe, data, Path(out), processes, record, every, log_every, report).finish()
 
 
@@ -141,7 +147,17 @@ class Run:
         self._log({"event": "start", "step": self.done, "prepared_s": prepared, **self.facts})
 
     def finish(self) -> Path:
-        """Run to the end and write the weights."""
+        """Run to the end and write the weights; at Ctrl-C a checkpoint after the step."""
+        with _interrupts() as interrupts:
+            self._run(interrupts)
+        self._checkpoint()
+        if self.done > self._logged_step:
+            self._log_losses()
+        self._deliver(self.out / WEIGHTS)
+        self._log({"event": "end", "step": self.done, "spent_s": self.spent})
+        return self.out / WEIGHTS
+
+    def _run(self, interrupts: list[int]) -> None:
         recipe = self.recipe
         runner: Recorded | None = None
         frozen: bool | None = None
@@ -164,12 +180,9 @@ class Run:
                 self._deliver(self.out / f"weights-step-{self.done:06d}.safetensors")
                 self._tick()
                 self._saved = self._logged = self.spent
-        self._checkpoint()
-        if self.done > self._logged_step:
-            self._log_losses()
-        self._deliver(self.out / WEIGHTS)
-        self._log({"event": "end", "step": self.done, "spent_s": self.spent})
-        return self.out / WEIGHTS
+            if self.processes.agree(len(interrupts)):
+                self._checkpoint()
+                raise KeyboardInterrupt
 
     def _take_step(self, runner: Recorded) -> None:
         """Take the next step of the run."""
@@ -300,6 +313,29 @@ class Run:
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(to_json(row, indent=None))
         self.report(row)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising it, so that the step can be finished; not the third one.
+
+    The processes of torchrun get the same one twice, from the terminal and from torchrun.
+    """
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # where signals do not arrive
+        return
+
+    def catch(number: int, _: object) -> None:
+        caught.append(number)
+        if len(caught) > 2:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, catch)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, FeatherFace | None]:

@@ -37,7 +37,8 @@ class Recipe:
     zoom: tuple[float, float] = (0.45, 2.5)  # pixels of the crop per pixel of the stored image
     faces: int = 96  # annotated faces a crop keeps at most, the largest
 
-    learning_rate: float = 3e-3  # AdamW, at its peak
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd: with momentum 0.9
+    learning_rate: float = 3e-3  # at its peak; sgd wants a smaller one
     backbone_rate: float = 0.2  # times learning_rate, for a backbone from the teacher
     weight_decay: float = 0.02  # of convolutions and linear layers
     warmup: float = 0.03  # fraction of the run; cosine decay to zero follows
@@ -57,6 +58,7 @@ class Recipe:
     def __post_init__(self) -> None:
         positive = ("steps", "minutes", "batch", "faces", "learning_rate", "clip")
         words = {"backbone": ("teacher", "random"), "precision": ("auto", "float32", "bfloat16")}
+        words["optimizer"] = ("adamw", "sgd")
         for name, value in vars(self).items():
             if name in positive and value is not None and not value > 0:
                 raise RecipeError(f"{name} (={value}) must be above 0")

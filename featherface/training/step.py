@@ -27,6 +27,8 @@ from featherface.training.recipe import Recipe
 PARTS = ("scores", "boxes", "landmarks", "levels", "face_scores", "face_boxes", "face_landmarks")
 """Parts of the loss, as they are logged: before their weights."""
 
+_MOMENTUM = 0.9
+
 _KNOWN = 0.3  # an anchor that the teacher scores higher is no example of background
 
 
@@ -85,7 +87,11 @@ class Step:
         device = images.device
         on_gpu = device.type == "cuda"
         groups = _parameter_groups(model, recipe)
-        self.optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
+        self.optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, fused=on_gpu)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
         self.average = [t.clone() for t in state_of(model)]
         self.trained = processes.wrap(Trained(model))
         self.half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and on_gpu)

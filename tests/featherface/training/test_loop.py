@@ -21,6 +21,7 @@ import featherface
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.model import FeatherFace
+from featherface.training.__main__ import main
 from featherface.training.loop import draw, train
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.weights import checkpoints
@@ -98,6 +99,38 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     assert_equal(tmp_path / "stopped", tmp_path / "whole")
 
 
+def test_ctrl_c_leaves_a_checkpoint_of_the_step(drawn: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, optimizer="sgd", learning_rate=1e-3)
+
+    def interrupt(row: dict[str, Any]) -> None:
+        if (row["event"], row["step"]) == ("loss", 3):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, drawn, tmp_path / "stopped", log_every=0, report=interrupt)
+    assert torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    for name in ("stopped", "whole"):
+        train(recipe, drawn, tmp_path / name, log_every=0)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    assert_equal(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_settings_may_stand_behind_options(drawn: Path, tmp_path: Path) -> None:
+    settings = ["teacher=none", "backbone=random", "size=64", "batch=4", "holdout=0"]
+    options = ["--device", "cpu", "--no-graph", "steps=1"]
+    assert main([str(drawn), str(tmp_path), *settings, *options]) == 0
+    assert rows(tmp_path, "end")[0]["step"] == 1
+
+
+def test_a_device_that_is_not_here_is_one_line(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(drawn), str(tmp_path), "--device", "cuda:99", "steps=1"])
+    assert "featherface: device (='cuda:99') cannot be used: " in capsys.readouterr().err
+
+
 def test_the_weights_say_what_they_were_made_from(drawn: Path, tmp_path: Path) -> None:
     path = train(replace(TINY, steps=1), drawn, tmp_path)
     with safe_open(path, framework="pt") as file:
@@ -170,6 +203,7 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
         ({"backbone": "teacher"}, "needs a teacher"),
         ({"face_loss": 0.0}, "nothing to learn from"),
         ({"precision": "float8"}, "precision"),
+        ({"optimizer": "lion"}, "optimizer"),
         ({"frozen": 1.5}, "frozen"),
         ({"holdout": -1}, "holdout"),
     ],
