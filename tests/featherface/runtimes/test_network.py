@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -307,8 +308,6 @@ def test_compiling_where_it_does_not_work(
 
 @pytest.mark.slow
 def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
-    import shutil
-
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler is installed")
     network = make_network(model, "compile", CPU)[0]
@@ -318,9 +317,9 @@ def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
-def test_onnxruntime_leaves_no_trace_below_home(tmp_path: Path) -> None:
-    """From 1.29 it writes an identifier there, unless it is told not to before its import."""
-    home, cache = tmp_path / "home", tmp_path / "cache"
+def _detect_in_a_fresh_home(folder: Path, seconds: float, *tracer: str) -> None:
+    """Run the detector with ONNX Runtime, and wait; nothing may be written below the home."""
+    home, cache = folder / "home", folder / "cache"
     home.mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
     environment |= {"HOME": str(home), "USERPROFILE": str(home), "FEATHERFACE_CACHE": str(cache)}
@@ -328,12 +327,29 @@ def test_onnxruntime_leaves_no_trace_below_home(tmp_path: Path) -> None:
         "import numpy, time, featherface\n"
         "network = featherface.FeatherFace('retinaface')\n"
         "featherface.Detector(network, runtime='onnx')(numpy.zeros((64, 64, 3), numpy.uint8))\n"
-        "time.sleep(2)\n"
+        f"time.sleep({seconds})\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=False)
-    assert done.returncode == 0
+    command = [*tracer, sys.executable, "-c", code]
+    assert subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == 0
     assert [path for path in home.rglob("*") if path.is_file()] == []
     assert cache.is_dir()
+
+
+def test_onnxruntime_leaves_no_trace_below_home(tmp_path: Path) -> None:
+    """From 1.29 it writes an identifier there, unless it is told not to before its import."""
+    _detect_in_a_fresh_home(tmp_path, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_onnxruntime_looks_up_no_host(tmp_path: Path) -> None:
+    """Untold, onnxruntime 1.32 looks one up nine seconds after its import."""
+    trace = tmp_path / "trace"
+    calls = "trace=execve,connect,sendto,sendmsg,sendmmsg"
+    _detect_in_a_fresh_home(tmp_path, 15, "strace", "-fqq", "-e", calls, "-o", str(trace))
+    lines = trace.read_text(errors="replace").splitlines()
+    assert any("execve(" in line for line in lines)
+    assert [line for line in lines if "AF_INET" in line or "htons(53)" in line] == []
 
 
 def test_an_interrupt_while_onnxruntime_is_imported_is_an_interrupt(
