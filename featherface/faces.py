@@ -67,7 +67,7 @@ class Face:
     """x1, y1, x2, y2: left, top, right, bottom. As in the official protocol it is not clipped:
     the box of a face at the edge may leave the image."""
     score: float
-    """How sure the network is, from 0 to 1."""
+    """Confidence, from 0 to 1."""
     landmarks: tuple[tuple[float, float], ...]
     """Five (x, y): the left eye, the right eye, the tip of the nose, the left corner of the mouth
     and the right one; left and right as seen in the image."""

@@ -25,7 +25,7 @@ from featherface.errors import InputError, printable, without_warnings
 from featherface.files import list_images, named, read_bytes
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
-"""What `read_picture` takes."""
+"""Types of input that `read_picture` takes."""
 
 RGBArray = npt.NDArray[np.uint8]
 """(height, width, 3) uint8: red, green, blue."""

@@ -70,7 +70,7 @@ WITHOUT_A_MODEL = {
 """Detectors whose wheel, of this version, was searched and holds no weights: they fetch them."""
 
 Ways = dict[str, tuple[DeformKernel, Callable[[], Any]]]
-"""What is compared, by name: a deformable kernel and a call."""
+"""Deformable kernel and call of each way, by its name."""
 
 
 def measure(

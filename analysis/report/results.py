@@ -98,7 +98,7 @@ def _counters(docs: Path) -> Written:
 
 
 def _counts(variant: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What counters say of a variant; one not installed, as recorded of the same network."""
+    """Return the counters' answers on a variant; of one not installed, as recorded."""
     counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
     for record in counters:
         del record["version"]  # in environment.json; the counts do not change with it

@@ -41,13 +41,13 @@ class Column:
     `strong`, hold text."""
     unit: str = ""
     left: bool = False
-    """Whether formatted values stand left, as text does."""
+    """True aligns formatted values to the left, as text."""
     width: int = 0
     """For sentences: the share of the width, compared with other such columns."""
 
     @property
     def right(self) -> bool:
-        """Whether its cells stand right, as numbers do."""
+        """True where its cells are aligned to the right, as numbers."""
         return self.form not in (None, code, strong) and not self.left
 
     @property
@@ -83,9 +83,9 @@ class Table:
     notes: Sequence[str] = ()
     """Sentences below the table."""
     header: bool = True
-    """Whether the columns' titles are shown on a terminal."""
+    """True shows the columns' titles on a terminal."""
     ruled: bool = False
-    """Whether there is a line between rows on a terminal."""
+    """True draws a line between rows on a terminal."""
     style: str = ""
     """A colour of the caption on a terminal."""
 

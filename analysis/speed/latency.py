@@ -117,7 +117,7 @@ class Setting:
 
     @property
     def autocast(self) -> bool:
-        """Whether the network is float32 and its operators are cast as they run."""
+        """True where the network is float32 and its operators are cast as they run."""
         return self.device != "cpu" and self.dtype in ("float16", "bfloat16")
 
     @contextmanager
@@ -203,7 +203,7 @@ class Subject:
 
     @property
     def has_blocks(self) -> bool:
-        """Whether the blocks can be timed."""
+        """True where the blocks can be timed."""
         return self.setting.runtime == "torch" or self._graph is not None
 
     def prepare(self) -> float:

@@ -21,7 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 """The fields of each kind of record, for `featherface.records`."""
 
 NO_GPU = "not measured on a GPU"
-"""What a page says until `has_gpu`."""
+"""Text of a page until `has_gpu`."""
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

@@ -26,7 +26,7 @@ DESCRIPTION = (
     f"random, seed {SEED}; normalisations set to what they see; "
     "offsets deviate by about a cell, as trained ones do"
 )
-"""What a record says of the weights."""
+"""Name of the weights in records."""
 
 _CALIBRATION_SIZE = 320  # 10×10 positions at the coarsest level, enough for a variance
 

@@ -35,7 +35,7 @@ _KEPT = (
     *("variant", "runtime", "input", "weights", "flush_l2", "environment", "deform_kernel"),
     *("rule", "others_load", "settled"),
 )
-"""What a record has from the latency."""
+"""Fields that a record takes from the latency."""
 
 
 def measure_roofline(setting: Setting, rule: Rule | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ FILE = "widerface-breakdown.json"
 """Beside the history: what curves and AP by height and by event are drawn from."""
 
 HEIGHTS = (0, 10, 20, 30, 50, 100, 200, 400)
-"""Where one bucket of face heights ends and the next starts, in pixels; the last has no end."""
+"""Upper ends of the buckets of face heights, in pixels; the last has none."""
 
 
 def by_height(matches: Matches) -> list[dict[str, Any]]:

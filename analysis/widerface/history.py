@@ -48,7 +48,7 @@ class Row(BaseModel):
     by: str = Field(min_length=1)
     """Who says so: `featherface`, or whose publication it is and where."""
     detector: str = Field(min_length=1)
-    """What a table calls it."""
+    """Name in tables."""
     variant: str | None = None
     """Its name among `featherface.CONFIGS`, if it has one."""
     checkpoint: str | None = None

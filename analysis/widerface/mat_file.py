@@ -37,7 +37,7 @@ _TEXTS = {1: "latin-1", 2: "latin-1", 16: "utf-8", 4: "utf-16-le", 17: "utf-16-l
 
 
 class _DamagedError(ValueError):
-    """What is wrong with the bytes."""
+    """The fault of the bytes."""
 
 
 def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:

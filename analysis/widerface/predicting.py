@@ -42,7 +42,7 @@ _MOST_THREADS = 16
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the first process decides for all."""
+    """Decisions of the first process for all."""
 
     identity: dict[str, Any]
     entries: list[Entry]  # all images asked for

@@ -51,7 +51,7 @@ class ImageBoxes(NamedTuple):
     title: str
     """The image's name by line 1, without event and ending; empty for a file without content."""
     stated: int
-    """How many boxes line 2 promises."""
+    """Number of boxes that line 2 promises."""
     rows: NDArray[np.float64]
 
 

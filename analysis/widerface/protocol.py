@@ -24,7 +24,7 @@ from typing import Any
 from featherface.errors import InputError
 
 RESAMPLING = "bilinear without antialiasing, in float32"
-"""How an image is resized where a protocol does so: as `cv2.INTER_LINEAR` of the scripts."""
+"""Interpolation of protocols that resize: as `cv2.INTER_LINEAR` of the scripts."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Protocol:
     """(a, b): the longer side is at most b where the shorter is to be a, and in proportion at
     other sizes."""
     flip: bool = False
-    """Whether each size is looked at mirrored, too."""
+    """True tests each size mirrored, too."""
     voting: bool = False
-    """Whether a face's box is the average, weighted by score, of all boxes that it suppressed."""
+    """True averages a face's box, weighted by score, with all boxes that it suppresses."""
     inclusive_pixels: bool = False
-    """Whether suppression counts a box from pixel 3 to pixel 5 as three wide, not two."""
+    """True makes suppression count a box from pixel 3 to pixel 5 as three wide, not two."""
     whole_pixels: bool = False
-    """Whether corners are truncated towards zero to whole pixels when they are written."""
+    """True truncates corners towards zero to whole pixels when they are written."""
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Return (height, width) at the network of each view of an image, unmirrored."""

@@ -27,7 +27,7 @@ PROTOCOL_FILE = "protocol.json"
 UNREADABLE_FILE = "unreadable.json"
 
 _SAME = ("protocol", "weights", "runtime", "device")
-"""What all results of a folder share; versions may change, and are all kept."""
+"""Fields that all results of a folder share; versions may change, and are all kept."""
 
 
 def read_protocol(folder: Path) -> dict[str, Any] | None:

@@ -17,9 +17,9 @@ from featherface.errors import InputError
 T = TypeVar("T")
 
 MEETING = timedelta(minutes=5)
-"""How long processes wait for each other at the start."""
+"""Time that processes wait for each other at the start."""
 _PATIENCE = timedelta(days=7)
-"""How long a process waits for the others at the end. That one has died shows at once."""
+"""Time that a process waits for the others at the end. That one has died shows at once."""
 
 
 class ToldByFirstError(InputError):
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that plans and reports."""
+        """True for the process that plans and reports."""
         return self.rank == 0
 
     def decided_by_first(self, decide: Callable[[], T]) -> T:

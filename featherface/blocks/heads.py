@@ -15,7 +15,7 @@ LANDMARKS = 10
 
 
 class Outputs(NamedTuple):
-    """What the network says per anchor; anchors run by level, row, column, anchor of the cell."""
+    """Outputs per anchor; anchors run by level, row, column, anchor of the cell."""
 
     boxes: Tensor
     """(batch, anchors, 4): encoded box, see `featherface.boxes.decode_boxes`."""

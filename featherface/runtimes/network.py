@@ -1,4 +1,4 @@
-"""What computes a network: PyTorch, compiled PyTorch, CUDA graphs or ONNX Runtime, as one call."""
+"""PyTorch, compiled PyTorch, CUDA graphs and ONNX Runtime behind one call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
 
 
 class RawDetections(NamedTuple):
-    """What a network says of each of the N anchors of one image, in their order."""
+    """Outputs of a network for each of the N anchors of one image, in their order."""
 
     boxes: FloatArray  # (N, 4), encoded
     scores: FloatArray  # (N,), after the softmax

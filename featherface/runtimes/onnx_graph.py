@@ -370,7 +370,7 @@ def _deform(
 
 
 def _projects(conv: DeformConv2d) -> bool:
-    """Whether `_deform` projects first: it is faster from half the channels down."""
+    """Return whether `_deform` projects first: it is faster from half the channels down."""
     outputs, inputs = conv.weight.shape[:2]
     return 2 * outputs <= inputs
 
@@ -403,7 +403,7 @@ def _shuffle(
 
 
 def _permutation(shuffle: ChannelShuffle, channels: int) -> Tensor:
-    """Which channel each channel of the output is."""
+    """Return the input's channel that each channel of the output is."""
     permuted: Tensor = shuffle(torch.arange(channels, device="cpu").reshape(1, channels, 1, 1))
     return permuted.flatten()
 

@@ -44,7 +44,7 @@ class Faces(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Where crops lie in their images."""
+    """Places of crops in their images."""
 
     origin: Tensor  # (batch, 2): x, y of the upper left corner, in pixels of the image
     zoom: Tensor  # (batch,): pixels of the crop per pixel of the image

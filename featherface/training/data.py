@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Source:
-    """Where samples come from: a folder of images and annotations, or a pack of both."""
+    """A source of samples: a folder of images and annotations, or a pack of both."""
 
     images: Path | zipfile.Path
     samples: list[Sample]

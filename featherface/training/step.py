@@ -222,7 +222,7 @@ class Recorded:
 
     @property
     def settled(self) -> bool:
-        """Whether all further steps run as the last one did."""
+        """True where all further steps run as the last one did."""
         return self._left < 0 or self._graph is not None or self.failure is not None
 
     def __call__(self, index: Tensor, draws: Tensor) -> None:

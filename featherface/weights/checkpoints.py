@@ -67,7 +67,7 @@ class Identity:
 
     @property
     def complete(self) -> bool:
-        """Whether the file holds every tensor of the architecture, in its shape, and no other."""
+        """True where the file holds each tensor of the architecture, in its shape, and no other."""
         return self.config is not None and not (self.missing or self.misshapen or self.extra)
 
     def as_dict(self) -> dict[str, Any]:

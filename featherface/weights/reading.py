@@ -60,14 +60,14 @@ _STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_as_dict, "collections.defaultdict"),
     *((_Inert, name) for name in _INERT),
 ]
-"""What is saved beside weights and stays unread. Any other class is refused, as before."""
+"""Classes that are saved beside weights and stay unread. Any other is refused."""
 
 _reading = threading.Lock()  # torch's list of known names belongs to the whole process
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds."""
+    """Content of a file."""
 
     format: str  # "pytorch" or "safetensors"
     metadata: dict[str, str]

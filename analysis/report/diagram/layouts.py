@@ -74,7 +74,7 @@ def tally(claims: Iterable[Record]) -> dict[str, int]:
 
 
 class Layout(Wiring):
-    """What both directions share; with `judged`, verdicts are counted in each block."""
+    """The parts of both directions; with `judged`, verdicts are counted in each block."""
 
     name: str
     size: tuple[float, float]

@@ -178,7 +178,7 @@ def _layer_table(block: str, rows: Sequence[Record]) -> Table:
 
 
 def _costs(records: Sequence[Record], at: int) -> Table:
-    """What the block at a position costs in each network."""
+    """Return the cost of the block at a position in each network."""
 
     def column(title: str, key: str, form: Callable[[Any], str]) -> Column:
         def value(record: Record) -> Any:

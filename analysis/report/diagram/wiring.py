@@ -22,9 +22,9 @@ class Wiring:
     """The lines and nodes of a network's blocks."""
 
     lanes: tuple[float, float, float]
-    """Where on `s` the levels run."""
+    """Position of each level along `s`."""
     upright: bool
-    """Whether the flow runs down the page."""
+    """True where the flow runs down the page."""
 
     def __init__(self, record: Record, layers: Sequence[Record]) -> None:
         self.record = record

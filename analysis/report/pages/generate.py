@@ -71,7 +71,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "widerface.md": accuracy.results,
     "widerface-curves.md": accuracy.curves,
 }
-"""What the pages include by name."""
+"""Makers of the fragments that pages include, by name."""
 
 
 class Result(NamedTuple):

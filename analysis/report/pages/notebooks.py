@@ -53,9 +53,9 @@ class Page:
     summary: str
     """The first paragraph below the title, as Markdown."""
     ran: bool
-    """Whether it was run for this, or came from the cache."""
+    """False where it came from the cache."""
     unpaired: bool
-    """Whether the `.ipynb` differs from the `.py`, which is what runs."""
+    """True where the `.ipynb` differs from the `.py`, which is what runs."""
 
 
 def render(source: Path, root: Path, cache: Path) -> Page:

@@ -1,4 +1,4 @@
-"""Which architectures have a published number of parameters."""
+"""Fragments about the architectures with a published number of parameters."""
 
 from __future__ import annotations
 

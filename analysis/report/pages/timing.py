@@ -1,4 +1,4 @@
-"""How long the networks take: latency, roofline and growth, where they have been measured."""
+"""Fragments about latency, roofline and growth, where they have been measured."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ class Caption(NamedTuple):
 
     title: str
     alternative: str
-    """What it shows, with the numbers, for who cannot see it."""
+    """The content with its numbers, for readers who cannot see it."""
     finding: str
-    """What to see in it; "" where there is nothing to compare."""
+    """The finding; "" where there is nothing to compare."""
 
 
 def names(record: Record) -> list[str]:
