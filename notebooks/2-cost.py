@@ -29,9 +29,10 @@ from analysis.cost.counters import out_of_the_box
 from analysis.report.plots import latency as plots
 from analysis.report.plots.style import render
 from analysis.report.tables.networks import counters as counters_table
-from analysis.speed.latency import Setting, measure_latency
+from analysis.speed.latency import measure_latency
 from analysis.speed.operators import measure_operators
 from analysis.speed.roofline import measure_roofline
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 from featherface import CONFIGS, FeatherFace
 

@@ -24,10 +24,11 @@ from analysis.cli.options import (
     show,
     warn,
 )
+from analysis.cli.subject import Inputs, Model, Settings
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.speed.latency import Setting
+    from analysis.speed.setting import Setting
     from analysis.speed.timing import Rule
 
 Records = list[dict[str, Any]]
@@ -39,6 +40,9 @@ def latency(
         repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
     ] = None,
     size: Size = (640, 640),
+    model: Model = None,
+    inputs: Inputs = None,
+    settings: Settings = None,
     batch: Annotated[
         list[int] | None, typer.Option(help="Images in a pass; may be repeated.")
     ] = None,
@@ -111,22 +115,32 @@ def latency(
     Variants and runtimes take turns; passes with marks between the blocks alternate with passes
     without, so that the cost of measuring shows. On a GPU, CUDA events take the time.
     """
+    from analysis.cost.subject import parse_input, parse_settings
     from analysis.report.tables import latency as tables
-    from analysis.speed.latency import Setting
-    from analysis.speed.latest import FIELDS
+    from analysis.speed.latest import FIELDS, network_name
+    from analysis.speed.setting import Setting
     from analysis.speed.timing import Rule
     from featherface.config import CONFIGS
     from featherface.records import append, read
 
     variants = list(CONFIGS) if everything or variant == ["all"] else variant or ["official"]
-    runtimes, dtypes, batches = runtime or ["torch"], dtype or ["float32"], batch or [1]
+    runtimes, dtypes = runtime or ["torch"], dtype or ["float32"]
     asked = {"roofline": roofline, "operators": operators, "growth": growth}
     wanted = [name for name, chosen in asked.items() if chosen]
-    if everything and (wanted or runtime or variant or kernel != "auto"):
+    if everything and (wanted or runtime or variant or model or kernel != "auto"):
         raise InputError("--all already has every measurement, variant, runtime and kernel")
+    if model and variant:
+        raise InputError("--model and --variant each name a network: give one of them")
     for name in runtimes if wanted else ():
         if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
+    given = tuple(map(parse_input, inputs or ()))
+    if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
+        raise InputError("--input must be N 3 H W, once, without --model")
+    if given and len(given[0].shape) >= 4:
+        height, width = given[0].shape[-2:]
+        size = (height, width)
+    batches = batch or [given[0].shape[0] if given else 1]
     base = Setting(
         height=size[0],
         width=size[1],
@@ -135,6 +149,9 @@ def latency(
         threads=threads,
         flush_l2=flush_l2,
         kernel=kernel,
+        model=model,
+        arguments=parse_settings(settings or []),
+        inputs=given,
     )
     groups = [
         [
@@ -162,7 +179,7 @@ def latency(
                     append(record / f"{done['record']}.jsonl", done, FIELDS[done["record"]])
                     continue
                 kept = False
-                warn(f"{done['record']} of {done['variant']} ({done['runtime']}) not recorded")
+                warn(f"{done['record']} of {network_name(done)} ({done['runtime']}) not recorded")
                 for doubt in done["doubts"]:
                     warn(f"  {doubt}")
     emit(records, json)
@@ -201,9 +218,10 @@ def _jobs(plans: Iterable[Plan], rule: Rule) -> list[Callable[[], Records]]:
     """Return the measurements of the plans in their order."""
     from analysis.speed.ceilings import measure_ceilings
     from analysis.speed.growth import measure_growth
-    from analysis.speed.latency import Setting, measure_latencies
+    from analysis.speed.latency import measure_latencies
     from analysis.speed.operators import measure_operators
     from analysis.speed.roofline import under_roof
+    from analysis.speed.setting import Setting
     from analysis.speed.timing import Rule
 
     @cache

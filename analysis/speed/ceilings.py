@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from analysis.speed.device import DTYPES, memory_free
-from analysis.speed.latency import Setting
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, clock_of, measure
 from featherface.runtimes.onnx_session import open_session
 

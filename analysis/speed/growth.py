@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ import psutil
 import torch
 
 from analysis.speed.device import device_of, memory_free
-from analysis.speed.latency import Setting
 from analysis.speed.self_check import OtherLoad, load_doubts
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, measure
 from featherface.config import MIN_SIZE
+from featherface.errors import InputError
 
 SIZES = (320, 480, 640, 800, 960, 1280, 1600)
 """Sides of the square images, one a batch."""
@@ -48,21 +50,23 @@ def measure_growth(
 
     Args:
         setting: its batch is taken for the sizes, its height and width for the batches.
-        sizes: sides of square images.
+        sizes: sides of square images; of no use to a network whose first input is no image.
 
     Returns:
         A JSON document. `sizes` and `batches` are lists of points, each with `input`,
         `megapixels` (of all its images together), the latency as
         `analysis.speed.timing.summarise` describes it, `peak_bytes`, and `skipped`: `None`, or the
-        reason why there is no measurement. `fits` has for both lists the `fit` of `ms_p50` and of
-        `peak_bytes`.
+        reason why there is no measurement: too little memory, or a model that refuses the size.
+        `fits` has for both lists the `fit` of `ms_p50` and of `peak_bytes`.
 
     Raises:
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
+    has_images = len(setting.shapes[0].shape) >= 4
+    sides = sorted(set(sizes)) if has_images else []
     series = {
-        "sizes": [setting.at(height=side, width=side) for side in sorted(set(sizes))],
+        "sizes": [setting.at(height=side, width=side) for side in sides],
         "batches": [setting.at(batch=batch) for batch in sorted(set(batches))],
     }
     rows: dict[Setting, dict[str, Any]] = {}
@@ -112,21 +116,25 @@ def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
 
 def _measure(point: Setting, rule: Rule, before: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "input": point.input,
+        "input": list(point.shapes[0].shape),
         "megapixels": _pixels(point) / 1e6,
         "skipped": _too_much(point, before),
         "others_load": None,
     }
     if row["skipped"]:
         return row
-    if point.device != "cpu":
-        return row | measure_point(point, rule)
-    # "spawn": a forked child would inherit threads' locks.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        try:
+    try:
+        if point.device != "cpu":
+            return row | measure_point(point, rule)
+        # "spawn": a forked child would inherit threads' locks.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             return row | process.submit(measure_point, point, rule).result()
-        except BrokenProcessPool:
-            return row | {"skipped": "the system ended the process: too little memory"}
+    except BrokenProcessPool:
+        return row | {"skipped": "the system ended the process: too little memory"}
+    except InputError as error:
+        if point.model is None:
+            raise
+        return row | {"skipped": str(error)}  # not every network takes every size
 
 
 def _too_much(point: Setting, before: dict[Setting, dict[str, Any]]) -> str | None:
@@ -140,7 +148,9 @@ def _too_much(point: Setting, before: dict[Setting, dict[str, Any]]) -> str | No
 
 
 def _pixels(point: Setting) -> int:
-    return point.batch * point.height * point.width
+    """Return the pixels of all images, or the values of another kind of input."""
+    shape = point.shapes[0].shape
+    return prod(shape) // (shape[1] if len(shape) >= 4 else 1)
 
 
 def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
@@ -152,7 +162,13 @@ def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    small = setting.at(batch=1, height=MIN_SIZE, width=MIN_SIZE, flush_l2=False, runtime="torch")
+    small = Setting(
+        device=setting.device,
+        dtype=setting.dtype,
+        threads=setting.threads,
+        height=MIN_SIZE,
+        width=MIN_SIZE,
+    )
     with small.enter() as subject:
         subject.first_run()
     with setting.enter() as subject:

@@ -10,7 +10,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
-_COMMON = {"record": str, "variant": str, "environment": dict}
+_COMMON = {"record": str, "variant": str | None, "environment": dict}
 
 FIELDS: dict[str, dict[str, Any]] = {
     "latency": _COMMON | {"runtime": str, "input": list, "whole": dict, "blocks": list | None},
@@ -38,11 +38,17 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return list({_key(record): record for record in records}.values())
 
 
+def network_name(record: Record) -> str:
+    """Return the variant or, of another network, the model that was measured."""
+    return str(record["variant"] or record["model"])
+
+
 def _key(record: Record) -> tuple[Any, ...]:
     here = record["environment"]
     return (
         record["record"],
-        record["variant"],
+        network_name(record),
+        str(record.get("settings")),
         record.get("runtime") or "torch",  # older records of blocks and operators name none
         record.get("deform_kernel"),
         record.get("kernel"),

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
+import torchvision
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from analysis.speed.latency import Setting, Subject
 from analysis.speed.self_check import OtherLoad, load_doubts
+from analysis.speed.setting import Setting, Subject, blocks_of
 from analysis.speed.timing import Rule
 from featherface.blocks.deformable import DeformConv2d
 
@@ -108,8 +109,13 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     gpu = subject.images.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+
+    def labelled(*given: Any, **named: Any) -> None:
+        with record_function("pass: "):
+            subject.model(*given, **named)
+
     with _labelling(subject.model), profile(activities=activities) as profiler:
-        times = [subject.time() for _ in range(passes)]
+        times = [subject.time(labelled) for _ in range(passes)]
     found: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
     for event in profiler.events() or []:
         labels = _labels_around(event)
@@ -135,26 +141,29 @@ def _labels_around(event: Any) -> dict[str, str]:
 
 @contextmanager
 def _labelling(model: nn.Module) -> Iterator[None]:
-    """Label the pass, blocks and parts, as long as the context lasts."""
-    labels = {model: "pass: "} | {child: f"block: {n}" for n, child in model.named_children()}
+    """Label blocks and parts, as long as the context lasts."""
+    labels = [(m, f"block: {name}") for name, block in blocks_of(model).items() for m in block]
     for module in model.modules():
-        if isinstance(module, DeformConv2d):
-            labels[module] = f"part: {KERNEL}"
-            labels |= dict.fromkeys(module.children(), f"part: {STEERING}")
+        if isinstance(module, DeformConv2d | torchvision.ops.DeformConv2d):
+            labels.append((module, f"part: {KERNEL}"))
+            labels += [(child, f"part: {STEERING}") for child in module.children()]
     open_labels: list[record_function] = []
 
-    def enter(module: nn.Module, inputs: Any) -> None:
-        label = record_function(labels[module])
-        label.__enter__()  # type: ignore[no-untyped-call]
-        open_labels.append(label)
+    def enter(label: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, inputs: Any) -> None:
+            opened = record_function(label)
+            opened.__enter__()  # type: ignore[no-untyped-call]
+            open_labels.append(opened)
+
+        return hook
 
     def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:
         open_labels.pop().__exit__(None, None, None)
 
     hooks = []
     try:
-        for module in labels:
-            hooks.append(module.register_forward_pre_hook(enter))
+        for module, label in labels:
+            hooks.append(module.register_forward_pre_hook(enter(label)))
             hooks.append(module.register_forward_hook(leave))
         yield
     finally:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.cost import Cost
-from analysis.cost.blocks import network_cost
 from analysis.speed.ceilings import measure_ceilings
-from analysis.speed.device import DTYPES
-from analysis.speed.latency import Setting, measure_latency
+from analysis.speed.latency import measure_latency
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 
 CONVENTIONS = {
@@ -32,8 +31,8 @@ CONVENTIONS = {
 }
 
 _KEPT = (
-    *("variant", "runtime", "input", "weights", "flush_l2", "environment", "deform_kernel"),
-    *("rule", "others_load", "settled"),
+    *("variant", "model", "settings", "runtime", "input", "inputs", "weights", "flush_l2"),
+    *("environment", "deform_kernel", "rule", "others_load", "settled"),
 )
 """Fields that a record takes from the latency."""
 
@@ -66,26 +65,23 @@ def under_roof(
         `share_of_roof` is that of the bytes. `whole` is the same for the network. A share above 1
         is among the `doubts`: then a ceiling is too low.
     """
-    size = (setting.height, setting.width, setting.batch)
-    network = network_cost(setting.variant, *size, DTYPES[setting.dtype])
+    network = setting.cost()
     cost = {block.path: block for block in network.children}
-    assert sum(block.macs for block in cost.values()) == network.macs, cost
 
-    def placed(times: dict[str, Any], *parts: Cost) -> dict[str, Any]:
-        macs, moved, least = (
-            sum(getattr(part, name) for part in parts)
-            for name in ("macs", "bytes_moved", "bytes_least")
-        )
-        return place(macs, moved, least, times["ms_p50"], ceilings)
+    def placed(times: dict[str, Any], part: Cost, least: int) -> dict[str, Any]:
+        return place(part.macs, part.bytes_moved, least, times["ms_p50"], ceilings)
 
     blocks = [
-        {"name": block["name"], **placed(block, cost[block["name"]])} for block in latency["blocks"]
+        {"name": name, **placed(block, cost[name], cost[name].bytes_least)}
+        for block in latency["blocks"] or ()
+        for name in [block["name"]]
     ]
-    whole = placed(latency["whole"], *network.children)
+    least = sum(block.bytes_least for block in network.children) or network.bytes_least
+    whole = placed(latency["whole"], network, least)
     above = above_roof([*blocks, {"name": "the whole", **whole}])
     return {
         "record": "roofline",
-        **{key: latency[key] for key in _KEPT},
+        **{key: latency[key] for key in _KEPT if key in latency},
         "ceilings": ceilings,
         "whole": whole,
         "blocks": blocks,
@@ -110,8 +106,8 @@ def place(
     """Return speed, roof and share of MACs and bytes that take so much time."""
     compute, memory = ceilings["gmacs_per_second"], ceilings["gigabytes_per_second"]
     intensity = macs / bytes_moved if bytes_moved else None
-    achieved = macs / ms_p50 / 1e6
-    moved = bytes_moved / ms_p50 / 1e6
+    rate = 1e-6 / ms_p50 if ms_p50 else 0.0  # a block that is never called takes no time
+    achieved, moved = macs * rate, bytes_moved * rate
     roof = min(compute, intensity * memory) if intensity else None
     if not bytes_moved:
         share = bound = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.report.formats import fixed, shape, share, signed
 from analysis.report.table import Column, Table
-from analysis.speed.latest import machine
+from analysis.speed.latest import machine, network_name
 
 Record = Mapping[str, Any]
 
@@ -73,7 +73,7 @@ def growth(record: Record) -> Table:
                     f"and {number(line['at_zero'])} {unit} besides{fitted}"
                 )
     return Table(
-        f"{record['variant']} by size and batch, {machine(record['environment'])}",
+        f"{network_name(record)} by size and batch, {machine(record['environment'])}",
         (
             Column("batch × height × width", _input, str),
             Column("megapixels", "megapixels", fixed(3)),
@@ -169,7 +169,7 @@ def _within(value: float) -> str:
 
 
 def _title(record: Record) -> str:
-    return f"{record['variant']} at {shape(record['input'])}, {machine(record['environment'])}"
+    return f"{network_name(record)} at {shape(record['input'])}, {machine(record['environment'])}"
 
 
 def _plan(record: Record) -> str:

@@ -55,7 +55,20 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> No
         (["--runtime", "onnx", "--roofline"], "--roofline looks into PyTorch's operators"),
         (["--runtime", "cuda-graph"], "'cuda-graph' runs on CUDA"),
         (["--all"], "--all already has every measurement"),
+        (["--model", "torchvision:alexnet"], "--model and --variant each name a network"),
+        (["--input", "1 4 32 32"], "--input must be N 3 H W"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str, call: Any) -> None:
     assert message in call(*QUICK, *arguments).refusal
+
+
+def test_another_network_is_measured_by_its_name(tmp_path: Path, call: Any) -> None:
+    model = ("--model", "torchvision:squeezenet1_1", "--input", 2, 3, 32, 32)
+    options = ("--seconds", 0, "--record", tmp_path, "--record-doubtful")
+    done = call("latency", *model, *options)
+    assert done.code == 0
+    assert "torchvision:squeezenet1_1 at 2×3×32×32" in done.out
+    (row,) = rows(tmp_path)
+    assert (row["variant"], row["model"], row["input"]) == (None, model[1], [2, 3, 32, 32])
+    assert [block["name"] for block in row["blocks"]] == ["features", "classifier"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.speed import growth
-from analysis.speed.latency import Setting
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 from featherface.errors import InputError
 
@@ -54,7 +54,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, free: int) -> list[list[int]]:
 
         def __exit__(self, *_: object) -> None: ...
         def submit(self, _: Any, point: Setting, rule: Rule) -> Any:
-            done.append(point.input)
+            done.append(list(point.shapes[0].shape))
             pixels = point.batch * point.height * point.width
             row = {"ms_p50": pixels / 1e3, "peak_bytes": pixels, "settled": True}
             return SimpleNamespace(result=lambda: {**row, "others_load": 0.25 * len(done)})

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from analysis.speed import latest
-from analysis.speed.latency import Setting, Subject, measure_latencies, measure_latency
+from analysis.speed.latency import measure_latencies, measure_latency
 from analysis.speed.random_network import make_random_images, make_random_network
+from analysis.speed.setting import Setting, Subject
 from analysis.speed.timing import Clock, Rule
 from featherface import CONFIGS
 from featherface.config import BLOCKS
@@ -48,7 +49,7 @@ def record() -> dict[str, Any]:
 def test_every_block_is_marked_before_and_after_and_nothing_stays_behind() -> None:
     model = make_random_network(CONFIGS["v1"])
     clock = Ticking()
-    subject = Subject(Setting("v1"), model, make_random_images(1, 32, 32), clock, None)
+    subject = Subject(Setting("v1"), model, (make_random_images(1, 32, 32),), clock)
     times = subject.time_blocks()
     # Two looks for the whole, two for each of seven blocks; the whole spans all of them.
     assert clock.looks == 16
@@ -63,7 +64,7 @@ def test_the_cache_is_flushed_before_the_clock_starts() -> None:
     subject = Subject(
         Setting("v1"),
         make_random_network(CONFIGS["v1"]),
-        make_random_images(1, 32, 32),
+        (make_random_images(1, 32, 32),),
         clock,
         lambda: looks.append(clock.looks),  # type: ignore[arg-type]
     )

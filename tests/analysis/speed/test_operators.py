@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.speed.latency import Setting
 from analysis.speed.operators import KERNEL, STEERING, _profile, measure_operators
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 
 RULE = Rule(seconds=1.0)

@@ -11,8 +11,8 @@ from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
 from analysis.speed import ceilings
 from analysis.speed.ceilings import measure_ceilings
-from analysis.speed.latency import Setting
 from analysis.speed.roofline import above_roof, measure_roofline, place
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 from featherface import CONFIGS, FeatherFace
 
