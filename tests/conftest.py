@@ -1,4 +1,4 @@
-"""What the tests share: the command, a browser, and the folder of real data where there is one."""
+"""Fixtures of all tests: the command, a browser, and the folder of real data where there is one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """What `--json -` printed."""
+        """The document that `--json -` printed."""
         return json.loads(self.out)
 
     @property

@@ -1,4 +1,4 @@
-"""What holds for the whole source. Directions of imports are contracts in pyproject.toml."""
+"""Rules for the whole source. Directions of imports are contracts in pyproject.toml."""
 
 from __future__ import annotations
 

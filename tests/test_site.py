@@ -100,7 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site: Path, serve: Any) -> Iterator[str]:
-    """Where the site is served, without a slash at the end."""
+    """The address of the site, without a slash at the end."""
     with serve(site) as address:
         yield address
 
@@ -176,7 +176,7 @@ def paths(site: Path) -> list[str]:
 
 
 class _Page(HTMLParser):
-    """What a page links to, what can be linked to, and the outline."""
+    """Links of a page, places that can be linked to, and its outline."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Any, Literal
 
 from featherface.config import CONFIGS, MIN_SIZE
 from featherface.errors import InputError
+
+MAX_CROP = 4096
+"""The largest side of a crop, in pixels."""
+MAX_NUMBER = 2**32
+"""The largest number of steps, crops and so on."""
 
 
 class RecipeError(InputError):
@@ -60,6 +66,10 @@ class Recipe:
         words = {"backbone": ("teacher", "random"), "precision": ("auto", "float32", "bfloat16")}
         words["optimizer"] = ("adamw", "sgd")
         for name, value in vars(self).items():
+            if isinstance(value, float) and not isfinite(value):
+                raise RecipeError(f"{name} (={value}) must be finite")
+            if isinstance(value, int) and value > MAX_NUMBER:
+                raise RecipeError(f"{name} (={value}) must not exceed {MAX_NUMBER:,}")
             if name in positive and value is not None and not value > 0:
                 raise RecipeError(f"{name} (={value}) must be above 0")
             if name in ("frozen", "warmup", "average") and not 0 <= value <= 1:
@@ -70,8 +80,10 @@ class Recipe:
             raise RecipeError(f"variant (={self.variant!r}) must be one of {', '.join(CONFIGS)}")
         if (self.steps is None) == (self.minutes is None):
             raise RecipeError("give either steps or minutes")
-        if self.size < MIN_SIZE or self.size % MIN_SIZE:
-            raise RecipeError(f"size (={self.size}) must be a multiple of {MIN_SIZE}")
+        if not MIN_SIZE <= self.size <= MAX_CROP or self.size % MIN_SIZE:
+            raise RecipeError(
+                f"size (={self.size}) must be a multiple of {MIN_SIZE}, at most {MAX_CROP}"
+            )
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
         if self.holdout < 0:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from featherface.errors import InputError
+from featherface.files import named
 
 _VIEW = re.compile(rb'<svg[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"', re.DOTALL)
 
@@ -34,11 +35,8 @@ def themed(docs: Path, name: str, alt: str, caption: str = "", up: str = "../") 
 
 def _dimensions(path: Path) -> str:
     """Width and height as attributes: the browser keeps the room before the image is there."""
-    try:
-        with path.open("rb") as file:
-            found = _VIEW.search(file.read(4096))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with named(path), path.open("rb") as file:
+        found = _VIEW.search(file.read(4096))
     if found is None:
         raise InputError(f"{path}: not an SVG with a viewBox")
     width, height = (round(float(size)) for size in found.groups())
