@@ -206,11 +206,11 @@ def _conv3x3(inputs: Integers, outputs: Integers, version: int, stride: int) -> 
         yield Layer("offset_and_mask_conv", stride, 3 * 3 * inputs * predicted, predicted)
 
 
-def _is(value: Kinds, *kinds: str) -> NDArray[np.bool_]:
-    return np.isin(value, kinds)
+def _is(value: Kinds, *kinds: str) -> NDArray[np.int64]:
+    return np.isin(value, kinds).astype(np.int64)
 
 
-def _where(present: NDArray[np.bool_], layers: Iterable[Layer]) -> Iterator[Layer]:
+def _where(present: NDArray[np.int64], layers: Iterable[Layer]) -> Iterator[Layer]:
     for kind, stride, *counts in layers:
         yield Layer(kind, stride, *(count * present for count in counts))
 
@@ -235,7 +235,7 @@ READINGS: dict[str, Callable[[Layer], Integers]] = {
     "parameters": lambda x: x.weights + x.biases + x.norm + x.scalars,
     "weights and biases": lambda x: x.weights + x.biases,
     "weights": lambda x: x.weights,
-    "thop": lambda x: (x.kind != "deformable_kernel") * x.weights + x.biases + x.norm,
+    "thop": lambda x: (0 if x.kind == "deformable_kernel" else x.weights) + x.biases + x.norm,
 }
 """Conventions for a number of parameters, by name.
 

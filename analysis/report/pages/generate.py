@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from analysis.report import diagram
 from analysis.report.pages import (
     accuracy,
+    calculator,
     commands_page,
     cost,
     home,
@@ -62,6 +63,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "cost-roofline.md": timing.roofline,
     "cost-growth.md": timing.growth,
     "space-lead.md": space.lead,
+    "space-calculator.md": calculator.calculator,
     "space-facts.html": space.facts,
     "space-totals.md": space.totals,
     "space-landscape.html": space.landscape,

@@ -1,0 +1,155 @@
+"""The calculator of parameters and MACs on the page of the design space."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+import numpy as np
+
+from analysis.design_space.closed_form import Fields, block_macs, block_parameters
+from analysis.design_space.formulas import DECIDES, formulas
+from analysis.design_space.space import KINDS, OPTIONAL, SPACE, VARIANTS
+from analysis.report.formats import count, signed
+from analysis.report.pages.records import Record, Records, address_of
+from analysis.report.table import Cell, Column, Table
+from featherface.config import BLOCKS
+
+SIZE = (640, 640)
+
+_COMMAND = "featherface blocks --variant v1-deformable --set reduction=16"
+_CLAIMS = (
+    "card-total",
+    "repository-thop-params",
+    "repository-narrow-params",
+    "repository-no-attention-params",
+    "repository-released-params",
+)
+"""The claims of a total that one can try to hit."""
+
+
+def calculator(records: Records) -> str:
+    """Return the form, its results for what the card states, and what a script computes them by."""
+    targets = [records.verdict(address) for address in _CLAIMS]
+    start = card(records)
+    blocks, total = _blocks(start)
+    data = {
+        "formulas": formulas(*SIZE),
+        "decides": DECIDES,
+        "optional": OPTIONAL,
+        "variants": VARIANTS,
+        "start": start,
+        "targets": [target["claimed"] for target in targets],
+        "most": 1.25 * max(target["claimed"] for target in targets),
+    }
+    segments = "".join(f'<i class="b{at}"></i>' for at in range(len(BLOCKS)))
+    marks = "".join(
+        f'<b style="left:{100 * target["claimed"] / data["most"]:.3f}%"></b>' for target in targets
+    )
+    keys = "".join(
+        f'<li><i class="b{at}"></i>{name.replace("_", " ")}</li>' for at, name in enumerate(BLOCKS)
+    )
+    presets = "".join(f'<button type="button" value="{name}">{name}</button>' for name in VARIANTS)
+    return (
+        f"What the card draws has {count(total['params'])} parameters with the reduction that it "
+        f"prints, {count(total['params'] - targets[0]['claimed'])} more than its total of "
+        f"{count(targets[0]['claimed'])}. Set {_changes(start, VARIANTS['v1'])} to meet the total. "
+        "Each state has an address of its own.\n\n"
+        f'<form class="ff-calc" id="calculator-form" hidden>{_controls()}'
+        f'<p class="ff-calc-presets">Networks: {presets}'
+        '<button type="button" value="">what the card states</button></p></form>\n'
+        f'<p class="ff-calc-said" id="calculator-said" role="status">{count(total["params"])} '
+        f"parameters, {count(total['macs'])} MACs; thop counts {count(total['thop'])}.</p>\n"
+        '<div class="ff-calc-bar" aria-hidden="true">'
+        f'<div class="ff-bar" id="calculator-bar">{segments}</div>{marks}</div>'
+        f'<ul class="ff-legend" aria-hidden="true">{keys}<li><b></b>published totals</li></ul>\n'
+        f'<pre><code id="calculator-command">{_COMMAND}</code></pre>\n'
+        f'<div id="calculator-targets">{_targets(targets, total).html()}</div>'
+        f'<div id="calculator-blocks">{_table(blocks, total).html()}</div>'
+        f'<script type="application/json" id="calculator-data">{json.dumps(data)}</script>\n'
+    )
+
+
+def card(records: Records) -> Record:
+    """Return what the card states: the architecture it draws, with the reduction it prints."""
+    stated = next(iter(records.totals.values()))["facts"]
+    return VARIANTS["v1-deformable"] | {"reduction": stated["reduction"]["values"][0]}
+
+
+def _changes(here: Record, there: Record) -> str:
+    changed = [f"`{name}` to {there[name]}" for name in here if here[name] != there[name]]
+    return " and ".join(changed)
+
+
+def _controls() -> str:
+    channels, cells = SPACE.channels, SPACE.cells
+    controls = [
+        _slider("channels", channels[0], channels[-1], channels[1] - channels[0]),
+        _choice("pyramid", KINDS["pyramid"]),
+        _slider("cells", cells[0], cells[-1], 1),
+        _choice("attention", KINDS["attention"]),
+        _choice("reduction", SPACE.reduction),
+        _choice("context", KINDS["context"]),
+        _choice("shuffle", KINDS["shuffle"]),
+        _choice("anchors", SPACE.anchors),
+    ]
+    return f'<div class="ff-calc-fields">{"".join(controls)}</div>'
+
+
+def _slider(name: str, least: int, most: int, step: int) -> str:
+    return (
+        f"<label>{name} <span></span>"
+        f'<input type="range" name="{name}" min="{least}" max="{most}" step="{step}"></label>'
+    )
+
+
+def _choice(name: str, values: tuple[str | int, ...]) -> str:
+    options = "".join(f"<option>{value}</option>" for value in values)
+    return f'<label>{name} <select name="{name}">{options}</select></label>'
+
+
+def _blocks(config: Record) -> tuple[list[Record], Record]:
+    """Return the numbers of each block of an architecture, and of the whole."""
+    fields = Fields(**{name: np.asarray(value or 1) for name, value in config.items()})
+    columns = {
+        "params": block_parameters(fields),
+        "macs": block_macs(fields, *SIZE),
+        "thop": block_parameters(fields, "thop"),
+    }
+    rows: list[Record] = [
+        {"title": block.replace("_", " ")}
+        | {name: int(column[block]) for name, column in columns.items()}
+        for block in BLOCKS
+    ]
+    return rows, {name: sum(row[name] for row in rows) for name in columns} | {"title": "total"}
+
+
+def _table(rows: list[Record], total: Record) -> Table:
+    return Table(
+        "By block",
+        (
+            Column("block", "title"),
+            Column("parameters", "params", count),
+            Column("as thop counts", "thop", count),
+            Column(f"MACs at {SIZE[0]}×{SIZE[1]}", "macs", count),
+        ),
+        rows,
+        totals=(total,),
+    )
+
+
+def _targets(targets: list[Record], total: Record) -> Table:
+    def claim(target: Record) -> Cell:
+        address, statement = address_of(target), target["statement"]
+        return Cell(statement, f'<a href="../verdicts/#{address}">{escape(statement)}</a>')
+
+    return Table(
+        "Published totals, and how far this architecture is from them",
+        (
+            Column("published", "claimed", count),
+            Column("claim", claim, width=1),
+            Column("parameters", lambda row: total["params"] - row["claimed"], signed()),
+            Column("as thop counts", lambda row: total["thop"] - row["claimed"], signed()),
+        ),
+        targets,
+    )
