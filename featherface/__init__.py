@@ -6,21 +6,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from featherface.blocks.heads import Outputs
-    from featherface.config import CONFIGS, ConfigError, FeatherFaceConfig
-    from featherface.detector import Detector
-    from featherface.drawing import draw
-    from featherface.errors import InputError
-    from featherface.faces import Face, Results
-    from featherface.images import Transform
-    from featherface.model import FeatherFace
-    from featherface.runtimes.export import export
-    from featherface.weights.checkpoints import identify, load, save
+    from featherface.blocks.heads import Outputs as Outputs
+    from featherface.config import CONFIGS as CONFIGS
+    from featherface.config import ConfigError as ConfigError
+    from featherface.config import FeatherFaceConfig as FeatherFaceConfig
+    from featherface.detector import Detector as Detector
+    from featherface.drawing import draw as draw
+    from featherface.errors import InputError as InputError
+    from featherface.faces import Face as Face
+    from featherface.faces import Results as Results
+    from featherface.images import Transform as Transform
+    from featherface.model import FeatherFace as FeatherFace
+    from featherface.runtimes.export import export as export
+    from featherface.weights.checkpoints import identify as identify
+    from featherface.weights.checkpoints import load as load
+    from featherface.weights.checkpoints import save as save
 
 __version__ = "0.1.0"
 
-# Where each public name lives. They are imported when first asked for, so that the command line
-# answers --help without waiting for torch.
+# The modules of the public names. They are imported when first asked for, so that the command
+# line answers --help without waiting for torch.
 _HOMES = {
     "CONFIGS": "config",
     "ConfigError": "config",
@@ -39,23 +44,7 @@ _HOMES = {
     "save": "weights.checkpoints",
 }
 
-__all__ = [
-    "CONFIGS",
-    "ConfigError",
-    "Detector",
-    "Face",
-    "FeatherFace",
-    "FeatherFaceConfig",
-    "InputError",
-    "Outputs",
-    "Results",
-    "Transform",
-    "draw",
-    "export",
-    "identify",
-    "load",
-    "save",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
