@@ -10,6 +10,7 @@ from featherface.blocks.attention import Attention
 from featherface.blocks.backbone import Backbone
 from featherface.blocks.context import ContextModules
 from featherface.blocks.heads import Heads, Outputs
+from featherface.blocks.levels import Named, run_named
 from featherface.blocks.pyramid import make_pyramid
 from featherface.blocks.shuffle import Shuffle
 from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
@@ -79,11 +80,11 @@ class FeatherFace(nn.Module):
         the deformable convolutions' `offset` (batch, 18, H, W) and `mask` (batch, 9, H, W), as
         `context.p4.b1.offset` in an SSH context and `context.p4.offset` in a single one.
         """
-        named: dict[str, Tensor] = {}
+        named: Named = {}
         outputs = self._run(pictures, named)
         return outputs, named
 
-    def _run(self, pictures: Tensor, named: dict[str, Tensor] | None) -> Outputs:
+    def _run(self, pictures: Tensor, named: Named | None) -> Outputs:
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise ValueError(
                 f"pictures (of shape {tuple(pictures.shape)}) must be (batch, 3, height, width)"
@@ -95,27 +96,20 @@ class FeatherFace(nn.Module):
             )
         levels = self.backbone(pictures)
         _record(named, "backbone", levels)
-        levels, seen = self.first_attention(levels)
-        _record(named, "first_attention", levels, seen)
+        levels = run_named(self.first_attention, levels, named, "first_attention")
+        _record(named, "first_attention", levels)
         levels = self.pyramid(levels)
         _record(named, "pyramid", levels)
-        levels, seen = self.second_attention(levels)
-        _record(named, "second_attention", levels, seen)
-        levels, seen = self.context(levels)
-        _record(named, "context", levels, seen)
+        levels = run_named(self.second_attention, levels, named, "second_attention")
+        _record(named, "second_attention", levels)
+        levels = run_named(self.context, levels, named, "context")
+        _record(named, "context", levels)
         levels = self.shuffle(levels)
         _record(named, "shuffle", levels)
         outputs: Outputs = self.heads(levels)
         return outputs
 
 
-def _record(
-    named: dict[str, Tensor] | None,
-    block: str,
-    levels: list[Tensor],
-    seen: dict[str, Tensor] | None = None,
-) -> None:
-    if named is None:
-        return
-    named |= {f"{block}.{level}": x for level, x in zip(LEVELS, levels, strict=True)}
-    named |= {f"{block}.{name}": x for name, x in (seen or {}).items()}
+def _record(named: Named | None, block: str, levels: list[Tensor]) -> None:
+    if named is not None:
+        named |= {f"{block}.{level}": x for level, x in zip(LEVELS, levels, strict=True)}

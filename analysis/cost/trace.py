@@ -207,11 +207,9 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         cost = self.running.pop()
         if handler := find_module_handler(module):
             cost.own_macs[handler[0]] += handler[1]((module, *inputs[0]), outputs)
-        named = isinstance(outputs, tuple) and outputs and isinstance(outputs[-1], dict)
         read = {id(x): _bytes(x) for x in _tensors(inputs)}
         tensors = _tensors(outputs)
-        returned = {id(x): x for x in _tensors(outputs[:-1] if named else outputs)}
-        new = {place: x for place, x in returned.items() if place not in read}
+        new = {id(x): x for x in tensors if id(x) not in read}
         cost.calls += 1
         cost.output_shapes = tuple(tuple(x.shape) for x in tensors)
         cost.output_bytes += sum(x.nbytes for x in tensors if id(x) not in read)

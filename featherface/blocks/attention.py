@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from featherface.config import LEVELS, MeanPooling
+from featherface.blocks.levels import Named, PerLevel
+from featherface.config import MeanPooling
 
 
 class ChannelGate(nn.Module):
@@ -65,38 +66,29 @@ class CBAM(nn.Module):
 
     The residual and the ReLU around the module are FeatherFace's, not the CBAM paper's.
 
-    Shape: (batch, C, H, W) → the same, and by name `channel_gate` (batch, C, 1, 1),
+    Shape: (batch, C, H, W) → the same; into `named` go `channel_gate` (batch, C, 1, 1),
     `spatial_gate` (batch, 1, H, W) and `gated`, the input times both.
     """
 
-    def __init__(self, channels: int, reduction: int, pooling: MeanPooling) -> None:
+    def __init__(
+        self, channels: int, reduction: int = 16, pooling: MeanPooling = "adaptive"
+    ) -> None:
         super().__init__()
         self.channel = ChannelGate(channels, reduction, pooling)
         self.spatial = SpatialGate()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, x: Tensor, named: Named | None = None) -> Tensor:
         channel_gate = self.channel(x)
         by_channel = x * channel_gate
         spatial_gate = self.spatial(by_channel)
         gated = by_channel * spatial_gate
-        named = {"channel_gate": channel_gate, "spatial_gate": spatial_gate, "gated": gated}
-        return F.relu(gated + x), named
+        if named is not None:
+            named |= {"channel_gate": channel_gate, "spatial_gate": spatial_gate, "gated": gated}
+        return F.relu(gated + x)
 
 
-class Attention(nn.Module):
+class Attention(PerLevel):
     """A CBAM on every level, or, without channels to attend to, the levels as they are."""
 
     def __init__(self, channels: Sequence[int], reduction: int, pooling: MeanPooling) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList(CBAM(c, reduction, pooling) for c in channels)
-
-    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        if not self.levels:
-            return levels, {}
-        outputs: list[Tensor] = []
-        named: dict[str, Tensor] = {}
-        for level, cbam, x in zip(LEVELS, self.levels, levels, strict=True):
-            y, gates = cbam(x)
-            outputs.append(y)
-            named |= {f"{level}.{gate}": value for gate, value in gates.items()}
-        return outputs, named
+        super().__init__(CBAM(c, reduction, pooling) for c in channels)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from featherface.blocks.deformable import DeformConv2d
+from featherface.blocks.levels import Named, PerLevel, run_named
 from featherface.config import LEVELS, FeatherFaceConfig
 
 
@@ -19,7 +20,7 @@ class ContextConv(nn.Module):
         version: 0 for a plain convolution, 1 or 2 for the deformable ones of that version.
         slope: negative slope of the activation; `None` leaves it out.
 
-    Shape: (batch, inputs, H, W) → (batch, outputs, H, W), and what the convolution names.
+    Shape: (batch, inputs, H, W) → (batch, outputs, H, W); see `DeformConv2d` for `named`.
     """
 
     def __init__(
@@ -34,9 +35,9 @@ class ContextConv(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
         self.act = nn.Identity() if slope is None else nn.LeakyReLU(slope)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        y, named = self.conv(x) if isinstance(self.conv, DeformConv2d) else (self.conv(x), {})
-        return self.act(self.norm(y)), named
+    def forward(self, x: Tensor, named: Named | None = None) -> Tensor:
+        y = self.conv(x, named) if isinstance(self.conv, DeformConv2d) else self.conv(x)
+        return self.act(self.norm(y))  # type: ignore[no-any-return]
 
 
 class SSH(nn.Module):
@@ -44,10 +45,14 @@ class SSH(nn.Module):
 
     a: C → C/2.  b: C → C/4 → C/4.  c: continues b's first convolution with two more.
 
-    Shape: (batch, C, H, W) → the same, and the offsets and masks as `a.offset`, `b1.mask`, ….
+    Args:
+        version: of the convolutions: 0 for plain ones, 1 or 2 for deformable ones.
+        slope: negative slope of the activations inside of a branch.
+
+    Shape: (batch, C, H, W) → the same; into `named` go offsets and masks: `a.offset`, `b1.mask`, ….
     """
 
-    def __init__(self, channels: int, version: Literal[0, 1, 2], slope: float) -> None:
+    def __init__(self, channels: int, version: Literal[0, 1, 2] = 0, slope: float = 0.0) -> None:
         super().__init__()
         half, quarter = channels // 2, channels // 4
         self.a = ContextConv(channels, half, version, None)
@@ -56,43 +61,28 @@ class SSH(nn.Module):
         self.c1 = ContextConv(quarter, quarter, version, slope)
         self.c2 = ContextConv(quarter, quarter, version, None)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        named: dict[str, Tensor] = {}
-
-        def run(branch: str, inputs: Tensor) -> Tensor:
-            y, seen = getattr(self, branch)(inputs)
-            named.update({f"{branch}.{key}": value for key, value in seen.items()})
-            return y  # type: ignore[no-any-return]
-
-        a, b1 = run("a", x), run("b1", x)
-        b2, c2 = run("b2", b1), run("c2", run("c1", b1))
-        return F.relu(torch.cat([a, b2, c2], dim=1)), named
+    def forward(self, x: Tensor, named: Named | None = None) -> Tensor:
+        a = run_named(self.a, x, named, "a")
+        b1 = run_named(self.b1, x, named, "b1")
+        b2 = run_named(self.b2, b1, named, "b2")
+        c1 = run_named(self.c1, b1, named, "c1")
+        c2 = run_named(self.c2, c1, named, "c2")
+        return F.relu(torch.cat([a, b2, c2], dim=1))
 
 
-class ContextModules(nn.Module):
+class ContextModules(PerLevel):
     """The context module of every level, or, for context "none", the levels as they are."""
 
     def __init__(self, config: FeatherFaceConfig) -> None:
-        super().__init__()
         version = _VERSIONS[config.context.removeprefix("ssh").removeprefix("-")]
         channels = config.channels
-        self.levels = nn.ModuleList()
+        levels: list[nn.Module] = []
         for _ in LEVELS:
             if config.context.startswith("ssh"):
-                self.levels.append(SSH(channels, version, config.leaky_slope))
+                levels.append(SSH(channels, version, config.leaky_slope))
             elif config.context != "none":
-                self.levels.append(ContextConv(channels, channels, version, 0.0))
-
-    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        if not self.levels:
-            return levels, {}
-        outputs: list[Tensor] = []
-        named: dict[str, Tensor] = {}
-        for level, module, x in zip(LEVELS, self.levels, levels, strict=True):
-            y, seen = module(x)
-            outputs.append(y)
-            named |= {f"{level}.{key}": value for key, value in seen.items()}
-        return outputs, named
+                levels.append(ContextConv(channels, channels, version, 0.0))
+        super().__init__(levels)
 
 
 _VERSIONS: dict[str, Literal[0, 1, 2]] = {

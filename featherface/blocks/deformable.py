@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from featherface.blocks.deform_kernel import KERNEL, TAPS, deform_conv2d
+from featherface.blocks.levels import Named
 
 
 class DeformConv2d(nn.Module):
@@ -18,12 +19,12 @@ class DeformConv2d(nn.Module):
     masks come from 3×3 convolutions with bias over the same input, both starting at zero, so
     that a fresh network begins as a plain convolution. One offset group.
 
-    Shape: (batch, inputs, H, W) → (batch, outputs, H, W), and by name the `offset`
+    Shape: (batch, inputs, H, W) → (batch, outputs, H, W); into `named` go the `offset`
     (batch, 18, H, W), in cells of this level, (dy, dx) interleaved per tap as torchvision has
     them, and for version 2 the `mask` (batch, 9, H, W).
     """
 
-    def __init__(self, inputs: int, outputs: int, version: Literal[1, 2]) -> None:
+    def __init__(self, inputs: int, outputs: int, version: Literal[1, 2] = 2) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, KERNEL, KERNEL))
         self.offset = nn.Conv2d(inputs, 2 * TAPS, KERNEL, padding=KERNEL // 2)
@@ -31,15 +32,18 @@ class DeformConv2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kernel as `nn.Conv2d` starts it, offsets and masks at zero."""
+        """Start the kernel as `nn.Conv2d` does, offsets and masks at zero."""
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         for conv in (self.offset, self.mask):
             if conv is not None:
                 nn.init.zeros_(conv.weight)
                 nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        named = {"offset": self.offset(x)}
-        if self.mask is not None:
-            named["mask"] = 2 * torch.sigmoid(self.mask(x))
-        return deform_conv2d(x, named["offset"], self.weight, named.get("mask")), named
+    def forward(self, x: Tensor, named: Named | None = None) -> Tensor:
+        offset = self.offset(x)
+        mask = None if self.mask is None else 2 * torch.sigmoid(self.mask(x))
+        if named is not None:
+            named["offset"] = offset
+            if mask is not None:
+                named["mask"] = mask
+        return deform_conv2d(x, offset, self.weight, mask)

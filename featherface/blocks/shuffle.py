@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from featherface.blocks.convolution import ConvNorm
+from featherface.blocks.levels import PerLevel
 from featherface.config import LEVELS, FeatherFaceConfig, ShuffleOrder
 
 GROUPS = 2
@@ -50,19 +51,14 @@ class BottleneckShuffle(nn.Module):
         return y
 
 
-class Shuffle(nn.Module):
+class Shuffle(PerLevel):
     """The shuffle of every level, or, for shuffle "none", the levels as they are."""
 
     def __init__(self, config: FeatherFaceConfig) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList()
+        levels: list[nn.Module] = []
         for _ in LEVELS:
             if config.shuffle == "free":
-                self.levels.append(ChannelShuffle(config.shuffle_order))
+                levels.append(ChannelShuffle(config.shuffle_order))
             elif config.shuffle == "bottleneck":
-                self.levels.append(BottleneckShuffle(config.channels, config.shuffle_order))
-
-    def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        if not self.levels:
-            return levels
-        return [shuffle(x) for shuffle, x in zip(self.levels, levels, strict=True)]
+                levels.append(BottleneckShuffle(config.channels, config.shuffle_order))
+        super().__init__(levels)

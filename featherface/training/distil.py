@@ -47,10 +47,10 @@ def as_teacher(model: FeatherFace) -> FeatherFace:
 
 def after_backbone(model: FeatherFace, levels: list[Tensor]) -> Outputs:
     """Return the outputs of a network for levels of its backbone."""
-    levels, _ = model.first_attention(levels)
+    levels = model.first_attention(levels)
     levels = model.pyramid(levels)
-    levels, _ = model.second_attention(levels)
-    levels, _ = model.context(levels)
+    levels = model.second_attention(levels)
+    levels = model.context(levels)
     outputs: Outputs = model.heads(model.shuffle(levels))
     return outputs
 

@@ -29,7 +29,7 @@ def test_a_known_offset_moves_the_point_to_where_the_kernel_reads(tap: int) -> N
         conv.offset.bias[2 * tap + 1] = right
         picture = torch.zeros(1, 1, 11, 11)
         picture[0, 0, 5, 6] = 1
-        y, named = conv(picture)
+        y = conv(picture, named := {})
     ((row, column),) = np.argwhere(y[0, 0].numpy() != 0)
     points = sampling_points(named["offset"][0].numpy(), row, column)
     assert points[tap].tolist() == [5, 6]
@@ -44,7 +44,7 @@ def test_a_point_between_cells_is_read_by_interpolation() -> None:
         conv.weight.view(-1)[4] = 1
         conv.offset.bias[8:10] = torch.tensor([0.25, 0.5])
         rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
-        y, named = conv((10 * rows + columns)[None, None])
+        y = conv((10 * rows + columns)[None, None], named := {})
     row, column = sampling_points(named["offset"][0].numpy(), 4, 4)[4]
     assert y[0, 0, 4, 4].item() == pytest.approx(10 * row + column)
 
