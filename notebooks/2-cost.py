@@ -120,7 +120,7 @@ SVG(render(plots.operators(operators), "svg"))
 # measured here too: the best matrix product, and the best copy.
 
 # %%
-roofline = measure_roofline(Setting(variant="official"), QUICK, latency=times["official"])
+roofline = measure_roofline(Setting(variant="official"), QUICK)
 SVG(render(plots.roofline(roofline), "svg"))
 
 # %% [markdown]

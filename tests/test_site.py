@@ -356,7 +356,7 @@ def test_counts_say_what_a_choice_would_show(visit: Callable[..., Visit]) -> Non
 
 def test_a_claim_has_an_address(visit: Callable[..., Visit]) -> None:
     page = visit(viewport={"width": 1280, "height": 900}).go("verdicts/#card-total-as-drawn")
-    claim = page.locator("#card-total-as-drawn")
+    claim = page.locator("details:has(#card-total-as-drawn)")
     assert claim.get_attribute("open") is not None
     assert "is-target" in str(claim.get_attribute("class"))
     box = claim.bounding_box()
@@ -368,8 +368,71 @@ def test_a_claim_has_an_address(visit: Callable[..., Visit]) -> None:
     page.reload()
     assert page.locator("#paper-params").is_visible()
     page.evaluate("location.hash = '#card-total'")
-    page.wait_for_selector("#card-total.is-target[open]")
-    assert "is-target" not in str(page.locator("#paper-params").get_attribute("class"))
+    page.wait_for_selector("details.is-target[open]:has(#card-total)")
+    assert page.locator("details.is-target").count() == 1
+
+
+def test_a_claim_opened_under_a_filter_keeps_both_in_the_address(
+    visit: Callable[..., Visit],
+) -> None:
+    page = visit().go("verdicts/?verdict=refuted")
+    page.locator("#claims > li:not([hidden]) summary").first.click()
+    page.wait_for_function("location.hash")
+    assert urlsplit(page.url).query == "verdict=refuted"
+
+
+def test_printed_claims_are_a_line_each(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 1280, "height": 900}).go("verdicts/")
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true })")
+    assert page.locator(".ff-facts:visible").count() == 0
+    heights = page.evaluate(
+        "[...document.querySelectorAll('#claims > li')].map((row) => row.offsetHeight)"
+    )
+    assert max(heights) < 120
+
+
+def test_a_table_can_be_had_as_csv(visit: Callable[..., Visit]) -> None:
+    page = visit().go("use/choose/")
+    with page.expect_download() as download:
+        page.locator("button.ff-csv").first.click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert text.startswith("detector,parameters,")
+    assert '\nofficial,"592,371",' in text
+
+
+FIGURE_CONTRAST = """() => {
+  const part = (value) => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const luminance = (colour) => colour.match(/[\\d.]+/g).slice(0, 3)
+    .reduce((sum, v, i) => sum + part(v / 255) * [0.2126, 0.7152, 0.0722][i], 0);
+  const contrasts = [...document.querySelectorAll("g[id^=text_]")].map((text) => {
+    const box = text.getBoundingClientRect();
+    const below = document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2)
+      .filter((element) => !element.closest("g[id^=text_]"))
+      .find((element) => element.tagName === "image" || getComputedStyle(element).fill !== "none");
+    if (!below || below.tagName === "image") return 21;  // on a photograph
+    const glyph = [...text.querySelectorAll("use")].at(-1);  // before it, its halo
+    const [dark, light] = [glyph, below].map((e) => luminance(getComputedStyle(e).fill)).sort();
+    return (light + 0.05) / (dark + 0.05);
+  });
+  return Math.min(...contrasts);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_in_figures_has_contrast(visit: Callable[..., Visit], site: Path, scheme: str) -> None:
+    page = visit(viewport={"width": 1600, "height": 4000}).page
+    plots = {path.name for path in (site / "figures").glob("*-dark.svg")}
+    if scheme == "light":
+        plots = {name.replace("-dark", "") for name in plots}
+    address = str(visit().address)
+    poor = {}
+    for name in sorted(plots):
+        page.goto(f"{address}/figures/{name}")
+        ratio = page.evaluate(FIGURE_CONTRAST)
+        if ratio < 4.5:
+            poor[name] = round(ratio, 2)
+    assert poor == {}
 
 
 def test_claims_are_a_list_without_scripts(visit: Callable[..., Visit]) -> None:
@@ -394,13 +457,19 @@ def test_the_scheme_can_be_chosen(visit: Callable[..., Visit]) -> None:
     assert page.locator("img.ff-only-dark:visible").count() > 0
 
 
-def test_search_finds_without_another_host(visit: Callable[..., Visit]) -> None:
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [("deformable", "h=deformable"), ("spatial gate convolution", "#card-spatial-gate-params")],
+)
+def test_search_finds_without_another_host(
+    visit: Callable[..., Visit], words: str, place: str
+) -> None:
     reader = visit(viewport={"width": 1280, "height": 900})
     page = reader.go("")
-    found = page.locator(".md-search-result__item").first
+    found = page.locator(f".md-search-result__item a[href*='{place}']").first
     for _ in range(20):  # what is typed before the index is there is not looked for
         page.fill("input[name='query']", "")
-        page.locator("input[name='query']").press_sequentially("deformable")
+        page.locator("input[name='query']").press_sequentially(words)
         page.wait_for_timeout(2000)
         if found.is_visible():
             break

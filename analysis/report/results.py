@@ -26,6 +26,7 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.report import diagram
+from analysis.report.found_faces import found_faces
 from analysis.report.maps_record import RECORDED, portrait, recorded_maps
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
@@ -75,7 +76,9 @@ def _blocks(docs: Path) -> Written:
     layers = {variant: measure_layers(variant, HEIGHT, WIDTH) for variant in CONFIGS}
     yield "results/layers.json", _line_by_line(layers)
     (shown,) = (record for record in records if record["variant"] == "official")
-    yield "figures/architecture.svg", diagram.static_svg(shown, layers["official"])
+    for name, upright in (("architecture", False), ("architecture-down", True)):
+        drawing = diagram.static_svg(shown, layers["official"], upright=upright)
+        yield f"figures/{name}.svg", drawing
 
 
 def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
@@ -138,11 +141,23 @@ def _verdicts(docs: Path) -> Written:
     records = compliance.keep_unchecked(now, docs / "results" / "verdicts.json")
     yield "results/provenance.json", to_json(provenance())
     yield "results/verdicts.json", to_json(records)
+    yield "results/badge.json", to_json(_badge(records))
     tables = (
         networks.verdicts([r for r in records if r["source"] == book.source.id], book.source.title)
         for book in ledger.load_all()
     )
     yield "results/verdicts.md", _page("Verdicts", map(_section, tables))
+
+
+def _badge(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What an endpoint badge of shields.io shows: how many published figures hold."""
+    published = [record["verdict"] for record in verdicts if record["published"]]
+    return {
+        "schemaVersion": 1,
+        "label": "published figures confirmed",
+        "message": f"{published.count('confirmed')} of {len(published)}",
+        "color": "blue",
+    }
 
 
 PUBLISHED_TOTALS = (487_103, 488_661, 488_664, 489_015, 523_121, 592_371)
@@ -251,6 +266,10 @@ def _maps(docs: Path) -> Written:
             yield f"figures/{name}", svg
 
 
+def _faces(docs: Path) -> Written:
+    yield "figures/faces.svg", found_faces(portrait())
+
+
 def _environment(docs: Path) -> Written:
     installed = {package.name: package.version for package in distributions()}
     record = {
@@ -270,6 +289,7 @@ STEPS = (
     _times,
     _widerface,
     _maps,
+    _faces,
     _environment,
 )
 

@@ -13,12 +13,13 @@
   const rows = [...list.children].map((row) => ({
     row,
     details: row.querySelector("details"),
+    id: row.querySelector(".ff-statement").id,
     at: Number(row.dataset.at),
     verdict: row.dataset.verdict,
     source: row.dataset.source,
     kind: row.dataset.kind,
     statement: row.querySelector(".ff-statement").textContent,
-    text: bare(`${row.textContent} ${row.querySelector("details").id}`),
+    text: bare(row.textContent),
   }));
   const severity = ["refuted", "explained", "untested", "confirmed"];
   const order = {
@@ -85,7 +86,7 @@
 
   function visit() {
     for (const one of rows) one.details.classList.remove("is-target");
-    const target = rows.find((one) => `#${one.details.id}` === decodeURIComponent(location.hash));
+    const target = rows.find((one) => `#${one.id}` === decodeURIComponent(location.hash));
     if (!target) return;
     if (target.row.hidden) {
       form.reset();
@@ -103,8 +104,10 @@
   form.addEventListener("reset", () => setTimeout(() => { apply(); write(); }));
   // An opened claim is in the address, so that it can be sent to someone.
   list.addEventListener("toggle", (event) => {
-    const { id, open } = event.target;
-    if (open && location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
+    const one = rows.find((each) => each.details === event.target);
+    if (one?.details.open && location.hash !== `#${one.id}`) {
+      history.replaceState(null, "", `${location.search}#${one.id}`);
+    }
   }, true);
   addEventListener("hashchange", visit);
   addEventListener("popstate", () => { read(); apply(); });

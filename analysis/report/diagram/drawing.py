@@ -51,9 +51,9 @@ def architecture_svg(
     )
 
 
-def static_svg(record: Record, layers: Sequence[Record]) -> str:
+def static_svg(record: Record, layers: Sequence[Record], *, upright: bool = False) -> str:
     """Return one network as a file of its own, for light and dark pages."""
-    layout = LeftToRight(record, layers, judged=False)
+    layout = (TopToBottom if upright else LeftToRight)(record, layers, judged=False)
     blocks = [
         group(layout.block(name, ()), "absent" if kind(record, name) is None else "")
         for name in layout.blocks

@@ -29,8 +29,8 @@ def themed(docs: Path, name: str, alt: str, caption: str = "", up: str = "../") 
         f'{_dimensions(folder / f"{file}.svg")} loading="lazy">'
         for scheme, file in (("light", name), ("dark", dark))
     )
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="ff-figure">{images}{below}</figure>\n'
+    caption += f' <a href="{up}figures/{name}.svg" download>SVG</a>'
+    return f'<figure class="ff-figure">{images}<figcaption>{caption}</figcaption></figure>\n'
 
 
 def _dimensions(path: Path) -> str:

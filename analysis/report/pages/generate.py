@@ -16,6 +16,7 @@ from analysis.report import diagram
 from analysis.report.pages import (
     accuracy,
     calculator,
+    choose,
     commands_page,
     cost,
     home,
@@ -27,7 +28,7 @@ from analysis.report.pages import (
 )
 from analysis.report.pages.records import Records, load_records
 from featherface.errors import InputError
-from featherface.files import write_bytes, write_json
+from featherface.files import read_bytes, write_bytes, write_json
 
 CACHE = Path("build") / "pages"
 MANIFEST = Path("docs") / "notebooks" / ".generated.json"
@@ -35,10 +36,8 @@ MANIFEST = Path("docs") / "notebooks" / ".generated.json"
 
 FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-lead.html": home.lead,
-    "home-tally.html": lambda records: verdict_list.tally(records, "verdicts/"),
-    "home-sources.html": home.tally_by_source,
+    "home-commands.md": home.commands,
     "provenance.html": home.publications,
-    "home-surprises.html": home.surprises,
     "home-size.md": home.the_size,
     "home-card.md": home.the_card,
     "home-cost.md": home.the_cost,
@@ -70,6 +69,9 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "space-sensitivity.html": space.sensitivity,
     "maps-lead.md": maps_page.lead,
     "maps.md": maps_page.maps,
+    "choose-lead.md": choose.lead,
+    "choose-table.html": choose.table,
+    "choose-chart.html": choose.chart,
     "widerface.md": accuracy.results,
     "widerface-curves.md": accuracy.curves,
 }
@@ -106,6 +108,7 @@ def generate(
         cache = root / CACHE / "notebooks" / source.stem
         pages.append(notebooks.render(source, root, cache))
         files[f"docs/notebooks/{source.stem}.md"] = (cache / "page.md").read_bytes()
+        files[f"docs/notebooks/{source.stem}.ipynb"] = read_bytes(source.with_suffix(".ipynb"))
         for path in sorted((cache / f"{source.stem}_files").glob("*")):
             files[f"docs/notebooks/{source.stem}_files/{path.name}"] = path.read_bytes()
     fragments["notebooks.html"] = notebooks.listed(pages)

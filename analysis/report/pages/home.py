@@ -1,4 +1,4 @@
-"""The first page: what is true, what surprises, and how to see it for oneself."""
+"""The first page: what FeatherFace is, what is true of it, and how to see it for oneself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from html import escape
 
 from analysis.report.formats import count, fixed
+from analysis.report.pages import verdict_list
 from analysis.report.pages.html import MEANING, bars
 from analysis.report.pages.prose import inline
 from analysis.report.pages.records import VARIANTS, Record, Records
@@ -16,35 +17,71 @@ _GMAC = fixed(3, 1e9)
 
 
 def lead(records: Records) -> str:
-    """Return how much was judged, and who published it."""
+    """Return the first screen: what FeatherFace is, faces found, the tally, and who wrote what."""
     published = [record for record in records.verdicts if record["published"]]
+    official = records.blocks["official"]["params"]
+    alt = "A portrait with a box around the face that v1 finds, its score and five landmarks"
     return (
-        '<p class="ff-lead">FeatherFace is a small face detector, published in January 2025 by '
-        "Kim, Jung and Kim. Its paper, its code’s documents and an architecture card state "
-        f"<strong>{len(published)} figures</strong> about it. Here each of them is measured again, "
-        "by code that anyone can run.</p>\n"
-        "<p>The paper’s authors published code and no weights. The owner of a fork published "
-        "the card and the trained weights, from June to November 2025: "
-        '<a href="method/#provenance">who published what</a>.</p>\n'
+        '<div class="ff-first"><div>'
+        '<p class="ff-lead">FeatherFace is a small face detector: a MobileNet backbone, attention, '
+        f"a feature pyramid and a deformable context, {official:,} parameters in its authors’ "
+        f"code. <strong>{len(published)} figures</strong> have been published about it and the "
+        "networks that go by its name. Here each of them is measured again, by code that anyone "
+        "can run.</p>"
+        f"{verdict_list.tally(records, 'verdicts/').strip()}{tally_by_source(records).strip()}"
+        "<p><strong>Who published what.</strong> January 2025: the paper and the code, without "
+        "weights, by its authors Kim, Jung and Kim. June to November 2025: the card and the "
+        "trained weights, by the owner of a fork. "
+        '<a href="method/#provenance">Every publication by date</a>.</p></div>'
+        f'<figure class="ff-portrait"><img src="figures/faces.svg" alt="{alt}" width="512" '
+        'height="600"><figcaption>Found by <code>v1</code> with the weights of this project, '
+        "which come with the package. The portrait is in the public domain."
+        "</figcaption></figure></div>\n"
     )
 
 
+def commands(records: Records) -> str:
+    """Return three commands, each with the figures that it prints, which a test compares."""
+    official = records.blocks["official"]["params"]
+    thop = records.counters["official"]["reconciliation"]["thop_params"]
+    drawn = records.verdict("card-total-as-drawn")["measured"]
+    card = Counter(r["verdict"] for r in records.verdicts if r["source"] == "card")
+    found = ", ".join(f"{card[verdict]} {verdict}" for verdict in MEANING)
+    lines = {
+        "featherface audit --source card": found,
+        "featherface blocks --variant official --counters": f"{official:,}; thop says {thop:,}",
+        "featherface blocks --variant v1-deformable --set reduction=16": f"{drawn:,} as drawn",
+    }
+    code = "\n".join(f"{command}  # {printed}" for command, printed in lines.items())
+    return f"```sh\n{code}\n```\n"
+
+
 def tally_by_source(records: Records) -> str:
-    """Return a table of verdicts by source."""
+    """Return a table of verdicts by source; each number leads to its claims."""
     published = [record for record in records.verdicts if record["published"]]
-    rows = []
-    for source in records.sources:
-        counts = Counter(r["verdict"] for r in published if r["source"] == source["id"])
-        title = _SOURCES.get(source["id"], source["id"])
-        rows.append({"source": title, "all": counts.total(), **{v: counts[v] for v in MEANING}})
-    columns = [Column(name, name, count) for name in ("all", *MEANING)]
-    return Table("Published figures", [Column("source", "source"), *columns], rows).html()
+
+    def number(source: Record, verdict: str = "") -> Cell:
+        found = sum(
+            r["source"] == source["id"] and verdict in ("", r["verdict"]) for r in published
+        )
+        address = f"verdicts/?source={source['id']}" + (f"&verdict={verdict}" if verdict else "")
+        return Cell(count(found), f'<a href="{escape(address)}">{count(found)}</a>')
+
+    def column(verdict: str) -> Column:
+        return Column(verdict, lambda source: number(source, verdict), lambda cell: cell)
+
+    columns = (
+        Column("source", lambda source: _SOURCES[source["id"]]),
+        Column("figures", number, lambda cell: cell),
+        *map(column, MEANING),
+    )
+    return Table("Published figures by source", columns, records.sources).html()
 
 
 _SOURCES = {
-    "paper": "the paper, of its three authors",
-    "card": "the card, of the fork’s owner",
-    "repository": "the repositories: the authors’, the fork’s, the baseline’s",
+    "paper": "the paper, by its three authors",
+    "card": "the card, by the owner of the fork",
+    "repository": "the authors’, fork’s and baseline’s repositories",
 }
 
 
@@ -65,62 +102,6 @@ def publications(records: Records) -> str:
         Column("where", where),
     )
     return Table("Publications by date", columns, records.publications).html()
-
-
-def surprises(records: Records) -> str:
-    """Return the four findings in brief. Only what is refuted is struck out."""
-    official, baseline = records.blocks["official"], records.blocks["retinaface"]
-    skipped = official["macs"] - official["macs_by_kind"]["deformable_kernel"]
-    size, drawn = records.verdict("paper-params"), records.verdict("card-total-as-drawn")
-    performance = records.verdict("card-performance")
-    cards = (
-        (
-            "The paper’s size",
-            _printed(size),
-            count(official["params"]),
-            "parameters in the code its authors published. The counter thop, which their training "
-            f"script calls, says {records.counters['official']['reconciliation']['thop_params']:,} "
-            "of the same network: it misses the deformable kernels.",
-            "#size",
-        ),
-        (
-            "The card’s drawing",
-            _printed(drawn),
-            count(drawn["measured"]),
-            "parameters, built as the card draws it. The printed total leaves no room for the "
-            "deformable convolutions in the drawing.",
-            "#card",
-        ),
-        (
-            "Cost against the baseline",
-            f"{100 - 100 * skipped / baseline['macs']:.0f} % less, say counters",
-            f"{100 * official['macs'] / baseline['macs'] - 100:.0f} % more",
-            f"MACs than RetinaFace, once deformable kernels count: {_GMAC(official['macs'])} GMAC, "
-            f"not {_GMAC(skipped)}.",
-            "#cheaper",
-        ),
-        (
-            "The card’s accuracy",
-            f"{_printed(performance)} on Easy",
-            f"{_mean(records):.2f} % mean",
-            "of Easy, Medium and Hard, of another network. No trained weights of the card’s own "
-            "network are known.",
-            "#accuracy",
-        ),
-    )
-    items = "".join(
-        f'<li><p class="ff-who">{escape(who)}</p><p class="ff-said">{said} '
-        f"<b>{escape(true)}</b></p><p>{escape(words)}</p>"
-        f'<p class="ff-more"><a href="{target}">Why, and the proof'
-        f'<span class="ff-hidden">: {escape(who)}</span></a></p></li>'
-        for who, said, true, words, target in cards
-    )
-    return f'<ul class="ff-surprises">{items}</ul>\n'
-
-
-def _printed(verdict: Record) -> str:
-    text = escape(verdict["printed"])
-    return f"<s>{text}</s>" if verdict["verdict"] == "refuted" else f"<span>{text}</span>"
 
 
 def _mean(records: Records) -> float:

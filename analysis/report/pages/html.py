@@ -50,7 +50,7 @@ def bars(
 
 def fold(summary: str, body: str, *, open: bool = False) -> str:
     """Return HTML that is shown when its summary, HTML as well, is clicked."""
-    start = f'<details class="ff-fold"{" open" * open}>'
+    start = f'<details class="ff-fold" data-search-exclude{" open" * open}>'
     return f"{start}<summary>{summary}</summary>{body.strip()}</details>\n"
 
 
@@ -65,4 +65,4 @@ def missing(words: str, command: str) -> str:
 def facts(pairs: Mapping[str, str]) -> str:
     """Return names and values, which are HTML, one below the other."""
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs.items())
-    return f'<dl class="ff-facts">{items}</dl>'
+    return f'<dl class="ff-facts" data-search-exclude>{items}</dl>'

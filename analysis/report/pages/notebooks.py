@@ -102,10 +102,14 @@ def listed(pages: Sequence[Page]) -> str:
     """Return the list of notebooks, each with its first paragraph."""
     items = "".join(
         f'<li><a href="{page.name}/"><b>{escape(page.title)}</b></a>'
-        f"<p>{inline(page.summary)}</p><p><code>notebooks/{page.name}.ipynb</code></p></li>"
+        f"<p>{inline(page.summary)}</p><p>{_download('', page.name)}</p></li>"
         for page in pages
     )
     return f'<ol class="ff-notebooks">{items}</ol>\n'
+
+
+def _download(up: str, name: str) -> str:
+    return f'<a href="{up}{name}.ipynb" download>{name}.ipynb</a>'
 
 
 # --- what has changed -------------------------------------------------------------------------
@@ -199,7 +203,8 @@ def _heading(cells: Sequence[Any], source: Path) -> tuple[str, str]:
 def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, bytes]]:
     """Return the page as Markdown, and the images that it shows."""
     files: dict[str, bytes] = {}
-    parts = [f"---\ntitle: {json.dumps(title, ensure_ascii=False)}\n---"]
+    title_line = f"title: {json.dumps(title, ensure_ascii=False)}"
+    parts = [f"---\n{title_line}\nhide: [navigation]\n---"]
     for number, cell in enumerate(cells):
         if cell.cell_type != "code":
             parts.append(cell.source)
@@ -219,7 +224,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
             else:
                 parts.append(_printed(output.get("text") or data["text/plain"]))
     note = (
-        f'<p class="ff-note">This page is <code>notebooks/{name}.ipynb</code> as it ran. '
+        f'<p class="ff-note">This page is {_download("../", name)} as it ran. '
         "Run it and change it: <code>jupyter lab notebooks/</code>.</p>"
     )
     heading = f"# {title}"

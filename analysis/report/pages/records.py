@@ -48,6 +48,8 @@ class Records:
     maps: Record | None
     publications: Sequence[Record]
     """Who published what, by date."""
+    card_line: str
+    """The address of a line of the card, with `{line}` in it."""
 
     def verdict(self, address: str) -> Record:
         """Return the verdict on one claim, by its address, such as `card-total`."""
@@ -71,6 +73,7 @@ def load_records(docs: Path) -> Records:
     results = docs / "results"
     books = ledger.load_all()
     maps = results / "maps.json"
+    origin = _json(results / "provenance.json")
     return Records(
         docs=docs,
         blocks=_blocks(results / "blocks.json"),
@@ -89,7 +92,8 @@ def load_records(docs: Path) -> Records:
         },
         lines={path.name: json_lines.read(path) for path in sorted(results.glob("*.jsonl"))},
         maps=_json(maps) if maps.exists() else None,
-        publications=_json(results / "provenance.json")["publications"],
+        publications=origin["publications"],
+        card_line=origin["card_line"],
     )
 
 

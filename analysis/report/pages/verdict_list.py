@@ -5,9 +5,11 @@ Without scripts it is a plain list. `docs/assets/verdicts.js` adds the filters.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html import escape
 
+from analysis.claims.measurements import expression
 from analysis.report.formats import MARKS, measured, shortened
 from analysis.report.pages.html import MEANING, badge, facts
 from analysis.report.pages.prose import inline
@@ -73,7 +75,7 @@ def claims(records: Records) -> str:
     )
     return (
         f'<div class="ff-claim-head" aria-hidden="true">{heads}</div>'
-        '<ol class="ff-claims" id="claims" data-search-exclude>'
+        '<ol class="ff-claims" id="claims">'
         + "\n".join(_claim(record, records, at) for at, record in enumerate(records.verdicts))
         + '</ol><p class="ff-nothing" id="claim-nothing" hidden>No claim matches. '
         "<code>0.49M</code> finds “0.49 M”: spaces do not count.</p>\n"
@@ -96,15 +98,16 @@ def _claim(record: Record, records: Records, position: int) -> str:
         "Convention": inline(record["convention"]),
         "Computed as": _computed(record),
         "Where it stands": _where(record, records),
-        "Address": f'<a href="#{address}">#{address}</a>',
+        "Permanent link": f'<a href="#{address}">#{address}</a>',
+        "To cite": _citation(record),
         "Published": "" if record["published"] else _OURS,
     }
     details = {name: value for name, value in details.items() if value or name == "Why"}
     return (
         f'<li data-at="{position}" data-verdict="{verdict}" data-source="{record["source"]}" '
-        f'data-kind="{record["kind"]}"><details class="ff-claim" id="{address}">'
+        f'data-kind="{record["kind"]}"><details class="ff-claim">'
         f"<summary>{badge(verdict)}"
-        f'<span class="ff-statement">{inline(record["statement"])}</span>'
+        f'<h2 class="ff-statement" id="{address}">{inline(record["statement"])}</h2>'
         f'<span class="ff-against"><span class="ff-printed">'
         f"{escape(shortened(record['printed'], 26))}"
         f'</span> <span class="ff-is">{escape(shortened(found, 26))}</span></span>'
@@ -122,11 +125,22 @@ def _replication(replication: Record) -> str:
     return f"<b>{escape(value)}</b> ({holds}): {inline(replication['statement'])}"
 
 
+def _citation(record: Record) -> str:
+    found = f"{measured(record['measured'])} measured, {record['printed']} printed"
+    said = f"“{record['statement']}”: {record['verdict']}, {found}"
+    return escape(f"FeatherFace, measured. Claim {address_of(record)}: {said}.")
+
+
 def _computed(record: Record) -> str:
+    """The measurement, with links to the functions that it calls."""
     if not record["measure"]:
         return ""
+    links = ", ".join(
+        f'<a href="../use/python-analysis/#analysis.claims.measurements.{name}">{name}</a>'
+        for name in sorted(expression(record["measure"]).functions())
+    )
     on = f" on <code>{record['variant']}</code>" if record["variant"] else ""
-    return f"<code>{escape(record['measure'])}</code>{on}"
+    return f"<code>{escape(record['measure'])}</code>{on}. Source: {links}"
 
 
 def _lines(record: Record) -> str:
@@ -136,8 +150,22 @@ def _lines(record: Record) -> str:
 
 
 def _where(record: Record, records: Records) -> str:
+    """The place in the source, linked where it has an address."""
     source = next(s for s in records.sources if s["id"] == record["source"])
-    place, lines = record["where"] or "", record["lines"]
-    if lines:
-        place = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
-    return f"{inline(place)} — {escape(source['title'])} ({escape(source['where'])})"
+    title = f"{escape(source['title'])} ({inline(source['where'])})"
+    if record["lines"]:
+        links = (f'<a href="{records.card_line.format(line=n)}">{n}</a>' for n in record["lines"])
+        return f"line{'s' * (len(record['lines']) > 1)} {', '.join(links)} — {title}"
+    place = record["where"]
+    if found := _FILE.fullmatch(place):
+        address = "https://github.com/{}/blob/{}/{}".format(
+            *found.group("repository", "revision", "path")
+        )
+        return f'<a href="{escape(address)}">{escape(place)}</a>'
+    return f"{inline(place)} — {title}"
+
+
+_FILE = re.compile(
+    r"(?P<repository>[\w-]+/[\w.-]+), (?P<path>[\w./-]+), revision (?P<revision>\w+)"
+)
+"""A file of a repository on GitHub, as the ledgers cite it."""

@@ -173,7 +173,6 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
                 xytext=(8, 0),
                 textcoords="offset points",
                 va="center",
-                color=colour,
                 weight="bold",
                 annotation_clip=False,
             )

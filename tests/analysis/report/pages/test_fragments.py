@@ -9,13 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from analysis.report.pages import accuracy, home, space, timing, verdict_list
+from analysis.cli.main import app
+from analysis.report.pages import accuracy, choose, home, space, timing, verdict_list
 from analysis.report.pages.generate import FRAGMENTS
 from analysis.report.pages.records import Records, address_of, load_records
 from featherface.errors import InputError
 
-VOID = {"img", "input", "br", "hr", "meta", "link", "source", "col", "path", "rect"}
+VOID = {"img", "input", "br", "hr", "meta", "link", "source", "col", "path", "rect", "circle"}
 
 
 class _Balance(HTMLParser):
@@ -48,7 +50,7 @@ def test_every_fragment_is_whole(records: Records, name: str) -> None:
 
 def test_every_claim_has_a_row_with_its_address(records: Records) -> None:
     text = verdict_list.claims(records)
-    rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)".*?id="([\w-]+)"', text)
+    rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)".*? id="([\w-]+)"', text)
     expected = [(r["verdict"], r["source"], address_of(r)) for r in records.verdicts]
     assert rows == expected
     assert len({address for *_, address in rows}) == len(rows)
@@ -73,6 +75,33 @@ def test_home_follows_the_records(records: Records) -> None:
         home.the_size(replace(records, blocks=blocks))
     assert f"{records.blocks['official']['params']:,}" in home.the_size(records)
     assert f"{records.verdict('card-total-as-drawn')['measured']:,}" in home.the_card(records)
+
+
+def test_the_commands_of_the_first_screen_print_their_figures(records: Records) -> None:
+    pytest.importorskip("thop", reason="one of the figures is what thop says")
+    for line in home.commands(records).strip().splitlines()[1:-1]:
+        command, said = line.split("  # ")
+        result = CliRunner().invoke(app, command.split()[1:])
+        assert result.exit_code == 0, command
+        figures = re.findall(r"\d[\d,]*", said)
+        assert figures, said
+        assert [figure for figure in figures if figure not in result.stdout] == [], command
+
+
+def test_sources_add_up_to_the_tally(records: Records) -> None:
+    table = re.sub(r"<[^>]+>", " ", home.tally_by_source(records).split("<tbody>")[1])
+    numbers = [int(number) for number in re.findall(r"\d+", table)]
+    rows = [numbers[at : at + 5] for at in range(0, len(numbers), 5)]
+    assert [row[0] for row in rows] == [sum(row[1:]) for row in rows]
+    assert sum(row[0] for row in rows) == sum(r["published"] for r in records.verdicts)
+
+
+def test_what_to_build_on_shows_measured_and_published_apart(records: Records) -> None:
+    text = re.sub(r"<[^>]+>", " ", choose.table(records))
+    assert re.search(r"official\s+592,371\s+1\.244 GMAC .* 78\.1\s+Original size, measured", text)
+    assert re.search(r"YuNet_n\s+75,856 .* 81\.1\s+Original size, published\s+BSD", text)
+    chart = choose.chart(records)
+    assert (chart.count('class="measured"'), "EResFD" in chart) == (3, False)
 
 
 def test_a_claim_that_is_gone_is_one_line(records: Records) -> None:
@@ -146,8 +175,8 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
 
 def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    with pytest.raises(InputError, match=r"blocks\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"provenance\.json: cannot be read"):
         load_records(tmp_path)
-    (tmp_path / "results" / "blocks.json").write_text("[")
-    with pytest.raises(InputError, match=r"blocks\.json: is not JSON"):
+    (tmp_path / "results" / "provenance.json").write_text("[")
+    with pytest.raises(InputError, match=r"provenance\.json: is not JSON"):
         load_records(tmp_path)

@@ -161,6 +161,7 @@ def test_a_page_of_somebody_else_is_not_replaced(
 
     monkeypatch.setattr(notebooks, "render", render)
     (project / "notebooks" / "story.py").write_text(NOTEBOOK)
+    (project / "notebooks" / "story.ipynb").write_text("{}")
     page = project / "docs" / "notebooks" / "story.md"
     page.parent.mkdir()
     page.write_text("mine")

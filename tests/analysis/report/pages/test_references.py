@@ -18,6 +18,7 @@ def test_code_is_code_and_the_rest_is_text() -> None:
     assert inline("`a<b>` & c") == "<code>a&lt;b&gt;</code> &amp; c"
     assert inline("see https://x.org/a.") == 'see <a href="https://x.org/a">https://x.org/a</a>.'
     assert inline("a ` b") == "a ` b"
+    assert inline("*a `b`* 2 * 3 `x.*.y*`") == "<em>a <code>b</code></em> 2 * 3 <code>x.*.y*</code>"
 
 
 @pytest.fixture(scope="module")
