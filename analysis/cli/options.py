@@ -29,6 +29,8 @@ def output_file(text: str | Path) -> Path:
     found = _stat(text)
     if found and stat.S_ISDIR(found.st_mode):
         raise _bad(text, "a folder, not a file")
+    if found and (stat.S_ISBLK(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
+        raise _bad(text, "a disk or a socket, not a file")
     return Path(text)
 
 

@@ -5,8 +5,10 @@ The parameters are found in the Typer app, so that a new one is tested from its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +85,12 @@ def _fifo(folder: Path) -> str:
     return str(folder / "fifo")
 
 
+def _socket(folder: Path) -> str:
+    with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as made:
+        made.bind("socket")  # the path of a socket has at most about a hundred characters
+    return str(folder / "socket")
+
+
 def _loop(folder: Path) -> str:
     (folder / "loop").symlink_to(folder / "loop")
     return str(folder / "loop")
@@ -109,6 +117,7 @@ HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
     "long path": (lambda _: "ab/" * 3000, EVERY),
     "loop": (_loop, EVERY),
     "pipe": (_fifo, (*READ, options.output_folder)),
+    "socket": (_socket, EVERY),
     "endless device": (lambda _: "/dev/zero", (*READ, options.output_folder)),
     "full device": (lambda _: "/dev/full", (*READ, options.output_folder)),
     "folder": (
@@ -141,7 +150,7 @@ def _deadline() -> Iterator[None]:
         raise TimeoutError("the command read what it should refuse")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(30)
+    signal.alarm(120)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -225,3 +234,12 @@ def test_no_permission_is_one_line(call: Any, tmp_path: Path) -> None:
         finally:
             if root:
                 os.seteuid(0)
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "full device"])
+def test_what_cannot_be_written_is_one_line(call: Any, tmp_path: Path, kind: str) -> None:
+    """A pipe that nobody reads is not waited for, and a full disk is no traceback."""
+    make, _ = HOSTILE[kind]
+    said = call("search", "--params", 1, "--json", make(tmp_path)).refusal
+    assert "cannot be written" in said
