@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from featherface.faces import Results as Results
     from featherface.images import Transform as Transform
     from featherface.model import FeatherFace as FeatherFace
+    from featherface.model import load as load
+    from featherface.model import save as save
     from featherface.runtimes.export import export as export
     from featherface.weights.checkpoints import identify as identify
-    from featherface.weights.checkpoints import load as load
-    from featherface.weights.checkpoints import save as save
 
 __version__ = "0.1.0"
 
@@ -40,8 +40,8 @@ _HOMES = {
     "draw": "drawing",
     "export": "runtimes.export",
     "identify": "weights.checkpoints",
-    "load": "weights.checkpoints",
-    "save": "weights.checkpoints",
+    "load": "model",
+    "save": "model",
 }
 
 __all__ = list(_HOMES)

@@ -35,7 +35,7 @@ from featherface.images import (
     read_picture,
     several,
 )
-from featherface.model import FeatherFace
+from featherface.model import FeatherFace, load
 from featherface.runtimes.network import (
     FloatArray,
     Network,
@@ -46,7 +46,6 @@ from featherface.runtimes.network import (
     make_network,
     open_onnx,
 )
-from featherface.weights import checkpoints
 
 
 class Detections(NamedTuple):
@@ -141,7 +140,7 @@ class Detector:
         if isinstance(weights, FeatherFace):
             self._model = copy.deepcopy(weights)
         elif isinstance(weights, str | Path):
-            self._model = checkpoints.load(weights)
+            self._model = load(weights)
         else:
             raise InputError(
                 f"weights (of type {type(weights).__name__}) must be a name, a file or a model"

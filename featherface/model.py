@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from featherface.blocks.attention import Attention
-from featherface.blocks.backbone import Backbone
-from featherface.blocks.context import ContextModules
-from featherface.blocks.heads import Heads, Outputs
+from featherface.blocks.assembly import make_blocks
+from featherface.blocks.heads import Outputs
 from featherface.blocks.levels import Named, run_named
-from featherface.blocks.pyramid import make_pyramid
-from featherface.blocks.shuffle import Shuffle
 from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
 from featherface.errors import InputError
+from featherface.weights.checkpoints import read_checkpoint, write_checkpoint
 
 
 class FeatherFace(nn.Module):
     """A network of the family; its direct children are the card's blocks.
-
-    Every configuration has all seven children. One that a configuration leaves out (the
-    attention of "no-attention", say) has no parameters and passes its input on.
 
     Args:
         config: the architecture, or the name of a variant in `CONFIGS`.
@@ -36,27 +32,22 @@ class FeatherFace(nn.Module):
         super().__init__()
         config = config_of(config) if isinstance(config, str) else config
         self.config = config
-        self.backbone = Backbone()
-        self.first_attention = Attention(
-            config.first_attention_channels, config.reduction, config.mean_pooling
-        )
-        self.pyramid = make_pyramid(config)
-        self.second_attention = Attention(
-            config.second_attention_channels, config.reduction, config.mean_pooling
-        )
-        self.context = ContextModules(config)
-        self.shuffle = Shuffle(config)
-        self.heads = Heads(config.channels, config.anchors)
+        blocks = make_blocks(config)
+        self.backbone = blocks.backbone
+        self.first_attention = blocks.first_attention
+        self.pyramid = blocks.pyramid
+        self.second_attention = blocks.second_attention
+        self.context = blocks.context
+        self.shuffle = blocks.shuffle
+        self.heads = blocks.heads
         if weights is not None:
-            from featherface.weights.checkpoints import load
-
-            loaded = load(weights)
-            if loaded.config != config:
+            held, state = read_checkpoint(weights)
+            if held != config:
                 raise InputError(
-                    f"{weights}: weights of {loaded.config.variant or loaded.config}, not of "
+                    f"{weights}: weights of {held.variant or held}, not of "
                     f"{config.variant or config}"
                 )
-            self.load_state_dict(loaded.state_dict())
+            _set_state(self, state)
 
     def forward(self, pictures: Tensor) -> Outputs:
         """Return what the network says of each anchor.
@@ -113,3 +104,40 @@ class FeatherFace(nn.Module):
 def _record(named: Named | None, block: str, levels: list[Tensor]) -> None:
     if named is not None:
         named |= {f"{block}.{level}": x for level, x in zip(LEVELS, levels, strict=True)}
+
+
+def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFace:
+    """Return a network with its weights, in evaluation mode.
+
+    Args:
+        source: the name of shipped ("v1") or published weights, or a file: a PyTorch state
+            dict under published or our own names, alone or as training tools wrap it, or this
+            package's safetensors.
+
+    Raises:
+        CheckpointError: one line, and nothing is built, where the file is missing, damaged or
+            unsafe, where its sha256 is not the published one, where tensors are missing,
+            misshapen, not finite, or fit nowhere.
+    """
+    config, state = read_checkpoint(source)
+    with torch.device("cpu"):  # whatever torch's default device is
+        model = FeatherFace(config)
+    _set_state(model, state)
+    return model.to(device).eval()
+
+
+def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a network as safetensors, its configuration in the metadata; whole or not at all.
+
+    Args:
+        metadata: more to note beside the configuration.
+
+    Raises:
+        InputError: where the file cannot be written.
+    """
+    write_checkpoint(path, model.config, model.state_dict(), metadata)
+
+
+def _set_state(model: FeatherFace, state: Mapping[str, Tensor]) -> None:
+    # Of all tensors, only num_batches_tracked may be absent.
+    model.load_state_dict({**model.state_dict(), **state}, strict=True)

@@ -35,11 +35,10 @@ from featherface.config import config_of
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import read_picture
-from featherface.model import FeatherFace
+from featherface.model import FeatherFace, load
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32
 from featherface.runtimes.network import FloatArray, Runtime, TorchNetwork, make_network
 from featherface.synthetic import draw_crowd
-from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
 
 VARIANTS = ("official", "v1", "retinaface")

@@ -18,8 +18,7 @@ from analysis.maps.offsets import branches, offset_records, point_records
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.images import Picture, RGBArray
-from featherface.model import FeatherFace
-from featherface.weights.checkpoints import load
+from featherface.model import FeatherFace, load
 from featherface.weights.published import PUBLISHED
 
 Record = dict[str, Any]

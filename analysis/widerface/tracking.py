@@ -19,8 +19,8 @@ from analysis.widerface.predicting import Track, is_exported, predict
 from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from featherface.errors import InputError
+from featherface.model import load
 from featherface.runtimes.network import open_onnx
-from featherface.weights.checkpoints import load
 
 
 def track(

@@ -18,20 +18,16 @@ import featherface
 from featherface.boxes import MEAN_BGR, VARIANCES, anchor_sizes
 from featherface.config import MIN_SIZE, STRIDES
 from featherface.errors import InputError, printable
-from featherface.files import named, read_bytes, write_bytes
+from featherface.files import named, write_bytes
 from featherface.images import Picture, read_picture
-from featherface.model import FeatherFace
+from featherface.model import FeatherFace, load
 from featherface.runtimes import agreement
 from featherface.runtimes.onnx_session import open_session, run
-from featherface.weights import checkpoints
-
-MAX_BYTES = 2**28
-"""The largest ONNX file that is read."""
+from featherface.weights.checkpoints import identify
+from featherface.weights.exported import PREFIX
 
 FORMAT = "2"
 """Of the metadata and the graph; counted up when either changes."""
-
-_PREFIX = "featherface."
 
 
 class ExportError(InputError):
@@ -80,10 +76,10 @@ def export(
         source = {"weights": described or "a model in memory", "weights_sha256": ""}
         model = weights
     else:
-        identity = checkpoints.identify(weights)
+        identity = identify(weights)
         name = identity.published or Path(weights).name
         source = {"weights": name, "weights_sha256": identity.sha256}
-        model = checkpoints.load(weights)
+        model = load(weights)
     content, record = exported(model, source, compared)
     write_bytes(out, content)
     return {"file": str(out), **record}
@@ -110,7 +106,7 @@ def exported(
     proto.producer_name = "featherface"
     proto.producer_version = featherface.__version__
     for key, value in _metadata(model, source).items():
-        proto.metadata_props.add(key=_PREFIX + key, value=printable(value))
+        proto.metadata_props.add(key=PREFIX + key, value=printable(value))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString(deterministic=True)
     session = open_session(content, "the exported network")
@@ -186,37 +182,6 @@ def versions() -> dict[str, str]:
         "onnx": str(_onnx().__version__),
         "opset": str(OPSET),
     }
-
-
-def read_stated(path: Path) -> tuple[dict[str, str], int]:
-    """Return the metadata of an exported file, and how many constants its graph has.
-
-    Raises:
-        InputError: for a file that is no ONNX model, or was not exported by this package.
-    """
-    content = read_bytes(path, MAX_BYTES)
-    try:
-        proto = _onnx().load_model_from_string(content)
-    except Exception as error:  # protobuf's own classes differ by version
-        raise InputError(f"{path}: not an ONNX model: {error}") from error
-    properties = {entry.key: entry.value for entry in proto.metadata_props}
-    return stated(properties, str(path)), len(proto.graph.initializer)
-
-
-def stated(properties: dict[str, str], name: str) -> dict[str, str]:
-    """Return an exported file's metadata without our prefix.
-
-    Raises:
-        InputError: where there are none, as in another program's file.
-    """
-    ours = {
-        key.removeprefix(_PREFIX): value
-        for key, value in properties.items()
-        if key.startswith(_PREFIX)
-    }
-    if not ours:
-        raise InputError(f"{name}: an ONNX model, but not one exported by featherface")
-    return ours
 
 
 def _onnx() -> Any:

@@ -25,6 +25,7 @@ from featherface.runtimes import cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
+from featherface.weights.exported import MAX_BYTES, stated
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -112,7 +113,7 @@ class OnnxNetwork:
         self._arguments = content, name, threads
         self.name = name
         self.session = open_session(content, name, threads)
-        self.stated = export.stated(self.session.get_modelmeta().custom_metadata_map, name)
+        self.stated = stated(self.session.get_modelmeta().custom_metadata_map, name)
         if self.stated.get("format") != export.FORMAT:
             raise InputError(
                 f"{name}: exported in format {self.stated.get('format')}, not {export.FORMAT}; "
@@ -137,7 +138,7 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
         InputError: for a file that cannot be read, is of another kind or of another format, or
             does not compute what it states.
     """
-    network = OnnxNetwork(read_bytes(path, export.MAX_BYTES), str(path), threads)
+    network = OnnxNetwork(read_bytes(path, MAX_BYTES), str(path), threads)
     # Tools can fix a file's size; else the smallest will do.
     height, width = (
         side if isinstance(side, int) else MIN_SIZE

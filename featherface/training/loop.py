@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import featherface
 from featherface.errors import InputError
 from featherface.files import read_text, to_json, write_bytes, write_text
-from featherface.model import FeatherFace
+from featherface.model import FeatherFace, load, save
 from featherface.runtimes.network import checked_device
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
@@ -31,7 +31,6 @@ from featherface.training.distil import as_teacher, prepare
 from featherface.training.processes import Processes, join
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import PARTS, Recorded, Step, schedule, state_of
-from featherface.weights import checkpoints
 
 _WARM_STEPS = 100  # the learning rate rises for at least so many
 _NORM_BATCHES = 20
@@ -219,7 +218,7 @@ class Run:
             return
         model = FeatherFace(self.recipe.variant)
         model.load_state_dict(trained.state_dict())
-        checkpoints.save(model, path, {"training": json.dumps(self.facts)})
+        save(model, path, {"training": json.dumps(self.facts)})
         if self.held is not None:
             measured = holdout.measure(trained, self.held)
             self._log({"event": "measured", "step": self.done, "spent_s": self.spent, **measured})
@@ -342,7 +341,7 @@ def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, Feathe
     """The network as it starts, and its teacher."""
     teacher = None
     if recipe.teacher is not None:
-        teacher = checkpoints.load(recipe.teacher, device=device)
+        teacher = load(recipe.teacher, device=device)
     torch.manual_seed(recipe.seed)
     model = FeatherFace(recipe.variant)
     for conv in model.heads.classes:
@@ -359,7 +358,7 @@ def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, Feathe
             model.backbone.load_state_dict(teacher.backbone.state_dict())
         as_teacher(teacher)
     if recipe.start is not None:
-        started_from = checkpoints.load(recipe.start)
+        started_from = load(recipe.start)
         if started_from.config != model.config:
             raise RecipeError(f"start (={recipe.start!r}) holds no {recipe.variant}")
         model.load_state_dict(started_from.state_dict())

@@ -1,4 +1,4 @@
-"""Checkpoints: tell which network a file holds, load that network, save one."""
+"""Checkpoints: tell which network a file holds, read and write its tensors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch import Tensor
 from featherface.config import CONFIGS, FeatherFaceConfig, read_config
 from featherface.errors import InputError
 from featherface.files import named, write_bytes
-from featherface.model import FeatherFace
 from featherface.weights.architecture import (
     expected_shapes,
     infer,
     is_most_of,
     nearest_variant,
 )
+from featherface.weights.exported import read_stated
 from featherface.weights.keys import is_counter, translate, unwrapped, wrapper_of
 from featherface.weights.published import (
     PUBLISHED,
@@ -75,18 +75,10 @@ class Identity:
         return {**asdict(self), "complete": self.complete}
 
 
-def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFace:
-    """Return a network with its weights, in evaluation mode.
+def read_checkpoint(source: str | Path) -> tuple[FeatherFaceConfig, dict[str, Tensor]]:
+    """Return the configuration that weights are of, and their tensors by our names.
 
-    Args:
-        source: the name of shipped ("v1") or published weights, or a file: a PyTorch state
-            dict under published or our own names, alone or as training tools wrap it, or this
-            package's safetensors.
-
-    Raises:
-        CheckpointError: one line, and nothing is built, where the file is missing, damaged or
-            unsafe, where its sha256 is not the published one, where tensors are missing,
-            misshapen, not finite, or fit nowhere.
+    See `featherface.load` for the argument and the errors.
     """
     path = _resolve(source)
     if path.suffix.lower() == ".onnx":
@@ -96,34 +88,24 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
     reason = next(checkpoint.faults(identity), None)
     if reason or identity.config is None:
         raise CheckpointError(f"{path}: {reason}")
-    with torch.device("cpu"):  # whatever torch's default device is
-        model = FeatherFace(identity.config)
-    state = {
-        name: checkpoint.tensors.get(name, value)  # only num_batches_tracked may be absent
-        for name, value in model.state_dict().items()
-    }
-    model.load_state_dict(state, strict=True)
-    return model.to(device).eval()
+    expected = expected_shapes(identity.config)
+    return identity.config, {k: v for k, v in checkpoint.tensors.items() if k in expected}
 
 
-def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network as safetensors, its configuration in the metadata; whole or not at all.
-
-    Args:
-        metadata: more to note beside the configuration.
-
-    Raises:
-        InputError: where the file cannot be written.
-    """
+def write_checkpoint(
+    path: str | Path,
+    config: FeatherFaceConfig,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors and the configuration they are of as safetensors. See `featherface.save`."""
     noted = {
         **(metadata or {}),
         "format": _FORMAT,
-        "config": json.dumps(asdict(model.config)),
-        "variant": model.config.variant or "",
+        "config": json.dumps(asdict(config)),
+        "variant": config.variant or "",
     }
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata=noted))
 
 
@@ -284,8 +266,6 @@ class _Checkpoint:
 
 
 def _identify_exported(path: Path) -> Identity:
-    from featherface.runtimes.export import read_stated
-
     stated, initializers = read_stated(path)
     config = read_config(stated.get("config", ""), str(path))
     expected = expected_shapes(config)

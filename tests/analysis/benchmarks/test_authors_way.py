@@ -18,7 +18,7 @@ from analysis.widerface.protocol import PROTOCOLS
 from featherface import CONFIGS, Detector, FeatherFace, load
 from featherface.boxes import make_anchors
 from featherface.images import read_picture
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 
 @pytest.fixture

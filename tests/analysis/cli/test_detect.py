@@ -17,7 +17,7 @@ from PIL import Image
 
 from analysis.cli.detect import find_images
 from featherface import Detector, FeatherFace
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 
 @pytest.fixture(scope="module")

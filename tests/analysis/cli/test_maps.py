@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from featherface import CONFIGS, FeatherFace
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 
 @pytest.fixture(scope="module")

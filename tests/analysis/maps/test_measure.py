@@ -15,7 +15,7 @@ from analysis.maps import Maps, load_for_maps, measure_maps, npz, structure_reco
 from analysis.maps.gates import gate_records
 from analysis.maps.observation import Observation, prepare
 from featherface import CONFIGS, FeatherFace, InputError
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 
 def speckled(height: int, width: int) -> np.ndarray:

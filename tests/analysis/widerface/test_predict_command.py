@@ -17,7 +17,7 @@ from PIL import Image
 from analysis.widerface import breakdown, fetch, history, image_folder, mat_file, predicting
 from featherface import CONFIGS, FeatherFace
 from featherface.errors import InputError
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 
 @pytest.fixture

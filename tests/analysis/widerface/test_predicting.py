@@ -29,7 +29,7 @@ from analysis.widerface.shards import Group
 from featherface import CONFIGS, Detector, FeatherFace
 from featherface.errors import InputError
 from featherface.images import read_picture
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {
@@ -177,7 +177,7 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     reasons = {item["picture"]: item["reason"] for item in record["unreadable"]}
     assert list(reasons) == ["a/empty.jpg", "a/two\nlines.jpg", "b/cut.jpg", "b/gone.jpg"]
     assert reasons["a/empty.jpg"] == "an empty file"
-    assert reasons["b/gone.jpg"] == "No such file or directory"
+    assert reasons["b/gone.jpg"] == "cannot be read: No such file or directory"
     assert json.loads((out / "unreadable.json").read_text())["unreadable"] == record["unreadable"]
     (folder / "b" / "cut.jpg").write_bytes((images / "b" / "3.jpg").read_bytes())
     chosen = tmp_path / "list.txt"

@@ -14,7 +14,7 @@ from PIL import Image
 from analysis.widerface import history, predicting, tracking
 from featherface import CONFIGS, FeatherFace
 from featherface.errors import InputError
-from featherface.weights.checkpoints import save
+from featherface.model import save
 
 FIGURES = ("training", "curves", "height", "events")
 

@@ -15,12 +15,12 @@ from featherface import CONFIGS, Detector, FeatherFace, InputError
 from featherface.blocks.deformable import DeformConv2d
 from featherface.detector import preprocess
 from featherface.images import RGBArray
+from featherface.model import load
 from featherface.runtimes import cuda_graph
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32, prepare, proven_runner
 from featherface.runtimes.network import TorchNetwork, make_network
 from featherface.synthetic import draw_crowd
-from featherface.weights.checkpoints import load
 from featherface.weights.published import CheckpointError
 
 CPU = torch.device("cpu")

@@ -26,9 +26,9 @@ from featherface.runtimes.export import (
     export,
     exported,
     state_sha256,
-    stated,
 )
 from featherface.runtimes.onnx_graph import build_graph
+from featherface.weights.exported import stated
 
 DEFORMABLE = {"v1": 0, "v1-deformable": 3, "official": 15, "no-attention": 15, "retinaface": 0}
 

@@ -19,6 +19,7 @@ import torch
 from featherface import Detector, FeatherFace, InputError
 from featherface.config import FeatherFaceConfig
 from featherface.images import preprocess
+from featherface.model import save
 from featherface.runtimes import network as runtimes
 from featherface.runtimes import onnx_cache, onnx_session
 from featherface.runtimes.agreement import DisagreementError
@@ -26,7 +27,6 @@ from featherface.runtimes.export import export
 from featherface.runtimes.network import OnnxNetwork, TorchNetwork, make_network
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
 from featherface.synthetic import draw_crowd
-from featherface.weights.checkpoints import save
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")

@@ -20,11 +20,10 @@ from safetensors import safe_open
 import featherface
 from featherface.config import CONFIGS
 from featherface.errors import InputError
-from featherface.model import FeatherFace
+from featherface.model import FeatherFace, save
 from featherface.training.__main__ import main
 from featherface.training.loop import draw, train
 from featherface.training.recipe import Recipe, RecipeError
-from featherface.weights import checkpoints
 from featherface.weights.reading import read_contents
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,7 +44,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A network of random weights: something to learn from."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    checkpoints.save(FeatherFace("retinaface"), path)
+    save(FeatherFace("retinaface"), path)
     return str(path)
 
 

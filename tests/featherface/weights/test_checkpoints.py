@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from featherface import CONFIGS, FeatherFace, FeatherFaceConfig, InputError, files
+from featherface.model import load, save
 from featherface.runtimes.export import export
 from featherface.weights import checkpoints, published
-from featherface.weights.checkpoints import PUBLISHED, CheckpointError, identify, load, save
+from featherface.weights.checkpoints import PUBLISHED, CheckpointError, identify
 
 State = dict[str, Tensor]
 
