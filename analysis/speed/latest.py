@@ -30,12 +30,17 @@ def latest(records: Iterable[Record]) -> list[Record]:
     Two records are of one set where the kind of record, the variant, the runtime, the kernel of
     deformable convolutions, the device and its name, dtype, memory format, threads and input are
     the same. Versions, drivers and commits are not looked at: what they change is what a newer
-    record is for.
+    record is for. But one with doubts, or from before records had any, never follows one without.
 
     Args:
         records: in the order they were added; the result is in the order of each set's first.
     """
-    return list({_key(record): record for record in records}.values())
+    found: dict[tuple[Any, ...], Record] = {}
+    for record in records:
+        key = _key(record)
+        if key not in found or record.get("doubts") == [] or found[key].get("doubts") != []:
+            found[key] = record
+    return list(found.values())
 
 
 def network_name(record: Record) -> str:

@@ -14,6 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.setting import Setting, Subject, blocks_of
-from analysis.speed.timing import Rule
+from analysis.speed.timing import Rule, summarise
 from featherface.blocks.deformable import DeformConv2d
 
 KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
@@ -57,6 +58,7 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
             plain = [subject.time() for _ in range(4)][1:]
             passes = max(1, min(runs, int(rule.seconds * 1e3 / max(plain))))
             plain += [subject.time() for _ in range(passes - 3)]
+            usual = summarise([[ms] for ms in plain], rule)
             found, profiled = _profile(subject, passes)
         total = sum(ms for ms, _ in found.values())
         operators: list[dict[str, Any]] = [
@@ -71,21 +73,23 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
             for (block, part, operator), (ms, calls) in found.items()
         ]
         operators.sort(key=lambda record: -record["ms"])
-        usual, slow = median(plain), median(profiled)
+        slow = median(profiled)
         return {
             "record": "operators",
             **setting.record(),
             "deform_kernel": subject.deform_kernel(),
+            "rule": asdict(rule),
             "passes": passes,
             "ms_profiled": slow,
-            "ms_p50": usual,
-            "slowdown": slow / usual - 1,
+            "ms_p50": usual["ms_p50"],
+            "slowdown": slow / usual["ms_p50"] - 1,
             "ms_self_total": total / passes,
             "deformable_share": sum(r["share"] for r in operators if r["part"] == KERNEL),
             "blocks": _sums(operators, "block"),
             "by_operator": _sums(operators, "operator"),
             "operators": operators,
             "others_load": load.share,
+            "settled": usual["settled"],
             "doubts": load_doubts(load.share),
         }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from html import escape
+from operator import itemgetter
+from typing import Any
 
 from analysis.report.formats import count, fixed, shape, signed
 from analysis.report.pages.figures import themed
 from analysis.report.pages.html import fold, missing
 from analysis.report.pages.records import VARIANTS, Record, Records
-from analysis.report.table import Column, Table, code
+from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
 
@@ -34,7 +37,58 @@ def latency(records: Records) -> str:
             if row.get("blocks"):
                 yield _fold(row)
 
-    return _page(records, "latency", ("latency",), section, "No time is on record.")
+    page = _page(records, "latency", ("latency",), section, "No time is on record.")
+    return f"{_beside(records).html()}\n\n## By machine\n\n{page}"
+
+
+def _beside(records: Records) -> Table:
+    """Return the times of one image on the CPU and on the GPU that were measured last."""
+    size = records.blocks["official"]["input"]
+    alike = [
+        row
+        for row in latest.latest(_rows(records, "latency"))
+        if row["input"] == size and row["environment"]["dtype"] == "float32"
+    ]
+    columns, machines = [], []
+    for place, kind, runtimes in (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", _ON_GPU)):
+        here = [row for row in alike if row["environment"]["device"].startswith(kind)]
+        newest = max((row["environment"] for row in here), key=itemgetter("utc"), default=None)
+        device = newest and latest.machine({**newest, "memory_format": "contiguous"})
+        machines.append(f"{place}: {device or 'not measured'}")
+        columns += [
+            Column(f"{place}, {runtime}", partial(_fastest, here, newest, runtime), _cell)
+            for runtime in runtimes
+        ]
+    return Table(
+        f"A pass at {shape(size)}, CPU beside GPU: p50 in milliseconds",
+        (Column("network", "variant", code), *columns),
+        [{"variant": variant} for variant in VARIANTS],
+        notes=("; ".join(machines), "the fastest deformable kernel and memory format of each"),
+    )
+
+
+_ON_GPU = ("torch", "cuda-graph")
+
+
+def _fastest(rows: Sequence[Record], newest: Record | None, runtime: str, shown: Record) -> Any:
+    """Return the fastest row of the network that a table shows; "" where there is none."""
+    found = [
+        row
+        for row in rows
+        if newest is not None
+        and (row["variant"], row["runtime"]) == (shown["variant"], runtime)
+        and row["environment"]["device_name"] == newest["device_name"]
+        and row["environment"]["threads"] == newest["threads"]
+    ]
+    return min(found, key=lambda row: float(row["whole"]["ms_p50"]), default="")
+
+
+def _cell(row: Any) -> Cell | str:
+    if not row:
+        return "not measured"
+    settled = _settled(row)
+    note = {"yes": "", "no": "not settled"}.get(settled, settled)
+    return Cell(fixed(2)(row["whole"]["ms_p50"]), note=note)
 
 
 def _whole(machine: str, rows: Sequence[Record]) -> Table:
@@ -59,10 +113,12 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
 
 
 def _settled(row: Record) -> str:
-    """Return whether the times can be relied on: settled, and without doubts."""
-    if row.get("doubts"):
+    """Return whether the times can be relied on: settled, and checked without doubts."""
+    if "doubts" not in row:
+        return "not checked"
+    if row["doubts"]:
         return "doubtful"
-    return "yes" if row.get("settled", row["whole"]["settled"]) else "no"
+    return "yes" if row["settled"] else "no"
 
 
 _PERCENT = signed(".1f", 0.01, " %")
@@ -74,10 +130,13 @@ def roofline(records: Records) -> str:
     def section(machine: str, rows: Sequence[Record]) -> Iterator[str]:
         drawn = next((row for row in rows if row["variant"] == "official"), rows[0])
         ceilings = drawn["ceilings"]
+        product, copying = (
+            f" ({ceilings[key]})" if key in ceilings else "" for key in ("product_by", "copy_by")
+        )
         yield (
             f"### Ceilings of {machine}\n\nMeasured with `{drawn['variant']}`: "
-            f"{ceilings['gmacs_per_second']:,.1f} GMAC/s in a product of matrices and "
-            f"{ceilings['gigabytes_per_second']:,.1f} GB/s in copying. Below "
+            f"{ceilings['gmacs_per_second']:,.1f} GMAC/s in a product of matrices{product} and "
+            f"{ceilings['gigabytes_per_second']:,.1f} GB/s in copying{copying}. Below "
             f"{ceilings['ridge_macs_per_byte']:,.1f} MACs a byte, memory is the bound."
         )
         yield from (_fold(row) for row in rows)
@@ -127,7 +186,7 @@ def _page(
     nothing: str,
 ) -> str:
     """Figures, and a section for each machine, with the latest row of each network and setting."""
-    rows = [row for rows in records.lines.values() for row in rows if row.get("record") == kind]
+    rows = _rows(records, kind)
     if not rows:
         option = "" if kind == "latency" else f" --{kind}"
         command = f"featherface latency --variant official{option}"
@@ -145,6 +204,10 @@ def _page(
         )
         parts += section(machine, ordered)
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _rows(records: Records, kind: str) -> list[Record]:
+    return [row for rows in records.lines.values() for row in rows if row.get("record") == kind]
 
 
 def _fold(row: Record) -> str:

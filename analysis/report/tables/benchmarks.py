@@ -18,6 +18,7 @@ _WAYS = {
 _TIMES = (
     Column("p50", lambda way: way.get("ms_p50"), fixed(1), unit="ms"),
     Column("within", lambda way: way.get("p50_within"), share),
+    Column("settled", lambda way: way.get("settled"), lambda settled: "yes" if settled else "NO"),
     Column("n", lambda way: way.get("n"), fixed(0)),
     Column("times faster", lambda way: way.get("times_faster"), fixed(2)),
 )

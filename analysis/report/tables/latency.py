@@ -49,8 +49,6 @@ def _latency_notes(record: Record) -> Iterator[str]:
             f"{_percent(record['outside_blocks'])} of the marked pass"
         )
     yield _plan(record)
-    if not record.get("settled", record["whole"]["settled"]):
-        yield f"NOT SETTLED: p50 is not within ±{share(record['rule']['within'])}"
     yield (
         f"first run, apart: {ms(record['first_run_ms'])} ms"
         + (" with compilation" if record["runtime"] == "compile" else "")
@@ -182,7 +180,9 @@ def _plan(record: Record) -> str:
 
 
 def _common_notes(record: Record) -> Iterator[str]:
-    """Yield the doubts and the software."""
+    """Yield what speaks against the times, and the software."""
+    if not record.get("settled", record.get("whole", {}).get("settled", True)):
+        yield f"NOT SETTLED: medians are not within ±{share(record['rule']['within'])}"
     yield from (f"DOUBT: {doubt}" for doubt in record.get("doubts", ()))
     here = record["environment"]
     gpu = f", CUDA {here['cuda']}, driver {here['driver']}" if here["cuda"] else ""

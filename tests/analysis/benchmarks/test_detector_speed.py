@@ -37,3 +37,11 @@ def test_fresh_weights_are_timed_in_every_way(
     ways = detector_speed._network(variant, (64, 64), SHORT, torch.device("cpu"))["ways"]
     assert set(ways) == {AUTHORS, OURS, "onnx"}
     assert all(way["n"] >= 3 for way in ways.values())
+
+
+def test_a_way_above_the_ceiling_is_a_doubt() -> None:
+    ways = {"ours": {"ms_p50": 20.0}, "onnx": {"ms_p50": 8.0}, "other": {"not_measured": "why"}}
+    network = {"variant": "v1", "macs": 10**9, "ways": ways}
+    found = detector_speed.under_ceiling([network], ceiling=100.0)
+    assert found == ["v1, onnx: 125 % of the ceiling, which is not one"]
+    assert ways["ours"] == {"ms_p50": 20.0, "gmacs_per_second": 50.0, "share_of_ceiling": 0.5}

@@ -148,12 +148,16 @@ def test_times_that_were_not_measured_are_not_shown(records: Records) -> None:
 def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> None:
     recorded = next(row for row in records.lines["latency.jsonl"] if row["blocks"])
 
-    def row(device: str, ms: float, layout: str = "contiguous") -> dict[str, object]:
+    def row(
+        device: str, ms: float, layout: str = "contiguous", settled: bool = True
+    ) -> dict[str, object]:
         here = recorded["environment"] | {"device": device, "device_name": f"A {device}"}
         return {
             **recorded,
             "environment": here | {"memory_format": layout},
             "whole": recorded["whole"] | {"ms_p50": ms},
+            "doubts": [] if settled else ["busy"],
+            "settled": settled,
         }
 
     cpu = timing.latency(
@@ -166,7 +170,12 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
         replace(records, lines={"latency.jsonl": [row("cpu", 7777), row("cuda:0", 1)]})
     )
     assert both.count("### ") == 2
+    assert "CPU: A cpu, " in both
+    assert "GPU: A cuda:0, float32" in both
+    assert "GPU: not measured" in cpu
     assert "Not measured on a GPU" not in both
+    quiet = [row("cpu", 7777), row("cpu", 8888, settled=False)]
+    assert "8,888.00" not in timing.latency(replace(records, lines={"latency.jsonl": quiet}))
     layouts = [row("cpu", 7777), row("cpu", 8888, "channels_last")]
     kept = timing.latency(replace(records, lines={"latency.jsonl": layouts}))
     assert "7,777.00" in kept
