@@ -25,12 +25,20 @@ def themed(docs: Path, name: str, alt: str, caption: str = "", up: str = "../") 
     folder = docs / "figures"
     dark = f"{name}-dark" if (folder / f"{name}-dark.svg").exists() else name
     images = "".join(
-        f'<img class="ff-only-{scheme}" src="{up}figures/{file}.svg" alt="{escape(alt)}" '
-        f'{_dimensions(folder / f"{file}.svg")} loading="lazy">'
+        image(docs, file, alt, f"ff-only-{scheme}", up)
         for scheme, file in (("light", name), ("dark", dark))
     )
     caption += f' <a href="{up}figures/{name}.svg" download>SVG</a>'
     return f'<figure class="ff-figure">{images}<figcaption>{caption}</figcaption></figure>\n'
+
+
+def image(docs: Path, name: str, alt: str, css: str = "", up: str = "../") -> str:
+    """Return a figure that is the same in both schemes, without a caption; see `themed`."""
+    size = _dimensions(docs / "figures" / f"{name}.svg")
+    return (
+        f'<img class="{css}" src="{up}figures/{name}.svg" alt="{escape(alt)}" {size} '
+        'loading="lazy">'
+    )
 
 
 def _dimensions(path: Path) -> str:

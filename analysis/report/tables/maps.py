@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.report.formats import MISSING, fixed
+from analysis.report.formats import MISSING, count, fixed
 from analysis.report.table import Column, Table
 
 Record = Mapping[str, Any]
@@ -90,6 +90,37 @@ def effects(record: Record) -> Table:
             Column("best anchor", "best_score", fixed(4)),
         ),
         record["effects"],
+    )
+
+
+def images(records: Sequence[Record]) -> Table:
+    """Return what gates, offsets and ablations do on several images, a row an image."""
+
+    def kept(key: str) -> Callable[[Record], str]:
+        return lambda row: f"{row['effects'][key]['found']} of {row['faces']}"
+
+    return Table(
+        f"{records[0]['weights']}: faces kept with a part ablated, and how gates and reach differ "
+        "inside faces",
+        (
+            Column("image", "name"),
+            Column("faces", "faces", count),
+            Column("offsets 0", kept("offsets-zero"), str),
+            Column("masks 1", kept("masks-one"), str),
+            Column("gates 0", kept("gates-zero"), str),
+            Column("attention bypassed", kept("cbam-bypass"), str),
+            Column(
+                "mean gate lower in faces",
+                lambda row: f"{row['gates_lower_in_faces']} of {row['gates']} maps",
+                str,
+            ),
+            Column(
+                "points reach farther in faces",
+                lambda row: f"{row['reach_farther_in_faces']} of {row['convolutions']}",
+                str,
+            ),
+        ),
+        records,
     )
 
 

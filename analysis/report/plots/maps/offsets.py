@@ -45,7 +45,7 @@ def sampling(maps: Maps, scheme: Scheme, position: int) -> Figure:
         _hide(row[len(here) :])
         for ax, point in zip(row, here, strict=False):
             canvas.show(ax, canvas.photograph(maps.picture, window, 180) * 0.75, window)
-            _draw_points(ax, point)
+            draw_points(ax, point)
             canvas.panel(ax, _title(point))
         row[0].set_ylabel(f"{window[2] - window[0]:.0f} pixels", size=8)
     dot: dict[str, Any] = {
@@ -86,7 +86,7 @@ def _title(row: Record) -> str:
     return f"{row['level'].upper()}{branch}"
 
 
-def _draw_points(ax: Axes, point: Record) -> None:
+def draw_points(ax: Axes, point: Record) -> None:
     """Draw the nine points of one branch, a line from each tap's place on the regular grid to it.
 
     The area of a point is its mask, 0 to 2; without masks all are 1.
