@@ -33,9 +33,10 @@ class _Other:
 
 
 _YUNET = "https://github.com/ShiqiYu/libfacedetection.train/tree/02246e7"
+_YUNET_LICENCE = "Apache-2.0 (LICENSE), BSD (README)"
 _OTHERS: Mapping[str, _Other] = {
-    "YuNet_n": _Other(149_000_000 * 4, "149 MFLOPs at 320×320", "BSD", _YUNET),
-    "YuNet_s": _Other(96_000_000 * 4, "96 MFLOPs at 320×320", "BSD", _YUNET),
+    "YuNet_n": _Other(149_000_000 * 4, "149 MFLOPs at 320×320", _YUNET_LICENCE, _YUNET),
+    "YuNet_s": _Other(96_000_000 * 4, "96 MFLOPs at 320×320", _YUNET_LICENCE, _YUNET),
     "SCRFD-0.5GF": _Other(
         508_000_000 * 4 // 3,
         "0.508 GFLOPs at 640×480",
@@ -46,7 +47,7 @@ _OTHERS: Mapping[str, _Other] = {
         None, "not stated", "Apache-2.0", "https://github.com/clovaai/EResFD/tree/4e7e83b"
     ),
     "FDLite": _Other(
-        None, "0.94 GFLOPs, input not stated", "no code", "https://arxiv.org/abs/2406.19107"
+        None, "0.94 GFLOPs, input not stated", "not stated", "https://arxiv.org/abs/2406.19107"
     ),
 }
 

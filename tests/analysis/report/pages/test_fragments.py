@@ -99,7 +99,7 @@ def test_sources_add_up_to_the_tally(records: Records) -> None:
 def test_what_to_build_on_shows_measured_and_published_apart(records: Records) -> None:
     text = re.sub(r"<[^>]+>", " ", choose.table(records))
     assert re.search(r"official\s+592,371\s+1\.244 GMAC .* 78\.1\s+Original size, measured", text)
-    assert re.search(r"YuNet_n\s+75,856 .* 81\.1\s+Original size, published\s+BSD", text)
+    assert re.search(r"YuNet_n\s+75,856 .* 81\.1\s+Original size, published\s+Apache", text)
     chart = choose.chart(records)
     assert (chart.count('class="measured"'), "EResFD" in chart) == (3, False)
 
