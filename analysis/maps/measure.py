@@ -157,7 +157,8 @@ def structure_record(config: FeatherFaceConfig) -> Record:
         }
         if names
         else None,
-        "weights": [p.name for p in PUBLISHED.values() if CONFIGS[p.variant] == config],
+        "weights": [p.name for p in PUBLISHED.values() if CONFIGS[p.variant] == config]
+        + [name for name in SHIPPED if CONFIGS[name] == config],
     }
 
 

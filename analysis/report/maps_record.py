@@ -16,7 +16,7 @@ from analysis.report.plots.maps.comparison import draw_comparison, draw_images
 from analysis.report.plots.style import SCHEMES
 from featherface.config import CONFIGS
 
-RECORDED = ("official", "no-attention")
+RECORDED = ("official", "no-attention", "v1")
 """The weights whose maps are recorded; the first is drawn."""
 
 

@@ -40,6 +40,7 @@ from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.files import read_text, to_json, write_bytes
 from featherface.records import read as read_records
+from featherface.weights.published import PUBLISHED
 
 HEIGHT, WIDTH = 640, 640
 """The picture size that published figures are stated for."""
@@ -233,28 +234,29 @@ def _widerface(docs: Path) -> Written:
                 raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
             for name, figure in drawn.items():
                 yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
-    training = _training(history.read(docs / "results" / history.HISTORY.name))
-    if training:
-        first = training[0]
+    for variant, training in _trainings(history.read(docs / "results" / history.HISTORY.name)):
         rows = [row.model_dump(mode="json") for row in training]
-        title = history.title(first.protocol.name, first.images)
-        yield from _figure("widerface-training", partial(widerface.training, rows, title))
+        title = history.title(training[0].protocol.name, training[0].images)
+        draw = partial(widerface.training, rows, f"{variant}: {title}")
+        yield from _figure(f"widerface-training-{variant}", draw)
 
 
-def _training(rows: Sequence[history.Row]) -> list[history.Row]:
-    """The longest series of checkpoints of one training, and its published end."""
+def _trainings(rows: Sequence[history.Row]) -> Iterator[tuple[str, list[history.Row]]]:
+    """Yield variants with the checkpoints of their training, the last one among them."""
     series: dict[tuple[Any, ...], list[history.Row]] = {}
     for row in history.latest(rows):
-        if row.source == "measured":
+        if row.source == "measured" and row.variant:
             series.setdefault((row.variant, row.runtime, *row.comparable), []).append(row)
-    longest = max(series.values(), key=len, default=[])
-    return longest if any(row.epoch is not None for row in longest) else []
+    for (variant, *_), checkpoints in series.items():
+        if any(row.epoch is not None for row in checkpoints):
+            yield variant, checkpoints
 
 
 def has_weights() -> bool:
     """Return whether the folder that FEATHERFACE_WEIGHTS names has what the maps are made with."""
     folder = os.environ.get("FEATHERFACE_WEIGHTS", "")
-    return folder != "" and all((Path(folder) / f"{name}.pth").is_file() for name in RECORDED)
+    needed = set(RECORDED) & set(PUBLISHED)
+    return folder != "" and all((Path(folder) / f"{name}.pth").is_file() for name in needed)
 
 
 def _maps(docs: Path) -> Written:

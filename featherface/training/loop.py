@@ -176,7 +176,9 @@ class Run:
                 self._log_losses()
             if self.spent - self._saved >= self.every:
                 self._checkpoint()
-                self._deliver(self.out / f"weights-step-{self.done:06d}.safetensors")
+                epoch = self.done * recipe.batch // len(self.images)
+                name = f"weights-epoch-{epoch:03d}-step-{self.done:06d}.safetensors"
+                self._deliver(self.out / name)
                 self._tick()
                 self._saved = self._logged = self.spent
             if self.processes.agree(len(interrupts)):

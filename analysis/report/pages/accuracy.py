@@ -35,7 +35,10 @@ FIGURES = {
     "widerface-curves": "Precision against recall on Easy, Medium and Hard",
     "widerface-height": "Average precision by height of the face",
     "widerface-events": "Average precision by event",
-    "widerface-training": "Average precision over the epochs of a training, on a subset",
+    "widerface-training-official": "Average precision of official over the epochs of its training, "
+    "on a subset",
+    "widerface-training-v1": "Average precision of this project’s own v1 over the epochs of its "
+    "training, on a subset",
 }
 """Shown where they exist under docs/figures, with what each shows."""
 

@@ -253,7 +253,7 @@ def test_killed_outright_a_run_goes_on(drawn: Path, tmp_path: Path) -> None:
     process = subprocess.Popen([*command, *settings, *options], cwd=ROOT, env=_environment())
     for _ in range(600):
         time.sleep(0.1)
-        if list((tmp_path / "killed").glob("weights-step-*")):
+        if list((tmp_path / "killed").glob("weights-epoch-*")):
             break
     process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     process.wait()
