@@ -20,7 +20,9 @@
 # twice: first at what the gates and offsets *are* on an image, then at what happens to the faces
 # when each of them is ablated.
 #
-# Put the path of an image of your own into `PICTURE` and run all cells.
+# Put the path of an image of your own into `PICTURE` and run all cells. Where the weights of
+# `official` cannot be downloaded, those of `v1` that come with the package are looked at; that
+# network has gates and no offsets.
 
 # %%
 from pathlib import Path
@@ -34,22 +36,23 @@ from analysis.report.plots.maps import draw_maps
 from featherface.weights.published import CheckpointError
 
 PICTURE = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
-WEIGHTS = "official"  # or "no-attention", or a checkpoint of yours
+WEIGHTS = "official"  # or "no-attention", "v1", or a checkpoint of yours
 
 # %%
 try:
-    maps = measure_maps(load_for_maps(WEIGHTS), PICTURE, weights=WEIGHTS)
+    model = load_for_maps(WEIGHTS)
 except CheckpointError as error:
-    maps = None
-    print(f"Skipped, and so is everything below: {error}")
+    print(f"v1 instead of {WEIGHTS}: {error}")
+    WEIGHTS = "v1"
+    model = load_for_maps(WEIGHTS)
+maps = measure_maps(model, PICTURE, weights=WEIGHTS)
+drawn = dict(draw_maps(maps))
 
 
 # %%
 def figure(name: str) -> None:
-    """Show one of the figures, if there are any."""
-    if maps:
-        drawn = dict(draw_maps(maps))
-        display(SVG(drawn[name]) if name in drawn else Markdown(f"*{WEIGHTS} has no {name}.*"))
+    """Show one of the figures, if the network has it."""
+    display(SVG(drawn[name]) if name in drawn else Markdown(f"*{WEIGHTS} has no {name}.*"))
 
 
 # %% [markdown]
@@ -69,9 +72,7 @@ figure("channels")
 # What remains of the activation behind the gates, inside the faces and outside:
 
 # %%
-if maps:
-    attention = pd.json_normalize(maps.record["attention"])
-    display(attention.iloc[:, :12])
+pd.json_normalize(maps.record["attention"]).iloc[:, :12]
 
 # %% [markdown]
 # ## The offsets
@@ -93,8 +94,7 @@ figure("reach")
 # matters to this picture, the score and the box move.
 
 # %%
-if maps:
-    display(pd.json_normalize(maps.record["effects"]).iloc[:, :10])
+pd.json_normalize(maps.record["effects"]).iloc[:, :10]
 
 # %%
 figure("effects")

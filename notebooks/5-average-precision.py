@@ -20,10 +20,10 @@
 # faces of WIDER FACE. This notebook evaluates predictions by the benchmark's protocol and takes
 # the three numbers apart again: into curves, face sizes, events, and single faces.
 #
-# It needs the benchmark's ground truth and predictions, which are not part of this project.
+# It evaluates predictions by the benchmark's ground truth; neither is part of this project.
 # `featherface widerface fetch --out data/wider` gets the ground truth, and
 # `featherface widerface predict --out data/wider/predictions/official` makes predictions;
-# `DATA` is the folder of both.
+# `DATA` is the folder of both. Without them the figures are those on record.
 
 # %%
 import os
@@ -34,7 +34,7 @@ from IPython.display import SVG, display
 
 from analysis.report.plots import widerface as plots
 from analysis.report.plots.style import render
-from analysis.widerface import history
+from analysis.widerface import breakdown, history
 from analysis.widerface.average_precision import evaluate_files
 from analysis.widerface.breakdown import by_event, by_height
 from analysis.widerface.comparison import compare
@@ -54,12 +54,15 @@ if GROUND_TRUTH.is_dir() and PREDICTIONS:
     for path in PREDICTIONS[:2]:
         evaluations[path.name.split(".")[0]] = evaluate_files(path, GROUND_TRUTH)
 else:
-    print(
-        f"Skipped: no ground truth and predictions in {DATA}; FEATHERFACE_SHARED names the folder"
-    )
+    print(f"No ground truth and predictions in {DATA} (FEATHERFACE_SHARED); on record are:")
+    on_record = breakdown.read(history.HISTORY.with_name(breakdown.FILE))[-1]
+    title = history.title(on_record["protocol"], on_record["images"])
+    for figure in plots.figures(on_record, title).values():
+        display(SVG(render(figure, "svg")))
 
 records = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
-display(pd.DataFrame(records, index=["easy", "medium", "hard", "mean", "images", "boxes"]).T)
+if records:
+    display(pd.DataFrame(records, index=["easy", "medium", "hard", "mean", "images", "boxes"]).T)
 
 # %%
 if evaluations:

@@ -440,7 +440,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
         raise MeasureError(f"the weights {name} are of {published.variant}, not of {variant}")
     if not WIDERFACE.exists():
         raise UntestableError("this installation comes without docs/results", tool=True)
-    if not (rows := _rows_of(published.sha256, VALIDATION_IMAGES)):
+    if not (rows := _rows_of(variant, published.sha256, VALIDATION_IMAGES)):
         raise UntestableError(
             f"the AP of {name} on all {VALIDATION_IMAGES:,} validation pictures of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
@@ -466,7 +466,7 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
     sha256 = published.sha256 if published else SHIPPED.get(variant)
     if not WIDERFACE.exists():
         raise UntestableError("this installation comes without docs/results", tool=True)
-    if sha256 is None or not (rows := _rows_of(sha256, images)):
+    if sha256 is None or not (rows := _rows_of(variant, sha256, images)):
         raise UntestableError(f"the AP of {variant} on {images} images has not been measured here")
     return _ap(rows[-1].model_dump(), subset)
 
@@ -662,7 +662,7 @@ def _ap(fractions: Mapping[str, float], subset: str) -> float:
     return mean(*(100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)))
 
 
-def _rows_of(sha256: str, images: int) -> list[history.Row]:
+def _rows_of(variant: str, sha256: str, images: int) -> list[history.Row]:
     """The rows of the history that measure these weights on so many images."""
     try:
         rows = history.read(WIDERFACE)
@@ -672,6 +672,7 @@ def _rows_of(sha256: str, images: int) -> list[history.Row]:
         row
         for row in rows
         if row.source == "measured"
+        and row.variant == variant
         and row.protocol.name == "original"
         and row.images == images
         and row.checkpoint_sha256 == sha256

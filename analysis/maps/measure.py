@@ -19,7 +19,7 @@ from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.images import Picture, RGBArray
 from featherface.model import FeatherFace, load
-from featherface.weights.published import PUBLISHED
+from featherface.weights.published import PUBLISHED, SHIPPED
 
 Record = dict[str, Any]
 

@@ -14,7 +14,7 @@ from analysis.claims import measurements as measure
 from analysis.claims.expression import ExpressionError
 from analysis.claims.measurements import MeasureError, UntestableError, expression
 from featherface.config import CONFIGS
-from featherface.weights.published import PUBLISHED
+from featherface.weights.published import PUBLISHED, SHIPPED
 
 STEM = 3 * 8 * 3 * 3
 CBAM_P3 = (64 * 1 + 1) + (1 * 64 + 64) + 2 * 7 * 7 + 2  # reduction 48: one hidden channel
@@ -285,9 +285,23 @@ def test_ap_of_other_weights(history: Path) -> None:
 
 
 def test_a_network_without_weights_cannot_be_tested(history: Path) -> None:
-    write(history, row(variant="v1"))
-    with pytest.raises(UntestableError, match="nobody has published trained weights of v1"):
+    write(history, row(variant="v1", checkpoint_sha256=SHIPPED["v1"]))
+    with pytest.raises(
+        UntestableError, match="nobody but this project has published weights of v1"
+    ):
         measure.ap("v1", "easy")
+    with pytest.raises(UntestableError, match="nobody has published trained weights of v1-deform"):
+        measure.ap("v1-deformable", "easy")
+
+
+def test_ap_of_part_is_of_so_many_images_and_of_these_weights(history: Path) -> None:
+    part: dict[str, Any] = {"images": 488, "images_sha256": "0" * 64}
+    ours = {"variant": "v1", "checkpoint_sha256": SHIPPED["v1"]}
+    write(history, row(easy=0.1, **part), row(**ours), row(easy=0.9, **part, **ours))
+    assert measure.ap_of_part("v1", "easy", 488) == 90
+    assert measure.ap_of_part("official", "easy", 488) == 10
+    with pytest.raises(UntestableError, match="the AP of v1 on 500 images has not been measured"):
+        measure.ap_of_part("v1", "easy", 500)
 
 
 @pytest.mark.parametrize(

@@ -111,12 +111,14 @@ def test_untested_says_what_is_missing() -> None:
         claimed=87.0,
         printed="87.0%",
         unit="% AP",
-        measure="ap('v1', 'easy')",
+        measure="ap('v1-deformable', 'easy')",
         requires="trained weights",
+        variant="v1-deformable",
     )
     assert (found.verdict, found.measured, found.missing) == ("untested", None, ())
     assert found.explanation == (
-        "Not measured: nobody has published trained weights of v1. Needed: trained weights."
+        "Not measured: nobody has published trained weights of v1-deformable. "
+        "Needed: trained weights."
     )
 
 

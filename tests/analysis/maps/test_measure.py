@@ -124,7 +124,7 @@ def test_structure_is_known_without_weights() -> None:
     assert official["deformable"]["taps"] == 45
     assert "official" in official["weights"]
     assert structure_record(CONFIGS["v1"])["deformable"] is None
-    assert structure_record(CONFIGS["v1"])["weights"] == []
+    assert structure_record(CONFIGS["v1"])["weights"] == ["v1"]
     drawn = structure_record(CONFIGS["v1-deformable"])["deformable"]
     assert (drawn["version"], drawn["masks"], drawn["branches"]) == (1, False, ["single"])
 
