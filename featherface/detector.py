@@ -78,16 +78,17 @@ class Detector:
         device: where the network runs; `None` for CUDA where there is one and PyTorch is not
             excluded by `weights` or `runtime`, else the CPU.
         runtime: "torch": PyTorch. "compile": compiled PyTorch, which takes its time at first.
-            "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on the CPU. "auto": ONNX
-            Runtime on the CPU and CUDA graphs on a GPU, where they are available and compute
-            what PyTorch does; PyTorch otherwise. `None`: "torch" for a model, which may change,
-            and "auto" for weights.
+            "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on the CPU. "openvino":
+            OpenVINO (extra `openvino`), on the CPU, for images of one size. "auto": ONNX Runtime
+            on the CPU and CUDA graphs on a GPU, where they are available and compute what PyTorch
+            does; PyTorch otherwise. `None`: "torch" for a model, which may change, and "auto" for
+            weights.
         threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
             `None` for what PyTorch is set to.
 
     Attributes:
         network: the `Network` that is called.
-        runtime: the runtime of the network: "torch", "compile", "cuda-graph" or "onnx".
+        runtime: the runtime of the network: "torch", "compile", "cuda-graph", "onnx" or "openvino".
 
     Raises:
         InputError: for an argument outside of these, one clear line.
@@ -125,7 +126,7 @@ class Detector:
         self._wanted = checked_runtime(runtime)
         self._model: FeatherFace | None = None
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
-        if device is None and (exported or self._wanted == "onnx"):
+        if device is None and (exported or self._wanted in ("onnx", "openvino")):
             device = "cpu"
         where = checked_device(device)
         if isinstance(weights, str | Path) and exported:

@@ -141,7 +141,7 @@ def repeatable(text: str, *known: str) -> Any:
 
 
 VariantName = Literal["v1", "v1-deformable", "official", "no-attention", "retinaface"]
-RuntimeName = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
+RuntimeName = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
 ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 
 Json = Annotated[

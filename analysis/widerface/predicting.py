@@ -90,7 +90,7 @@ def predict(
     """
     group = group or Group()
     folder = ResultsFolder(out)
-    on_cpu = runtime == "onnx" or is_exported(weights)
+    on_cpu = runtime in ("onnx", "openvino") or is_exported(weights)
     device = device or ("cpu" if on_cpu else _own_device(group))
     # What compiles itself when it first sees a size is called from one thread.
     at_once = 1 if runtime == "compile" else _threads(threads, device)

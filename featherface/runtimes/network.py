@@ -1,4 +1,4 @@
-"""PyTorch, compiled PyTorch, CUDA graphs and ONNX Runtime behind one call."""
+"""PyTorch, compiled PyTorch, CUDA graphs, ONNX Runtime and OpenVINO behind one call."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from featherface.errors import InputError, without_warnings
 from featherface.files import read_bytes
 from featherface.images import MAX_NETWORK_PIXELS
 from featherface.model import FeatherFace
-from featherface.runtimes import cuda_graph, export, onnx_cache
+from featherface.runtimes import agreement, cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
+from featherface.runtimes.openvino_network import OpenVinoRunner
 from featherface.weights.exported import MAX_BYTES, stated
 
 FloatArray = npt.NDArray[np.float32]
 
-Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx"]
+Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
 
 
 class RawDetections(NamedTuple):
@@ -91,6 +92,25 @@ class CompiledNetwork(TorchNetwork):
             raise RuntimeUnavailableError(
                 f"runtime 'compile' cannot be used here: {type(error).__name__}: {reason}"
             ) from error
+
+
+class OpenVinoNetwork:
+    """A `Network`: an exported one in OpenVINO, on the CPU. Can be pickled.
+
+    Args:
+        threads: `None` for as many as PyTorch uses.
+
+    Raises:
+        DisagreementError: where its answers differ from PyTorch's.
+        RuntimeUnavailableError: where OpenVINO is not installed or cannot run it.
+    """
+
+    def __init__(self, model: FeatherFace, threads: int | None = None) -> None:
+        self.runner = OpenVinoRunner(onnx_cache.content(model), threads)
+        agreement.compare(export.evaluated(model), self.runner.run)
+
+    def __call__(self, pixels: FloatArray) -> RawDetections:
+        return RawDetections(*(rows[0] for rows in self.runner.run(pixels)))
 
 
 class OnnxNetwork:
@@ -177,9 +197,13 @@ def make_network(
         if chosen == "cuda-graph":
             runner, _ = cuda_graph.proven_runner(model, device)
             return lambda pixels: RawDetections(*(rows[0] for rows in runner.run(pixels))), chosen
-        if chosen == "onnx":
+        if chosen in ("onnx", "openvino"):
             if device.type != "cpu":
-                raise InputError(f"runtime 'onnx' runs on the CPU, not on device {str(device)!r}")
+                raise InputError(
+                    f"runtime {chosen!r} runs on the CPU, not on device {str(device)!r}"
+                )
+            if chosen == "openvino":
+                return OpenVinoNetwork(model, threads), chosen
             content = onnx_cache.content(model)
             return OnnxNetwork(content, "the exported network", threads), chosen
     except (RuntimeUnavailableError, ExportError, DisagreementError) as error:

@@ -224,8 +224,9 @@ def the_accuracy(records: Records) -> str:
     near = abs(overall["claimed"] - overall["replications"][0]["measured"])
     gains = " and ".join(f"{one['measured']:.1f}" for one in gain["replications"])
     return (
-        f"“{performance['printed']} mAP WIDERFace Easy”, says the card of its network. No trained "
-        f"weights of that network are known, so the claim stays *untested*. {_mean(records):.2f} % "
+        f"“{performance['printed']} mAP WIDERFace Easy”, says the card of its network. The only "
+        "weights of that network are this project’s, trained on validation images, so the claim "
+        f"stays *untested*. {_mean(records):.2f} % "
         "is the **mean** of Easy, Medium and Hard of `official`, measured here on all validation "
         "images; it rounds to the printed figure. The card gives it the name of one subset and of "
         "another network.\n\n"

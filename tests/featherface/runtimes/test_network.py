@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pickle
@@ -30,6 +31,10 @@ from featherface.synthetic import draw_crowd
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
+needs_openvino = pytest.mark.skipif(  # without importing it, which would send an event
+    importlib.util.find_spec("openvino") is None, reason="the extra `openvino` is not installed"
+)
+RUNTIMES = ["onnx", pytest.param("openvino", marks=needs_openvino)]
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +71,36 @@ def test_runtimes_give_the_same_answer(model: FeatherFace, size: tuple[int, int]
         a, b = getattr(ours, name), getattr(theirs, name)
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+@needs_openvino
+@pytest.mark.parametrize("variant", ["official", "v1-deformable", "retinaface"])
+def test_openvino_finds_the_same(variant: str) -> None:
+    torch.manual_seed(0)
+    network = FeatherFace(variant).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if ".offset." in name or ".mask." in name:
+                parameter.normal_(0, 0.02)
+    detector = Detector(network, runtime="openvino", threads=1, score_threshold=0)
+    assert detector.runtime == "openvino"
+    for image in (draw_crowd(), draw_crowd()[:50, :97]):
+        ours, theirs = detector.network(preprocess(image).pixels), TorchNetwork(network, CPU)
+        for a, b in zip(ours, theirs(preprocess(image).pixels), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    assert pickle.loads(pickle.dumps(detector))(image) == detector(image)
+
+
+def test_without_openvino(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"'openvino' cannot be used: openvino is not"
+    ):
+        Detector(model, runtime="openvino")
+    with pytest.raises(
+        InputError, match="runtime 'openvino' runs on the CPU, not on device 'meta'"
+    ):
+        make_network(model, "openvino", torch.device("meta"))
 
 
 def test_auto_is_onnx_on_the_cpu(model: FeatherFace, tmp_path: Path) -> None:
@@ -317,8 +352,8 @@ def test_compiled_pytorch_gives_the_same_answer(model: FeatherFace) -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
-def _detect_in_a_fresh_home(folder: Path, seconds: float, *tracer: str) -> None:
-    """Run the detector with ONNX Runtime, and wait; nothing may be written below the home."""
+def _detect_in_a_fresh_home(folder: Path, runtime: str, seconds: float, *tracer: str) -> None:
+    """Run the detector in a runtime, and wait; nothing may be written below the home."""
     home, cache = folder / "home", folder / "cache"
     home.mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
@@ -326,7 +361,8 @@ def _detect_in_a_fresh_home(folder: Path, seconds: float, *tracer: str) -> None:
     code = (
         "import numpy, time, featherface\n"
         "network = featherface.FeatherFace('retinaface')\n"
-        "featherface.Detector(network, runtime='onnx')(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        f"detector = featherface.Detector(network, runtime={runtime!r})\n"
+        "detector(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         f"time.sleep({seconds})\n"
     )
     command = [*tracer, sys.executable, "-c", code]
@@ -335,18 +371,20 @@ def _detect_in_a_fresh_home(folder: Path, seconds: float, *tracer: str) -> None:
     assert cache.is_dir()
 
 
-def test_onnxruntime_leaves_no_trace_below_home(tmp_path: Path) -> None:
-    """From 1.29 it writes an identifier there, unless it is told not to before its import."""
-    _detect_in_a_fresh_home(tmp_path, 2)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_leaves_no_trace_below_home(tmp_path: Path, runtime: str) -> None:
+    """Both would write an identifier there at their import."""
+    _detect_in_a_fresh_home(tmp_path, runtime, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_onnxruntime_looks_up_no_host(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_looks_up_no_host(tmp_path: Path, runtime: str) -> None:
     """Untold, onnxruntime 1.32 looks one up nine seconds after its import."""
     trace = tmp_path / "trace"
     calls = "trace=execve,connect,sendto,sendmsg,sendmmsg"
-    _detect_in_a_fresh_home(tmp_path, 15, "strace", "-fqq", "-e", calls, "-o", str(trace))
+    _detect_in_a_fresh_home(tmp_path, runtime, 15, "strace", "-fqq", "-e", calls, "-o", str(trace))
     lines = trace.read_text(errors="replace").splitlines()
     assert any("execve(" in line for line in lines)
     assert [line for line in lines if "AF_INET" in line or "htons(53)" in line] == []
