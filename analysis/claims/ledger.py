@@ -23,11 +23,20 @@ from pydantic import (
     model_validator,
 )
 
-from analysis.claims.expression import Value
-from analysis.claims.measurements import expression, template
+from analysis.claims.expression import (
+    Expression,
+    ExpressionError,
+    Value,
+    Vocabulary,
+    parse,
+    parse_template,
+)
+from analysis.claims.measurements import vocabulary
+from analysis.cost.blocks import BLOCK_CONVENTIONS
+from analysis.cost.subject import Subject, parse_input
 from featherface.config import BLOCKS, CONFIGS
 from featherface.errors import InputError
-from featherface.files import read_text
+from featherface.files import read_text, write_bytes
 
 CLAIMS = Path(__file__).parent
 
@@ -63,12 +72,12 @@ def _listed(value: Any) -> tuple[Any, ...]:
 _LISTED = BeforeValidator(_listed)
 
 
-def _checked(parse: Callable[[str], object]) -> AfterValidator:
-    def check(text: str) -> str:
-        parse(text)
-        return text
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _listed(value)
 
-    return AfterValidator(check)
+
+def _frozen_values(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _frozen(value) for name, value in values.items()}
 
 
 def _one_line(text: str) -> str:
@@ -76,8 +85,6 @@ def _one_line(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
-Measure = Annotated[Text, _checked(expression)]
-Explanation = Annotated[str, AfterValidator(_one_line), _checked(template)]
 
 
 class _Strict(BaseModel):
@@ -89,14 +96,14 @@ class Alternative(_Strict):
 
     reading: Text
     """The convention, protocol or variant, by a name that a reader understands."""
-    measure: Measure
+    measure: Text
 
 
 class Replication(_Strict):
     """A measurement as near to a claim as there is, where the claim itself cannot be tested."""
 
     statement: Text
-    measure: Measure
+    measure: Text
 
 
 class Claim(_Strict):
@@ -125,7 +132,7 @@ class Claim(_Strict):
     """The blocks that it is about; none for the network as a whole."""
     published: bool = True
     """`False` for what this project asked a counter, or asks itself; no part of any tally."""
-    measure: Measure
+    measure: Text
     """The quantity on that network or, for arithmetic, of the source's other figures."""
     convention: Text | None = None
     """Of `measure`; by default the ledger's convention for the kind."""
@@ -134,7 +141,7 @@ class Claim(_Strict):
     """Measurements by others, where the claim itself cannot be measured."""
     requires: Text | None = None
     """The requirements of a test of accuracy."""
-    explanation: Explanation = ""
+    explanation: Annotated[str, AfterValidator(_one_line)] = ""
     """Why it is so, for someone who does not know the code; measurements stand in braces."""
 
     @property
@@ -148,30 +155,55 @@ class Claim(_Strict):
             said = number_of(self.printed)
             if Fraction(str(self.claimed)) != said:
                 raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
+        return self
+
+    def check(self, subject: Subject | None) -> None:
+        """Refuse, with a `ValueError`, what makes no sense for the network of the ledger."""
+        words = vocabulary(subject)
+        texts = {"measure": self.measure}
+        for name in ("alternatives", "replications"):
+            for i, other in enumerate(getattr(self, name)):
+                texts[f"{name}[{i}].measure"] = other.measure
+        for field, text in texts.items():
+            _parsed(field, parse, text, words)
+        _parsed("explanation", parse_template, self.explanation, words)
+        measure = parse(self.measure, words)
+        if subject is None:
+            self._check_names(measure)
+        elif self.variant is not None or self.network is not None:
+            raise ValueError("variant, network: the ledger already has a subject")
+        if self.kind == "arithmetic" and not measure.functions() <= {"percent", "mean", "cut"}:
+            raise ValueError("measure: arithmetic calculates with figures of the source alone")
+        needs = self.kind == "accuracy" or "unavailable" in measure.functions()
+        if needs != (self.requires is not None):
+            raise ValueError("requires: claims of accuracy, and only these, say what they need")
+
+    def _check_names(self, measure: Expression) -> None:
         if (self.kind == "arithmetic") != (self.variant is None):
             raise ValueError("variant: every kind but arithmetic speaks of one")
         if unknown := set(self.blocks) - set(BLOCKS):
             raise ValueError(f"blocks: {min(unknown)!r} must be one of {', '.join(BLOCKS)}")
-        if self.network is not None and self.network not in CONFIGS:
-            raise ValueError(f"network: {self.network!r} must be one of {', '.join(CONFIGS)}")
-        if self.network is not None and self.variant is not None:
+        for field, name in (("network", self.network), ("variant", self.variant)):
+            if name is not None and name not in CONFIGS:
+                raise ValueError(f"{field}: {name!r} must be one of {', '.join(CONFIGS)}")
+        if self.variant is not None and self.network is not None:
             raise ValueError("network: the claim already names its variant")
-        if self.variant is not None:
-            if self.variant not in CONFIGS:
-                raise ValueError(f"variant: {self.variant!r} must be one of {', '.join(CONFIGS)}")
-            if self.variant not in expression(self.measure).literals():
-                raise ValueError(f"measure: it does not look at {self.variant!r}")
-        elif not expression(self.measure).functions() <= {"percent", "mean", "cut"}:
-            raise ValueError("measure: arithmetic calculates with figures of the source alone")
-        if (self.kind == "accuracy") != (self.requires is not None):
-            raise ValueError("requires: claims of accuracy, and only these, say what they need")
-        return self
+        looks = self.variant in measure.literals() or "unavailable" in measure.functions()
+        if self.variant is not None and not looks:
+            raise ValueError(f"measure: it does not look at {self.variant!r}")
+
+
+def _parsed(field: str, parse: Callable[[str, Vocabulary], Any], text: str, words: Any) -> None:
+    try:
+        parse(text, words)
+    except ExpressionError as error:
+        raise ValueError(f"{field}: {error}") from error
 
 
 class Source(_Strict):
     """The source of the claims of a ledger."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z]+$")]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     title: Text
     what: Text
     where: Text
@@ -181,11 +213,28 @@ class Source(_Strict):
     """True where claims state lines, not `where`."""
 
 
+CONVENTIONS: dict[str, str] = {
+    "arithmetic": "calculated from the figures that the source itself states",
+    "parameters": BLOCK_CONVENTIONS["params"],
+    "macs": BLOCK_CONVENTIONS["macs"],
+    "shape": "without the batch; of what a module returned",
+    "structure": "read off the modules of the network as built",
+}
+"""Of each kind, in a ledger of another network that states none."""
+
+
 class Ledger(_Strict):
     """One source and its claims."""
 
     source: Source
-    conventions: dict[Kind, Text]
+    subject: Text | None = None
+    """The network, for `analysis.cost.subject.load_model`, whose code runs; none for a ledger of
+    the networks of the family, whose claims name a variant each."""
+    input: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ("1 3 224 224",)
+    """The inputs of that network, as `featherface blocks --input` takes them."""
+    arguments: Annotated[dict[str, Any], AfterValidator(_frozen_values)] = {}
+    """Of the factory of that network, by name."""
+    conventions: dict[Kind, Text] = {}
     """The convention of each kind, for claims that state none."""
     claims: Annotated[tuple[Claim, ...], _LISTED]
     facts: dict[str, Any] = {}
@@ -193,25 +242,39 @@ class Ledger(_Strict):
 
     def convention(self, claim: Claim) -> str:
         """Return the counting convention of a claim."""
-        return claim.convention or self.conventions[claim.kind]
+        return claim.convention or self.conventions.get(claim.kind) or CONVENTIONS[claim.kind]
+
+    @property
+    def network(self) -> Subject | None:
+        """The network that it is about, with inputs, if it is one of anybody's."""
+        if self.subject is None:
+            return None
+        inputs = tuple(map(parse_input, self.input))
+        return Subject(self.subject, inputs, tuple(self.arguments.items()))
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         seen: set[str] = set()
+        subject = self.network
         for claim in self.claims:
+            try:
+                claim.check(subject)
+            except ValueError as error:
+                raise ValueError(f"claim {claim.id!r}: {error}") from error
             if claim.id in seen:
                 raise ValueError(f"claim {claim.id!r}: id: there is another of that name")
             seen.add(claim.id)
             if self.source.cites_lines != bool(claim.lines):
                 rule = "must say" if self.source.cites_lines else "must not say"
                 raise ValueError(f"claim {claim.id!r}: lines: it {rule} on which lines it stands")
-            if not (claim.lines or claim.where):
+            if not (claim.lines or claim.where or subject):
                 raise ValueError(f"claim {claim.id!r}: where: it must say where it stands")
             if any(line < 1 for line in claim.lines):
                 raise ValueError(f"claim {claim.id!r}: lines: they count from 1")
             if list(claim.lines) != sorted(set(claim.lines)):
                 raise ValueError(f"claim {claim.id!r}: lines: each once and in order")
-            if not (claim.convention or claim.kind in self.conventions):
+            known = claim.kind in self.conventions or (subject and claim.kind in CONVENTIONS)
+            if not (claim.convention or known):
                 raise ValueError(f"claim {claim.id!r}: convention: none for kind {claim.kind!r}")
         return self
 
@@ -242,6 +305,22 @@ def load(path: str | Path) -> Ledger:
 def load_all() -> list[Ledger]:
     """Return the ledgers of `SOURCES`, in that order."""
     return [load(name) for name in SOURCES]
+
+
+def write_template(name: str) -> Path:
+    """Write NAME.yaml, a ledger to fill in, in the current folder, and return its path.
+
+    Raises:
+        LedgerError: for a name that is no identifier, or a file that is there.
+    """
+    path = Path(f"{name}.yaml")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise LedgerError(f"name (={name!r}) must be lower-case letters, digits and hyphens")
+    if path.exists():
+        raise LedgerError(f"{path}: is there already")
+    template = read_text(CLAIMS / "template.yaml").replace("NAME", name)
+    write_bytes(path, template.encode())
+    return path
 
 
 def number_of(printed: str) -> Fraction:

@@ -2,9 +2,10 @@
 
 Every function here builds the network that it is asked about and looks at that. A `variant` is a
 name in `featherface.CONFIGS`; keyword arguments after it change settings of that configuration
-(`params('v1', reduction=16)`). A `path` names modules or tensors as PyTorch does
-(`heads.classes.0`), `*` stands for one part of it (`heads.classes.*`), and the empty path for the
-network itself. Pictures are 640×640 where no size is given.
+(`params('v1', reduction=16)`). A ledger of another network calls them without that name, and the
+keyword arguments are its factory's (see `vocabulary`). A `path` names modules or tensors as PyTorch
+does (`heads.classes.0`), `*` stands for what is between two dots (`heads.classes.*`), and the empty
+path for the network itself. Pictures are 640×640 where no size is given.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from analysis.claims.expression import (
     UNKNOWN,
     Expression,
     Function,
-    Template,
     Value,
     Vocabulary,
     parse,
-    parse_template,
 )
-from analysis.cost import Cost
+from analysis.cost import Cost, CostError, measure
 from analysis.cost.blocks import network_cost
-from analysis.cost.counters import CounterRecord, out_of_the_box
+from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
+from analysis.cost.subject import Subject, SubjectError, make_inputs, positional
 from analysis.cost.trace import count_parameters
 from analysis.design_space.block_search import ALL_INTEGERS, search_block
 from analysis.design_space.search import search
@@ -76,6 +76,9 @@ class UntestableError(Exception):
         self.tool = tool
 
 
+Of = str | Subject
+"""A network: the name of a variant, or anybody's by name and inputs."""
+
 _F = TypeVar("_F", bound=Function)
 
 _FUNCTIONS: dict[str, Function] = {}
@@ -91,37 +94,43 @@ def expression(text: str) -> Expression:
     return parse(text, VOCABULARY)
 
 
-def template(text: str) -> Template:
-    """Return the checked text that `text` writes, with measurements in braces."""
-    return parse_template(text, VOCABULARY)
-
-
 # --- parameters ---------------------------------------------------------------------------------
 
 
 @_measurement
-def params(variant: str, *paths: str, **changes: Any) -> int:
+def params(variant: Of, *paths: str, **changes: Any) -> int:
     """Learnable values of the network, or of the modules and tensors at `paths`, each once."""
-    network = _network(_config(variant, changes))
     if not paths:
-        return count_parameters(network)
-    return sum(tensor.numel() for tensor in _parameters(network, paths).values())
+        return count_parameters(_network(_config(variant, changes)))
+    return sum(tensor.numel() for tensor in _parameters(variant, paths, changes).values())
 
 
 @_measurement
-def kernels(variant: str, *paths: str, **changes: Any) -> int:
+def params_of(variant: Of, type: str, path: str = "", **changes: Any) -> int:
+    """Learnable values that modules of that class hold themselves, at or below `path`."""
+    network = _network(_config(variant, changes))
+    return sum(
+        tensor.numel()
+        for module in _below(network, path)
+        if module.__class__.__name__ == type
+        for tensor in module.parameters(recurse=False)
+    )
+
+
+@_measurement
+def kernels(variant: Of, *paths: str, **changes: Any) -> int:
     """Weights of convolutions and linear layers alone: no biases, normalisation or scalars."""
     return _of_layers("weight", variant, paths, changes)
 
 
 @_measurement
-def biases(variant: str, *paths: str, **changes: Any) -> int:
+def biases(variant: Of, *paths: str, **changes: Any) -> int:
     """Biases of convolutions and linear layers."""
     return _of_layers("bias", variant, paths, changes)
 
 
 @_measurement
-def params_of_standard_layers(variant: str, **changes: Any) -> int:
+def params_of_standard_layers(variant: Of, **changes: Any) -> int:
     """Parameters that are attributes of PyTorch's own layers.
 
     It is what a counter sees that knows the layers of `torch.nn` and no others: a tensor which
@@ -137,7 +146,7 @@ def params_of_standard_layers(variant: str, **changes: Any) -> int:
 
 
 @_measurement
-def param_bytes(variant: str, **changes: Any) -> int:
+def param_bytes(variant: Of, **changes: Any) -> int:
     """Bytes of the learnable values as the network holds them (four each, float32)."""
     network = _network(_config(variant, changes))
     return sum(p.numel() * p.element_size() for p in network.parameters())
@@ -153,16 +162,19 @@ def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, group
 
 
 @_measurement
-def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> int:
+def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> int:
     """MACs of one picture of 640×640, of the network or the module at `path`.
 
     The kinds are those of `analysis.cost.operators`: `conv`, `linear` and `deformable_kernel` make
     up the `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
     """
     cost = _cost(_config(variant, changes))
+    if cost.uncounted:
+        names = ", ".join(cost.uncounted)
+        raise UntestableError(f"nothing is known about the MACs of the operators {names}")
     items = cost[path].macs_by_kind if path in {part.path for part in cost.walk()} else {}
     if path and not any(items.values()):
-        raise MeasureError(f"{variant} runs no counted operator at {path!r}")
+        raise MeasureError(f"{_title(variant)} runs no counted operator at {path!r}")
     if kind == "total":
         return sum(items[part] for part in ("conv", "linear", "deformable_kernel"))
     if kind not in items:
@@ -171,7 +183,7 @@ def macs(variant: str, path: str = "", kind: str = "total", **changes: Any) -> i
 
 
 @_measurement
-def counted(counter: str, quantity: str, variant: str) -> int:
+def counted(counter: str, quantity: str, variant: Of) -> int:
     """Return the answer of a public counter for the network at 640×640, as it is installed.
 
     The quantities are `value`, the number as the counter gives it; `macs`, the same in MACs; and
@@ -180,7 +192,7 @@ def counted(counter: str, quantity: str, variant: str) -> int:
     Raises:
         UntestableError: where the counter is not installed.
     """
-    records = {record.counter: record for record in _counters(config_of(variant))}
+    records = {record.counter: record for record in _counters(_config(variant, {}))}
     if counter not in records:
         raise MeasureError(f"there is no counter {counter!r}; known: {', '.join(records)}")
     record = records[counter]
@@ -251,7 +263,7 @@ def landmark_points(variant: str) -> tuple[int, ...]:
 
 
 @_measurement
-def channels(variant: str, path: str, **changes: Any) -> Value:
+def channels(variant: Of, path: str, **changes: Any) -> Value:
     """(inputs, outputs) of the convolution or linear layer at `path`; one pair each for `*`."""
     return _each(variant, path, changes, _channels)
 
@@ -266,31 +278,31 @@ def channels_per_anchor(variant: str, path: str) -> Value:
 
 
 @_measurement
-def kernel(variant: str, path: str, **changes: Any) -> Value:
+def kernel(variant: Of, path: str, **changes: Any) -> Value:
     """Height and width of the convolution's kernel at `path`; one pair each for `*`."""
     return _each(variant, path, changes, lambda layer: tuple(_weight(layer).shape[2:]))
 
 
 @_measurement
-def step(variant: str, path: str) -> Value:
+def step(variant: Of, path: str) -> Value:
     """Stride of the convolution at `path`, the same in both directions; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).stride))
 
 
 @_measurement
-def padding(variant: str, path: str) -> Value:
+def padding(variant: Of, path: str) -> Value:
     """Padding of the convolution at `path`, the same on all sides; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).padding))
 
 
 @_measurement
-def groups(variant: str, path: str) -> Value:
+def groups(variant: Of, path: str) -> Value:
     """Groups of the convolution at `path`: 1 if dense, its channels if depthwise."""
     return _each(variant, path, {}, lambda layer: _conv(layer).groups)
 
 
 @_measurement
-def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
+def modules(variant: Of, path: str, type: str = "", **changes: Any) -> int:
     """Return the number of modules at `path` or, with a `type`, of that class at or below it."""
     network = _network(_config(variant, changes))
     if not type:
@@ -299,13 +311,13 @@ def modules(variant: str, path: str, type: str = "", **changes: Any) -> int:
 
 
 @_measurement
-def dense_convs(variant: str, path: str, kernel: int) -> int:
+def dense_convs(variant: Of, path: str, kernel: int) -> int:
     """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
     return sum(
         isinstance(module, nn.Conv2d | DeformConv2d)
         and tuple(_weight(module).shape[2:]) == (kernel, kernel)
         and getattr(module, "groups", 1) == 1
-        for module in _below(_network(config_of(variant)), path)
+        for module in _below(_network(_config(variant, {})), path)
     )
 
 
@@ -480,6 +492,12 @@ def recorded_ap(variant: str, subset: str) -> float:
     return _ap({name: getattr(published.recorded, name) / 100 for name in SUBSETS}, subset)
 
 
+@_measurement
+def unavailable(reason: str) -> float:
+    """Never has a value, for the reason given: of a claim that cannot be tested here."""
+    raise UntestableError(reason)
+
+
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
@@ -531,6 +549,27 @@ _FIELDS = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
 VOCABULARY = Vocabulary(_FUNCTIONS, _check)
 """Every function above, by name."""
 
+_OF_ANY_NETWORK = (
+    *(params, params_of, kernels, biases, params_of_standard_layers, param_bytes, macs),
+    *(channels, kernel, step, padding, groups, modules, dense_convs),
+)
+
+
+def vocabulary(subject: Subject | None) -> Vocabulary:
+    """Return the measurements of one network of anybody's, or of the networks of the family.
+
+    Those of one network are called without its name: `params('head')`.
+    """
+    if subject is None:
+        return VOCABULARY
+    bound: dict[str, Function] = {
+        f.__name__: functools.partial(f, subject) for f in _OF_ANY_NETWORK
+    }
+    bound["shape"] = functools.partial(_shape, subject)
+    bound["counted"] = functools.partial(counted, variant=subject)
+    alone = (conv_params, percent, mean, cut, unavailable)
+    return Vocabulary(bound | {f.__name__: f for f in alone})
+
 
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
     own = described(config_of(variant))
@@ -544,29 +583,54 @@ def _searched(
     return search_block(block, total, reading, space=space)
 
 
-def _config(variant: str, changes: Mapping[str, Any]) -> FeatherFaceConfig:
+def _config(variant: Of, changes: Mapping[str, Any]) -> Any:
+    if isinstance(variant, Subject):
+        return variant.with_arguments(changes)
     return dataclasses.replace(config_of(variant), **changes)
 
 
 @functools.cache
-def _network(config: FeatherFaceConfig) -> FeatherFace:
+def _network(config: FeatherFaceConfig | Subject) -> Any:
+    if isinstance(config, Subject):
+        try:
+            return config.load(values=False)
+        except SubjectError:  # it calculates with its weights while it is made
+            return config.load()
     with torch.random.fork_rng(devices=[]):
         return FeatherFace(config).eval()
 
 
 @functools.cache
-def _cost(config: FeatherFaceConfig) -> Cost:
-    return network_cost(config, _SIZE, _SIZE)
+def _cost(config: FeatherFaceConfig | Subject) -> Cost:
+    if not isinstance(config, Subject):
+        return network_cost(config, _SIZE, _SIZE)
+    try:
+        return measure(_network(config), make_inputs(_network(config), config.inputs))
+    except CostError:  # it needs values
+        network = config.load()
+        return measure(network, make_inputs(network, config.inputs))
 
 
 @functools.cache
-def _counters(config: FeatherFaceConfig) -> list[CounterRecord]:
-    return out_of_the_box(config, _SIZE, _SIZE)
+def _counters(config: FeatherFaceConfig | Subject) -> list[CounterRecord]:
+    if not isinstance(config, Subject):
+        return out_of_the_box(config, _SIZE, _SIZE)
+    network = config.load()
+    return ask_counters(network, positional(network, config.inputs), _cost(config))
+
+
+def _shape(subject: Subject, path: str = "") -> Value:
+    """Shape, without the batch, of the tensor that the module at `path` returned last."""
+    cost = _cost(subject)
+    shapes = cost[path].output_shapes if path in {part.path for part in cost.walk()} else ()
+    if len(shapes) != 1:
+        raise MeasureError(f"{subject.model} returns {len(shapes)} tensors at {path!r}, not one")
+    return shapes[0][1:]
 
 
 @functools.cache
 def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tuple[int, ...]]:
-    network = _network(config)
+    network: FeatherFace = _network(config)
     pictures = torch.zeros(1, 3, height, width)
     with torch.inference_mode():
         outputs, named = network.intermediates(pictures)
@@ -581,45 +645,46 @@ def _matching(path: str, names: Iterable[str], below: bool = False) -> list[str]
     return [name for name in names if re.fullmatch(pattern, name)]
 
 
-def _below(network: FeatherFace, path: str) -> list[nn.Module]:
+def _below(network: nn.Module, path: str) -> list[nn.Module]:
     """The modules at `path` and in them, each once."""
     named = dict(network.named_modules())
     return [named[name] for name in _matching(path, named, below=True)]
 
 
-def _parameters(network: FeatherFace, paths: tuple[str, ...]) -> dict[str, Tensor]:
+def _parameters(
+    variant: Of, paths: tuple[str, ...], changes: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """The learnable tensors at or below any of the paths, by name."""
+    network = _network(_config(variant, changes))
     named = dict(network.named_parameters())
     found: dict[str, Tensor] = {}
     for path in paths:
         below = _matching(path, named, below=True)
         if not below and not _matching(path, dict(network.named_modules())):
-            raise MeasureError(f"{_title(network)} has no module or tensor {path!r}")
+            raise MeasureError(f"{_title(variant)} has no module or tensor {path!r}")
         found |= {name: named[name] for name in below}
     return found
 
 
-def _of_layers(
-    tensor: str, variant: str, paths: tuple[str, ...], changes: Mapping[str, Any]
-) -> int:
+def _of_layers(tensor: str, variant: Of, paths: tuple[str, ...], changes: Mapping[str, Any]) -> int:
     network = _network(_config(variant, changes))
     layers = {
         f"{name}.{tensor}"
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear | DeformConv2d)
     }
-    parameters = _parameters(network, paths or ("",))
+    parameters = _parameters(variant, paths or ("",), changes)
     return sum(tensor.numel() for name, tensor in parameters.items() if name in layers)
 
 
 def _each(
-    variant: str, path: str, changes: Mapping[str, Any], measure: Callable[[nn.Module], Value]
+    variant: Of, path: str, changes: Mapping[str, Any], look: Callable[[nn.Module], Value]
 ) -> Value:
     network = _network(_config(variant, changes))
     named = dict(network.named_modules())
-    values = tuple(measure(named[name]) for name in _matching(path, named))
+    values = tuple(look(named[name]) for name in _matching(path, named))
     if not values:
-        raise MeasureError(f"{_title(network)} has no module {path!r}")
+        raise MeasureError(f"{_title(variant)} has no module {path!r}")
     return values if "*" in path else values[0]
 
 
@@ -652,8 +717,8 @@ def _level(name: str) -> str:
     return name
 
 
-def _title(network: FeatherFace) -> str:
-    return network.config.variant or str(network.config)
+def _title(variant: Of) -> str:
+    return variant.model if isinstance(variant, Subject) else variant
 
 
 def _ap(fractions: Mapping[str, float], subset: str) -> float:

@@ -21,9 +21,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
-from analysis.claims.expression import Expression, Value
+from analysis.claims.expression import Expression, Value, Vocabulary, parse, parse_template
 from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, load_all
-from analysis.claims.measurements import UntestableError, expression, template
+from analysis.claims.measurements import UntestableError, vocabulary
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.files import read_text, write_bytes
@@ -152,11 +152,12 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
     """
     place = f"{ledger.source.id}.yaml: claim {claim.id!r}"
     gaps: list[UntestableError] = []
-    measured = _measure(claim.measure, f"{place}: measure", gaps)
+    words = vocabulary(ledger.network)
+    measured = _measure(parse(claim.measure, words), f"{place}: measure", gaps)
     holds = measured is not None and _holds(measured, claim)
     readings: list[tuple[str, Value]] = []
     for i, other in enumerate(() if holds else claim.alternatives):
-        value = _measure(other.measure, f"{place}: alternatives[{i}].measure", gaps)
+        value = _measure(parse(other.measure, words), f"{place}: alternatives[{i}].measure", gaps)
         if value is not None and _holds(value, claim):
             readings.append((other.reading, value))
     if measured is None:
@@ -168,13 +169,14 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
     else:
         # A reading that cannot be tried might be the one that reproduces the figure.
         verdict = "untested" if gaps else "refuted"
-    replications = tuple(_replicate(claim, place))
+    replications = tuple(_replicate(claim, words, place))
     doubt = gaps[0].reason if gaps else ""
-    finding = _finding(claim, verdict, measured, readings, doubt, replications)
-    reason = _explain(claim, place, gaps)
+    whose = "Calculated" if claim.kind == "arithmetic" else f"On {_subject(claim, ledger)}"
+    finding = _finding(claim, whose, verdict, measured, readings, doubt, replications)
+    reason = _explain(claim, words, place, gaps)
     taken = {field.name for field in fields(Verdict)} & set(Claim.model_fields)
     found: dict[str, Any] = {name: getattr(claim, name) for name in taken} | {
-        "network": claim.variant or claim.network or ledger.source.network,
+        "network": claim.variant or claim.network or ledger.source.network or ledger.subject,
         "convention": ledger.convention(claim),
         "explanation": f"{finding} {reason}".strip(),
         "replications": replications,
@@ -266,6 +268,19 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> lis
     return found
 
 
+def beside(ledger: str | Path) -> Path:
+    """Return the path of the record of a ledger of one's own."""
+    return Path(ledger).with_suffix(".recorded.json")
+
+
+def findings(judged: Sequence[Verdict], before: Iterable[Recorded] | None) -> list[Change]:
+    """Return what moved since the record; without one, the refuted claims as changes."""
+    if before is not None:
+        return changes(judged, before)
+    refuted = (verdict for verdict in judged if verdict.verdict == "refuted")
+    return [Change(verdict.name, "verdict", "claimed", "refuted") for verdict in refuted]
+
+
 def same(a: Value | None, b: Value | None) -> bool:
     """Return whether two measurements are equal: whole numbers exactly, others to 1 in 10⁹."""
     if isinstance(a, tuple) and isinstance(b, tuple):
@@ -294,10 +309,10 @@ def text(value: Value | None) -> str:
     return value
 
 
-def _measure(measure: str, place: str, gaps: list[UntestableError]) -> Value | None:
+def _measure(measure: Expression, place: str, gaps: list[UntestableError]) -> Value | None:
     """Return what is measured; `None`, and one more of the `gaps`, where that cannot be done."""
     try:
-        return expression(measure).evaluate()
+        return measure.evaluate()
     except UntestableError as gap:
         gaps.append(gap)
         return None
@@ -305,9 +320,10 @@ def _measure(measure: str, place: str, gaps: list[UntestableError]) -> Value | N
         raise LedgerError(f"{place}: {error}") from error
 
 
-def _replicate(claim: Claim, place: str) -> Iterator[dict[str, Any]]:
+def _replicate(claim: Claim, words: Vocabulary, place: str) -> Iterator[dict[str, Any]]:
     for i, replication in enumerate(claim.replications):
-        value = _measure(replication.measure, f"{place}: replications[{i}].measure", [])
+        measure = parse(replication.measure, words)
+        value = _measure(measure, f"{place}: replications[{i}].measure", [])
         if value is not None:
             holds = _holds(value, claim)
             yield {"statement": replication.statement, "measured": value, "holds": holds}
@@ -326,6 +342,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 def _finding(
     claim: Claim,
+    whose: str,
     verdict: Name,
     measured: Value | None,
     readings: Sequence[tuple[str, Value]],
@@ -339,7 +356,6 @@ def _finding(
             return text(value)
         return text(value) + ("" if claim.unit.startswith("%") else " ") + claim.unit
 
-    whose = f"On {_subject(claim)}" if claim.variant else "Calculated"
     found = "" if measured is None else f"{whose}: {said(measured)}"
     also = "; ".join(
         reading if isinstance(value, bool) else f"{reading}: {said(value)}"
@@ -362,8 +378,10 @@ def _finding(
     return f"{what} {doubt}.{needs}{hint}{nearest}"
 
 
-def _subject(claim: Claim) -> str:
+def _subject(claim: Claim, ledger: Ledger) -> str:
     """Return the network that a claim is measured on, and what the measure changes in it."""
+    if claim.variant is None:
+        return str(ledger.subject)
     settings = {field.name for field in fields(FeatherFaceConfig)}
     changes = {
         f"{keyword.arg} {ast.literal_eval(keyword.value)}": None
@@ -376,17 +394,17 @@ def _subject(claim: Claim) -> str:
     return f"{claim.variant} with {' and '.join(changes)}" if changes else str(claim.variant)
 
 
-def _explain(claim: Claim, place: str, gaps: list[UntestableError]) -> str:
+def _explain(claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableError]) -> str:
     """Return the ledger's explanation with its measurements filled in."""
 
     def form(part: Expression, spec: str) -> str:
-        value = _measure(part.text, f"{place}: explanation", gaps)
+        value = _measure(part, f"{place}: explanation", gaps)
         if value is None:
             return f"(not measured: {gaps[-1].reason})"
         return format(value, spec) if spec else text(value)
 
     try:
-        return template(claim.explanation).render(form)
+        return parse_template(claim.explanation, words).render(form)
     except (ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise

@@ -8,7 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from analysis.cli.options import Json, emit, is_stdout, progress, record_file, show, text_file, warn
-from featherface.errors import InputError
+
+
+def _ledger(text: str | Path) -> Path:
+    path = Path(text)
+    return path if path == Path("torchvision") and not path.exists() else text_file(text)
 
 
 def audit(
@@ -16,9 +20,10 @@ def audit(
     ledger: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            parser=text_file,
-            help="Judge the claims of this ledger; compare them only with --recorded.",
+            metavar="FILE|torchvision",
+            parser=_ledger,
+            help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
+            "figures that the installed torchvision has of its own networks.",
         ),
     ] = None,
     source: Annotated[
@@ -40,24 +45,37 @@ def audit(
     accept: Annotated[
         bool, typer.Option("--accept", help="Record the verdicts as the ones to compare with.")
     ] = False,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Write NAME.yaml, a ledger to fill in, and stop."),
+    ] = None,
 ) -> None:
     """Judge every published figure by measuring it.
 
     Prints the claims grouped by verdict: confirmed, explained (holds under another named
     convention, protocol or variant), refuted, untested. Every claim is judged, whatever is shown:
-    exits with 1 when any verdict differs from the recorded one or a measured value has moved, and
-    with 2 when there is no record to compare with.
+    exits with 1 when any verdict differs from the recorded one or a measured value has moved. A
+    ledger of one's own without a record fails where a claim is refuted. The code of the network
+    that a ledger names runs, and no other code of the ledger.
     """
     from analysis.claims import ledger as ledgers
     from analysis.claims import verdicts
     from analysis.report.tables import networks as tables
 
-    path = recorded or verdicts.RECORD
-    if accept and ledger and not recorded:
-        raise InputError("--accept of a --ledger needs --recorded PATH, the file to write")
-    compared = not accept and (recorded is not None or ledger is None)
-    before = verdicts.recorded(path) if compared else []
-    books = ledgers.load_all() if ledger is None else [ledgers.load(ledger)]
+    if init is not None:
+        show(f"wrote {ledgers.write_template(init)}")
+        return
+    path = recorded or (verdicts.RECORD if ledger is None else verdicts.beside(ledger))
+    needed = ledger is None or recorded is not None
+    before = verdicts.recorded(path) if not accept and (needed or path.exists()) else None
+    if ledger is None:
+        books = ledgers.load_all()
+    elif ledger.name == "torchvision" and not ledger.is_file():
+        from analysis.claims import torchvision_ledger
+
+        books = torchvision_ledger.ledgers()
+    else:
+        books = [ledgers.load(ledger)]
     with progress("judging claims") as track:
         judged = verdicts.audit(books, track=track)
     records = [
@@ -71,7 +89,8 @@ def audit(
         show(tables.summary(records))
     if accept:
         verdicts.record(judged, path)
-    changes = verdicts.changes(judged, before) if compared else []
+        return
+    changes = verdicts.findings(judged, before)
     for change in changes:
         warn(change)
     raise typer.Exit(1 if any(change.fails for change in changes) else 0)

@@ -90,17 +90,15 @@ def _model(
     from analysis.cost import measure
     from analysis.cost.blocks import describe_blocks
     from analysis.cost.counters import ask_counters
-    from analysis.cost.subject import load_model, make_inputs
+    from analysis.cost.subject import load_model, make_inputs, positional
 
     network = load_model(model, settings)
     given = make_inputs(network, inputs)
     cost = measure(network, given)
     answers = []
     if counters:
-        if isinstance(given, dict):
-            raise InputError("--counters takes inputs without names")
-        values = make_inputs(network, inputs, device="cpu")
-        answers = [answer.as_dict() for answer in ask_counters(network, tuple(values), cost)]
+        values = positional(network, inputs)
+        answers = [answer.as_dict() for answer in ask_counters(network, values, cost)]
     record = describe_blocks(cost, list(inputs[0].shape))
     if len(inputs) > 1:
         record["inputs"] = [list(each.shape) for each in inputs]

@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from inspect import signature
 from math import prod
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
@@ -27,7 +29,9 @@ class SubjectError(InputError):
     """A network or an input that cannot be made; the message names it and says why."""
 
 
-def load_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+def load_model(
+    name: str, arguments: Mapping[str, Any] | None = None, *, values: bool = True
+) -> nn.Module:
     """Return the network of that name, with fresh weights, in evaluation mode.
 
     Args:
@@ -35,6 +39,7 @@ def load_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Modu
             for in the current folder too; "torchvision:NAME"; or "timm:NAME". This runs the code
             that it names.
         arguments: of the factory, by name.
+        values: False to leave the weights without values, which takes no time and no memory.
 
     Raises:
         SubjectError: where there is no such network, or making it fails.
@@ -45,7 +50,7 @@ def load_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Modu
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), nullcontext() if values else _WithoutValues():
             made = _make(place, factory, dict(arguments or {}))
     except Exception as error:  # whatever the code of others raises
         reason = " ".join(str(error).split())[:300]
@@ -55,6 +60,18 @@ def load_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Modu
     if not isinstance(made, nn.Module):
         raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
     return made.eval()
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Puts on the meta device what layers make for their weights, and nothing that is computed."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return function(*args, **kwargs)
 
 
 def _make(place: str, factory: str, arguments: dict[str, Any]) -> Any:
@@ -81,6 +98,24 @@ class Input:
     """Name of a type of PyTorch; `None` for that of the network's weights."""
     name: str | None = None
     """Of the argument that it is; `None` for one by position."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network by name, with its inputs: all that it takes to make and measure it."""
+
+    model: str
+    """As for `load_model`."""
+    inputs: tuple[Input, ...]
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Of the factory, by name."""
+
+    def load(self, values: bool = True) -> nn.Module:
+        """Return the network, see `load_model`."""
+        return load_model(self.model, dict(self.arguments), values=values)
+
+    def with_arguments(self, arguments: Mapping[str, Any]) -> Subject:
+        return replace(self, arguments=tuple({**dict(self.arguments), **arguments}.items()))
 
 
 def parse_input(text: str) -> Input:
@@ -121,6 +156,25 @@ def make_inputs(
     if len(set(names)) != len(inputs):
         raise SubjectError("inputs: either all have names, each another, or none has")
     return dict(zip(names, tensors, strict=True))
+
+
+def positional(model: nn.Module, inputs: Sequence[Input]) -> tuple[Any, ...]:
+    """Return zeros on the CPU for these inputs, in the order of the network's arguments.
+
+    Raises:
+        SubjectError: where an input has a name and cannot be given by position.
+    """
+    made = make_inputs(model, inputs, device="cpu")
+    if isinstance(made, tuple):
+        return made
+    try:
+        bound = signature(model.forward).bind(**made)
+    except TypeError as error:
+        raise SubjectError(f"inputs: {error}") from error
+    if bound.kwargs:
+        raise SubjectError(f"input {min(bound.kwargs)}: a counter takes inputs by position alone")
+    bound.apply_defaults()
+    return bound.args
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

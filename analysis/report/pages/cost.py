@@ -76,6 +76,24 @@ def _words(record: Record) -> str:
     return f"{VARIANTS[record['variant']].capitalize()}. MACs: {', '.join(parts)}.{sampling}"
 
 
+def torchvision_lead(records: Records) -> str:
+    """Return how many of torchvision's own figures hold, in a paragraph."""
+    verdicts = [record["verdict"] for record in records.torchvision]
+    version = records.torchvision[0]["where"].partition(":")[0]
+    return (
+        f"Of the {len(verdicts)} figures that {version} publishes of its own networks, parameters "
+        f"and operations for each of {len(verdicts) // 2} sets of weights, "
+        f"{verdicts.count('confirmed')} are measured to the last printed digit on the network as "
+        f"its name builds it, {verdicts.count('explained')} under another convention, which the "
+        f"table names, and {verdicts.count('refuted') + verdicts.count('untested')} not.\n"
+    )
+
+
+def torchvision(records: Records) -> str:
+    """Return the table of torchvision's own figures."""
+    return networks.torchvision(records.torchvision).html()
+
+
 def counters(records: Records) -> str:
     """Return what four counters say of each network, and by what they are off."""
     tables = {name: networks.counters(name, records.counters[name]).html() for name in ORDER}

@@ -58,6 +58,8 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "cost-overview.html": cost.overview,
     "cost-blocks.md": cost.blocks,
     "cost-counters.md": cost.counters,
+    "torchvision-lead.md": cost.torchvision_lead,
+    "torchvision.html": cost.torchvision,
     "cost-latency.md": timing.latency,
     "cost-roofline.md": timing.roofline,
     "cost-growth.md": timing.growth,

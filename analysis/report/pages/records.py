@@ -46,6 +46,8 @@ class Records:
     lines: Mapping[str, Sequence[Record]]
     """Rows of the append-only records by file name, such as `latency.jsonl`."""
     maps: Record | None
+    torchvision: Sequence[Record]
+    """Verdicts on the figures that torchvision publishes of its own networks."""
     publications: Sequence[Record]
     """Who published what, by date."""
     card_line: str
@@ -92,6 +94,7 @@ def load_records(docs: Path) -> Records:
         },
         lines={path.name: json_lines.read(path) for path in sorted(results.glob("*.jsonl"))},
         maps=_json(maps) if maps.exists() else None,
+        torchvision=_json(results / "torchvision.json"),
         publications=origin["publications"],
         card_line=origin["card_line"],
     )

@@ -206,6 +206,42 @@ def _place(record: Record) -> str:
     return f"{record['source']}, line{'s' * (len(lines) > 1)} {ranges(lines)}" if lines else ""
 
 
+def torchvision(records: Sequence[Record]) -> Table:
+    """Return torchvision's own figures beside the measured ones, a row a set of weights.
+
+    Args:
+        records: as in `docs/results/torchvision.json`: parameters and operations in turn.
+    """
+    rows = []
+    for params, operations in zip(records[::2], records[1::2], strict=True):
+        name, _, weights = str(params["where"]).partition(": ")[2].partition(", ")
+        readings = dict.fromkeys([*params["readings"], *operations["readings"]])
+        rows.append(
+            {
+                "name": name,
+                "weights": weights,
+                "params": params,
+                "operations": operations,
+                "verdict": max((params["verdict"], operations["verdict"]), key=list(COLOURS).index),
+                "why": "; ".join(readings),
+            }
+        )
+    return Table(
+        "torchvision's figures of its own networks",
+        (
+            Column("network", "name"),
+            Column("weights", "weights"),
+            Column("parameters, published", "params.claimed", count),
+            Column("measured", "params.measured", count),
+            Column("GMAC, published", "operations.claimed", fixed(3)),
+            Column("measured", "operations.measured", fixed(3)),
+            Column("verdict", "verdict", strong),
+            Column("published under another convention", "why"),
+        ),
+        rows,
+    )
+
+
 def summary(records: Sequence[Record]) -> str:
     """Return one line: how many claims have which verdict."""
     parts = (f"{sum(r['verdict'] == verdict for r in records)} {verdict}" for verdict in COLOURS)

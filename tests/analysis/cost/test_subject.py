@@ -16,6 +16,7 @@ from analysis.cost.subject import (
     make_inputs,
     parse_input,
     parse_settings,
+    positional,
     with_settings,
 )
 from featherface.config import CONFIGS, ConfigError
@@ -97,6 +98,26 @@ def test_torchvision_publishes_the_same(name: str) -> None:
     assert cost.params == meta["num_params"]
     assert round(cost.macs / 1e9, 3) == meta["_ops"]
     assert cost.uncounted == {}
+
+
+def test_named_inputs_by_position() -> None:
+    class Net(nn.Module):
+        def forward(self, a: torch.Tensor, b: None = None, *, only: None = None) -> torch.Tensor:
+            return a
+
+    (a, b) = positional(Net(), [Input((2,), name="a")])
+    assert (a.shape, b) == ((2,), None)
+    with pytest.raises(SubjectError, match="missing a required argument: 'a'"):
+        positional(Net(), [Input((2,), name="b")])
+    with pytest.raises(SubjectError, match="input only: a counter takes inputs by position alone"):
+        positional(Net(), [Input((2,), name="a"), Input((2,), name="only")])
+
+
+def test_a_network_without_values_has_the_same_cost() -> None:
+    networks = [load_model("torchvision:regnet_y_400mf", values=v) for v in (True, False)]
+    assert [next(n.parameters()).is_meta for n in networks] == [False, True]
+    real, hollow = (measure(n, torch.zeros(1, 3, 64, 64, device="meta")) for n in networks)
+    assert (real.params, real.macs) == (hollow.params, hollow.macs)
 
 
 def test_a_network_that_does_not_take_the_input() -> None:
