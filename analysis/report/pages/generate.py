@@ -60,6 +60,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "cost-counters.md": cost.counters,
     "torchvision-lead.md": cost.torchvision_lead,
     "torchvision.html": cost.torchvision,
+    "second-card.html": verdict_list.second_card,
     "cost-latency.md": timing.latency,
     "cost-roofline.md": timing.roofline,
     "cost-growth.md": timing.growth,

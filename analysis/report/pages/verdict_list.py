@@ -9,11 +9,14 @@ import re
 from collections import Counter
 from html import escape
 
+from analysis.claims.ledger import load
 from analysis.claims.measurements import expression
+from analysis.claims.verdicts import beside, recorded
 from analysis.report.formats import MARKS, measured, shortened
 from analysis.report.pages.html import MEANING, badge, facts
 from analysis.report.pages.prose import inline
 from analysis.report.pages.records import Record, Records, address_of
+from analysis.report.table import Column, Table, strong
 
 
 def tally(records: Records, page: str) -> str:
@@ -169,3 +172,17 @@ _FILE = re.compile(
     r"(?P<repository>[\w-]+/[\w.-]+), (?P<path>[\w./-]+), revision (?P<revision>\w+)"
 )
 """A file of a repository on GitHub, as the ledgers cite it."""
+
+
+def second_card(records: Records) -> str:
+    """Return the claims of the worked example of a ledger, with their recorded verdicts."""
+    path = records.docs / "ledgers" / "fork-readme.yaml"
+    found = {row.id: row for row in recorded(beside(path))}
+    rows = [(claim, found[claim.id]) for claim in load(path).claims]
+    columns = (
+        Column("claim", lambda row: row[0].statement),
+        Column("printed", lambda row: row[0].printed),
+        Column("measured", lambda row: measured(row[1].measured), left=True),
+        Column("verdict", lambda row: strong(row[1].verdict)),
+    )
+    return Table("The fork's later README", columns, rows).html()
