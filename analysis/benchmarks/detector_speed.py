@@ -26,8 +26,9 @@ from analysis.environment import stamp
 from analysis.speed.ceilings import measure_ceilings
 from analysis.speed.device import device_of
 from analysis.speed.random_network import make_random_network
+from analysis.speed.running import in_onnx_runtime
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.setting import Setting, in_onnx_runtime
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Clock, Rule, summarise, take_turns
 from analysis.speed.timing import measure as measure_alone
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel

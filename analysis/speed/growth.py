@@ -26,6 +26,7 @@ import psutil
 import torch
 
 from analysis.speed.device import device_of, memory_free
+from analysis.speed.running import entered
 from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, measure
@@ -169,9 +170,9 @@ def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
         height=MIN_SIZE,
         width=MIN_SIZE,
     )
-    with small.enter() as subject:
+    with entered(small) as subject:
         subject.first_run()
-    with setting.enter() as subject:
+    with entered(setting) as subject:
         device = subject.images.device
         gpu = device.type == "cuda"
         if gpu:

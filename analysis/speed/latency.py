@@ -16,8 +16,9 @@ from typing import Any
 
 from torch import nn
 
+from analysis.speed.running import Subject, blocks_of, entered
 from analysis.speed.self_check import OtherLoad, doubts
-from analysis.speed.setting import Setting, Subject, blocks_of
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, Turns, summarise, take_turns
 from featherface.blocks.deformable import DeformConv2d
 
@@ -50,7 +51,7 @@ def measure_latencies(
     """
     rule = rule or Rule()
     with ExitStack() as stack:
-        subjects = [stack.enter_context(setting.enter()) for setting in settings]
+        subjects = [stack.enter_context(entered(setting)) for setting in settings]
         prepared = [subject.prepare() for subject in subjects]
         first = [subject.first_run() for subject in subjects]
         with OtherLoad() as load:

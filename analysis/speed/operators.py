@@ -22,8 +22,9 @@ import torchvision
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from analysis.speed.running import Subject, blocks_of, entered
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.setting import Setting, Subject, blocks_of
+from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, summarise
 from featherface.blocks.deformable import DeformConv2d
 
@@ -52,7 +53,7 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
         InputError: for a setting that cannot be measured here.
     """
     rule = rule or Rule()
-    with setting.enter() as subject:
+    with entered(setting) as subject:
         subject.first_run()
         with OtherLoad() as load:
             plain = [subject.time() for _ in range(4)][1:]

@@ -106,7 +106,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
             ax.yaxis.set_major_formatter("{x:,g}")
-        _finish(figure, f"Growth of {_label(record)}: {_machine(record)}")
+        _finish(figure, f"Growth of {_label(record)}: {machine(record['environment'])}")
     return figure
 
 
@@ -235,11 +235,7 @@ def _label(record: Record) -> str:
 def _setting(record: Record) -> str:
     batch, _, height, width = record["input"]
     many = f"{batch} × " if batch > 1 else ""
-    return f"{many}{height}×{width}, {_machine(record)}"
-
-
-def _machine(record: Record) -> str:
-    return machine(record["environment"] | {"memory_format": "contiguous"})  # left out of titles
+    return f"{many}{height}×{width}, {machine(record['environment'])}"
 
 
 def _number(value: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from analysis.speed.operators import KERNEL, STEERING, _profile, measure_operators
+from analysis.speed.running import entered
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 
@@ -64,7 +65,7 @@ def test_a_network_without_deformable_convolutions_has_no_such_part() -> None:
 
 def test_flushing_a_cache_is_no_part_of_a_pass() -> None:
     buffer = torch.empty(1000)
-    with Setting("retinaface", 32, 32).enter() as subject:
+    with entered(Setting("retinaface", 32, 32)) as subject:
         flushing = replace(subject, flush=buffer.zero_)
         found, without = (_profile(one, 1)[0] for one in (flushing, subject))
     assert found.keys() == without.keys()

@@ -14,6 +14,7 @@ from analysis.speed.growth import measure_growth
 from analysis.speed.latency import measure_latency
 from analysis.speed.operators import KERNEL, measure_operators
 from analysis.speed.roofline import measure_roofline
+from analysis.speed.running import entered
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 from featherface.errors import InputError
@@ -155,6 +156,6 @@ def test_other_networks_are_not_exported() -> None:
 
 def test_a_changed_variant_is_what_runs() -> None:
     setting = Setting("v1", height=32, width=32, arguments={"channels": 80})
-    with setting.enter() as subject:
+    with entered(setting) as subject:
         assert subject.model.config.channels == 80
     assert setting.record()["settings"] == {"channels": 80}
