@@ -7,7 +7,7 @@ import math
 import operator
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
@@ -178,13 +178,20 @@ class Detector:
         return list(self.stream(many, bgr=bgr))
 
     def stream(
-        self, images: Picture | Iterable[Picture], *, bgr: bool = False, ahead: int = 4
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        bgr: bool = False,
+        ahead: int = 4,
+        on_error: Callable[[InputError], object] | None = None,
     ) -> Iterator[Results]:
         """Yield the faces of each image, in order; two threads read ahead of the network.
 
         Args:
             images: as for a call, of any number.
             ahead: at most so many images are read before they are due.
+            on_error: is called with the error of an image that cannot be read or used, which is
+                then left out; by default it is raised.
 
         Raises:
             PictureError: at an image that cannot be read or used.
@@ -200,7 +207,14 @@ class Detector:
                         waiting.append(pool.submit(self._prepare, image, bgr))  # type: ignore[arg-type]
                     if not waiting:
                         return
-                    yield self._finish(waiting.popleft().result())
+                    try:
+                        results = self._finish(waiting.popleft().result())
+                    except InputError as error:
+                        if on_error is None:
+                            raise
+                        on_error(error)
+                    else:
+                        yield results
             finally:
                 for future in waiting:
                     future.cancel()

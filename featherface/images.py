@@ -83,6 +83,8 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
             cannot be read to its end.
     """
     name = describe(picture)
+    if name.startswith(("http:/", "https:/")):
+        raise PictureError(f"{name}: URLs are not opened; give urllib.request.urlopen(url)")
     if isinstance(picture, str | os.PathLike):
         path = Path(os.fsdecode(picture))
         array = _decode(read_bytes(path, MAX_FILE_BYTES, PictureError), name)

@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -33,8 +34,7 @@ from analysis.cli.options import (
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
-    from featherface import Detector
-    from featherface.images import RGBArray
+    from featherface import Detector, Results
 
 Record = dict[str, Any]
 
@@ -51,8 +51,8 @@ def detect(
         typer.Argument(
             metavar="IMAGE",
             parser=image,
-            help="Images, folders, quoted patterns ('photos/*.jpg'), videos, or - for standard "
-            "input.",
+            help="Images, folders, quoted patterns ('photos/*.jpg'), videos, camera:0, or - for "
+            "standard input.",
         ),
     ],
     weights: Weights = "v1",
@@ -81,9 +81,9 @@ def detect(
 ) -> None:
     """Find faces: boxes, scores and five landmarks, in pixels of the original image.
 
-    Of a video, each frame is a record; it is written annotated, without sound. Interrupted, the
-    command keeps what is done. An image that cannot be read is reported at the end, after
-    all others are done; the exit code is then 2.
+    Of a video or a camera, each frame is a record; it is written annotated, without sound.
+    Interrupted, the command keeps what is done, which is how a camera is stopped. An image that
+    cannot be read is reported at the end, after all others are done; the exit code is then 2.
     """
     from featherface import Detector
     from featherface.files import locked
@@ -101,20 +101,13 @@ def detect(
         threads=threads,
     )
     records: list[Record] = []
-    done: list[Path] = []
     interrupted = False
     with progress("finding faces", "images") as track:
         try:
-            for path in track(found):
-                try:
-                    for record in _faces(path, detector, out, track):
-                        records.append(record)
-                        if out:
-                            append(out / RECORDS, record)
-                except InputError as error:
-                    unusable.append(str(error))
-                    continue
-                done.append(path)
+            for record in _find(found, detector, out, unusable, track):
+                records.append(record)
+                if out:
+                    append(out / RECORDS, record)
         except KeyboardInterrupt:
             interrupted = True
     if out and records:
@@ -126,7 +119,8 @@ def detect(
     if not is_stdout(json):
         _print(records)
     if interrupted:
-        unusable.append(f"interrupted after {len(done)} of {len(found)} images, which are kept")
+        done = len({record["picture"] for record in records})
+        unusable.append(f"interrupted after {done} of {len(found)} images, which are kept")
     finish(unusable, 130 if interrupted else 2)
 
 
@@ -151,51 +145,83 @@ def find_images(
     return list(images)
 
 
-def _read(path: Path) -> RGBArray:
-    from featherface.images import read_picture
-
-    if path != STDIN:
-        return read_picture(path)
-    if sys.stdin is None:
-        raise InputError("standard input: closed")
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-    if len(content) > MAX_STDIN_BYTES:
-        raise InputError(f"standard input: more than the {MAX_STDIN_BYTES:,} bytes of an image")
-    file = io.BytesIO(content)
-    file.name = "standard input"  # for error messages
-    return read_picture(file)
-
-
-def _faces(
-    path: Path, detector: Detector, out: Path | None, track: Callable[..., Iterable[Any]]
+def _find(
+    paths: list[Path],
+    detector: Detector,
+    out: Path | None,
+    unusable: list[str],
+    track: Callable[..., Iterable[Any]],
 ) -> Iterator[Record]:
-    """Yield the record of an image, or of each frame of a video; write it annotated."""
-    from featherface.drawing import draw
+    """Yield the record of each image and each frame of a video, and write them annotated.
+
+    Args:
+        unusable: is given a line for each that cannot be read.
+    """
+
+    def report(error: InputError) -> None:
+        unusable.append(str(error))
+
+    for moving, group in groupby(paths, key=video.is_video):
+        if not moving:
+            given = list(group)
+            stream = detector.stream(map(_opened, given), on_error=report)
+            for results in track(stream, len(given)):
+                yield _record_image(results, out)
+            continue
+        for path in group:
+            try:
+                yield from _of_video(path, detector, out, track)
+            except InputError as error:
+                report(error)
+
+
+def _opened(path: Path) -> Path | BinaryIO:
+    if path != STDIN:
+        return path
+    content = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_STDIN_BYTES)
+    file = io.BytesIO(content)
+    file.name = "-"
+    return file
+
+
+def _record_image(results: Results, out: Path | None) -> Record:
     from featherface.files import write_bytes
 
-    name = str(path)
-    if path.suffix.lower() not in video.SUFFIXES:
-        pixels = _read(path)
-        faces = [face.as_dict() for face in detector(pixels)]
-        annotated = None
-        if out:
-            annotated = str(out / f"{output_stem(path)}.png")
-            buffer = io.BytesIO()
-            draw(pixels, faces).save(buffer, format="PNG")
-            write_bytes(annotated, buffer.getvalue())
-        yield {"picture": name, "faces": faces, "annotated": annotated}
-        return
+    image = results.source.image
+    name = str(image) if isinstance(image, Path) else str(STDIN)
+    annotated = None
+    if out:
+        annotated = str(out / f"{output_stem(Path(name))}.png")
+        buffer = io.BytesIO()
+        results.draw().save(buffer, format="PNG")
+        write_bytes(annotated, buffer.getvalue())
+    return {
+        "picture": name,
+        "faces": [face.as_dict() for face in results],
+        "annotated": annotated,
+    }
+
+
+def _of_video(
+    path: Path, detector: Detector, out: Path | None, track: Callable[..., Iterable[Any]]
+) -> Iterator[Record]:
+    from featherface.drawing import draw
+
+    written = out / f"{output_stem(path)}.mp4" if out else None
     with ExitStack() as stack:
         opened = stack.enter_context(video.open_video(path))
-        written = out / f"{output_stem(path)}.mp4" if out else None
         add = stack.enter_context(video.write_video(written, opened.rate)) if written else None
-        annotated = str(written) if written else None
         for frame in track(opened.frames, opened.count):
             faces = [face.as_dict() for face in detector(frame.pixels)]
             if add:
                 add(draw(frame.pixels, faces))
-            time = {"frame": frame.index, "seconds": frame.seconds}
-            yield {"picture": name, **time, "faces": faces, "annotated": annotated}
+            yield {
+                "picture": str(path),
+                "frame": frame.index,
+                "seconds": frame.seconds,
+                "faces": faces,
+                "annotated": str(written) if written else None,
+            }
 
 
 def _print(records: list[Record]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"))
 MAX_BYTES = 2**40
+
+_CAMERA = re.compile(r"camera:(\d{1,3})")
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+"""By system: PyAV's format and the name of a camera by its number."""
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a path names a video or, as camera:0, a camera."""
+    return path.suffix.lower() in SUFFIXES or _CAMERA.fullmatch(str(path)) is not None
 
 
 @dataclass(frozen=True)
@@ -41,20 +52,29 @@ class Video:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[Video]:
-    """Open a video file.
+    """Open a video file, or a camera by its number, as camera:0.
 
     Raises:
-        InputError: where PyAV is not installed; here or from `frames`, where the file cannot be
-            read as a video.
+        InputError: where PyAV is not installed; here or from `frames`, where the file or camera
+            cannot be read as a video.
     """
     av = _av()
-    check_readable(path, MAX_BYTES)
-    # Given as an open file and without protocols: a playlist must not open what it names.
-    nothing_else = {"protocol_whitelist": ""}
+    camera = _CAMERA.fullmatch(str(path))
+    if camera and sys.platform not in _CAMERAS:
+        raise InputError(f"{path}: cameras are supported on Linux and macOS only")
+    if not camera:
+        check_readable(path, MAX_BYTES)
     with ExitStack() as stack:
         with _named(path, "read"):
-            file = stack.enter_context(path.open("rb"))
-            container = stack.enter_context(av.open(file, container_options=nothing_else))
+            if camera:
+                kind, name = _CAMERAS[sys.platform]
+                opened = av.open(name.format(camera[1]), format=kind)
+            else:
+                # Given as an open file and without protocols: a playlist must not open what it
+                # names.
+                file = stack.enter_context(path.open("rb"))
+                opened = av.open(file, container_options={"protocol_whitelist": ""})
+            container = stack.enter_context(opened)
         if not container.streams.video:
             raise InputError(f"{path}: a file without a video stream")
         stream = container.streams.video[0]

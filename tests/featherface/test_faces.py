@@ -95,6 +95,14 @@ def test_a_stream_fails_at_the_image_that_cannot_be_read(detector: Detector, fol
         next(stream)
 
 
+def test_a_stream_can_leave_out_what_cannot_be_read(detector: Detector, folder: Path) -> None:
+    errors: list[Exception] = []
+    images = [folder / "0.png", folder / "notes.txt", folder / "1.png"]
+    found = list(detector.stream(images, on_error=errors.append))
+    assert found == [detector(folder / "0.png"), detector(folder / "1.png")]
+    assert ["notes.txt" in str(error) for error in errors] == [True]
+
+
 def test_results_convert_print_and_draw(detector: Detector, folder: Path) -> None:
     results = detector(folder / "0.png")
     arrays = detector.detect_arrays(folder / "0.png")

@@ -18,6 +18,7 @@ from PIL import Image
 from analysis.cli.detect import find_images
 from featherface import Detector, FeatherFace
 from featherface.model import save
+from featherface.runtimes.network import TorchNetwork
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +98,16 @@ def test_calls_with_one_folder_add_up(detect: Any, images: list[Path], tmp_path:
 def test_an_interrupt_keeps_what_is_done(
     detect: Any, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = Detector.__call__, 0
+    network, calls = TorchNetwork.__call__, 0
 
-    def interrupted(self: Detector, *arguments: Any, **options: Any) -> Any:
+    def interrupted(self: TorchNetwork, pixels: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return whole(self, *arguments, **options)
+        return network(self, pixels)
 
-    monkeypatch.setattr(Detector, "__call__", interrupted)
+    monkeypatch.setattr(TorchNetwork, "__call__", interrupted)
     out = tmp_path / "found"
     found = detect(*images, "--out", out)
     records = found.json
@@ -230,3 +231,18 @@ def test_a_damaged_video_keeps_the_frames_before_the_damage(
     found = detect(tmp_path / "half.mp4", tmp_path / "none.mp4")
     assert found.code == 2
     assert found.err.count("\n") == 2
+
+
+def test_a_camera_that_is_not_there_is_one_line(detect: Any) -> None:
+    pytest.importorskip("av")
+    found = detect("camera:99")
+    assert (found.code, found.json) == (2, [])
+    assert found.err.count("\n") == 1
+    assert "camera:99" in found.err
+
+
+def test_a_url_is_not_opened(detect: Any) -> None:
+    found = detect("https://example.invalid/x.png")
+    assert (found.code, found.json) == (2, [])
+    assert found.err.count("\n") == 1
+    assert "URLs are not opened" in found.err
