@@ -7,11 +7,11 @@ whole batch, so that the number of processes does not change what is learned.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from featherface.errors import InputError
 
@@ -120,9 +120,9 @@ class SharedNorm(nn.BatchNorm2d):
             y: Tensor = super().forward(x)
             return y
         wide = x.float()
-        mean = _mean(wide.mean((0, 2, 3)))
+        mean: Tensor = _Mean.apply(wide.mean((0, 2, 3)))
         centred = wide - mean[:, None, None]
-        variance = _mean(centred.square().mean((0, 2, 3)))
+        variance: Tensor = _Mean.apply(centred.square().mean((0, 2, 3)))
         count = dist.get_world_size() * x.numel() // x.shape[1]
         self._update(mean.detach(), variance.detach(), count)
         scale = self.weight * torch.rsqrt(variance + self.eps)
@@ -139,7 +139,15 @@ class SharedNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), weight)
 
 
-def _mean(tensor: Tensor) -> Tensor:
+class _Mean(torch.autograd.Function):
     """The mean over all processes; on the way back, that of the gradients."""
-    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
-    return total / dist.get_world_size()
+
+    @staticmethod
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _Mean.forward(_, gradient)
