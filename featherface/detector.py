@@ -43,6 +43,7 @@ from featherface.runtimes.network import (
     Runtime,
     checked_device,
     checked_runtime,
+    first_sentence,
     make_network,
     open_onnx,
 )
@@ -251,6 +252,10 @@ class Detector:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise PictureError(
                 f"{name}: too little memory for {width}×{height} pixels; a smaller size= takes less"
+            ) from error
+        except NotImplementedError as error:  # backends such as MPS lack some operators
+            raise InputError(
+                f"runtime {self.runtime!r} cannot run this network: {first_sentence(error)}"
             ) from error
         found = postprocess(
             raw,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -228,6 +229,11 @@ def checked_runtime(runtime: str) -> Runtime:
     return cast(Runtime, runtime)
 
 
+def first_sentence(error: Exception) -> str:
+    """Return what PyTorch says is wrong, without the lists of backends that follow."""
+    return re.split(r"\.\s|\n", str(error))[0][:200] or type(error).__name__
+
+
 def checked_device(device: str | torch.device | None) -> torch.device:
     """Return the device; `None` means CUDA where there is one, else the CPU.
 
@@ -242,7 +248,7 @@ def checked_device(device: str | torch.device | None) -> torch.device:
         checked = torch.device(device)
         torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
     except Exception as error:  # of any class: some backends' modules are missing
-        reason = str(error) or type(error).__name__
+        reason = first_sentence(error)
         raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
     return checked
 

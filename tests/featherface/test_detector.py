@@ -556,3 +556,31 @@ def test_the_default_device_of_torch_is_of_no_effect() -> None:
 def test_a_device_that_is_not_here_is_one_line(device: str) -> None:
     with pytest.raises(InputError, match=r"device \(=.*cannot be used"):
         Detector(FeatherFace("retinaface"), device=device)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS is available here")
+def test_a_device_that_is_not_here_is_refused_in_a_short_line(model: FeatherFace) -> None:
+    with pytest.raises(InputError, match=r"device \(='mps'\) cannot be used") as caught:
+        Detector(model, device="mps")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="MPS is not available here")
+def test_mps_finds_what_the_cpu_finds(model: FeatherFace, portrait: np.ndarray) -> None:
+    expected = Detector(model, size=160)(portrait)
+    found = Detector(model, size=160, device="mps")(portrait)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+
+
+def test_an_operator_that_a_device_lacks_is_one_short_line(
+    model: FeatherFace, portrait: np.ndarray
+) -> None:
+    def lacks(pixels: FloatArray) -> RawDetections:
+        raise NotImplementedError(
+            "The operator 'x' is not there for MPS. If you want it\nask." * 99
+        )
+
+    detector = Detector(model, size=64)
+    detector.network = lacks
+    with pytest.raises(InputError, match=r"cannot run this network: The operator 'x' .*MPS$"):
+        detector(portrait)
