@@ -169,7 +169,8 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
     else:
         # A reading that cannot be tried might be the one that reproduces the figure.
         verdict = "untested" if gaps else "refuted"
-    replications = tuple(_replicate(claim, words, place))
+    unreplicated: list[UntestableError] = []
+    replications = tuple(_replicate(claim, words, place, unreplicated))
     doubt = gaps[0].reason if gaps else ""
     whose = "Calculated" if claim.kind == "arithmetic" else f"On {_subject(claim, ledger)}"
     finding = _finding(claim, whose, verdict, measured, readings, doubt, replications)
@@ -188,7 +189,7 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
         measured=measured,
         verdict=verdict,
         readings=tuple(reading for reading, _ in readings),
-        missing=tuple(dict.fromkeys(gap.reason for gap in gaps if gap.tool)),
+        missing=tuple(dict.fromkeys(gap.reason for gap in [*gaps, *unreplicated] if gap.tool)),
     )
 
 
@@ -320,10 +321,12 @@ def _measure(measure: Expression, place: str, gaps: list[UntestableError]) -> Va
         raise LedgerError(f"{place}: {error}") from error
 
 
-def _replicate(claim: Claim, words: Vocabulary, place: str) -> Iterator[dict[str, Any]]:
+def _replicate(
+    claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableError]
+) -> Iterator[dict[str, Any]]:
     for i, replication in enumerate(claim.replications):
         measure = parse(replication.measure, words)
-        value = _measure(measure, f"{place}: replications[{i}].measure", [])
+        value = _measure(measure, f"{place}: replications[{i}].measure", gaps)
         if value is not None:
             holds = _holds(value, claim)
             yield {"statement": replication.statement, "measured": value, "holds": holds}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,7 +101,7 @@ def write_video(path: Path, rate: Fraction) -> Iterator[Callable[[Image.Image], 
     the size, rounded up to even numbers; later ones are resized to it.
     """
     av = _av()
-    part = path.with_name(f".part-{path.name}")
+    part = path.with_name(f".part-{os.getpid()}-{threading.get_ident()}")
     with _named(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         container = av.open(str(part), "w", format="mp4")

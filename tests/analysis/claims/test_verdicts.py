@@ -245,6 +245,12 @@ def test_a_missing_tool_does_not_matter_where_another_reading_decides(without_th
     assert (found.verdict, found.readings) == ("explained", ("weights without biases",))
 
 
+def test_a_replication_that_a_missing_tool_would_make_is_not_lost(without_thop: None) -> None:
+    found = verdict(replications=[{"statement": "by thop", "measure": THOP["measure"]}])
+    assert (found.verdict, found.replications) == ("confirmed", ())
+    assert found.missing == ("thop cannot be asked here: thop is not installed",)
+
+
 def test_a_missing_tool_is_said_in_explanations(without_thop: None) -> None:
     found = verdict(explanation="thop says {counted('thop', 'params', 'v1')}.")
     assert found.explanation.endswith(
