@@ -6,7 +6,6 @@
   const frame = document.getElementById("compare-states");
   if (!frame) return;
   const [before, ...others] = [...frame.children];
-  for (const image of frame.querySelectorAll("img")) image.loading = "eager";
 
   const slider = document.createElement("input");
   Object.assign(slider, { type: "range", min: 0, max: 100, value: 50 });

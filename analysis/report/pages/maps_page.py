@@ -81,8 +81,8 @@ def _comparison(records: Records) -> str:
         )
     return (
         "Drag the line, or move it with the arrow keys. Boxes are the faces found by `official`; "
-        "dots are the points that one cell of P5 at the centre of the face samples, a colour a "
-        "branch, and crosses the regular grid.\n\n"
+        "dots are the nine points that branch a of P5 samples at the centre of the face, and "
+        "crosses the regular grid.\n\n"
         f'<div class="ff-compare" id="compare-states">{"".join(shown)}</div>'
     )
 
@@ -107,6 +107,4 @@ def _figure(records: Records, drawn: Record, name: str) -> str:
     words = captions.caption(drawn, name)
     below = escape(f"{words.title}. {words.finding}")
     figure = themed(records.docs, f"maps-{name}", words.alternative, below).strip()
-    if name == "effects":
-        return figure
     return fold(escape(words.title), f'{figure}<p class="ff-note">{escape(words.alternative)}</p>')

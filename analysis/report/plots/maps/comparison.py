@@ -14,8 +14,7 @@ from analysis.report.plots.maps.canvas import Record
 from analysis.report.plots.maps.offsets import draw_points
 from analysis.report.plots.style import LIGHT, Scheme, render
 
-LEVEL = "p5"
-"""The level whose sampling points are drawn: the one where they are farthest apart."""
+_DRAWN = ("p5", "a")  # the level and branch whose sampling points move farthest
 
 _WIDTH = 4.5  # inches
 
@@ -29,7 +28,7 @@ def draw_comparison(state: Record, maps: Maps) -> bytes:
         ax = figure.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
         window = canvas.whole(maps.picture)
-        canvas.show(ax, canvas.photograph(maps.picture, window, 640), window)
+        canvas.show(ax, canvas.photograph(maps.picture, window, 400), window)
         canvas.outline_faces(ax, state["faces"], "#f0e442")
         for face in state["faces"]:
             x1, y1, x2, _ = face["box"]
@@ -39,7 +38,7 @@ def draw_comparison(state: Record, maps: Maps) -> bytes:
             box = {"facecolor": "black", "edgecolor": "none", "pad": 1.5}
             ax.text(x, y1 - 6, f"{face['score']:.4f}", bbox=box, **look)
         for point in state["points"]:
-            if point["level"] == LEVEL:
+            if (point["level"], point["branch"]) == _DRAWN:
                 draw_points(ax, point)
         return render(figure)
 
@@ -53,7 +52,7 @@ def draw_images(images: Mapping[str, Maps], scheme: Scheme) -> bytes:
         axes = figure.subplots(1, len(images), width_ratios=aspects)
         for ax, (name, maps) in zip(axes, images.items(), strict=True):
             window = canvas.whole(maps.picture)
-            canvas.show(ax, canvas.photograph(maps.picture, window, 640), window)
+            canvas.show(ax, canvas.photograph(maps.picture, window, 320), window)
             canvas.outline_faces(ax, maps.record["faces"], "#f0e442")
             count = len(maps.record["faces"])
             canvas.panel(ax, name.capitalize(), f"{count} face{'s' * (count != 1)} found")
