@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 
 import numpy as np
@@ -141,7 +142,8 @@ def _table(rows: list[Record], total: Record) -> Table:
 def _targets(targets: list[Record], total: Record) -> Table:
     def claim(target: Record) -> Cell:
         address, statement = address_of(target), target["statement"]
-        return Cell(statement, f'<a href="../verdicts/#{address}">{escape(statement)}</a>')
+        words = re.sub("`(.*?)`", r"<code>\1</code>", escape(statement))
+        return Cell(statement, f'<a href="../verdicts/#{address}">{words}</a>')
 
     return Table(
         "Published totals, and how far this architecture is from them",
