@@ -52,7 +52,7 @@ def load_model(
     try:
         with torch.random.fork_rng(devices=[]), nullcontext() if values else _WithoutValues():
             made = _make(place, factory, dict(arguments or {}))
-    except Exception as error:  # whatever the code of others raises
+    except (Exception, SystemExit) as error:  # whatever the code of others raises
         reason = " ".join(str(error).split())[:300]
         raise SubjectError(f"model (={name!r}): {type(error).__name__}: {reason}") from error
     finally:

@@ -64,12 +64,14 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "ready = nn.Linear(2, 2).train()\n"
         "def fails(): raise KeyError('no\\nweights')\n"
         "def number(): return 3\n"
+        "def leaves(): raise SystemExit(3)\n"
     )
     monkeypatch.chdir(tmp_path)
     assert isinstance(load_model("own_network:Net.make"), nn.Conv2d)
     assert not load_model("own_network:ready").training
     for name, message in (
         ("own_network:fails", r"KeyError: 'no\\nweights'$"),
+        ("own_network:leaves", "SystemExit: 3"),
         ("own_network:number", "makes a int, not a network"),
         ("own_network:missing", "AttributeError: "),
     ):
