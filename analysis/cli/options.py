@@ -44,6 +44,11 @@ def output_folder(text: str | Path) -> Path:
     return Path(text)
 
 
+def out_folder(help: str) -> Any:
+    """Return the option of a folder to write into."""
+    return typer.Option(metavar="DIR", parser=output_folder, help=help)
+
+
 def input_folder(text: str | Path) -> Path:
     """Return the path of a folder that can be read."""
     if not stat.S_ISDIR(_existing(text).st_mode):

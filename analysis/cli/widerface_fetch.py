@@ -7,20 +7,13 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import input_file, output_folder
+from analysis.cli.options import input_file, out_folder
 
 EXAMPLE = "featherface widerface fetch --out data"
 
 
 def fetch(
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Images go to DIR/widerface, the rest beside it.",
-        ),
-    ],
+    out: Annotated[Path, out_folder("Images go to DIR/widerface, the rest beside it.")],
     images: Annotated[
         bool, typer.Option(help="Images too: 3.4 GB, through torchvision and gdown.")
     ] = True,

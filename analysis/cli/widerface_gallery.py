@@ -20,7 +20,7 @@ from analysis.cli.options import (
     Subset,
     emit,
     is_stdout,
-    output_folder,
+    out_folder,
     progress,
     warn,
 )
@@ -45,14 +45,7 @@ def gallery(
     predictions: Predictions,
     ground_truth: GroundTruth,
     images: Images,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Write misses.png, false-alarms.png and gallery.json there.",
-        ),
-    ],
+    out: Annotated[Path, out_folder("Write misses.png, false-alarms.png and gallery.json there.")],
     subset: Subset = None,
     score: Score = 0.5,
     number: Annotated[int, typer.Option(min=1, max=600, help="Show so many of each.")] = 24,

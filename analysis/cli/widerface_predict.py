@@ -18,7 +18,7 @@ from analysis.cli.options import (
     Weights,
     emit,
     is_stdout,
-    output_folder,
+    out_folder,
     progress,
     warn,
 )
@@ -28,14 +28,7 @@ EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/i
 
 def predict(
     images: Images,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Write EVENT/IMAGE.txt and protocol.json there.",
-        ),
-    ],
+    out: Annotated[Path, out_folder("Write EVENT/IMAGE.txt and protocol.json there.")],
     weights: Weights = "official",
     protocol: Protocol = "original",
     runtime: Runtime = "auto",

@@ -18,7 +18,7 @@ from analysis.cli.options import (
     emit,
     is_stdout,
     name_or_file,
-    output_folder,
+    out_folder,
     progress,
     record_file,
     show,
@@ -37,14 +37,9 @@ def track(
     ],
     images: Images,
     ground_truth: GroundTruth,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Predictions and figures; done ones are reused.",
-        ),
-    ] = Path("tracked"),
+    out: Annotated[Path, out_folder("Predictions and figures; done ones are reused.")] = Path(
+        "tracked"
+    ),
     subset: Subset = None,
     protocol: Protocol = "original",
     runtime: Runtime = "auto",
@@ -62,11 +57,7 @@ def track(
     ] = False,
     docs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Add curves, AP by height and AP by event to the records of these pages.",
-        ),
+        out_folder("Add curves, AP by height and AP by event to the records of these pages."),
     ] = None,
     json: Json = None,
 ) -> None:

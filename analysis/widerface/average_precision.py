@@ -63,7 +63,6 @@ class Evaluation:
         missing = [truth.name(p) for p in predictions.missing(truth)]
         boxes = np.diff(predictions.offsets)
         values = {name: self.curves[name].average_precision for name in SUBSETS}
-        subset = truth.subset
         return {
             **{name: null(value) for name, value in values.items()},
             "mean": null(sum(values.values()) / len(values)),
@@ -74,7 +73,7 @@ class Evaluation:
             "missing_pictures": missing,
             "without_boxes": int((boxes[known] == 0).sum()),
             "extra": len(predictions.extra),
-            "subset": None if subset is None else asdict(subset),
+            "subset": truth.subset and asdict(truth.subset),
             "protocol": dict(PROTOCOL),
             "remarks": [remark.as_dict() for remark in self.remarks],
         }
@@ -95,12 +94,7 @@ def evaluate(predictions: Predictions, ground_truth: GroundTruth) -> Evaluation:
 def evaluate_files(
     predictions: str | Path, ground_truth: str | Path, subset: str | Path | None = None
 ) -> Evaluation:
-    """Evaluate predictions on disk.
-
-    Args:
-        predictions: see `read_predictions`.
-        ground_truth: the folder of the four .mat files.
-        subset: a file that lists the images to evaluate, EVENT/IMAGE.jpg a line.
+    """Evaluate predictions on disk; see `read_predictions` and `read_ground_truth`.
 
     Raises:
         InputError: where any of them is missing or malformed.

@@ -62,8 +62,6 @@ def fetch_ground_truth(folder: str | Path) -> Path:
 def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     """Take the four `.mat` files out of `eval_tools.zip`, and return their folder.
 
-    Members are found by the end of their name and read in memory.
-
     Raises:
         InputError: for a file that is no zip, or does not hold the published four.
     """
@@ -92,13 +90,10 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
 
 
 def fetch_images(folder: str | Path) -> Path:
-    """Return the folder of the validation images, downloaded unless it is there.
+    """Return `folder`/widerface/WIDER_val/images, downloaded unless it is there.
 
     `torchvision` fetches training and test images too, 3.4 GB in all, through `gdown`, which
     must be installed.
-
-    Returns:
-        `folder`/widerface/WIDER_val/images.
 
     Raises:
         InputError: where they cannot be downloaded, or an archive is damaged.

@@ -76,9 +76,7 @@ def require_number(score: float) -> None:
 def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:
     """Assign every row to the face it overlaps most, and to the threshold it counts from.
 
-    Which face that is, and which row is the first on it, does not depend on the subset: one pass
-    serves all three. Overlaps are float64, operation by operation as the benchmark's Python
-    evaluation has them; of equal overlaps the first face's counts.
+    Neither depends on the subset. Of equal overlaps the first face's counts.
     """
     rows, truth = predictions.rows, ground_truth.boxes
     face = np.full(len(rows), -1, dtype=np.int32)

@@ -90,8 +90,10 @@ def predict(
     """
     group = group or Group()
     folder = ResultsFolder(out)
-    on_cpu = runtime in ("onnx", "openvino") or is_exported(weights)
-    device = device or ("cpu" if on_cpu else _own_device(group))
+    if device is None:
+        never = runtime in ("onnx", "openvino") or is_exported(weights)
+        on_cpu = never or not torch.cuda.is_available()
+        device = "cpu" if on_cpu else f"cuda:{group.local_rank % torch.cuda.device_count()}"
     # What compiles itself when it first sees a size is called from one thread.
     at_once = 1 if runtime == "compile" else _threads(threads, device)
     detectors: list[Detector] = []
@@ -182,12 +184,6 @@ def _all(
         return [failure for failure in results if failure is not None]
     finally:  # also when interrupted: the images under way are finished, the others left
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _own_device(group: Group) -> str:
-    if torch.cuda.is_available():
-        return f"cuda:{group.local_rank % torch.cuda.device_count()}"
-    return "cpu"
 
 
 def _threads(asked: int | None, device: str) -> int:

@@ -1,10 +1,9 @@
 """The benchmark's text format: an image a file, or a section of one, parsed many at a time.
 
 Line 1 is the image's name, line 2 how many boxes follow, then one `x y width height score` a
-line. Numbers become what Python's `float` makes of them. Tolerated: any white space between and
-after numbers, Windows and old Mac line ends, a byte order mark, empty lines among the boxes, no
-line end at the end, exponents, a name with its event or ".jpg", and a file without any content for
-an image without boxes. Anything else is an error that names file and line.
+line. Numbers become what Python's `float` makes of them. Tolerated are any white space, line ends
+of any system, a byte order mark, empty lines among the boxes, a name with its event or ".jpg", and
+a file without any content. Anything else is an error that names file and line.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Group:
         return self.rank == 0
 
     def decided_by_first(self, decide: Callable[[], T]) -> T:
-        """Return what the first process decides, in all of them; raise its `InputError` too.
+        """Return in all processes what the first decides.
 
         Raises:
             InputError: of `decide` (in the others, `ToldByFirstError`), or where a process is gone.

@@ -104,12 +104,7 @@ def caption(record: Record, *, missed: bool) -> tuple[str, str]:
 def grid(
     tiles: Sequence[Image.Image], captions: Sequence[tuple[str, str]], title: str, note: str
 ) -> bytes:
-    """Return a PNG of the crops in rows of `COLUMNS`, captions below, title and note on top.
-
-    Args:
-        tiles: from `crop`; there may be none, which is said.
-        captions: two lines for each; what is too long is cut.
-    """
+    """Return a PNG of crops in rows of `COLUMNS`, two lines below each, title and note on top."""
     rows = max(1, math.ceil(len(tiles) / COLUMNS))
     head = 60
     width = COLUMNS * (TILE + _GAP) + _GAP
