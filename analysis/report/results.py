@@ -172,11 +172,14 @@ def _design_space(docs: Path) -> Written:
     for record in found:
         del record["seconds"]  # the one thing in it that a machine has a say in
     steps = {variant: sensitivity(config) for variant, config in CONFIGS.items()}
-    yield "results/design_space.json", to_json({"totals": found, "sensitivity": steps})
+    drawn = landscape()
+    counted = {key: drawn[key] for key in ("looked_at", "inside")}
+    record = {"totals": found, "sensitivity": steps, "landscape": counted}
+    yield "results/design_space.json", to_json(record)
     yield "results/design_space.md", _page("Design space", [_SPACE_NOTE, *map(_found, found)])
     for variant, records in steps.items():
         yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, records))
-    yield from _figure("design-space", partial(plots.landscape, landscape()))
+    yield from _figure("design-space", partial(plots.landscape, drawn))
 
 
 def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:

@@ -13,15 +13,23 @@ from analysis.report.pages.records import Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from analysis.widerface.history import Row, checked
+from analysis.widerface.protocol import PROTOCOLS
 
-PROTOCOLS = {
+_ORIGINAL, _RESIZED = PROTOCOLS["original"], PROTOCOLS["1600"]
+_SHORTER, _LONGER = _RESIZED.longest or (0, 0)
+
+SECTIONS = {
     "original": (
         "Original size",
-        "Each image once, at its size; score > 0.02, NMS 0.4; corners cut to whole pixels, as "
-        "RetinaFace’s script does it.",
+        f"Each image once, at its size; score > {_ORIGINAL.score_threshold}, NMS "
+        f"{_ORIGINAL.nms_threshold}; boxes counted with their last pixel in suppression, and "
+        "corners cut to whole pixels, as RetinaFace’s script does both.",
     ),
     "exact": ("Original size, exact boxes", "The same with boxes as the network computes them."),
-    "1600": ("Resized to 1600", "The shorter side 1600 pixels, the longer at most 2150."),
+    "1600": (
+        f"Resized to {_SHORTER}",
+        f"The shorter side {_SHORTER} pixels, the longer at most {_LONGER}.",
+    ),
     "multi-scale": ("Several scales", "Several sizes, each also mirrored, and box voting."),
     "vga": ("VGA", "Resized into 640×480."),
     "not stated": (
@@ -43,9 +51,39 @@ FIGURES = {
 """Shown where they exist under docs/figures, with what each shows."""
 
 
+def lead(records: Records) -> str:
+    """Return how near `official` comes to what its trainer recorded, on all images."""
+    found = {
+        row.source: row
+        for row in _rows(records)
+        if row.comparable == ("original", None) and row.detector == "official"
+    }
+    apart = "The paper’s own weights were never published."
+    if found.keys() != {"measured", "published"}:
+        return f"{apart}\n"
+    ours, theirs = (
+        [100 * getattr(found[source], name) for name in SUBSETS]
+        for source in ("measured", "published")
+    )
+    most = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    return (
+        f"`official` reaches {_listed(ours, '.4f')} % on Easy, Medium and Hard, on all "
+        f"{found['measured'].images:,} validation images; its trainer recorded "
+        f"{_listed(theirs, 'g')} %, which differs by at most {most:.1g} points. {apart}\n"
+    )
+
+
+def _listed(values: Sequence[float], spec: str) -> str:
+    return " / ".join(f"{value:{spec}}" for value in values)
+
+
+def _rows(records: Records) -> list[Row]:
+    return [checked(dict(row), "widerface.jsonl") for row in records.lines["widerface.jsonl"]]
+
+
 def results(records: Records) -> str:
     """Return a table for each protocol and set of images."""
-    rows = [checked(dict(row), "widerface.jsonl") for row in records.lines["widerface.jsonl"]]
+    rows = _rows(records)
     if not rows:
         return missing(
             "No average precision has been recorded yet.",
@@ -54,7 +92,7 @@ def results(records: Records) -> str:
     groups: dict[tuple[bool, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.images != VALIDATION_IMAGES, row.protocol.name), []).append(row)
-    order = list(PROTOCOLS)
+    order = list(SECTIONS)
 
     def place(group: tuple[bool, str]) -> tuple[bool, int, str]:
         subset, name = group
@@ -64,7 +102,7 @@ def results(records: Records) -> str:
 
 
 def _section(subset: bool, protocol: str, rows: Sequence[Row]) -> str:
-    title, words = PROTOCOLS.get(protocol, (protocol[:1].upper() + protocol[1:], ""))
+    title, words = SECTIONS.get(protocol, (protocol[:1].upper() + protocol[1:], ""))
     if not subset:
         words = f"{words} On all {VALIDATION_IMAGES:,} validation images.".strip()
         return f"## {title}\n\n{words}\n\n{_table(title, rows).html()}"

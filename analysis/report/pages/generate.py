@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from analysis.report import diagram
 from analysis.report.pages import (
@@ -22,6 +22,7 @@ from analysis.report.pages import (
     home,
     maps_page,
     notebooks,
+    sources,
     space,
     timing,
     verdict_list,
@@ -66,6 +67,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "cost-growth.md": timing.growth,
     "space-lead.md": space.lead,
     "space-calculator.md": calculator.calculator,
+    "space-bounds.md": space.bounds,
     "space-facts.html": space.facts,
     "space-totals.md": space.totals,
     "space-landscape.html": space.landscape,
@@ -75,6 +77,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "choose-lead.md": choose.lead,
     "choose-table.html": choose.table,
     "choose-chart.html": choose.chart,
+    "widerface-lead.md": accuracy.lead,
     "widerface.md": accuracy.results,
     "widerface-curves.md": accuracy.curves,
 }
@@ -103,7 +106,12 @@ def generate(
         InputError: where a record or a notebook cannot be used, or a file cannot be written.
     """
     records = load_records(root / "docs")
-    fragments = {name: make(records) for name, make in FRAGMENTS.items()}
+    fragments, read = made_from(records)
+    for page in sorted((root / "docs").glob("*.md")):
+        name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
+        if name in text:
+            fragments[name] = sources.line(text, read)
+    fragments["stated.html"] = sources.stated()
     fragments["commands.md"] = commands_page.reference(command)
     files: dict[str, bytes] = {}
     pages: list[notebooks.Page] = []
@@ -118,6 +126,16 @@ def generate(
     for name, text in fragments.items():
         files[f"{(CACHE / 'fragments').as_posix()}/{name}"] = text.encode()
     return Result(*_replace(root, files), pages)
+
+
+def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Return the fragments by name, and the files below docs/results/ that each is made from."""
+    fragments, read = {}, {}
+    for name, make in FRAGMENTS.items():
+        noted = sources.Noted(records)
+        fragments[name] = make(cast("Records", noted))
+        read[name] = noted.files | sources.drawn_from(fragments[name])
+    return fragments, read
 
 
 def _replace(root: Path, files: Mapping[str, bytes]) -> tuple[list[Path], list[Path]]:

@@ -39,6 +39,8 @@ class Records:
     verdicts: Sequence[Record]
     totals: Mapping[int, Record]
     """By number of parameters: the architectures that have as many."""
+    landscape: Record
+    """`looked_at` and `inside`: architectures of the larger space, and those in its figure."""
     sources: Sequence[Record]
     """`id`, `title`, `what`, `where` of each ledger, in the order of the verdicts."""
     quotes: Mapping[str, Sequence[str]]
@@ -74,18 +76,18 @@ def load_records(docs: Path) -> Records:
     """
     results = docs / "results"
     books = ledger.load_all()
+    blocks = _blocks(results / "blocks.json")
+    design_space = _json(results / "design_space.json")
     maps = results / "maps.json"
     origin = _json(results / "provenance.json")
     return Records(
         docs=docs,
-        blocks=_blocks(results / "blocks.json"),
+        blocks=blocks,
         layers=_json(results / "layers.json"),
         counters=_json(results / "counters.json"),
         verdicts=_json(results / "verdicts.json"),
-        totals={
-            record["asked"]["params"]: record
-            for record in _json(results / "design_space.json")["totals"]
-        },
+        totals={record["asked"]["params"]: record for record in design_space["totals"]},
+        landscape=design_space["landscape"],
         sources=[book.source.model_dump() for book in books],
         quotes={
             f"{book.source.id}-{claim.id}": (claim.printed, *claim.operands)

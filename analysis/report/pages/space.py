@@ -23,6 +23,20 @@ def lead(records: Records) -> str:
     )
 
 
+def bounds(records: Records) -> str:
+    """Return the ranges of the space that is counted."""
+    space = next(iter(records.totals.values()))["space"]
+    ranges = {key: f"{min(space[key])} to {max(space[key])}" for key in ("channels", "cells")}
+    deformable = sum("dcn" in context for context in space["context"])
+    return (
+        f"The space: {ranges['channels']} channels (even numbers), a BiFPN of {ranges['cells']} "
+        f"cells, {min(space['anchors'])} to {max(space['anchors'])} anchors a cell; CBAM nowhere, "
+        "behind the backbone, behind the pyramid or at both, with one of "
+        f"{len(space['reduction'])} reductions; {len(space['context'])} kinds of context, "
+        f"{deformable} of them deformable; a channel shuffle with or without a bottleneck.\n"
+    )
+
+
 def totals(records: Records) -> str:
     """Return a section for each total that somebody published."""
     counted = {
@@ -77,8 +91,9 @@ def landscape(records: Records) -> str:
         records.docs,
         "design-space",
         "Architectures by parameters and MACs, with the published totals marked",
-        "Every architecture of a larger space than the one above: networks with RetinaFace’s "
-        "pyramid or without a shuffle are in it, too. The published totals are marked.",
+        f"{records.landscape['inside']:,} of the {records.landscape['looked_at']:,} architectures "
+        "of a larger space than the one above: networks with RetinaFace’s pyramid or without a "
+        "shuffle are in it, too. The published totals are marked.",
     )
 
 

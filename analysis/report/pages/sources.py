@@ -1,0 +1,127 @@
+"""The source of every number on a page: the records it is made from, or where it is stated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.report.pages.records import Record, Records
+from analysis.report.table import Column, Table, code
+from analysis.widerface.ground_truth import VALIDATION_IMAGES
+from analysis.widerface.matching import THRESHOLDS
+
+FILES = {
+    "blocks": "blocks.json",
+    "layers": "layers.json",
+    "counters": "counters.json",
+    "verdict": "verdicts.json",
+    "verdicts": "verdicts.json",
+    "totals": "design_space.json",
+    "landscape": "design_space.json",
+    "maps": "maps.json",
+    "publications": "provenance.json",
+}
+"""The file below docs/results/ that an attribute of `Records` is read from."""
+
+FIGURES = {
+    "architecture": "blocks.json",
+    "design-space": "design_space.json",
+    "sensitivity": "design_space.json",
+    "latency": "latency.jsonl",
+    "operators": "operators.jsonl",
+    "roofline": "roofline.jsonl",
+    "growth": "growth.jsonl",
+    "maps": "maps.json",
+    "widerface-training": "widerface.jsonl",
+    "widerface": "widerface-breakdown.json",
+}
+"""The file that a figure is drawn from, by the start of its name; the first that fits counts."""
+
+STATED = {
+    "640": ("height and width of the input that MACs are given for", "analysis/report/results.py"),
+    f"{VALIDATION_IMAGES:,}": (
+        "images of WIDER FACE’s validation set",
+        "analysis/widerface/ground_truth.py",
+    ),
+    f"{THRESHOLDS:,}": (
+        "thresholds of WIDER FACE’s average precision",
+        "analysis/widerface/matching.py",
+    ),
+    "480": ("height of VGA images, 640 pixels wide", "the sources of rows under that protocol"),
+    "0.25": ("width of the backbone, a fraction of MobileNetV1’s", "featherface/config.py"),
+    "0.50": ("score from which Detector takes a face", "featherface/detector.py"),
+    "0.5": ("the mask of a point in a figure’s legend", "analysis/report/plots/maps/offsets.py"),
+    "16": ("megabytes of the detector on the page Try it", "scripts/web_detector.py"),
+    "3.11": ("the oldest Python that is supported", "pyproject.toml"),
+}
+"""Numbers that pages state and no record holds: what each is, and the file that sets it."""
+
+
+class Noted:
+    """Records that note in `files` which files what is read of them comes from."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.files: set[str] = set()
+        self.lines = _Lines(records.lines, self.files)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in FILES:
+            self.files.add(FILES[name])
+        return getattr(self._records, name)
+
+
+class _Lines(Mapping[str, Sequence[Record]]):
+    def __init__(self, lines: Mapping[str, Sequence[Record]], files: set[str]) -> None:
+        self._lines, self._files = lines, files
+
+    def __getitem__(self, name: str) -> Sequence[Record]:
+        rows = self._lines[name]
+        self._files.add(name)
+        return rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def drawn_from(fragment: str) -> set[str]:
+    """Return the files that the figures of a fragment are drawn from."""
+    names = re.findall(r"figures/([\w-]+)\.svg", fragment)
+    return {file_of_figure(name) for name in names}
+
+
+def file_of_figure(name: str) -> str:
+    """Return the file that a figure is drawn from."""
+    return next(file for start, file in FIGURES.items() if name.startswith(start))
+
+
+def line(page: str, files: Mapping[str, set[str]]) -> str:
+    """Return a line that names the records behind the numbers of a page.
+
+    Args:
+        page: Markdown with the names of the fragments that it includes.
+        files: by fragment, those that it was made from.
+    """
+    included = re.findall(r'^--8<-- "([^"]+)"$', page, re.MULTILINE)
+    names = sorted(set().union(*(files.get(name, set()) for name in included)))
+    links = ", ".join(f"[{name}](results/{name})" for name in names)
+    return (
+        f"Numbers and figures on this page are made from the records {links}. "
+        "[What no record holds](method.md#stated) is listed with its source.\n"
+    )
+
+
+def stated() -> str:
+    """Return a table of the numbers that no record holds."""
+    columns = (
+        Column("number", lambda item: item[0]),
+        Column("what it is", lambda item: item[1][0], width=2),
+        Column("where it is set", lambda item: item[1][1], code, width=1),
+    )
+    return Table(
+        "Numbers on these pages that no record holds", columns, list(STATED.items())
+    ).html()

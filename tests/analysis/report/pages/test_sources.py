@@ -1,0 +1,97 @@
+"""Every number on a page comes from a record that the page names, or is stated with its source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis.report.pages import sources
+from analysis.report.pages.generate import FRAGMENTS, made_from
+from analysis.report.pages.records import Records
+
+ROOT = Path(__file__).resolve().parents[4]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+CODE = sorted((ROOT / "analysis" / "report").rglob("*.py"))
+NUMBER = re.compile(r"(?<![\w.,#/@-])\d[\d,]*(?:\.\d+)?(?![\w])")
+
+
+def numbers(text: str) -> set[str]:
+    """Numbers of two digits and more that stand alone in a text, as they are written."""
+    found = {number.rstrip(",") for number in NUMBER.findall(text)}
+    return {number for number in found if len(number) > 1}
+
+
+def prose(markdown: str) -> str:
+    """What a page says itself: without its head, code, markup, and what it includes."""
+    for pattern in (
+        r"\A---\n.*?\n---\n",
+        r"^```.*?^```$",
+        r"`[^`\n]*`",
+        r"<[^>]*>",
+        r"\]\([^)]*\)",
+        r"\{ #[^}]*\}",
+        r"^--8<-- .*$",
+    ):
+        markdown = re.sub(pattern, " ", markdown, flags=re.DOTALL | re.MULTILINE)
+    return markdown
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """The texts in a module that have several words; markup within is left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = re.sub(r"<[^>]*>?", " ", node.value)
+            if id(node) not in docstrings and re.search(r"[a-z]{2,} |[ ×][a-z]{2,}", text):
+                yield text
+
+
+@pytest.fixture
+def known(records: Records) -> set[str]:
+    """Numbers that are stated, or printed in a source that is judged."""
+    printed = [text for quotes in records.quotes.values() for text in quotes]
+    published = [str(value) for row in records.publications for value in row.values()]
+    return set(sources.STATED) | numbers(" ".join([*printed, *published]))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_number_that_a_page_states_has_a_source(path: Path, known: set[str]) -> None:
+    assert numbers(prose(path.read_text(encoding="utf-8"))) - known == set()
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_number_in_the_words_of_the_code_has_a_source(path: Path, known: set[str]) -> None:
+    assert set().union(*map(numbers, sentences(path))) - known == set()
+
+
+def test_a_number_without_a_source_is_found() -> None:
+    assert numbers(prose("# A page\n\nIt has 12,345 parts, `678` and [9.5](x12.md).")) == {
+        "12,345",
+        "9.5",
+    }
+
+
+def test_each_page_names_the_records_of_what_it_includes(records: Records) -> None:
+    _, files = made_from(records)
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        included = FRAGMENTS.keys() & set(re.findall(r'--8<-- "([^"]+)"', page))
+        if included:
+            assert f'--8<-- "sources-{path.stem}.md"' in page, path.name
+            line = sources.line(page, files)
+            for name in set().union(*(files[fragment] for fragment in included)):
+                assert (ROOT / "docs" / "results" / name).is_file()
+                assert f"(results/{name})" in line
+    assert files["cost-blocks.md"] == {"blocks.json"}
+    assert files["provenance.html"] == {"provenance.json"}
+    assert files["cost-latency.md"] == {"latency.jsonl"}
+
+
+def test_every_figure_is_drawn_from_a_record() -> None:
+    for path in (ROOT / "docs" / "figures").glob("*.svg"):
+        assert (ROOT / "docs" / "results" / sources.file_of_figure(path.stem)).is_file()
