@@ -91,7 +91,7 @@ def _resized(
         )
     bgr = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).permute(2, 0, 1)[None]
     pixels = F.interpolate(bgr.float(), size=size, mode="bilinear", align_corners=False)
-    pixels -= torch.tensor(MEAN_BGR).view(3, 1, 1)
+    pixels -= pixels.new_tensor(MEAN_BGR).view(3, 1, 1)
     pixels = F.pad(pixels, (0, padded[1] - size[1], 0, padded[0] - size[0]))
     return pixels.numpy(), (padded[1] * width / size[1], padded[0] * height / size[0])
 
@@ -107,7 +107,7 @@ def _candidates(
         raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from error
     kept = np.flatnonzero(raw.scores > protocol.score_threshold)
     anchors = _anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]
-    extent = torch.tensor(view.extent * 2, dtype=torch.float32)
+    extent = torch.tensor(view.extent * 2, dtype=torch.float32, device="cpu")
     boxes = decode_boxes(torch.from_numpy(raw.boxes[kept]), anchors) * extent
     scores = torch.from_numpy(raw.scores[kept])
     if not (np.isfinite(raw.scores).all() and boxes.isfinite().all()):
@@ -120,7 +120,7 @@ def _candidates(
 
 @lru_cache(maxsize=8)
 def _anchors(height: int, width: int, anchors: int) -> Tensor:
-    return make_anchors(height, width, anchors)
+    return make_anchors(height, width, anchors, device="cpu")
 
 
 def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tensor:
@@ -140,8 +140,8 @@ def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tenso
     """
     if len(kept) == 0:
         return boxes[kept]
-    best = torch.full((len(boxes),), -1, dtype=torch.int64)
-    best[kept] = torch.arange(len(kept))
+    best = kept.new_full((len(boxes),), -1)
+    best[kept] = torch.arange(len(kept), device=kept.device)
     step = max(1, 2**22 // len(boxes))  # overlaps of some of the kept at a time: 16 MB
     for start in range(0, len(kept), step):
         over = box_iou(boxes[kept[start : start + step]], boxes) > threshold
@@ -149,7 +149,7 @@ def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tenso
         best = torch.where(best < 0, first, best)
     chosen = best >= 0  # all of them, but where rounding sees an overlap on one side only
     weights = scores[chosen].double()
-    total = torch.zeros(len(kept), dtype=torch.float64).index_add(0, best[chosen], weights)
-    summed = torch.zeros(len(kept), 4, dtype=torch.float64)
+    total = weights.new_zeros(len(kept)).index_add(0, best[chosen], weights)
+    summed = weights.new_zeros(len(kept), 4)
     summed = summed.index_add(0, best[chosen], boxes[chosen].double() * weights[:, None])
     return (summed / total[:, None]).float()

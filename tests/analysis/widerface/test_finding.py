@@ -12,6 +12,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou, nms
 
+from analysis.widerface import finding
 from analysis.widerface.finding import find, vote
 from analysis.widerface.protocol import PROTOCOLS, Protocol
 from featherface.boxes import encode_boxes, make_anchors
@@ -57,6 +58,24 @@ def image(height: int, width: int, box: tuple[int, int, int, int]) -> npt.NDArra
 
 
 BOX = (40, 30, 100, 80)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_torchs_default_device_plays_no_part(flip: bool) -> None:
+    protocol = Protocol("small", shorter_sides=(60, 97), flip=flip, voting=True)
+    expected = find(detector(), image(96, 128, BOX), protocol)
+    given = cast(Any, OneBox())
+    network = given.network
+
+    def on_the_cpu(pixels: npt.NDArray[np.float32]) -> RawDetections:
+        with torch.device("cpu"):
+            return network(pixels)
+
+    given.network = on_the_cpu
+    finding._anchors.cache_clear()
+    with torch.device("meta"):
+        found = find(given, image(96, 128, BOX), protocol)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
