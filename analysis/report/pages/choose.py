@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.report.diagram.svg import path, text
 from analysis.report.formats import count, fixed
-from analysis.report.pages.accuracy import PROTOCOLS
+from analysis.report.pages.accuracy import SECTIONS
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.speed import latest
@@ -137,7 +137,7 @@ def table(records: Records) -> str:
         if row["hard"] is None:
             return "–"
         who = "published" if row["source"] else "measured"
-        return f"{PROTOCOLS[row['protocol']['name']][0]}, {who}"
+        return f"{SECTIONS[row['protocol']['name']][0]}, {who}"
 
     columns = (
         Column("detector", name, lambda cell: cell, left=True),

@@ -107,10 +107,11 @@ def generate(
     """
     records = load_records(root / "docs")
     fragments, read = made_from(records)
-    for page in sorted((root / "docs").glob("*.md")):
-        name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
-        if name in text:
-            fragments[name] = sources.line(text, read)
+    for folder, up in (("docs", ""), ("docs/use", "../")):
+        for page in sorted((root / folder).glob("*.md")):
+            name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
+            if name in text:
+                fragments[name] = sources.line(text, read, up)
     fragments["stated.html"] = sources.stated()
     fragments["commands.md"] = commands_page.reference(command)
     files: dict[str, bytes] = {}

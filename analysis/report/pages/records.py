@@ -76,10 +76,10 @@ def load_records(docs: Path) -> Records:
     """
     results = docs / "results"
     books = ledger.load_all()
-    blocks = _blocks(results / "blocks.json")
-    design_space = _json(results / "design_space.json")
     maps = results / "maps.json"
     origin = _json(results / "provenance.json")
+    blocks = _blocks(results / "blocks.json")
+    design_space = _json(results / "design_space.json")
     return Records(
         docs=docs,
         blocks=blocks,

@@ -21,10 +21,11 @@ FILES = {
     "landscape": "design_space.json",
     "maps": "maps.json",
     "publications": "provenance.json",
+    "card_line": "provenance.json",
 }
 """The file below docs/results/ that an attribute of `Records` is read from."""
 
-FIGURES = {
+FIGURES: Mapping[str, str | None] = {
     "architecture": "blocks.json",
     "design-space": "design_space.json",
     "sensitivity": "design_space.json",
@@ -35,8 +36,12 @@ FIGURES = {
     "maps": "maps.json",
     "widerface-training": "widerface.jsonl",
     "widerface": "widerface-breakdown.json",
+    "faces": None,
 }
-"""The file that a figure is drawn from, by the start of its name; the first that fits counts."""
+"""The file that a figure is drawn from, by the start of its name; the first that fits counts.
+
+None for what `featherface report` finds with the weights in the package while it draws.
+"""
 
 STATED = {
     "640": ("height and width of the input that MACs are given for", "analysis/report/results.py"),
@@ -47,6 +52,10 @@ STATED = {
     f"{THRESHOLDS:,}": (
         "thresholds of WIDER FACE’s average precision",
         "analysis/widerface/matching.py",
+    ),
+    "245": (
+        "million MACs of RetinaFace at 320×320, by YuNet’s table",
+        "https://github.com/ShiqiYu/libfacedetection.train/tree/02246e7",
     ),
     "480": ("height of VGA images, 640 pixels wide", "the sources of rows under that protocol"),
     "0.25": ("width of the backbone, a fraction of MobileNetV1’s", "featherface/config.py"),
@@ -91,27 +100,28 @@ class _Lines(Mapping[str, Sequence[Record]]):
 def drawn_from(fragment: str) -> set[str]:
     """Return the files that the figures of a fragment are drawn from."""
     names = re.findall(r"figures/([\w-]+)\.svg", fragment)
-    return {file_of_figure(name) for name in names}
+    return {file for file in map(file_of_figure, names) if file is not None}
 
 
-def file_of_figure(name: str) -> str:
-    """Return the file that a figure is drawn from."""
+def file_of_figure(name: str) -> str | None:
+    """Return the file that a figure is drawn from; see `FIGURES`."""
     return next(file for start, file in FIGURES.items() if name.startswith(start))
 
 
-def line(page: str, files: Mapping[str, set[str]]) -> str:
+def line(page: str, files: Mapping[str, set[str]], up: str = "") -> str:
     """Return a line that names the records behind the numbers of a page.
 
     Args:
         page: Markdown with the names of the fragments that it includes.
         files: by fragment, those that it was made from.
+        up: the way from the page's folder to that of all pages.
     """
     included = re.findall(r'^--8<-- "([^"]+)"$', page, re.MULTILINE)
     names = sorted(set().union(*(files.get(name, set()) for name in included)))
-    links = ", ".join(f"[{name}](results/{name})" for name in names)
+    links = ", ".join(f"[{name}]({up}results/{name})" for name in names)
     return (
         f"Numbers and figures on this page are made from the records {links}. "
-        "[What no record holds](method.md#stated) is listed with its source.\n"
+        f"[What no record holds]({up}method.md#stated) is listed with its source.\n"
     )
 
 

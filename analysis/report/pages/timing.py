@@ -207,7 +207,7 @@ def _page(
 
 
 def _rows(records: Records, kind: str) -> list[Record]:
-    return [row for rows in records.lines.values() for row in rows if row.get("record") == kind]
+    return list(records.lines.get(f"{kind}.jsonl", ()))
 
 
 def _fold(row: Record) -> str:
