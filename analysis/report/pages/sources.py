@@ -11,7 +11,7 @@ from analysis.report.table import Column, Table, code
 from analysis.widerface.ground_truth import VALIDATION_IMAGES
 from analysis.widerface.matching import THRESHOLDS
 
-FILES = {
+FILES: Mapping[str, str | None] = {
     "blocks": "blocks.json",
     "layers": "layers.json",
     "counters": "counters.json",
@@ -20,10 +20,14 @@ FILES = {
     "totals": "design_space.json",
     "landscape": "design_space.json",
     "maps": "maps.json",
+    "torchvision": "torchvision.json",
     "publications": "provenance.json",
     "card_line": "provenance.json",
+    "docs": None,
+    "sources": None,
+    "quotes": None,
 }
-"""The file below docs/results/ that an attribute of `Records` is read from."""
+"""The file below docs/results/ that an attribute of `Records` is read from; None for ledgers."""
 
 FIGURES: Mapping[str, str | None] = {
     "architecture": "blocks.json",
@@ -53,6 +57,12 @@ STATED = {
         "thresholds of WIDER FACE’s average precision",
         "analysis/widerface/matching.py",
     ),
+    "52": (
+        "channels of the authors’ network that has the second card’s first total",
+        "featherface search",
+    ),
+    "112": ("side of an aligned face in pixels, as ArcFace takes it", "docs/use/faces.md"),
+    "2000": ("parameters that the second card prints", "the second card’s ledger"),
     "245": (
         "million MACs of RetinaFace at 320×320, by YuNet’s table",
         "https://github.com/ShiqiYu/libfacedetection.train/tree/02246e7",
@@ -76,8 +86,8 @@ class Noted:
         self.lines = _Lines(records.lines, self.files)
 
     def __getattr__(self, name: str) -> Any:
-        if name in FILES:
-            self.files.add(FILES[name])
+        if file := FILES[name]:
+            self.files.add(file)
         return getattr(self._records, name)
 
 
