@@ -19,7 +19,7 @@ from featherface.errors import InputError
 @pytest.fixture
 def project(root: Path, tmp_path: Path) -> Path:
     """The records and figures of this one, without its notebooks."""
-    for name in ("docs/results", "docs/figures"):
+    for name in ("docs/results", "docs/figures", "docs/ledgers"):
         shutil.copytree(root / name, tmp_path / name)
     for name in ("featherface", "analysis", "notebooks"):
         (tmp_path / name).mkdir()
