@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, progress, record_file, show, text_file, warn
-
-
-def _ledger(text: str | Path) -> Path:
-    path = Path(text)
-    return path if path == Path("torchvision") and not path.exists() else text_file(text)
+from analysis.cli.options import (
+    Json,
+    emit,
+    is_stdout,
+    ledger_file,
+    progress,
+    record_file,
+    show,
+    warn,
+)
 
 
 def audit(
@@ -21,7 +25,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE|torchvision",
-            parser=_ledger,
+            parser=ledger_file,
             help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
             "figures that the installed torchvision has of its own networks.",
         ),

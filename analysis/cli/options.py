@@ -71,6 +71,12 @@ def text_file(text: str | Path) -> Path:
     return Path(text)
 
 
+def ledger_file(text: str | Path) -> Path:
+    """Return the path of a ledger, as `text_file`, or "torchvision" where no file has the name."""
+    path = Path(text)
+    return path if path == Path("torchvision") and not path.exists() else text_file(text)
+
+
 def record_file(text: str | Path) -> Path:
     """Return the path of a file to read and write: missing, or as `text_file`."""
     return text_file(text) if _stat(text) else Path(text)
