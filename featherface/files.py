@@ -23,7 +23,11 @@ MAX_BYTES = 2**30
 """The largest file that is read as a whole unless a reader states another limit."""
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
+    f".{ending}"
+    for ending in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "avif", "tif", "tiff", "gif"),
+        *("ppm", "pgm", "pbm", "pnm", "tga", "jp2"),
+    )
 )
 
 
@@ -108,10 +112,18 @@ def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> lis
 
     Args:
         recursive: include folders in the folder.
+
+    Raises:
+        InputError: for a folder that cannot be read.
     """
+
+    def refuse(failure: OSError) -> None:
+        with named(failure.filename):
+            raise failure
+
     if os.path.isdir(name):  # noqa: PTH112 - false for a name that no file can have
         found: list[Path] = []
-        for folder, folders, files in os.walk(name):
+        for folder, folders, files in os.walk(name, onerror=refuse):
             folders[:] = sorted(folders) if recursive else []
             paths = (Path(folder, file) for file in sorted(files))
             found += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -119,7 +131,8 @@ def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> lis
     pattern = os.fspath(name)
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
         return None
-    return [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    with named(pattern):
+        return [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

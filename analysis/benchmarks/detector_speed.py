@@ -151,7 +151,7 @@ def under_ceiling(networks: Sequence[dict[str, Any]], ceiling: float) -> list[st
             if way["share_of_ceiling"] > 1:
                 found.append(
                     f"{network['variant']}, {name}: {100 * way['share_of_ceiling']:.0f} % of the "
-                    "ceiling, which is not one"
+                    "measured ceiling"
                 )
     return found
 

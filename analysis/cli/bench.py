@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from analysis.cli.options import (
+    SIZE,
     Json,
     Size,
     VariantName,
@@ -27,7 +28,7 @@ def bench(
         list[str] | None,
         repeatable("Official, v1 and retinaface by default", *get_args(VariantName)),
     ] = None,
-    size: Size = (640, 640),
+    size: Size = SIZE,
     image: Annotated[
         Path | None,
         typer.Option(

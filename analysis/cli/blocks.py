@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, Size, Variant, emit, is_stdout, show, warn
+from analysis.cli.options import SIZE, Json, Size, Variant, emit, is_stdout, show, warn
 from analysis.cli.subject import Inputs, Model, Settings
 from featherface.errors import InputError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def blocks(
     variant: Variant = "official",
-    size: Size = (640, 640),
+    size: Size = SIZE,
     settings: Settings = None,
     model: Model = None,
     inputs: Inputs = None,

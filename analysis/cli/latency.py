@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from analysis.cli.options import (
+    SIZE,
     Json,
     Size,
     Threads,
@@ -39,7 +40,7 @@ def latency(
         list[str] | None,
         repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
     ] = None,
-    size: Size = (640, 640),
+    size: Size = SIZE,
     model: Model = None,
     inputs: Inputs = None,
     settings: Settings = None,
@@ -137,6 +138,8 @@ def latency(
     given = tuple(map(parse_input, inputs or ()))
     if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
         raise InputError("--input must be N 3 H W, once, without --model")
+    if given and size != SIZE:
+        raise InputError("--size and --input each name a size: give one of them")
     if given and len(given[0].shape) >= 4:
         height, width = given[0].shape[-2:]
         size = (height, width)

@@ -173,6 +173,9 @@ Weights = Annotated[
         help="Published weights by name, or a checkpoint file.",
     ),
 ]
+SIZE = (640, 640)
+"""Height and width of the network's input, unless an option says otherwise."""
+
 Size = Annotated[
     tuple[int, int],
     typer.Option(metavar="H W", help="Height and width of the network's input, from 32 pixels."),
@@ -287,7 +290,9 @@ def progress(
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Show a progress bar on standard error where it is a terminal: yields `track(items, total)`.
 
-    A unit also shows the rate, in units a second. Not `shown` is what another process shows.
+    Args:
+        unit: of the rate that is shown, in units a second; none without it.
+        shown: false in a process beside the one that shows the bar.
     """
     from rich import progress as bars
     from rich.console import Console

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from analysis.cli.options import Json, Size, emit, is_stdout, show
+from analysis.cli.options import SIZE, Json, Size, emit, is_stdout, show
 from featherface.errors import InputError
 
 
@@ -51,7 +51,7 @@ def search(
         list[str] | None,
         typer.Option("--not", metavar="FIELD=VALUES", help="Exclude these; may be repeated."),
     ] = None,
-    size: Size = (640, 640),
+    size: Size = SIZE,
     limit: Annotated[
         int, typer.Option(min=0, help="Show at most this number; all are counted.")
     ] = 50,
@@ -112,6 +112,8 @@ def _values(text: str) -> Iterator[int | str]:
     """Yield the values of "74", "8,16", "8-256" or "8-256:2"; anything else as it is."""
     for part in map(str.strip, text.split(",")):
         run = re.fullmatch(r"(\d{1,9})-(\d{1,9})(?::([1-9]\d{0,8}))?", part)
+        if run and int(run[1]) > int(run[2]):
+            raise InputError(f"{part!r}: no values: a range goes from the lower to the higher")
         if run:
             yield from range(int(run[1]), int(run[2]) + 1, int(run[3] or 1))
         else:

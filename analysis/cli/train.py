@@ -107,7 +107,9 @@ def train(
         size=crop,
         batch=batch,
         optimizer=optimizer,
-        learning_rate=learning_rate or {"adamw": 3e-3, "sgd": 1e-3}[optimizer],
+        learning_rate={"adamw": 3e-3, "sgd": 1e-3}[optimizer]
+        if learning_rate is None
+        else learning_rate,
         holdout=holdout,
         seed=seed,
         precision=precision,

@@ -151,7 +151,7 @@ def _verdicts(docs: Path) -> Written:
 
 
 def _badge(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What an endpoint badge of shields.io shows: how many published figures hold."""
+    """Return the data of an endpoint badge of shields.io: how many published figures hold."""
     published = [record["verdict"] for record in verdicts if record["published"]]
     return {
         "schemaVersion": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from analysis.speed.device import DTYPES, memory_free
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, clock_of, measure
-from featherface.runtimes.onnx_session import open_session
+from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session
 
 SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
 """Sides of the square matrices whose products are timed."""
@@ -97,7 +98,8 @@ def _products(a: Tensor, b: Tensor) -> Iterator[tuple[str, Act]]:
     if torch.get_num_threads() == os.cpu_count():  # a BLAS takes all processors
         yield "numpy", lambda: np.matmul(x, y, out=z)
     if a.dtype == torch.float32:
-        yield "onnxruntime", _onnx_product(x, y, z)
+        with suppress(RuntimeUnavailableError):
+            yield "onnxruntime", _onnx_product(x, y, z)
 
 
 def _onnx_product(x: Any, y: Any, z: Any) -> Act:

@@ -110,7 +110,7 @@ def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
     return {
         "per_megapixel": float(line.slope),
         "at_zero": float(line.intercept),
-        "r_squared": float(line.rvalue**2),
+        "r_squared": float(line.rvalue**2) if len({y for _, y in known}) > 1 else None,
         "points": len(known),
     }
 

@@ -45,7 +45,9 @@ def latest(records: Iterable[Record]) -> list[Record]:
 
 def network_name(record: Record) -> str:
     """Return the variant or, of another network, the model that was measured."""
-    return str(record["variant"] or record["model"])
+    changed = ", ".join(f"{name}={value}" for name, value in record.get("settings", {}).items())
+    name = str(record["variant"] or record["model"])
+    return f"{name} with {changed}" if changed else name
 
 
 def _key(record: Record) -> tuple[Any, ...]:
@@ -53,7 +55,6 @@ def _key(record: Record) -> tuple[Any, ...]:
     return (
         record["record"],
         network_name(record),
-        str(record.get("settings")),
         record.get("runtime") or "torch",  # older records of blocks and operators name none
         record.get("deform_kernel"),
         record.get("kernel"),
@@ -63,7 +64,7 @@ def _key(record: Record) -> tuple[Any, ...]:
         here["dtype"],
         here["memory_format"],
         here["threads"],
-        tuple(record.get("input") or ()),
+        str(record.get("inputs") or record.get("input")),
     )
 
 

@@ -158,7 +158,7 @@ class Setting:
         shapes = [list(each.shape) for each in self.shapes]
         of_model = {"model": self.model, "inputs": shapes} if self.model else {}
         return {
-            "variant": None if self.model else self.variant,
+            "variant": None if self.model or self.arguments else self.variant,
             **of_model,
             **({"settings": dict(self.arguments)} if self.arguments else {}),
             "runtime": self.runtime,

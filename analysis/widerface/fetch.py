@@ -110,7 +110,7 @@ def fetch_images(folder: str | Path) -> Path:
     found = sum(1 for _ in images.glob("*/*.jpg"))
     if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
         count = f"{found:,} of {VALIDATION_IMAGES:,} images"
-        raise InputError(f"{images}: holds {count}; remove {folder / 'widerface'}, fetch again")
+        raise InputError(f"{images}: holds {count}; remove {images.parent} and fetch again")
     return images
 
 

@@ -126,7 +126,9 @@ def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:
     known = {(entry.event, bare(entry.stem + entry.suffix)): entry for entry in entries}
     wanted = read_list(subset)
     found = [known.get(key, known.get(("", key[1]))) for key in wanted]
-    missing = ["/".join(key) for key, entry in zip(wanted, found, strict=True) if entry is None]
+    missing = [
+        "/".join(key).lstrip("/") for key, entry in zip(wanted, found, strict=True) if entry is None
+    ]
     if missing:
         some = f"{len(missing)} of its {len(wanted)} images"
         raise InputError(f"{subset}: {some} are not in {folder}, the first {missing[0]!r}")

@@ -48,7 +48,7 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
     """
     content = memoryview(read_bytes(path, LIMIT))
     if bytes(content[_HEADER - 2 : _HEADER]) != b"IM":
-        raise InputError(f"{path}: not a .mat file (of MATLAB 5 to 7)")
+        raise InputError(f"{path}: not a little-endian .mat file (of MATLAB 5 to 7)")
     found: dict[str, Value] = {}
     elements = _Elements(content[_HEADER:])
     left = LIMIT

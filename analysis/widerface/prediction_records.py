@@ -9,13 +9,14 @@ pixels; ".jpg" may follow the image's name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.widerface.history import first_error
 from analysis.widerface.image_folder import bare
@@ -38,7 +39,7 @@ class _Record(BaseModel):
 
     event: str
     picture: str
-    boxes: list[tuple[float, float, float, float, float]]
+    boxes: list[Annotated[list[float], Field(min_length=5, max_length=5)]]
 
 
 def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
@@ -58,9 +59,12 @@ def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
                 raise InputError(f"{label}: a line of more than {LINE_LIMIT:,} bytes")
             if line.strip():
                 try:
-                    record = _Record.model_validate_json(line)
+                    # Not pydantic's reader, which refuses the names that are not UTF-8.
+                    record = _Record.model_validate(json.loads(line))
                 except ValidationError as error:
                     raise InputError(f"{label}: {first_error(error)}") from None
+                except (ValueError, RecursionError) as error:
+                    raise InputError(f"{label}: not JSON: {error}") from None
                 image = bare(record.picture)
                 key = select(f"{record.event}/{image}", record.event, image)
                 if key is not None:

@@ -187,7 +187,9 @@ if (root) {
     camera.setAttribute("aria-pressed", "false");
   }
   async function startCamera() {
-    const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+    camera.disabled = true;  // until the reader has answered
+    const stream = await navigator.mediaDevices.getUserMedia({ video: true })
+      .finally(() => { camera.disabled = false; });
     const here = video = Object.assign(document.createElement("video"), { srcObject: stream, muted: true });
     camera.setAttribute("aria-pressed", "true");
     await here.play();
@@ -225,7 +227,7 @@ if (root) {
     await lookAt(await answer.blob());
   }
 
-  load.addEventListener("click", () => tell(start()));
+  load.addEventListener("click", () => tell(start().finally(() => { load.disabled = false; })));
   sample.addEventListener("click", () => tell(showSample()));
   file.addEventListener("change", () => file.files[0] && tell(lookAt(file.files[0])));
   camera.addEventListener("click", () => (video ? stopCamera() : tell(startCamera())));

@@ -143,7 +143,8 @@ class GraphRunner:
         shape = pixels.shape
         with self._lock, torch.inference_mode(), _current(self.device):
             # Capturing takes as long as tens of passes: not for a shape that may not come again.
-            if shape in self._called and shape[0] * shape[2] * shape[3] <= MOST_PIXELS:
+            again = shape in self._called and shape[0] * shape[2] * shape[3] <= MOST_PIXELS
+            if again or shape in self._captured:
                 captured = self._captured.pop(shape, None) or self._capture(shape)
                 self._captured[shape] = captured
                 if len(self._captured) > SHAPES:

@@ -256,7 +256,11 @@ class Run:
             self.step.model.load_state_dict(saved["model"])
             for ours, theirs in zip(self.step.average, saved["average"], strict=True):
                 ours.copy_(theirs)
-            self.step.optimizer.load_state_dict(saved["optimizer"])
+            optimizer = self.step.optimizer
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(saved["optimizer"])
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate  # on this device, where a captured step reads it
             self.done, self.spent = saved["step"], saved["spent"]
         except TrainingError:
             raise

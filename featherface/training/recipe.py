@@ -84,7 +84,7 @@ class Recipe:
             raise RecipeError(
                 f"size (={self.size}) must be a multiple of {MIN_SIZE}, at most {MAX_CROP}"
             )
-        if not 0 < self.zoom[0] <= self.zoom[1]:
+        if not 0 < self.zoom[0] <= self.zoom[1] or not isfinite(self.zoom[1]):
             raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
         if self.holdout < 0:
             raise RecipeError(f"holdout (={self.holdout}) must not be negative")

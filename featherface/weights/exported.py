@@ -1,4 +1,4 @@
-"""What an exported network says of itself, in the metadata of its ONNX file."""
+"""Reads the metadata of exported networks, in their ONNX files."""
 
 from __future__ import annotations
 

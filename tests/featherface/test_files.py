@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from featherface import InputError, records
-from featherface.files import read_bytes, read_text, to_json, write_bytes, write_json, write_text
+from featherface.files import (
+    list_images,
+    read_bytes,
+    read_text,
+    to_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -115,3 +123,23 @@ def test_threads_that_write_one_file_leave_one_of_their_contents(tmp_path: Path)
         list(pool.map(lambda content: write_bytes(tmp_path / "x", content), contents))
     assert (tmp_path / "x").read_bytes() in contents
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_images_in_a_folder_are_told_by_their_endings(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.jfif", "c.avif", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path) or ()] == ["a.jfif", "b.JPG", "c.avif"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=f"{tmp_path.name}: cannot be read: Permission denied"):
+        list_images(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="cannot be read: embedded null"):
+        list_images("a\0/*")

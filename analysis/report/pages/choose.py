@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
 from analysis.report.diagram.svg import path, text
 from analysis.report.formats import count, fixed
+from analysis.report.pages import timing
 from analysis.report.pages.accuracy import SECTIONS
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
-from analysis.speed import latest
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface.weights.published import PUBLISHED, SHIPPED
 
@@ -22,7 +23,7 @@ _PERCENT = fixed(1, 0.01)
 
 @dataclass(frozen=True)
 class _Other:
-    """What others publish of their own detector, besides its accuracy."""
+    """Costs and licence that others publish of their own detector."""
 
     macs: int | None
     """At 640×640; scaled by area from the input that the source states."""
@@ -69,8 +70,7 @@ def _rows(records: Records) -> Iterator[dict[str, Any]]:
             "params": block["params"],
             "macs": block["macs"],
             "cost": f"{block['macs'] / 1e9:.3f} GMAC",
-            "cpu": _milliseconds(records, name, "cpu", "onnx"),
-            "gpu": _milliseconds(records, name, "cuda", "cuda-graph"),
+            "variant": name,
             "licence": _licence(name),
             "source": "",
         }
@@ -82,8 +82,7 @@ def _rows(records: Records) -> Iterator[dict[str, Any]]:
                 "name": row["detector"],
                 "macs": other.macs,
                 "cost": other.cost,
-                "cpu": None,
-                "gpu": None,
+                "variant": None,
                 "licence": other.licence,
                 "source": other.source,
             }
@@ -93,19 +92,6 @@ def _licence(weights: str) -> str:
     if weights in SHIPPED:
         return "MIT; data for research"
     return PUBLISHED[weights].licence if weights in PUBLISHED else "no weights"
-
-
-def _milliseconds(records: Records, variant: str, device: str, runtime: str) -> float | None:
-    """The median of one image of 640×640 in float32 on the machine that was measured last."""
-    rows = [
-        row
-        for row in records.lines["latency.jsonl"]
-        if row["environment"]["device"].startswith(device)
-        and row["environment"]["dtype"] == "float32"
-        and (row["variant"], row.get("runtime"), row["input"])
-        == (variant, runtime, [1, 3, 640, 640])
-    ]
-    return latest.latest(rows)[-1]["whole"]["ms_p50"] if rows else None
 
 
 def lead(records: Records) -> str:
@@ -139,12 +125,14 @@ def table(records: Records) -> str:
         who = "published" if row["source"] else "measured"
         return f"{SECTIONS[row['protocol']['name']][0]}, {who}"
 
+    cpu, _ = timing.measured_last(records, "cpu")
+    gpu, _ = timing.measured_last(records, "cuda")
     columns = (
         Column("detector", name, lambda cell: cell, left=True),
         Column("parameters", lambda row: row["params"] or row.get("params_stated"), _number),
         Column("cost of an image", "cost"),
-        Column("CPU", "cpu", fixed(1), unit="ms"),
-        Column("GPU", "gpu", fixed(1), unit="ms"),
+        Column("CPU", partial(timing.fastest, cpu, "onnx"), timing.cell, unit="ms"),
+        Column("GPU", partial(timing.fastest, gpu, "cuda-graph"), timing.cell, unit="ms"),
         *(Column(subset.title(), subset, _PERCENT, unit="%") for subset in SUBSETS),
         Column("protocol", protocol),
         Column("licence", "licence"),
@@ -158,21 +146,13 @@ def _number(value: int | str) -> str:
 
 
 def _notes(records: Records) -> tuple[str, ...]:
-    cpu, gpu = (
-        next(
-            row["environment"]
-            for row in reversed(records.lines["latency.jsonl"])
-            if row["environment"]["device"].startswith(device)
-        )
-        for device in ("cpu", "cuda")
-    )
+    (_, cpu), (_, gpu) = (timing.measured_last(records, kind) for kind in ("cpu", "cuda"))
     return (
         "MACs are of 640×640 pixels and count deformable kernels. Others’ FLOPs stand as "
         "published. YuNet’s are MACs: its table gives RetinaFace 245 MFLOPs at 320×320, where "
         f"{records.blocks['retinaface']['macs'] / 4e6:.1f} million MACs are counted here.",
         "Times are medians of one image of 640×640, float32, of the network alone: ONNX Runtime "
-        f"on {cpu['device_name']} with {cpu['threads']} threads, and a CUDA graph on "
-        f"{gpu['device_name']}. Others’ times were not measured.",
+        f"on the CPU ({cpu}), a CUDA graph on the GPU ({gpu}). Others’ times were not measured.",
         "v1 has weights trained by this project, with AP on 488 images only (see the model card); "
         "v1-deformable has none.",
     )

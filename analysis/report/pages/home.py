@@ -52,8 +52,8 @@ def commands(records: Records) -> str:
         "featherface blocks --variant official --counters": f"{official:,}; thop says {thop:,}",
         "featherface blocks --variant v1-deformable --set reduction=16": f"{drawn:,} as drawn",
     }
-    code = "\n".join(f"{command}  # {printed}" for command, printed in lines.items())
-    return f"```sh\n{code}\n```\n"
+    listing = "\n".join(f"{command}  # {printed}" for command, printed in lines.items())
+    return f"```sh\n{listing}\n```\n"
 
 
 def tally_by_source(records: Records) -> str:

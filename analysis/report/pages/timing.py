@@ -44,19 +44,12 @@ def latency(records: Records) -> str:
 def _beside(records: Records) -> Table:
     """Return the times of one image on the CPU and on the GPU that were measured last."""
     size = records.blocks["official"]["input"]
-    alike = [
-        row
-        for row in latest.latest(_rows(records, "latency"))
-        if row["input"] == size and row["environment"]["dtype"] == "float32"
-    ]
     columns, machines = [], []
     for place, kind, runtimes in (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", _ON_GPU)):
-        here = [row for row in alike if row["environment"]["device"].startswith(kind)]
-        newest = max((row["environment"] for row in here), key=itemgetter("utc"), default=None)
-        device = newest and latest.machine({**newest, "memory_format": "contiguous"})
-        machines.append(f"{place}: {device or 'not measured'}")
+        here, device = measured_last(records, kind)
+        machines.append(f"{place}: {device}")
         columns += [
-            Column(f"{place}, {runtime}", partial(_fastest, here, newest, runtime), _cell)
+            Column(f"{place}, {runtime}", partial(fastest, here, runtime), cell)
             for runtime in runtimes
         ]
     return Table(
@@ -70,20 +63,37 @@ def _beside(records: Records) -> Table:
 _ON_GPU = ("torch", "cuda-graph")
 
 
-def _fastest(rows: Sequence[Record], newest: Record | None, runtime: str, shown: Record) -> Any:
-    """Return the fastest row of the network that a table shows; "" where there is none."""
-    found = [
+def measured_last(records: Records, kind: str) -> tuple[list[Record], str]:
+    """Return the latest rows of one image in float32 on the machine measured last, and its name.
+
+    Args:
+        kind: of the device, "cpu" or "cuda".
+    """
+    here = [
         row
-        for row in rows
-        if newest is not None
-        and (row["variant"], row["runtime"]) == (shown["variant"], runtime)
-        and row["environment"]["device_name"] == newest["device_name"]
-        and row["environment"]["threads"] == newest["threads"]
+        for row in latest.latest(_rows(records, "latency"))
+        if row["input"] == records.blocks["official"]["input"]
+        and row["environment"]["dtype"] == "float32"
+        and row["environment"]["device"].startswith(kind)
     ]
+    if not here:
+        return [], "not measured"
+    newest = max((row["environment"] for row in here), key=itemgetter("utc"))
+    same = [
+        row
+        for row in here
+        if all(row["environment"][key] == newest[key] for key in ("device_name", "threads"))
+    ]
+    return same, latest.machine({**newest, "memory_format": "contiguous"})
+
+
+def fastest(rows: Sequence[Record], runtime: str, shown: Record) -> Any:
+    """Return the fastest row of the network that a table shows; "" where there is none."""
+    found = [row for row in rows if (row["variant"], row["runtime"]) == (shown["variant"], runtime)]
     return min(found, key=lambda row: float(row["whole"]["ms_p50"]), default="")
 
 
-def _cell(row: Any) -> Cell | str:
+def cell(row: Any) -> Cell | str:
     if not row:
         return "not measured"
     settled = _settled(row)

@@ -57,6 +57,7 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> No
         (["--all"], "--all already has every measurement"),
         (["--model", "torchvision:alexnet"], "--model and --variant each name a network"),
         (["--input", "1 4 32 32"], "--input must be N 3 H W"),
+        (["--input", "1 3 64 64"], "--size and --input each name a size"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str, call: Any) -> None:

@@ -46,6 +46,7 @@ from featherface import CONFIGS, FeatherFace
         ["search", "--params", "1", "--not", "depth=3"],
         ["search", "--params", "1", "--channels", "74", "--context", "ssh"],
         ["search", "--params", "1", "--cells", "2-100001"],
+        ["search", "--params", "1", "--not", "channels=256-8"],
         ["search", "--params", "1", "--channels", "1" * 5000],
         ["search", "--params", "1", "--cells", "1-1000", "--reduction", "1-1000"],
         ["search", "--params", "9" * 5000],

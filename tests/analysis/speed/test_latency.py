@@ -230,6 +230,9 @@ def row(**changes: Any) -> dict[str, Any]:
 def test_the_latest_of_a_kind_takes_the_place_of_earlier_ones() -> None:
     rows = [row(n=1), row(n=2, threads=1), row(n=3), row(n=4, variant="official")]
     assert [r["n"] for r in latest.latest(rows)] == [3, 2, 4]
+    changed = row(n=5, variant=None, model="v1", settings={"reduction": 16})
+    assert [r["n"] for r in latest.latest([row(n=1), changed])] == [1, 5]
+    assert latest.network_name(changed) == "v1 with reduction=16"
     assert list(latest.by_machine(rows)) == ["A, 2 threads, float32", "A, 1 thread, float32"]
 
 

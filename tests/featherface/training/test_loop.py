@@ -202,6 +202,7 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
         ({"size": 8192}, "at most 4096"),
         ({"learning_rate": float("inf")}, "must be finite"),
         ({"zoom": (2.0, 1.0)}, "zoom"),
+        ({"zoom": (0.5, float("inf"))}, "zoom"),
         ({"backbone": "teacher"}, "needs a teacher"),
         ({"face_loss": 0.0}, "nothing to learn from"),
         ({"precision": "float8"}, "precision"),
