@@ -12,6 +12,7 @@ _WAYS = {
     "authors": "authors' way: eager, torchvision's kernel",
     "ours": "eager, our deformable kernel",
     "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
     "cuda-graph": "CUDA graph",
 }
 

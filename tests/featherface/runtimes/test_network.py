@@ -88,7 +88,9 @@ def test_openvino_finds_the_same(variant: str) -> None:
         ours, theirs = detector.network(preprocess(image).pixels), TorchNetwork(network, CPU)
         for a, b in zip(ours, theirs(preprocess(image).pixels), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    assert pickle.loads(pickle.dumps(detector))(image) == detector(image)
+    again = pickle.loads(pickle.dumps(detector))
+    again(image)  # with kernels for any size, which may round otherwise
+    assert again(image) == detector(image)
 
 
 def test_without_openvino(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
