@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from analysis.report.formats import MISSING, count, fixed
 from analysis.report.pages.figures import themed
-from analysis.report.pages.html import missing
+from analysis.report.pages.html import fold, missing
 from analysis.report.pages.records import Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
@@ -151,11 +151,15 @@ def _source(row: Row) -> Cell:
 def curves(records: Records) -> str:
     """Return the figures of the recorded curves."""
     found = [
-        themed(records.docs, name, alt, escape(alt))
+        (name, themed(records.docs, name, alt, escape(alt)))
         for name, alt in FIGURES.items()
         if (records.docs / "figures" / f"{name}.svg").exists()
     ]
-    return "\n".join(found) or missing(
+    # The largest figure is loaded when somebody opens it.
+    shown = [
+        fold("By event", figure) if name == "widerface-events" else figure for name, figure in found
+    ]
+    return "\n".join(shown) or missing(
         "The curves are drawn from predictions, which need the weights and WIDER FACE’s images.",
         "featherface widerface track official --images WIDER_val/images --ground-truth "
         "ground_truth --docs docs",

@@ -91,7 +91,8 @@ def torchvision_lead(records: Records) -> str:
 
 def torchvision(records: Records) -> str:
     """Return the table of torchvision's own figures."""
-    return networks.torchvision(records.torchvision).html()
+    table = networks.torchvision(records.torchvision).html()
+    return f"<div data-search-exclude>{table}</div>\n"
 
 
 def counters(records: Records) -> str:

@@ -204,7 +204,8 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
     """Return the page as Markdown, and the images that it shows."""
     files: dict[str, bytes] = {}
     title_line = f"title: {json.dumps(title, ensure_ascii=False)}"
-    parts = [f"---\n{title_line}\nhide: [navigation]\n---"]
+    # Their outputs would make the index, which every page loads, a quarter larger.
+    parts = [f"---\n{title_line}\nhide: [navigation]\nsearch:\n  exclude: true\n---"]
     for number, cell in enumerate(cells):
         if cell.cell_type != "code":
             parts.append(cell.source)
