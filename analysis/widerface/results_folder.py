@@ -142,7 +142,8 @@ class ResultsFolder:
             )
         shared = {key: identity[key] for key in _SAME}
         write_json(self.path / PROTOCOL_FILE, {**shared, "versions": versions})
-        for part in (*self.path.glob(".part-*"), *self.path.glob("*/.part-*")):
+        ours = ".part-[0-9]*-[0-9]*"  # as `featherface.files.write_bytes` names them
+        for part in (*self.path.glob(ours), *self.path.glob(f"*/{ours}")):
             part.unlink(missing_ok=True)
 
     def is_done(self, entry: Entry) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 from analysis.report.pages.prose import inline
 from featherface.errors import InputError
-from featherface.files import write_bytes, write_json, write_text
+from featherface.files import named, write_bytes, write_json, write_text
 
 _FOLDERS = ("FEATHERFACE_WEIGHTS", "FEATHERFACE_SHARED")
 _CELL_SECONDS = 600
@@ -73,7 +73,9 @@ def render(source: Path, root: Path, cache: Path) -> Page:
     before, key = _read_manifest(manifest), _key(source)
     unchanged = before is not None and before["key"] == key and _same(root, before["files"])
     if before is None or not unchanged:
-        shutil.rmtree(cache, ignore_errors=True)
+        if manifest.is_file():  # of ours; whatever else lies there stays
+            with named(cache, "written"):
+                shutil.rmtree(cache)
         cells, opened = _run(source)
         title, summary = _heading(cells, source)
         page, files = _page(cells, source.stem, title)

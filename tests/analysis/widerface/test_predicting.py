@@ -135,6 +135,7 @@ def test_what_is_whole_is_passed_over_and_the_rest_is_done(
     cut = tmp_path / "b" / "1.txt"
     cut.write_bytes(whole["b/1.txt"][:-30])
     (tmp_path / "b" / ".part-12345-1").write_text("left by a killed run")
+    (tmp_path / "b" / ".part-of-mine").write_text("not ours")
     looked_at = []
 
     def watched(detector: Any, image: Any, protocol: Any, name: str) -> Found:
@@ -145,7 +146,7 @@ def test_what_is_whole_is_passed_over_and_the_rest_is_done(
     record = run(images, tmp_path, checkpoint)
     assert sorted(looked_at) == [str(images / "a" / "1.jpg"), str(images / "b" / "1.jpg")]
     assert (record["predicted"], record["done_before"]) == (2, 3)
-    assert contents(tmp_path) == whole
+    assert contents(tmp_path) == whole | {"b/.part-of-mine": b"not ours"}
     again = run(images, tmp_path, checkpoint)
     assert (again["predicted"], again["done_before"], len(looked_at)) == (0, 5, 2)
 
