@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from featherface.blocks.assembly import make_blocks
+from featherface.blocks.assembly import Blocks
 from featherface.blocks.heads import Outputs
 from featherface.blocks.levels import Named, run_named
 from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
@@ -16,7 +16,7 @@ from featherface.errors import InputError
 from featherface.weights.checkpoints import read_checkpoint, write_checkpoint
 
 
-class FeatherFace(nn.Module):
+class FeatherFace(Blocks):
     """A network of the family; its direct children are the card's blocks.
 
     Args:
@@ -29,17 +29,9 @@ class FeatherFace(nn.Module):
     """
 
     def __init__(self, config: FeatherFaceConfig | str, weights: str | Path | None = None) -> None:
-        super().__init__()
         config = config_of(config) if isinstance(config, str) else config
+        super().__init__(config)
         self.config = config
-        blocks = make_blocks(config)
-        self.backbone = blocks.backbone
-        self.first_attention = blocks.first_attention
-        self.pyramid = blocks.pyramid
-        self.second_attention = blocks.second_attention
-        self.context = blocks.context
-        self.shuffle = blocks.shuffle
-        self.heads = blocks.heads
         if weights is not None:
             held, state = read_checkpoint(weights)
             if held != config:

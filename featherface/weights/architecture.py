@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from featherface.blocks.assembly import make_blocks
+from featherface.blocks.assembly import Blocks
 from featherface.config import CONFIGS, ConfigError, Context, FeatherFaceConfig
 from featherface.weights.keys import unwrapped
 
@@ -24,12 +24,8 @@ _ALWAYS = ("backbone", "pyramid", "heads")  # the blocks with tensors in every c
 def expected_shapes(config: FeatherFaceConfig) -> Shapes:
     """Return the tensors of an architecture by name; no memory is taken for them."""
     with torch.device("meta"):
-        blocks = make_blocks(config)._asdict()
-    return {
-        f"{block}.{name}": tuple(tensor.shape)
-        for block, module in blocks.items()
-        for name, tensor in module.state_dict().items()
-    }
+        state = Blocks(config).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def nearest_variant(shapes: Shapes) -> str:

@@ -1,9 +1,11 @@
-"""Published checkpoints: where they come from, what they hold, and how to get one."""
+"""Published checkpoints, as `published.toml` lists them, and how to get one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +41,8 @@ class Published:
     revision: str
     path: str  # inside the repository
     sha256: str
-    recorded: Recorded | None = None
-    licence: str = "MIT"
+    licence: str
+    recorded: Recorded | None
 
     @property
     def url(self) -> str:
@@ -59,65 +61,14 @@ class Published:
         return Transform(size)
 
 
-_TRAINED = "fokouarnaud/featherface-train", "a8966ed24c7261ea1f41ba2301261a23c23b7222"
-_FINAL = "weights/mobilenet0.25_Final.pth"
-_NOTEBOOK = "notebook that ships with the weights: original size, score > 0.02, NMS 0.4"
-_EPOCHS = {
-    10: "40d9cad50bf81b082cf4200f9015f1a637b921df5c49e010b00a8b47d9cf4734",
-    100: "7b84238f11055579efd356b37fb2d4eba3ef0c60c81022cdfc0390218203f897",
-    190: "b4bef774202b1d71b6c7dde54ffbfc26d9752b195c18ff184ec73bc4eeba9fb4",
-    225: "b66ff1589a9ca336217d3694a5ec4a06bb0501f64535c0fa287cda671a172781",
-}
+def _published() -> Iterator[Published]:
+    entries = tomllib.loads(Path(__file__).with_name("published.toml").read_text("utf-8"))
+    for name, entry in entries.items():
+        recorded = entry.pop("recorded", None)
+        yield Published(name, **entry, recorded=Recorded(**recorded) if recorded else None)
 
-PUBLISHED: dict[str, Published] = {
-    checkpoint.name: checkpoint
-    for checkpoint in (
-        Published(
-            "official",
-            "official",
-            *_TRAINED,
-            _FINAL,
-            "f7656f997e7debd687810ff8d4f121e3e92703cf6ea718cb3f300886d3ab994b",
-            Recorded(92.645, 90.241, 78.076, _NOTEBOOK),
-        ),
-        *(
-            Published(
-                f"official-epoch-{epoch:03d}",
-                "official",
-                *_TRAINED,
-                f"weights/mobilenet0.25_epoch_{epoch}.pth",
-                sha256,
-            )
-            for epoch, sha256 in _EPOCHS.items()
-        ),
-        Published(
-            "official-2025-06",
-            "official",
-            "fokouarnaud/FeatherFace",
-            "d9c5756",
-            _FINAL,
-            "78cee1c6b825d155d2778e39c27b39b2edb4c45249bed34ffe8a5a80f65f6a00",
-        ),
-        Published(
-            "no-attention",
-            "no-attention",
-            "fokouarnaud/FeatherFace",
-            "f023145",
-            _FINAL,
-            "3271e30763c069c9dcad6368ae048c53b6be2acf60179240e6b147e6359ef80d",
-            Recorded(92.576, 90.242, 77.158, _NOTEBOOK),
-        ),
-        Published(
-            "retinaface",
-            "retinaface",
-            "QLHua001/bsj_retinaface_train_2",
-            "4ac72ffee38779876aff4acd2577f5e8b20470fc",
-            _FINAL,
-            "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
-            Recorded(90.70, 88.16, 73.82, "README of the RetinaFace implementation"),
-        ),
-    )
-}
+
+PUBLISHED = {checkpoint.name: checkpoint for checkpoint in _published()}
 
 _FOLDER_VARIABLE = "FEATHERFACE_WEIGHTS"
 
