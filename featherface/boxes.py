@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -56,6 +58,12 @@ def make_anchors(
         )
         levels.append(torch.stack([x, y, s / width, s / height], dim=-1).reshape(-1, 4))
     return torch.cat(levels).float()
+
+
+@lru_cache(maxsize=8)  # at most eight times 11 MB, at images.MAX_NETWORK_PIXELS
+def cached_anchors(height: int, width: int, anchors: int) -> Tensor:
+    """Return the same on the CPU; not to be written to."""
+    return make_anchors(height, width, anchors, device="cpu")
 
 
 def decode_boxes(encoded: Tensor, anchors: Tensor) -> Tensor:

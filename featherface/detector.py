@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice
 from numbers import Real
 from os import PathLike
@@ -22,12 +21,13 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from featherface.boxes import decode_boxes, decode_landmarks, make_anchors, nms
+from featherface.boxes import cached_anchors, decode_boxes, decode_landmarks, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
-from featherface.errors import InputError
+from featherface.errors import InputError, first_sentence
 from featherface.faces import Face, Results, Source
 from featherface.images import (
     MAX_NETWORK_PIXELS,
+    FloatArray,
     NetworkInput,
     Picture,
     PictureError,
@@ -37,13 +37,11 @@ from featherface.images import (
 )
 from featherface.model import FeatherFace, load
 from featherface.runtimes.network import (
-    FloatArray,
     Network,
     RawDetections,
     Runtime,
     checked_device,
     checked_runtime,
-    first_sentence,
     make_network,
     open_onnx,
 )
@@ -259,7 +257,7 @@ class Detector:
             ) from error
         found = postprocess(
             raw,
-            _anchors(height, width, self.config.anchors),
+            cached_anchors(height, width, self.config.anchors),
             (width * scale[0], height * scale[1]),
             score_threshold=self.score_threshold,
             nms_threshold=self.nms_threshold,
@@ -312,11 +310,6 @@ def postprocess(
     best = nms(boxes, scores, nms_threshold)[:max_faces]  # sorted by falling score
     landmarks = decode_landmarks(torch.from_numpy(raw.landmarks[kept])[best], chosen[best]) * x_y
     return Detections(boxes[best].numpy(), scores[best].numpy(), landmarks.numpy())
-
-
-@lru_cache(maxsize=8)  # at most eight times 11 MB, at MAX_NETWORK_PIXELS
-def _anchors(height: int, width: int, anchors: int) -> Tensor:
-    return make_anchors(height, width, anchors, device="cpu")
 
 
 def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,16 @@ def printable(text: str | os.PathLike[str]) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line, shortened."""
+    return " ".join(str(error).split())[:200]
+
+
+def first_sentence(error: Exception) -> str:
+    """Return what PyTorch says is wrong, without the lists and advice that follow."""
+    return re.split(r"\.\s|\n", str(error))[0][:200] or type(error).__name__
 
 
 @contextmanager

@@ -14,12 +14,10 @@ from PIL import Image
 
 from featherface.drawing import draw
 from featherface.errors import InputError
-from featherface.images import Picture, RGBArray, describe, read_picture
+from featherface.images import FloatArray, Picture, RGBArray, describe, read_picture
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FloatArray = npt.NDArray[np.float32]
 
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 """The five landmarks in their order; left and right as seen in the image."""

@@ -22,19 +22,18 @@ from torch import Tensor
 from featherface.boxes import MEAN_BGR
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError, printable, without_warnings
-from featherface.files import list_images, named, read_bytes
+from featherface.files import MAX_BYTES, list_images, named, read_bytes
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """Types of input that `read_picture` takes."""
+
+FloatArray = npt.NDArray[np.float32]
 
 RGBArray = npt.NDArray[np.uint8]
 """(height, width, 3) uint8: red, green, blue."""
 
 MAX_PIXELS = 150_000_000
 """The largest picture that is read: reading takes 10 to 14 bytes of memory for each pixel."""
-
-MAX_FILE_BYTES = 2**30
-"""The largest image file that is read."""
 
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # An end after bytes that a decoder takes for pixels where some are missing, also where it waits
@@ -87,12 +86,12 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
         raise PictureError(f"{name}: URLs are not opened; give urllib.request.urlopen(url)")
     if isinstance(picture, str | os.PathLike):
         path = Path(os.fsdecode(picture))
-        array = _decode(read_bytes(path, MAX_FILE_BYTES, PictureError), name)
+        array = _decode(read_bytes(path, error=PictureError), name)
     elif isinstance(picture, bytes | bytearray):
         array = _decode(bytes(picture), name)
     elif hasattr(picture, "read"):
         with named(name, error=PictureError):
-            array = _decode(picture.read(MAX_FILE_BYTES), name)
+            array = _decode(picture.read(MAX_BYTES), name)
     elif isinstance(picture, Image.Image):
         with _decoding(name):
             array = _from_pil(picture, name)
@@ -297,7 +296,7 @@ Networks take 75 to 100 bytes of memory for each pixel on a CPU: here, three gig
 class NetworkInput(NamedTuple):
     """An image as a network takes it, and the way back."""
 
-    pixels: npt.NDArray[np.float32]
+    pixels: FloatArray
     """(1, 3, height, width): blue, green, red from 0 to 255, minus `boxes.MEAN_BGR`."""
     scale: tuple[float, float]
     """Pixels of the original image per pixel of this one, in x and in y."""

@@ -35,10 +35,10 @@ from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import config_of
 from featherface.detector import Detector
 from featherface.errors import InputError
-from featherface.images import read_picture
+from featherface.images import FloatArray, read_picture
 from featherface.model import FeatherFace, load
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32
-from featherface.runtimes.network import FloatArray, Runtime, TorchNetwork, make_network
+from featherface.runtimes.network import Runtime, TorchNetwork, make_network
 from featherface.synthetic import draw_crowd
 from featherface.weights.published import CheckpointError
 

@@ -15,9 +15,9 @@ from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
 from featherface.detector import Detections, postprocess
 from featherface.errors import InputError
-from featherface.images import Picture, RGBArray, describe, preprocess, read_picture
+from featherface.images import FloatArray, Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
-from featherface.runtimes.network import FloatArray, RawDetections
+from featherface.runtimes.network import RawDetections
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}
 """The attentions, and the block whose outputs each of them gates."""

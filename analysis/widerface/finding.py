@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from analysis.widerface.protocol import Protocol
-from featherface.boxes import MEAN_BGR, decode_boxes, make_anchors, nms
+from featherface.boxes import MEAN_BGR, cached_anchors, decode_boxes, nms
 from featherface.config import MIN_SIZE
 from featherface.detector import Detector
 from featherface.errors import InputError
-from featherface.images import MAX_NETWORK_PIXELS, PictureError, RGBArray, preprocess
+from featherface.images import MAX_NETWORK_PIXELS, FloatArray, PictureError, RGBArray, preprocess
 from featherface.runtimes.network import RawDetections
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Found(NamedTuple):
@@ -106,7 +102,7 @@ def _candidates(
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from error
     kept = np.flatnonzero(raw.scores > protocol.score_threshold)
-    anchors = _anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]
+    anchors = cached_anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]
     extent = torch.tensor(view.extent * 2, dtype=torch.float32, device="cpu")
     boxes = decode_boxes(torch.from_numpy(raw.boxes[kept]), anchors) * extent
     scores = torch.from_numpy(raw.scores[kept])
@@ -116,11 +112,6 @@ def _candidates(
         left, top, right, bottom = boxes.unbind(dim=-1)
         boxes = torch.stack([view.mirrored - right, top, view.mirrored - left, bottom], dim=-1)
     return boxes, scores
-
-
-@lru_cache(maxsize=8)
-def _anchors(height: int, width: int, anchors: int) -> Tensor:
-    return make_anchors(height, width, anchors, device="cpu")
 
 
 def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tensor:

@@ -15,11 +15,9 @@ from featherface.blocks.deform_kernel import deform_kernel
 from featherface.boxes import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError
-from featherface.images import RGBArray
+from featherface.images import FloatArray, RGBArray
 from featherface.model import FeatherFace
 from featherface.synthetic import draw_crowd
-
-FloatArray = npt.NDArray[np.float32]
 
 Run = Callable[[FloatArray], Sequence[npt.NDArray[Any]]]
 """Images (batch, 3, height, width) → boxes, scores and landmarks of every anchor, encoded."""

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,13 +21,12 @@ from featherface.blocks.convolution import fold_norms
 from featherface.blocks.deform_kernel import KERNEL, deform_conv2d
 from featherface.blocks.deformable import DeformConv2d
 from featherface.blocks.heads import BOX, Outputs
-from featherface.errors import InputError
+from featherface.errors import InputError, one_line
+from featherface.images import FloatArray
 from featherface.model import FeatherFace
 from featherface.runtimes import agreement
 from featherface.runtimes.agreement import Differences
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
-
-FloatArray = npt.NDArray[np.float32]
 
 TOLERANCES: Mapping[torch.dtype, Differences] = {
     # Ten times those of two runtimes on the CPU: cuDNN may sum in another order (Winograd).
@@ -201,7 +199,7 @@ def proven_runner(
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise RuntimeUnavailableError(" ".join(str(error).split())[:200]) from error
+        raise RuntimeUnavailableError(one_line(error)) from error
     return runner, found
 
 

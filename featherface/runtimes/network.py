@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,15 +11,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from featherface.blocks.heads import BOX, LANDMARKS
 from featherface.boxes import make_anchors
 from featherface.config import MIN_SIZE, read_config
-from featherface.errors import InputError, without_warnings
+from featherface.errors import InputError, first_sentence, one_line, without_warnings
 from featherface.files import read_bytes
-from featherface.images import MAX_NETWORK_PIXELS
+from featherface.images import MAX_NETWORK_PIXELS, FloatArray
 from featherface.model import FeatherFace
 from featherface.runtimes import agreement, cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
@@ -28,8 +26,6 @@ from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
 from featherface.runtimes.openvino_network import OpenVinoRunner
 from featherface.weights.exported import MAX_BYTES, stated
-
-FloatArray = npt.NDArray[np.float32]
 
 Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
 
@@ -47,10 +43,9 @@ Network = Callable[[FloatArray], RawDetections]
 
 
 class TorchNetwork:
-    """A `Network`: the model as it is, in PyTorch.
+    """A `Network`: a copy of the model, in PyTorch.
 
     Args:
-        model: is copied, so that neither its mode nor its device changes.
         threads: on the CPU, during the call; `None` for what PyTorch is set to.
     """
 
@@ -89,45 +84,28 @@ class CompiledNetwork(TorchNetwork):
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # PyTorch's compilers raise errors of many kinds
-            reason = " ".join(str(error).split())[:200]
             raise RuntimeUnavailableError(
-                f"runtime 'compile' cannot be used here: {type(error).__name__}: {reason}"
+                f"runtime 'compile' cannot be used here: {type(error).__name__}: {one_line(error)}"
             ) from error
 
 
-class OpenVinoNetwork:
-    """A `Network`: an exported one in OpenVINO, on the CPU. Can be pickled.
+class BatchOfOne:
+    """A `Network` of a function of batches. Can be pickled if that can."""
 
-    Args:
-        threads: `None` for as many as PyTorch uses.
-
-    Raises:
-        DisagreementError: where its answers differ from PyTorch's.
-        RuntimeUnavailableError: where OpenVINO is not installed or cannot run it.
-    """
-
-    def __init__(self, model: FeatherFace, threads: int | None = None) -> None:
-        self.runner = OpenVinoRunner(onnx_cache.content(model), threads)
-        for _ in range(2):  # the second time with kernels for each size
-            agreement.compare(export.evaluated(model), self.runner.run)
+    def __init__(self, run: Callable[[FloatArray], list[FloatArray]]) -> None:
+        self.run = run
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
-        return RawDetections(*(rows[0] for rows in self.runner.run(pixels)))
+        return RawDetections(*(rows[0] for rows in self.run(pixels)))
 
 
 class OnnxNetwork:
     """A `Network`: an exported one in ONNX Runtime, on the CPU. Can be pickled.
 
-    Args:
-        content: the bytes of the ONNX file.
-        name: what an error message calls them.
-        threads: `None` for as many as PyTorch uses.
-
-    Attributes:
-        config: the architecture, as the file states it.
+    See `open_session` for the arguments; `config` is the architecture that the file states.
 
     Raises:
-        InputError: where they are no network of this family in the present format.
+        InputError: where it is no network of this family in the present format.
         RuntimeUnavailableError: where ONNX Runtime is missing or cannot run it.
     """
 
@@ -198,16 +176,19 @@ def make_network(
     try:
         if chosen == "cuda-graph":
             runner, _ = cuda_graph.proven_runner(model, device)
-            return lambda pixels: RawDetections(*(rows[0] for rows in runner.run(pixels))), chosen
+            return BatchOfOne(runner.run), chosen
         if chosen in ("onnx", "openvino"):
             if device.type != "cpu":
                 raise InputError(
                     f"runtime {chosen!r} runs on the CPU, not on device {str(device)!r}"
                 )
-            if chosen == "openvino":
-                return OpenVinoNetwork(model, threads), chosen
             content = onnx_cache.content(model)
-            return OnnxNetwork(content, "the exported network", threads), chosen
+            if chosen == "onnx":
+                return OnnxNetwork(content, "the exported network", threads), chosen
+            openvino = OpenVinoRunner(content, threads)
+            for _ in range(2):  # the second time with kernels for each size
+                agreement.compare(export.evaluated(model), openvino.run)
+            return BatchOfOne(openvino.run), chosen
     except (RuntimeUnavailableError, ExportError, DisagreementError) as error:
         if runtime != "auto":
             raise type(error)(f"runtime {chosen!r} cannot be used: {error}") from error
@@ -228,11 +209,6 @@ def checked_runtime(runtime: str) -> Runtime:
     if runtime not in get_args(Runtime):
         raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
     return cast(Runtime, runtime)
-
-
-def first_sentence(error: Exception) -> str:
-    """Return what PyTorch says is wrong, without the lists of backends that follow."""
-    return re.split(r"\.\s|\n", str(error))[0][:200] or type(error).__name__
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:

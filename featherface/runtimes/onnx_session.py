@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from featherface.errors import InputError
-
-FloatArray = npt.NDArray[np.float32]
+from featherface.errors import InputError, one_line
+from featherface.images import FloatArray
 
 OUTPUTS = ("boxes", "scores", "landmarks")
 
@@ -43,9 +40,9 @@ def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
     except Exception as error:  # of a dozen classes without a common one
         if "NOT_IMPLEMENTED" in str(error):
             raise RuntimeUnavailableError(
-                f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {_reason(error)}"
+                f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {one_line(error)}"
             ) from error
-        raise InputError(f"{name}: not an ONNX model: {_reason(error)}") from error
+        raise InputError(f"{name}: not an ONNX model: {one_line(error)}") from error
 
 
 def runtime_version() -> str:
@@ -69,7 +66,7 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def run(session: Any, pixels: FloatArray, name: str) -> list[npt.NDArray[np.float32]]:
+def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:
     """Return boxes, scores and landmarks, as `featherface.runtimes.export.export` describes them.
 
     Args:
@@ -80,14 +77,10 @@ def run(session: Any, pixels: FloatArray, name: str) -> list[npt.NDArray[np.floa
         InputError: for anything else that ONNX Runtime objects to.
     """
     try:
-        answer: list[npt.NDArray[np.float32]] = session.run(OUTPUTS, {"pictures": pixels})
+        answer: list[FloatArray] = session.run(OUTPUTS, {"pictures": pixels})
     except Exception as error:
-        reason = _reason(error)
+        reason = one_line(error)
         if isinstance(error, MemoryError) or "alloc" in reason:
             raise MemoryError(reason) from error
         raise InputError(f"{name}: {reason}") from error
     return answer
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -13,14 +13,11 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from featherface.errors import InputError
+from featherface.errors import InputError, one_line
+from featherface.images import FloatArray
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
-
-FloatArray = npt.NDArray[np.float32]
-
 
 SIZES = 8
 """So many sizes have kernels of their own at a time."""
@@ -64,14 +61,10 @@ class OpenVinoRunner:
             self._model = core.read_model(content)
             self._any = self._prepare(self._model)
         except RuntimeError as error:
-            raise RuntimeUnavailableError(" ".join(str(error).split())[:200]) from error
+            raise RuntimeUnavailableError(one_line(error)) from error
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
-        """Return boxes, scores and landmarks, as `featherface.runtimes.export.export` has them.
-
-        Args:
-            pixels: (batch, 3, height, width).
-        """
+        """Return boxes, scores and landmarks of a batch, as `runtimes.export.export` has them."""
         shape = pixels.shape
         try:
             with self._lock:
@@ -84,7 +77,7 @@ class OpenVinoRunner:
                     del self._fixed[next(iter(self._fixed))]  # the one that waited longest
                 return list(request.infer({"pictures": pixels}).values())
         except RuntimeError as error:
-            raise InputError(f"openvino: {' '.join(str(error).split())[:200]}") from error
+            raise InputError(f"openvino: {one_line(error)}") from error
 
     def _prepare_for(self, shape: tuple[int, ...]) -> Any:
         model = self._model.clone()

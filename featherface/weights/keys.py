@@ -45,9 +45,8 @@ def translate(key: str) -> str | None:
         match = pattern.fullmatch(key)
         if match:
             found = match.groupdict()
-            return ours.format(
-                **{part: _PARTS.get(part, {}).get(text, text) for part, text in found.items()}
-            )
+            parts = {part: _PARTS.get(part, {}).get(text, text) for part, text in found.items()}
+            return str(ours.format(**parts))
     return None
 
 

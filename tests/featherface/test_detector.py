@@ -14,10 +14,15 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from featherface import Detector, Face, FeatherFace, InputError, load
-from featherface import detector as module
-from featherface.boxes import MEAN_BGR, encode_boxes, encode_landmarks, make_anchors
-from featherface.detector import FloatArray, RawDetections, postprocess
-from featherface.images import MAX_NETWORK_PIXELS, PictureError, preprocess, read_picture
+from featherface.boxes import MEAN_BGR, cached_anchors, encode_boxes, encode_landmarks, make_anchors
+from featherface.detector import RawDetections, postprocess
+from featherface.images import (
+    MAX_NETWORK_PIXELS,
+    FloatArray,
+    PictureError,
+    preprocess,
+    read_picture,
+)
 
 SHARED = Path(
     os.environ.get("FEATHERFACE_SHARED") or Path(__file__).resolve().parents[3] / "shared"
@@ -296,11 +301,11 @@ def test_the_picture_given_stays_as_it_was(model: FeatherFace, portrait: np.ndar
 def test_the_cache_of_anchors_is_bounded(model: FeatherFace) -> None:
     detector = Detector(model)
     detector.network = FindsWhite()
-    module._anchors.cache_clear()
+    cached_anchors.cache_clear()
     for height in range(32, 64):
         detector(np.full((height, 40), 255, np.uint8))
         detector(np.full((height, 40), 255, np.uint8))
-    info = module._anchors.cache_info()
+    info = cached_anchors.cache_info()
     assert info.hits == 64 - 32
     assert info.currsize == info.maxsize == 8
 
@@ -541,7 +546,7 @@ def test_the_default_device_of_torch_is_of_no_effect() -> None:
     torch.manual_seed(0)
     model = FeatherFace("retinaface").eval()
     expected = Detector(model, runtime="torch", score_threshold=0.3)(picture)
-    module._anchors.cache_clear()
+    cached_anchors.cache_clear()
     torch.set_default_device("meta")
     try:
         for runtime in ("torch", "onnx"):

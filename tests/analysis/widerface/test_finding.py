@@ -12,10 +12,9 @@ import pytest
 import torch
 from torchvision.ops import box_iou, nms
 
-from analysis.widerface import finding
 from analysis.widerface.finding import find, vote
 from analysis.widerface.protocol import PROTOCOLS, Protocol
-from featherface.boxes import encode_boxes, make_anchors
+from featherface.boxes import cached_anchors, encode_boxes, make_anchors
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import PictureError
@@ -72,7 +71,7 @@ def test_torchs_default_device_plays_no_part(flip: bool) -> None:
             return network(pixels)
 
     given.network = on_the_cpu
-    finding._anchors.cache_clear()
+    cached_anchors.cache_clear()
     with torch.device("meta"):
         found = find(given, image(96, 128, BOX), protocol)
     np.testing.assert_array_equal(found.boxes, expected.boxes)
