@@ -28,13 +28,9 @@ class Found(NamedTuple):
 
 
 def find(detector: Detector, image: RGBArray, protocol: Protocol, name: str = "picture") -> Found:
-    """Return the faces on an image.
+    """Return the faces on a (height, width, 3) uint8 RGB image; `name` is for error messages.
 
-    Args:
-        detector: its network and number of anchors are used, its own thresholds are not.
-        image: (height, width, 3) uint8 RGB.
-        protocol: what to look at, and what to keep.
-        name: what an error message calls the image.
+    The detector's own thresholds play no part.
 
     Raises:
         PictureError: for an image too large for the network or the memory.
@@ -115,19 +111,11 @@ def _candidates(
 
 
 def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tensor:
-    """Return the boxes kept, each averaged with those that it suppressed.
+    """Return the (k, 4) boxes kept, each averaged by score with those that it suppressed.
 
-    A box belongs to the best of the kept ones that it overlaps by more than the threshold; it
-    counts by its score. A face that nothing else overlaps keeps its box.
-
-    Args:
-        boxes: (n, 4).
-        scores: (n,).
-        kept: (k,) indices that non-maximum suppression left, by falling score.
-        threshold: the intersection over union that it suppressed above.
-
-    Returns:
-        (k, 4).
+    Of (n, 4) boxes and (n,) scores, `kept` are the (k,) indices that non-maximum suppression left
+    at this threshold, by falling score. A box belongs to the first of them that it overlaps by
+    more than the threshold.
     """
     if len(kept) == 0:
         return boxes[kept]

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,6 @@ _MOST_THREADS = 16
 """Unless asked for more: each holds the activations of an image, 100 bytes a pixel."""
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Decisions of the first process for all."""
-
-    identity: dict[str, Any]
-    entries: list[Entry]  # all images asked for
-    todo: list[Entry]
-
-
 def predict(
     images: str | Path,
     out: str | Path,
@@ -68,17 +58,13 @@ def predict(
     out and listed.
 
     Args:
-        images: EVENT/IMAGE.jpg; see `image_folder.list_images`.
+        images: see `image_folder.list_images`, as for `subset`.
         out: see `results_folder`. Takes results of one protocol and one set of weights only.
-        weights: see `featherface.Detector`.
-        protocol: sizes, thresholds and the form of boxes.
-        runtime: of the network; see `featherface.Detector`.
+        weights: see `featherface.Detector`, as for `runtime`.
         device: `None` for CUDA where there is one, this process's own; else the CPU.
         threads: images at once; `None` for one a core on a CPU (what OMP_NUM_THREADS says where
             it is set, as torchrun does).
-        subset: a file that lists the images to do; `None` for all.
         group: the processes that share the work; `None` for this one alone.
-        track: told of each image this process has done.
 
     Returns:
         `pictures` asked for, `predicted` now, `done_before`, `unreadable` (a list of `picture` and
@@ -95,10 +81,11 @@ def predict(
         on_cpu = never or not torch.cuda.is_available()
         device = "cpu" if on_cpu else f"cuda:{group.local_rank % torch.cuda.device_count()}"
     # What compiles itself when it first sees a size is called from one thread.
-    at_once = 1 if runtime == "compile" else _threads(threads, device)
+    at_once = 1 if runtime == "compile" else threads or _default_threads(device)
     detectors: list[Detector] = []
 
-    def plan() -> _Plan:
+    def plan() -> tuple[dict[str, Any], list[Entry], list[Entry]]:
+        """Decide for all processes: what makes the results, all images asked for, those to do."""
         entries = list_images(images, subset)
         detectors.append(Detector(weights, runtime=runtime, device=device))
         identity = {
@@ -109,22 +96,21 @@ def predict(
             "versions": _versions(),
         }
         folder.open_for(identity)
-        todo = [entry for entry in entries if entry.unusable is None and not folder.is_done(entry)]
+        todo = [entry for entry in entries if entry.unusable or not folder.is_done(entry)]
         if group.world > 1:  # the dearest first, so that shares differ by one image at most
             todo.sort(key=lambda entry: -_pixels(Path(images) / entry.image))
-        return _Plan(identity, entries, todo)
+        return identity, entries, todo
 
     with ExitStack() as stack:
         if group.first:
             stack.enter_context(folder.alone())
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)
-        decided = group.decided_by_first(plan)
+        identity, entries, todo = group.decided_by_first(plan)
         if not detectors:
             # What the first chose, since "auto" might choose otherwise on another machine.
-            chosen = decided.identity["runtime"]
-            detectors.append(Detector(weights, runtime=chosen, device=device))
-            own, first = _weights(weights)["sha256"], decided.identity["weights"]["sha256"]
+            detectors.append(Detector(weights, runtime=identity["runtime"], device=device))
+            own, first = _weights(weights)["sha256"], identity["weights"]["sha256"]
             if own != first:
                 raise InputError(
                     f"{weights}: on {platform.node()}, sha256 {own[:12]}…; the first process has "
@@ -132,8 +118,11 @@ def predict(
                 )
 
         def one(entry: Entry) -> dict[str, str] | None:
+            """Write the results of an image; return the reason where it has none."""
             path = Path(images) / entry.image
             try:
+                if entry.unusable:
+                    raise PictureError(entry.unusable)
                 found = find(detectors[0], read_picture(path), protocol, str(path))
             except PictureError as error:
                 reason = str(error).removeprefix(f"{path}: ")
@@ -142,30 +131,24 @@ def predict(
             return None
 
         start = time.monotonic()
-        share = decided.todo[group.rank :: group.world]
-        everyone = group.gathered(_all(one, share, at_once, track))
+        everyone = group.gathered(_all(one, todo[group.rank :: group.world], at_once, track))
         seconds = time.monotonic() - start
-        failed = [item for part in everyone for item in part]
-        unusable = [
-            {"picture": entry.image, "reason": entry.unusable}
-            for entry in decided.entries
-            if entry.unusable is not None
-        ]
-        unreadable = sorted(failed + unusable, key=lambda item: item["picture"])
+        failed = (item for part in everyone for item in part)
+        unreadable = sorted(failed, key=lambda item: item["picture"])
         if group.first:
-            tried = {entry.image for entry in decided.entries} if subset is not None else None
+            tried = {entry.image for entry in entries} if subset is not None else None
             folder.write_unreadable(unreadable, tried)
-    predicted = len(decided.todo) - len(failed)
+    predicted = len(todo) - len(unreadable)
     return {
-        "pictures": len(decided.entries),
+        "pictures": len(entries),
         "predicted": predicted,
-        "done_before": len(decided.entries) - predicted - len(unreadable),
+        "done_before": len(entries) - len(todo),
         "unreadable": unreadable,
         "seconds": seconds,
         "pictures_per_second": predicted / seconds if predicted else None,
         "processes": group.world,
         "threads": at_once,
-        **decided.identity,
+        **identity,
     }
 
 
@@ -186,11 +169,7 @@ def _all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _threads(asked: int | None, device: str) -> int:
-    if asked is not None:
-        if asked < 1:
-            raise InputError(f"threads (={asked}) must be at least 1")
-        return asked
+def _default_threads(device: str) -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         cores = int(given)
