@@ -83,6 +83,10 @@ class GroundTruth:
         """(F,): the image each face is on."""
         return np.repeat(np.arange(len(self.images), dtype=np.int32), np.diff(self.offsets))
 
+    def has_faces(self, image: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(N,): whether each of (N,) images has faces; -1, an unknown image, has none."""
+        return np.append(np.diff(self.offsets) > 0, False)[image]
+
     @property
     def faces(self) -> dict[str, int]:
         """Number of faces by subset."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from analysis.widerface.ground_truth import GroundTruth
 from analysis.widerface.predictions import Predictions
@@ -19,6 +20,10 @@ BLOCK = 1 << 15
 """Pairs of row and face are tested so many at a time: what fits a core's cache."""
 PAIRS = 1 << 20
 """Overlaps are computed when about so many pairs wait for it."""
+AHEAD = 1 << 16
+"""The columns of so many rows are computed at once."""
+SHARE = 0.3
+"""Of both areas together, that an intersection must be for its overlap to be computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,29 +83,21 @@ def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:
 
     Neither depends on the subset. Of equal overlaps the first face's counts.
     """
-    rows, truth = predictions.rows, ground_truth.boxes
-    face = np.full(len(rows), -1, dtype=np.int32)
-    usable = np.zeros(len(rows), dtype=bool)
-    near = _Near(truth)
-    offsets, face_offsets = predictions.offsets.tolist(), ground_truth.offsets.tolist()
-    for m, image in enumerate(predictions.image.tolist()):
-        start, stop = face_offsets[image], face_offsets[image + 1]
-        low, high = offsets[m], offsets[m + 1]
-        # As the benchmark: an image without faces has no false detections.
-        if image < 0 or start == stop or low == high:
-            continue
-        usable[low:high] = True
-        near.add(rows, low, high, start, stop)
-        if near.waiting > PAIRS:
-            _decide(rows, truth, *near.take(), face)
-    _decide(rows, truth, *near.take(), face)
+    face = np.full(len(predictions.rows), -1, dtype=np.int32)
+    for row, near in _near(predictions, ground_truth):
+        overlap = overlaps(predictions.rows[row], ground_truth.boxes[near])
+        enough = np.flatnonzero(overlap >= IOU)
+        # By overlap, of equal ones the first face last: what is assigned last stays.
+        order = enough[np.lexsort((-near[enough], overlap[enough]))]
+        face[row[order]] = near[order]
     on = np.flatnonzero(face >= 0)[::-1]
     earliest = np.empty(len(ground_truth.boxes), dtype=np.int64)
     earliest[face[on]] = on  # the last one assigned stays: the earliest row
     first = np.zeros(len(face), dtype=bool)
     first[earliest[face[on]]] = True
     level = _levels(predictions)
-    level[~usable] = THRESHOLDS
+    # As the benchmark: an image without faces has no false detections.
+    level[~ground_truth.has_faces(predictions.image_of_row)] = THRESHOLDS
     return Matches(ground_truth, predictions, face, first, level)
 
 
@@ -117,66 +114,70 @@ class _Corners:
         self.area[(wide <= 0) | (high <= 0)] = 1
 
 
-class _Near:
-    """Finds the few pairs of a row and a face that may overlap by half, and some more.
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""(K,) rows and (K,) faces."""
+
+
+def _near(predictions: Predictions, truth: GroundTruth) -> Iterator[Pairs]:
+    """Yield the few pairs of a row and a face that may overlap by half, and some more.
 
     An overlap of 0.5 is an intersection of a third of both areas together. This asks for 0.3 of
     them, without a division and in single precision where that is exact to a hundredth: for
     faces at less than 32,768 pixels, as a box that overlaps them by half is not far from there.
+    All pairs of a row come together.
     """
+    rows = predictions.rows
+    large = len(truth.boxes) and np.abs(truth.boxes).max() >= 1 << 15
+    dtype = np.float64 if large else np.float32
+    face_lows, face_highs, face_share = _columns(truth.boxes, dtype)
+    first = last = waiting = 0
+    found, blocks = [], []
+    for begin, end, start, stop in _blocks(predictions, truth):
+        if end > last:  # the columns of many rows at once, as most images have few
+            first, last = begin, max(end, begin + AHEAD)
+            row_lows, row_highs, row_share = _columns(rows[first:last], dtype)
+        part = slice(begin - first, end - first)
+        sides = np.minimum(face_highs[:, start:stop, None], row_highs[:, None, part])
+        sides -= np.maximum(face_lows[:, start:stop, None], row_lows[:, None, part])
+        wide, tall = np.maximum(sides, 0, out=sides)
+        wide *= tall
+        pairs = np.flatnonzero(wide > face_share[start:stop, None] + row_share[part])
+        if len(pairs):
+            found.append(pairs)
+            blocks.append((end - begin, begin, start))
+            waiting += len(pairs)
+        if waiting > PAIRS:
+            yield _unfolded(found, blocks)
+            found, blocks, waiting = [], [], 0
+    if found:
+        yield _unfolded(found, blocks)
 
-    SHARE = 0.3
-    AHEAD = 1 << 16
-    """The columns of so many rows are computed at once, as most images have few."""
 
-    def __init__(self, faces: NDArray[np.float64]) -> None:
-        exact = len(faces) and np.abs(faces).max() >= 1 << 15
-        self.dtype = np.float64 if exact else np.float32
-        lows, highs, share = self._columns(faces)
-        self.faces = lows[:, :, None], highs[:, :, None], share[:, None]
-        self.rows = self._columns(np.empty((0, 4)))
-        self.first = self.last = 0
-        self._found: list[NDArray[np.int64]] = []
-        self._blocks: list[tuple[int, int, int]] = []
-        self.waiting = 0
+def _blocks(predictions: Predictions, truth: GroundTruth) -> Iterator[tuple[int, int, int, int]]:
+    """Yield begin and end of rows, start and stop of faces of one image, at most BLOCK pairs."""
+    offsets, face_offsets = predictions.offsets.tolist(), truth.offsets.tolist()
+    for m, image in enumerate(predictions.image.tolist()):
+        start, stop = face_offsets[image], face_offsets[image + 1]
+        if image >= 0 and start < stop:
+            step = max(1, BLOCK // (stop - start))
+            low, high = offsets[m : m + 2]
+            for begin in range(low, high, step):
+                yield begin, min(begin + step, high), start, stop
 
-    def _columns(self, boxes: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
-        """(2, N) left - 1 and top - 1; (2, N) right and bottom; (N,) the share of the area."""
-        box = _Corners(boxes)
-        lows = np.stack([box.left - 1, box.top - 1])
-        highs = np.stack([box.right, box.bottom])
-        with np.errstate(over="ignore"):
-            return tuple(each.astype(self.dtype) for each in (lows, highs, box.area * self.SHARE))
 
-    def add(self, rows: NDArray[np.float64], low: int, high: int, start: int, stop: int) -> None:
-        """Note the pairs of the rows low:high and the faces start:stop that may overlap."""
-        if low < self.first or high > self.last:
-            self.first, self.last = low, max(high, min(low + self.AHEAD, len(rows)))
-            self.rows = self._columns(rows[self.first : self.last])
-        step = max(1, BLOCK // (stop - start))
-        lows, highs, share = (each[..., start:stop, :] for each in self.faces)
-        for begin in range(low, high, step):
-            end = min(begin + step, high)
-            part = slice(begin - self.first, end - self.first)
-            sides = np.minimum(highs, self.rows[1][:, None, part])
-            sides -= np.maximum(lows, self.rows[0][:, None, part])
-            wide, tall = np.maximum(sides, 0, out=sides)
-            wide *= tall
-            found = np.flatnonzero(wide > share + self.rows[2][part])
-            if len(found):
-                self._found.append(found)
-                self._blocks.append((end - begin, begin, start))
-                self.waiting += len(found)
+def _columns(boxes: NDArray[np.float64], dtype: DTypeLike) -> tuple[NDArray[Any], ...]:
+    """(2, N) left - 1 and top - 1; (2, N) right and bottom; (N,) the share of the area."""
+    box = _Corners(boxes)
+    lows, highs = np.stack([box.left - 1, box.top - 1]), np.stack([box.right, box.bottom])
+    with np.errstate(over="ignore"):
+        return tuple(each.astype(dtype) for each in (lows, highs, box.area * SHARE))
 
-    def take(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(K,) rows and (K,) faces: the pairs noted since they were last taken."""
-        if not self._found:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        found = np.concatenate(self._found)
-        blocks = np.repeat(self._blocks, [len(each) for each in self._found], axis=0)
-        self._found, self._blocks, self.waiting = [], [], 0
-        face, row = np.divmod(found, blocks[:, 0])
-        return row + blocks[:, 1], face + blocks[:, 2]
+
+def _unfolded(found: list[NDArray[np.int64]], blocks: list[tuple[int, int, int]]) -> Pairs:
+    """Return rows and faces of positions in blocks, each (rows, first row, first face)."""
+    spread = np.repeat(blocks, [len(each) for each in found], axis=0)
+    face, row = np.divmod(np.concatenate(found), spread[:, 0])
+    return row + spread[:, 1], face + spread[:, 2]
 
 
 def overlaps(boxes: NDArray[np.float64], faces: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -191,25 +192,6 @@ def overlaps(boxes: NDArray[np.float64], faces: NDArray[np.float64]) -> NDArray[
         shared = np.maximum(wide, 0) * np.maximum(high, 0)
         overlap: NDArray[np.float64] = shared / (box.area + other.area - shared)
     return np.nan_to_num(overlap)
-
-
-def _decide(
-    rows: NDArray[np.float64],
-    faces: NDArray[np.float64],
-    b: NDArray[np.int64],
-    f: NDArray[np.int64],
-    face: NDArray[np.int32],
-) -> None:
-    """Write into `face` (B,) which face each row overlaps most, at 0.5 or more.
-
-    Args:
-        b: (K,) rows; `f`, (K,) as well, the faces. All pairs of a row are there together.
-    """
-    overlap = overlaps(rows[b], faces[f])
-    enough = np.flatnonzero(overlap >= IOU)
-    # By overlap, of equal ones the first face last: what is assigned last stays.
-    order = enough[np.lexsort((-f[enough], overlap[enough]))]
-    face[b[order]] = f[order]
 
 
 def _levels(predictions: Predictions) -> NDArray[np.int16]:

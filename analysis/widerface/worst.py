@@ -31,9 +31,7 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
     """
     require_number(score)
     predictions = matches.predictions
-    has_faces = np.diff(matches.ground_truth.offsets) > 0
-    # Rows on unknown images are -1 and so find the entry that is added.
-    counted = np.append(has_faces, False)[predictions.image_of_row]
+    counted = matches.ground_truth.has_faces(predictions.image_of_row)
     counted &= (matches.face < 0) & (predictions.rows[:, 4] >= score)
     rows = np.flatnonzero(counted)
     return rows[np.argsort(-predictions.rows[rows, 4], kind="stable")]

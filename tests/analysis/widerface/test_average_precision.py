@@ -264,7 +264,7 @@ def test_blocks_and_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
     whole = agree(images).matches
     monkeypatch.setattr("analysis.widerface.matching.BLOCK", 64)
     monkeypatch.setattr("analysis.widerface.matching.PAIRS", 10)
-    monkeypatch.setattr("analysis.widerface.matching._Near.AHEAD", 50)
+    monkeypatch.setattr("analysis.widerface.matching.AHEAD", 50)
     parts = evaluated(images).matches
     assert (whole.face >= 0).sum() > 25
     for name in ("face", "first", "level"):
