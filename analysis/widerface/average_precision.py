@@ -94,10 +94,6 @@ def evaluate(predictions: Predictions, ground_truth: GroundTruth) -> Evaluation:
 def evaluate_files(
     predictions: str | Path, ground_truth: str | Path, subset: str | Path | None = None
 ) -> Evaluation:
-    """Evaluate predictions on disk; see `read_predictions` and `read_ground_truth`.
-
-    Raises:
-        InputError: where any of them is missing or malformed.
-    """
+    """Evaluate predictions on disk; see `read_predictions` and `read_ground_truth`."""
     truth = read_ground_truth(ground_truth, subset)
     return evaluate(read_predictions(predictions, truth), truth)

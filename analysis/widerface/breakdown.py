@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,8 @@ def by_height(matches: Matches) -> list[dict[str, Any]]:
     """Return AP on Hard by height of the annotated face; others are ignored, as a subset is.
 
     Detections on no face at all are false in every bucket, so these values are lower than the AP
-    of the whole and comparable between detectors rather than with it.
-
-    Returns:
-        A record a bucket: from, to (null for no end), faces, ap (null without faces), found.
+    of the whole and comparable between detectors rather than with it. In the last record `to` is
+    null, in those without faces `ap`.
     """
     truth = matches.ground_truth
     kept = truth.kept[SUBSETS.index("hard")]
@@ -54,9 +53,7 @@ def by_height(matches: Matches) -> list[dict[str, Any]]:
 def by_event(matches: Matches) -> list[dict[str, Any]]:
     """Return AP by event, in the ground truth's order: its images alone, scores scaled over all.
 
-    Returns:
-        A record an event: event, pictures, boxes, faces by subset, and easy, medium and hard
-        (null without faces).
+    AP is null in a subset where the event has no faces.
     """
     truth = matches.ground_truth
     image_of_row = matches.predictions.image_of_row
@@ -102,9 +99,8 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
 def read(path: str | Path) -> list[dict[str, Any]]:
     """Return the records of a file that `add` wrote; none where there is no file.
 
-    Returns:
-        Records of `protocol`, `runtime`, `images`, `images_sha256` (null for the whole validation
-        set), which differ in one of these, and `detectors`: by name, what `summary` returns.
+    They differ in `protocol`, `runtime`, `images` or `images_sha256` (null for the whole
+    validation set); `detectors` holds by name what `summary` returns.
 
     Raises:
         InputError: where the file cannot be read or holds something else.
@@ -125,11 +121,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
 
 def add(path: str | Path, record: dict[str, Any]) -> None:
-    """Add the detectors of a record to a file; those of the same name and images are replaced.
-
-    Raises:
-        InputError: where the file cannot be read or written.
-    """
+    """Add the detectors of a record to a file; those of the same name and images are replaced."""
     records = read(path)
     for known in records:
         if _comparable(known) == _comparable(record):
@@ -140,8 +132,7 @@ def add(path: str | Path, record: dict[str, Any]) -> None:
     write_json(path, records)
 
 
-def _comparable(record: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[key] for key in ("protocol", "runtime", "images", "images_sha256"))
+_comparable = itemgetter("protocol", "runtime", "images", "images_sha256")
 
 
 def _corners(recall: np.ndarray, precision: np.ndarray) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from analysis.widerface.average_precision import Evaluation
 from analysis.widerface.breakdown import by_event, by_height
 from analysis.widerface.curves import null
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
-from analysis.widerface.matching import Matches, require_number
+from analysis.widerface.matching import Matches
 from featherface.errors import InputError
 
 SCORE = 0.5
@@ -24,12 +24,8 @@ def compare(
     """Compare the predictions of two detectors on the same images.
 
     AP says how much was gained or lost; to say where, faces are called found or missed at one
-    score. Two detectors' scores need not mean the same, so that B can be read at the score that
-    gives it as many false alarms as A has.
-
-    Args:
-        score: for A, and for B too unless `equal_false_alarms`.
-        equal_false_alarms: read B where it has at most as many false alarms as A, on Hard.
+    score. As two detectors' scores need not mean the same, with `equal_false_alarms` B is read at
+    the score where it has at most as many false alarms as A, on Hard.
 
     Returns:
         `scores` (of each), `subsets` (per subset: AP of each and the difference, faces found by
@@ -41,7 +37,6 @@ def compare(
     Raises:
         InputError: where the two are of different images, or for a score that is no number.
     """
-    require_number(score)
     truth = a.matches.ground_truth
     if truth.subset != b.matches.ground_truth.subset:
         raise InputError("the two evaluations are of different images")

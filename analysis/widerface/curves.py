@@ -59,11 +59,9 @@ class Curve:
 def curve(
     matches: Matches, kept: NDArray[np.bool_], rows: NDArray[np.bool_] | None = None
 ) -> Curve:
-    """Return the curve of a choice of faces; rows on any other face are ignored.
+    """Return the curve of (F,) `kept` faces; rows on any other face are ignored.
 
-    Args:
-        kept: (F,): the faces to be found.
-        rows: (B,): the rows that take part; all by default.
+    Of the rows (B,) `rows` take part, all by default.
     """
     on_kept = matches.kept_rows(kept)
     proposes = (matches.face < 0) | on_kept

@@ -22,11 +22,7 @@ VALIDATION_IMAGES = 3226
 """Images in the validation set; AP on fewer is another quantity."""
 
 ALL_FACES = "wider_face_val.mat"
-FILES = {
-    "easy": "wider_easy_val.mat",
-    "medium": "wider_medium_val.mat",
-    "hard": "wider_hard_val.mat",
-}
+FILES = {subset: f"wider_{subset}_val.mat" for subset in SUBSETS}
 
 
 @dataclass(frozen=True)
@@ -136,9 +132,7 @@ class GroundTruth:
 def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> GroundTruth:
     """Read `wider_face_val.mat` and the three files that say which faces each subset keeps.
 
-    Args:
-        folder: of the four files.
-        subset: a text file that lists the images to keep, EVENT/IMAGE.jpg a line; None for all.
+    The text file `subset` lists the images to keep, EVENT/IMAGE.jpg a line; None for all.
 
     Raises:
         InputError: where a file is missing, is no .mat file, or holds something else.

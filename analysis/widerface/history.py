@@ -108,11 +108,7 @@ def title(protocol: str, images: int) -> str:
 
 
 def append(row: Row, path: str | Path = HISTORY) -> None:
-    """Add a row at the end; two processes that do so at once lose nothing.
-
-    Raises:
-        InputError: where it cannot be written, or where the file's last line is damaged.
-    """
+    """Add a row at the end; see `featherface.records.append`."""
     records.append(path, row.model_dump(mode="json"))
 
 
@@ -129,11 +125,7 @@ def read(path: str | Path = HISTORY) -> list[Row]:
 
 
 def checked(fields: dict[str, Any], where: str) -> Row:
-    """Return the row with these fields.
-
-    Raises:
-        InputError: for the first field that is wrong; `where` starts the message.
-    """
+    """Return the row with these fields, or an `InputError` that starts with `where`."""
     try:
         return Row.model_validate(fields)
     except ValidationError as error:
@@ -161,12 +153,9 @@ def expect(
 ) -> dict[str, Any]:
     """Return the AP expected of an evaluation: `easy`, `medium`, `hard` as fractions, `source`.
 
-    Args:
-        what: a detector of the history (`official`, say), a file that `featherface widerface
-            evaluate --json` wrote, or three fractions with commas.
-        evaluated: the record of the evaluation; what is expected must be of the same images.
-        protocol: by which its predictions were made; what is expected must be of the same.
-        path: the history. Of several rows the last measured one counts, else a published one.
+    `what` is a detector of the history, of whose rows the last measured one counts, else a
+    published one; or a file that `featherface widerface evaluate --json` wrote; or three fractions
+    with commas. It must be of the same images and protocol.
 
     Raises:
         InputError: where nothing of that name is known for these images and this protocol.
@@ -195,11 +184,7 @@ def expect(
 
 
 def falls(evaluated: dict[str, Any], expected: dict[str, Any], tolerance: float) -> list[str]:
-    """Return a line for each subset whose AP is more than `tolerance` below what is expected.
-
-    Raises:
-        InputError: for a tolerance below 0 or that is no number.
-    """
+    """Return a line for each subset whose AP is more than `tolerance` below what is expected."""
     if not tolerance >= 0 or math.isinf(tolerance):
         raise InputError(f"tolerance (={tolerance}) must be a number from 0 up")
     return [

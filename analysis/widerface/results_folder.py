@@ -31,36 +31,27 @@ _SAME = ("protocol", "weights", "runtime", "device")
 
 
 def read_protocol(folder: Path) -> dict[str, Any] | None:
-    """Return `protocol`, `weights`, `runtime`, `device` and `versions`; None without a note.
-
-    Raises:
-        InputError: where the note cannot be read or says something else.
-    """
-    path = folder / PROTOCOL_FILE
-    made = _read(path)
-    if made is not None and not (
+    """Return `protocol`, `weights`, `runtime`, `device` and `versions`; None without a note."""
+    made = _read(folder / PROTOCOL_FILE)
+    if made is None or (
         isinstance(made.get("protocol"), dict) and isinstance(made.get("versions", []), list)
     ):
-        raise InputError(f"{path}: not what `featherface widerface predict` writes")
-    return made
+        return made
+    raise InputError(f"{folder / PROTOCOL_FILE}: not what `featherface widerface predict` writes")
 
 
 def read_unreadable(folder: Path) -> list[dict[str, str]]:
-    """Return `picture` and `reason` of the images without results; none without a note.
-
-    Raises:
-        InputError: where the note cannot be read or says something else.
-    """
-    path = folder / UNREADABLE_FILE
-    noted = (_read(path) or {"unreadable": []}).get("unreadable")
-    if not isinstance(noted, list) or not all(
+    """Return `picture` and `reason` of the images without results; none without a note."""
+    noted = (_read(folder / UNREADABLE_FILE) or {"unreadable": []}).get("unreadable")
+    if isinstance(noted, list) and all(
         isinstance(each, dict) and isinstance(each.get("picture"), str) for each in noted
     ):
-        raise InputError(f"{path}: not a list of images and reasons")
-    return noted
+        return noted
+    raise InputError(f"{folder / UNREADABLE_FILE}: not a list of images and reasons")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Return the object in a note, or an `InputError`; None where there is no note."""
     if not path.is_file():
         return None
     content = read_bytes(path)
@@ -118,12 +109,9 @@ class ResultsFolder:
     def open_for(self, identity: dict[str, Any]) -> None:
         """Make this the folder of a run, and remove what a killed run was writing.
 
-        Args:
-            identity: `protocol`, `weights`, `runtime`, `device` and `versions`, for JSON.
-
         Raises:
-            InputError: where its results are of another protocol or of other weights, or nothing
-                says of which.
+            InputError: where its results differ in what `_SAME` names, or nothing says what made
+                them.
         """
         versions = [identity["versions"]]
         before = read_protocol(self.path)
@@ -147,21 +135,17 @@ class ResultsFolder:
             part.unlink(missing_ok=True)
 
     def is_done(self, entry: Entry) -> bool:
-        """Return whether an image's results are there, and whole."""
         path = self._place(entry)
         with named(path):
             return path.exists() and is_whole(read_bytes(path))
 
     def write(self, entry: Entry, found: Found, *, whole_pixels: bool) -> None:
-        """Write an image's results."""
         write_bytes(self._place(entry), to_text(entry.stem, found, whole_pixels=whole_pixels))
 
     def write_unreadable(self, unreadable: list[dict[str, str]], tried: set[str] | None) -> None:
         """Write which images have no results; without any there is no such file.
 
-        Args:
-            unreadable: `picture` and `reason` of each in this run.
-            tried: the images of a run over a subset: what earlier ones say of others stays.
+        What earlier runs say of images not `tried` in this one, over a subset, stays.
         """
         path = self.path / UNREADABLE_FILE
         if tried is not None:

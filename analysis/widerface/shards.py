@@ -43,8 +43,7 @@ class Group:
     def decided_by_first(self, decide: Callable[[], T]) -> T:
         """Return in all processes what the first decides.
 
-        Raises:
-            InputError: of `decide` (in the others, `ToldByFirstError`), or where a process is gone.
+        An `InputError` of `decide` is raised in all of them, as `ToldByFirstError` in the others.
         """
         if self.world == 1:
             return decide()
@@ -64,11 +63,7 @@ class Group:
         return decided
 
     def gathered(self, own: T) -> list[T]:
-        """Return what each process has, by rank, in all of them; waits for the last.
-
-        Raises:
-            InputError: where a process is gone.
-        """
+        """Return what each process has, by rank, in all of them; waits for the last."""
         if self.world == 1:
             return [own]
         import torch.distributed as dist

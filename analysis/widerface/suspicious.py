@@ -63,32 +63,26 @@ def _named(kind: str, message: str, names: Sequence[str]) -> Iterator[Remark]:
         yield Remark(kind, message.format(f"{count:,}"), count, tuple(names[:EXAMPLES]))
 
 
+_ODD_FILES = {
+    "extra": "{} files or records are of no image in the ground truth",
+    "unreadable": "{} images could not be read by predict",
+    "blank": "{} files are empty, taken for images without faces",
+    "retitled": "{} files are not titled as they are named",
+    "miscounted": "{} files have another number of boxes than they say",
+}
+"""The fields of `Predictions` that name files."""
+
+
 def _images(truth: GroundTruth, predictions: Predictions) -> Iterator[Remark]:
+    absent = f"{{}} of {len(truth.images):,} images have no predictions, their faces are missed"
     hint = "" if truth.subset else "; if that is meant, list the others as a subset"
-    faceless = np.flatnonzero(np.diff(truth.offsets) == 0)
-    for kind, message, names in (
-        (
-            "missing",
-            f"{{}} of {len(truth.images):,} images have no predictions, their faces are missed"
-            + hint,
-            [truth.name(p) for p in predictions.missing(truth)],
-        ),
-        (
-            "faceless",
-            "{} images have no face in the ground truth and are left out",
-            [truth.name(int(p)) for p in faceless],
-        ),
-        ("extra", "{} files or records are of no image in the ground truth", predictions.extra),
-        ("unreadable", "{} images could not be read by predict", predictions.unreadable),
-        ("blank", "{} files are empty, taken for images without faces", predictions.blank),
-        ("retitled", "{} files are not titled as they are named", predictions.retitled),
-        (
-            "miscounted",
-            "{} files have another number of boxes than they say",
-            predictions.miscounted,
-        ),
-    ):
-        yield from _named(kind, message, names)
+    missing = [truth.name(p) for p in predictions.missing(truth)]
+    yield from _named("missing", absent + hint, missing)
+    faceless = [truth.name(int(p)) for p in np.flatnonzero(np.diff(truth.offsets) == 0)]
+    message = "{} images have no face in the ground truth and are left out"
+    yield from _named("faceless", message, faceless)
+    for kind, message in _ODD_FILES.items():
+        yield from _named(kind, message, getattr(predictions, kind))
 
 
 def _rows(predictions: Predictions) -> Iterator[Remark]:
@@ -134,12 +128,11 @@ def _format(matches: Matches) -> Iterator[Remark]:
     found, kind, name, changed = max(tried, key=lambda each: each[0])
     typical = float(np.quantile(np.abs(predictions.rows[:, :4]), 0.99))
     if typical <= FRACTIONS:
-        yield Remark(
-            "not-pixels",
+        message = (
             f"boxes are not in pixels: hardly a number in them exceeds {typical:.3g}; they look "
-            "like fractions of the image's width and height",
-            len(predictions.rows),
+            "like fractions of the image's width and height"
         )
+        yield Remark("not-pixels", message, len(predictions.rows))
     if found >= min(3, known) and found > 2 * as_given:
         curves = subset_curves(match(changed, truth))
         values = ", ".join(f"{key} {curves[key].average_precision:.4f}" for key in SUBSETS)
@@ -173,8 +166,8 @@ _FORMATS: tuple[tuple[str, str, Callable[[Rows], Rows]], ...] = (
 
 def _scale(predictions: Predictions, truth: GroundTruth) -> NDArray[np.float64]:
     """Return (2,) factors of x and y that bring most best boxes to the face where there is one."""
-    rows = predictions.rows[_best_boxes(predictions)]
-    image = predictions.image_of_row[_best_boxes(predictions)]
+    best = _only(predictions, _best_boxes(predictions))
+    rows, image = best.rows, best.image
     single = np.append(np.diff(truth.offsets) == 1, False)[image]
     if not single.any():
         return np.ones(2)

@@ -35,16 +35,10 @@ def track(
     device: str | None = None,
     progress: Track | None = None,
 ) -> Iterator[tuple[history.Row, Evaluation]]:
-    """Predict and evaluate checkpoints, one after the other.
+    """Predict and evaluate checkpoints, files or names of published weights, one by one.
 
-    Args:
-        checkpoints: files, or names of published weights.
-        images: see `predicting.predict`.
-        ground_truth: the folder of the four .mat files.
-        out: predictions go to a folder in it for each checkpoint, protocol and runtime, and are
-            taken from there when they are complete already.
-        subset: a file that lists the images; `None` for all of the validation set.
-        progress: tracks the images of a checkpoint.
+    Predictions go to a folder in `out` for each checkpoint, protocol and runtime, and are taken
+    from there where they are complete already. For the other arguments see `predicting.predict`.
 
     Yields:
         Row of the history, which nothing is added to, and the evaluation behind it.
@@ -82,10 +76,7 @@ def track(
 
 
 def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
-    """Return the row of the history for an evaluation of predictions that were made here.
-
-    Args:
-        made: protocol, weights, runtime, device and versions, as `predict` returns them.
+    """Return the row of the history for an evaluation of predictions that `predict` has `made`.
 
     Raises:
         InputError: where AP is undefined, as a subset has no faces, or images are missing.
@@ -119,11 +110,7 @@ def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> histo
 
 
 def add_new(row: history.Row, path: str | Path = history.HISTORY) -> bool:
-    """Append a row, unless the latest one about the same differs in nothing but its date.
-
-    Returns:
-        whether it was appended.
-    """
+    """Return whether a row was appended: not if the latest alike differs only in its date."""
     known = [each.model_dump(exclude={"date"}) for each in history.latest(history.read(path))]
     new = row.model_dump(exclude={"date"}) not in known
     if new:

@@ -15,10 +15,7 @@ Boxes = NDArray[np.float64]
 
 
 def missed(matches: Matches, score: float) -> NDArray[np.int64]:
-    """Return (K,) Hard faces that no detection of this score, as given, lies on.
-
-    See `GroundTruth.tallest_first`.
-    """
+    """Return (K,) Hard faces that no detection of this score lies on, the tallest first."""
     truth = matches.ground_truth
     return truth.tallest_first(truth.kept[SUBSETS.index("hard")] & ~matches.found(score))
 
@@ -40,13 +37,11 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
 def describe_missed(
     matches: Matches, faces: NDArray[np.int64], score: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield a record a face, in the order given, made as it is asked for.
+    """Yield a record a face, in the order given.
 
-    Yields:
-        `rank` from 1; `event`; `picture`, its name without ending; `box` as annotated (x, y,
-        width, height in pixels) and `height`; `score`, the best of the detections on the face, all
-        below `score`, null where there are none; `iou` and `nearest`, overlap and box of the
-        detection of at least `score` that overlaps it most, 0 and null where none does.
+    `score` is the best of the detections on the face, all below the one given, null where there
+    are none; `iou` and `nearest` are overlap and box (x, y, width, height in pixels) of the
+    detection of at least the score given that overlaps it most, 0 and null where none does.
     """
     truth, predictions = matches.ground_truth, matches.predictions
     part_of = {int(p): m for m, p in enumerate(predictions.image) if p >= 0}
@@ -64,11 +59,9 @@ def describe_missed(
 
 
 def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-    """Yield a record a detection, in the order given, made as it is asked for.
+    """Yield a record a detection, in the order given.
 
-    Yields:
-        as `describe_missed`: `box` and `score` are the detection's; `iou` and `nearest` are those
-        of the annotated face, of whatever subset, that it overlaps most.
+    `iou` and `nearest` are those of the annotated face, of whatever subset, that it overlaps most.
     """
     truth, predictions = matches.ground_truth, matches.predictions
     for rank, row in enumerate(rows, 1):
