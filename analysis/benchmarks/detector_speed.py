@@ -23,9 +23,9 @@ from PIL import Image
 from analysis.benchmarks import authors_way
 from analysis.cost.blocks import check_size, network_cost
 from analysis.environment import stamp
-from analysis.speed.ceilings import measure_ceilings
 from analysis.speed.device import device_of
 from analysis.speed.random_network import make_random_network
+from analysis.speed.roofline import measure_ceilings
 from analysis.speed.running import in_onnx_runtime
 from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.setting import Setting
@@ -113,8 +113,7 @@ def measure(
             if step == "picture":
                 found = _pictures(picture, rule, place)
             elif step == "ceiling":
-                quick = Rule(seconds=rule.seconds / 4)
-                ceilings = measure_ceilings(Setting(device=device), quick)
+                ceilings = measure_ceilings(Setting(device=device), rule)
             else:
                 networks.append(_network(step, size, rule, place))
     ceiling = ceilings["gmacs_per_second"]

@@ -7,25 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from analysis.cli.options import (
-    Json,
-    emit,
-    is_stdout,
-    ledger_file,
-    progress,
-    record_file,
-    show,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, progress, show, warn
 
 
 def audit(
-    json: Json = None,
+    json: options.Json = None,
     ledger: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE|torchvision",
-            parser=ledger_file,
+            parser=options.ledger_file,
             help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
             "figures that the installed torchvision has of its own networks.",
         ),
@@ -42,7 +34,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=record_file,
+            parser=options.record_file,
             help="Compare with these verdicts, not the recorded ones.",
         ),
     ] = None,
@@ -85,8 +77,7 @@ def audit(
     records = [
         v.as_dict() for v in judged if source in (None, v.source) and verdict in (None, v.verdict)
     ]
-    emit(records, json)
-    if not is_stdout(json):
+    if emit(records, json):
         for shown in verdicts.VERDICTS if verdict is None else (verdict,):
             found = [record for record in records if record["verdict"] == shown]
             show(tables.verdicts(found, shown, tables.COLOURS[shown]))

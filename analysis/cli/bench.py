@@ -8,40 +8,29 @@ from typing import Annotated, get_args
 
 import typer
 
-from analysis.cli.options import (
-    SIZE,
-    Json,
-    Size,
-    VariantName,
-    device_name,
-    emit,
-    input_file,
-    is_stdout,
-    progress,
-    repeatable,
-    show,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, progress, show
 
 
 def bench(
     variant: Annotated[
         list[str] | None,
-        repeatable("Official, v1 and retinaface by default", *get_args(VariantName)),
+        options.repeatable(
+            "Official, v1 and retinaface by default", *get_args(options.VariantName)
+        ),
     ] = None,
-    size: Size = SIZE,
+    size: options.Size = options.SIZE,
     image: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            parser=input_file,
+            parser=options.input_file,
             help="A crowd; by default one made of a sample portrait.",
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="cpu|cuda|cuda:N", parser=device_name, help="Device of both.")
-    ] = "cpu",
+    device: options.Device = None,
     seconds: Annotated[float, typer.Option(help="For each way of each comparison.")] = 15.0,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.
 
@@ -51,13 +40,13 @@ def bench(
     from analysis.benchmarks import detector_speed
     from analysis.report.tables import benchmarks as tables
     from analysis.speed.timing import Rule
+    from featherface.runtimes.network import checked_device
 
+    variants = variant or detector_speed.VARIANTS
+    rule, place = Rule(seconds=seconds), str(checked_device(device))
     with progress("timing") as track:
-        record = detector_speed.measure(
-            variant or detector_speed.VARIANTS, size, image, Rule(seconds=seconds), track, device
-        )
-    emit(record, json)
-    if not is_stdout(json):
+        record = detector_speed.measure(variants, size, image, rule, track, place)
+    if emit(record, json):
         for table in tables.detector_speed(record):
             show(table)
         print(jsonlib.dumps(record, allow_nan=False))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.cli.options import SIZE, Json, Size, Variant, emit, is_stdout, show, warn
-from analysis.cli.subject import Inputs, Model, Settings
+from analysis.cli import options
+from analysis.cli.output import emit, show, warn
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def blocks(
-    variant: Variant = "official",
-    size: Size = SIZE,
-    settings: Settings = None,
-    model: Model = None,
-    inputs: Inputs = None,
+    variant: options.Variant = "official",
+    size: options.Size = options.SIZE,
+    settings: options.Settings = None,
+    model: options.Model = None,
+    inputs: options.Inputs = None,
     layers: Annotated[bool, typer.Option("--layers", help="Every module, as a tree.")] = False,
     depth: Annotated[
         int | None, typer.Option(min=0, help="The tree of modules down to this depth.")
@@ -30,7 +30,7 @@ def blocks(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where an operator is not counted.")
     ] = False,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Measure parameters, MACs, activations and output shapes of each block of a network.
 
@@ -53,8 +53,7 @@ def blocks(
     if counters:
         record["counters"] = answers
         record["register"] = _missing_handlers(answers)
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         show(tables.layers(record) if tree else tables.blocks(record))
         show(tables.kinds(record))
         if counters:

@@ -13,24 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from analysis.cli import video
-from analysis.cli.options import (
-    Device,
-    Json,
-    LongerSide,
-    Runtime,
-    Score,
-    Threads,
-    Weights,
-    emit,
-    finish,
-    image,
-    is_stdout,
-    output_folder,
-    output_stem,
-    progress,
-    show,
-)
+from analysis.cli import options, video
+from analysis.cli.output import emit, finish, output_stem, progress, show
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,34 +34,32 @@ def detect(
         list[Path],
         typer.Argument(
             metavar="IMAGE",
-            parser=image,
+            parser=options.image,
             help="Images, folders, quoted patterns ('photos/*.jpg'), videos, camera:0, or - for "
             "standard input.",
         ),
     ],
-    weights: Weights = "v1",
+    weights: options.Weights = "v1",
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help=f"Write annotated images there, append the faces to {RECORDS}, and write the "
-            f"latest of every image to {LATEST}.",
+        options.out_folder(
+            f"Write annotated images there, append the faces to {RECORDS}, and write the "
+            f"latest of every image to {LATEST}."
         ),
     ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Include folders in folders.")
     ] = False,
-    score: Score = 0.5,
+    score: options.Score = 0.5,
     nms: Annotated[
         float,
         typer.Option(min=0, max=1, help="Drop the worse of two boxes that overlap more (IoU)."),
     ] = 0.4,
-    longer_side: LongerSide = None,
-    runtime: Runtime = "auto",
-    device: Device = None,
-    threads: Threads = None,
-    json: Json = None,
+    longer_side: options.LongerSide = None,
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
+    threads: options.Threads = None,
+    json: options.Json = None,
 ) -> None:
     """Find faces: boxes, scores and five landmarks, in pixels of the original image.
 
@@ -115,8 +97,7 @@ def detect(
             lines = read(out / RECORDS, {"picture": str})
             latest = {(line["picture"], line.get("frame")): line for line in lines}
             emit(list(latest.values()), out / LATEST)
-    emit(records, json)
-    if not is_stdout(json):
+    if emit(records, json):
         _print(records)
     if interrupted:
         done = len({record["picture"] for record in records})

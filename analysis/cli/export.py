@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import (
-    Json,
-    VariantName,
-    emit,
-    image,
-    is_stdout,
-    name_or_file,
-    output_file,
-)
+from analysis.cli import options
+from analysis.cli.output import emit
 from featherface.errors import InputError
 
 
@@ -24,28 +17,21 @@ def export(
         Path,
         typer.Option(
             metavar="FILE.onnx",
-            parser=output_file,
+            parser=options.output_file,
             help="The file; written only after the comparison.",
         ),
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE", parser=image, help="Compare on these as well."),
+        typer.Argument(metavar="IMAGE", parser=options.image, help="Compare on these as well."),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            parser=name_or_file,
-            help="Published weights by name, or a checkpoint file.",
-        ),
-    ] = None,
+    weights: Annotated[str | None, options.WEIGHTS] = None,
     variant: Annotated[
-        VariantName | None,
+        options.VariantName | None,
         typer.Option(help="Instead of weights: this variant with random ones, to measure speed."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random weights.", min=0, max=2**64 - 1)] = 0,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Write a network as ONNX with its deformable convolutions, for any batch and image size.
 
@@ -67,8 +53,7 @@ def export(
         model = FeatherFace(variant)
         described = f"random, seed {seed}"
         record = export_network(model, out, pictures=images or (), described=described)
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         largest = record["check"]["max_difference"]
         print(f"{out}: {record['variant'] or 'network'}, {record['weights']}")
         print(f"  {record['bytes']:,} bytes, sha256 {record['sha256'][:12]}…")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import Json, emit, is_stdout, name_or_file, show
+from analysis.cli import options
+from analysis.cli.output import emit, show
 
 
 def identify(
@@ -14,11 +15,11 @@ def identify(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            parser=name_or_file,
+            parser=options.name_or_file,
             help="A file, or the name of published weights.",
         ),
     ],
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Tell which architecture a checkpoint holds, and what in it is stray, missing or misshapen.
 
@@ -28,6 +29,5 @@ def identify(
     from featherface import identify
 
     record = identify(checkpoint).as_dict()
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         show(tables.identity(record))

@@ -2,62 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from analysis.cli.options import (
-    SIZE,
-    Json,
-    Size,
-    Threads,
-    VariantName,
-    device_name,
-    emit,
-    is_stdout,
-    output_folder,
-    progress,
-    repeatable,
-    show,
-    warn,
-)
-from analysis.cli.subject import Inputs, Model, Settings
+from analysis.cli import options
+from analysis.cli.output import emit, progress, show, warn
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.speed.setting import Setting
     from analysis.speed.timing import Rule
 
-Records = list[dict[str, Any]]
-
 
 def latency(
     variant: Annotated[
         list[str] | None,
-        repeatable("A network of the family, official by default", *get_args(VariantName), "all"),
+        options.repeatable(
+            "A network of the family, official by default", *get_args(options.VariantName), "all"
+        ),
     ] = None,
-    size: Size = SIZE,
-    model: Model = None,
-    inputs: Inputs = None,
-    settings: Settings = None,
+    size: options.Size = options.SIZE,
+    model: options.Model = None,
+    inputs: options.Inputs = None,
+    settings: options.Settings = None,
     batch: Annotated[
         list[int] | None, typer.Option(help="Images in a pass; may be repeated.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="cpu|cuda|cuda:N", parser=device_name, help="Of the network.")
-    ] = "cpu",
+    device: options.Device = None,
     dtype: Annotated[
         list[str] | None,
-        repeatable(
+        options.repeatable(
             "float32 by default; half precisions are autocast on a GPU",
             *("float32", "bfloat16", "float16", "float64"),
         ),
     ] = None,
-    threads: Threads = None,
+    threads: options.Threads = None,
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Lay tensors out with channels innermost.")
     ] = False,
@@ -66,7 +50,7 @@ def latency(
     ] = False,
     runtime: Annotated[
         list[str] | None,
-        repeatable(
+        options.repeatable(
             "torch by default; compile and onnx time the whole pass alone",
             *("torch", "compile", "cuda-graph", "onnx"),
         ),
@@ -90,25 +74,22 @@ def latency(
     everything: Annotated[
         bool, typer.Option("--all", help="All of this for all variants, kernels and runtimes.")
     ] = False,
-    within: Annotated[
+    settled_within: Annotated[
         float, typer.Option(help="A median is settled within so many percent (95 %).")
     ] = 2.0,
     seconds: Annotated[float, typer.Option(help="For each measurement.")] = 20.0,
     record: Annotated[
         Path | None,
-        typer.Option(
-            "--record",
-            metavar="DIR",
-            parser=output_folder,
-            help="Also append each record to DIR/latency.jsonl, growth.jsonl and so on, unless "
-            "the measurement doubts itself: the exit code is then 1.",
+        options.out_folder(
+            "Also append each record to DIR/latency.jsonl, growth.jsonl and so on, unless the "
+            "measurement doubts itself: the exit code is then 1."
         ),
     ] = None,
     record_doubtful: Annotated[
         bool,
         typer.Option("--record-doubtful", help="Record those too; their doubts are in the record."),
     ] = False,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Milliseconds of a forward pass, block by block and as a whole.
 
@@ -123,6 +104,7 @@ def latency(
     from analysis.speed.timing import Rule
     from featherface.config import CONFIGS
     from featherface.records import append, read
+    from featherface.runtimes.network import checked_device
 
     variants = list(CONFIGS) if everything or variant == ["all"] else variant or ["official"]
     runtimes, dtypes = runtime or ["torch"], dtype or ["float32"]
@@ -138,16 +120,19 @@ def latency(
     given = tuple(map(parse_input, inputs or ()))
     if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
         raise InputError("--input must be N 3 H W, once, without --model")
-    if given and size != SIZE:
+    if given and size != options.SIZE:
         raise InputError("--size and --input each name a size: give one of them")
     if given and len(given[0].shape) >= 4:
         height, width = given[0].shape[-2:]
         size = (height, width)
     batches = batch or [given[0].shape[0] if given else 1]
+    if device is None and "onnx" in runtimes:
+        device = "cpu"
+    place = str(checked_device(device))
     base = Setting(
         height=size[0],
         width=size[1],
-        device=device,
+        device=place,
         memory_format="channels-last" if channels_last else "contiguous",
         threads=threads,
         flush_l2=flush_l2,
@@ -162,38 +147,37 @@ def latency(
             for name, runs in product(variants, apart)
         ]
         # On a GPU each runtime apart: a graph keeps its memory.
-        for apart in ([[each] for each in runtimes] if device != "cpu" else [runtimes])
+        for apart in ([[each] for each in runtimes] if place != "cpu" else [runtimes])
         for precision, images in product(dtypes, batches)
     ]
     if record is not None:  # before taking time that could not be written down
         for kind, fields in FIELDS.items():
             read(record / f"{kind}.jsonl", fields)
-    plan = _everything if everything else partial(_plan, wanted=wanted)
-    jobs = _jobs(map(plan, groups), Rule(within=within / 100, seconds=seconds))
-    records: Records = []
+    plans = [_everything(group) if everything else _plan(group, wanted) for group in groups]
+    rule = Rule(within=settled_within / 100, seconds=seconds)
+    records: list[dict[str, Any]] = []
     kept = True
     with progress("timing") as track:
-        for job in track(jobs):
-            for done in job():
-                records.append(done)
-                if record is None:
-                    continue
-                if not done["doubts"] or record_doubtful:
-                    append(record / f"{done['record']}.jsonl", done, FIELDS[done["record"]])
-                    continue
-                kept = False
-                warn(f"{done['record']} of {network_name(done)} ({done['runtime']}) not recorded")
-                for doubt in done["doubts"]:
-                    warn(f"  {doubt}")
-    emit(records, json)
-    if not is_stdout(json):
+        total = sum(len(chosen) for plan in plans for chosen in plan.values())
+        for done in track(_measure(plans, rule), total):
+            records.append(done)
+            if record is None:
+                continue
+            if not done["doubts"] or record_doubtful:
+                append(record / f"{done['record']}.jsonl", done, FIELDS[done["record"]])
+                continue
+            kept = False
+            warn(f"{done['record']} of {network_name(done)} ({done['runtime']}) not recorded")
+            for doubt in done["doubts"]:
+                warn(f"  {doubt}")
+    if emit(records, json):
         for done in records:
             show(tables.table(done))
     if not kept:
         raise typer.Exit(1)
 
 
-Plan = dict[str, Sequence["Setting"]]
+Plan = Mapping[str, Sequence["Setting"]]
 """The settings of each kind of record."""
 
 
@@ -217,36 +201,24 @@ def _everything(settings: Sequence[Setting]) -> Plan:
     return {"latency": turns, "roofline": settings, "operators": inside, "growth": [official]}
 
 
-def _jobs(plans: Iterable[Plan], rule: Rule) -> list[Callable[[], Records]]:
-    """Return the measurements of the plans in their order."""
-    from analysis.speed.ceilings import measure_ceilings
+def _measure(plans: Iterable[Plan], rule: Rule) -> Iterator[dict[str, Any]]:
+    """Yield the records of the plans; networks of one plan take turns in its latency."""
     from analysis.speed.growth import measure_growth
     from analysis.speed.latency import measure_latencies
     from analysis.speed.operators import measure_operators
-    from analysis.speed.roofline import under_roof
+    from analysis.speed.roofline import measure_ceilings, under_roof
     from analysis.speed.setting import Setting
-    from analysis.speed.timing import Rule
 
-    @cache
-    def ceilings(device: str, dtype: str, threads: int | None) -> dict[str, Any]:
-        setting = Setting(device=device, dtype=dtype, threads=threads)
-        return measure_ceilings(setting, Rule(seconds=rule.seconds / 4))
-
-    def in_turns(turns: Sequence[Setting], roofs: Sequence[Setting]) -> Records:
-        found = measure_latencies(turns, rule)
-        return found + [
-            under_roof(s, latency, ceilings(s.device, s.dtype, s.threads))
-            for s, latency in zip(turns, found, strict=True)
-            if s in roofs
-        ]
-
-    def alone(measure: Callable[..., dict[str, Any]], setting: Setting) -> Records:
-        return [measure(setting, rule)]
-
-    jobs: list[Callable[[], Records]] = []
+    ceilings = cache(measure_ceilings)
     for plan in plans:
-        if "latency" in plan:
-            jobs.append(partial(in_turns, plan["latency"], plan.get("roofline", ())))
-        for name, measure in (("operators", measure_operators), ("growth", measure_growth)):
-            jobs += [partial(alone, measure, setting) for setting in plan.get(name, ())]
-    return jobs
+        turns, roofs = plan.get("latency", ()), plan.get("roofline", ())
+        found = measure_latencies(turns, rule)
+        yield from found
+        for setting, latency in zip(turns, found, strict=True):
+            if setting in roofs:
+                bare = Setting(device=setting.device, dtype=setting.dtype, threads=setting.threads)
+                yield under_roof(setting, latency, ceilings(bare, rule))
+        for setting in plan.get("operators", ()):
+            yield measure_operators(setting, rule)
+        for setting in plan.get("growth", ()):
+            yield measure_growth(setting, rule)

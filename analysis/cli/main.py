@@ -10,7 +10,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -26,10 +25,9 @@ from analysis.cli.export import export
 from analysis.cli.identify import identify
 from analysis.cli.latency import latency
 from analysis.cli.maps import maps
-from analysis.cli.options import warn
+from analysis.cli.output import warn
 from analysis.cli.report import report
 from analysis.cli.search import search
-from analysis.cli.subject import join_inputs
 from analysis.cli.train import train
 from analysis.cli.widerface import app as widerface
 from featherface.errors import InputError
@@ -44,14 +42,9 @@ app = typer.Typer(
 
 
 def _print_version(asked: bool) -> None:
-    if not asked:
-        return
-    try:
-        number = version("featherface")
-    except PackageNotFoundError:  # run from a checkout
-        number = "(not installed)"
-    print(f"featherface {number}")
-    raise typer.Exit
+    if asked:
+        print(f"featherface {featherface.__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -89,6 +82,7 @@ RENAMED = {
     "bench": {"--picture": "--image"},
     "train": {"--size": "--crop"},
     "search": {"--reading": "--convention"},
+    "latency": {"--within": "--settled-within"},
     "track": {"--no-record": "--no-history"},
     "evaluate": {"--predictions": ""},
     "gallery": {"--predictions": ""},
@@ -181,11 +175,23 @@ def _with_new_names(arguments: list[str]) -> list[str]:
         new = renamed.get(name)
         if new is None:
             result.append(argument)
-        elif new:
-            result.append(new + equals + value)
-        elif equals:
-            result.append(value)
+        elif new or equals:
+            result.append(new + equals + value if new else value)
     return result
+
+
+def join_inputs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with what follows each `--input` as its one value."""
+    result: list[str] = []
+    values: list[str] | None = None
+    for argument in [*arguments, "--"]:
+        if values is not None and not argument.startswith("-"):
+            values.append(argument)
+            continue
+        result += [" ".join(values)] if values else []
+        values = [] if argument == "--input" else None
+        result.append(argument)
+    return result[:-1]
 
 
 def _fail(message: object) -> NoReturn:

@@ -7,21 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from analysis.cli.options import (
-    Device,
-    Json,
-    LongerSide,
-    Score,
-    Weights,
-    emit,
-    finish,
-    image,
-    is_stdout,
-    output_folder,
-    output_stem,
-    progress,
-    show,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, finish, output_stem, progress, show
 from featherface.errors import InputError
 
 
@@ -44,18 +31,13 @@ def maps(
         list[Path] | None,
         typer.Argument(
             metavar="IMAGE",
-            parser=image,
+            parser=options.image,
             help="Images of any common format; matplotlib's portrait of Grace Hopper for none.",
             show_default=False,
         ),
     ] = None,
-    weights: Weights = "v1",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", parser=output_folder, help="Write figures and maps.json there."
-        ),
-    ] = None,
+    weights: options.Weights = "v1",
+    out: Annotated[Path | None, options.out_folder("Write figures and maps.json there.")] = None,
     at: Annotated[
         list[Point] | None,
         typer.Option(
@@ -65,9 +47,9 @@ def maps(
             "faces; may be repeated.",
         ),
     ] = None,
-    longer_side: LongerSide = None,
-    device: Device = None,
-    score: Score = 0.5,
+    longer_side: options.LongerSide = None,
+    device: options.Device = None,
+    score: options.Score = 0.5,
     format: Annotated[Literal["svg", "png"], typer.Option(help="Format of the figures.")] = "svg",
     theme: Annotated[
         Literal["light", "dark"], typer.Option(help="Colours of the figures.")
@@ -75,7 +57,7 @@ def maps(
     npz: Annotated[
         bool, typer.Option("--npz", help="Also write gates, offsets and masks as arrays.")
     ] = False,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Measure what CBAM's gates and deformable convolutions do on images.
 
@@ -131,8 +113,7 @@ def maps(
         records.append(measured.record)
     if out and records:
         emit(records, out / "maps.json")
-    emit(records, json)
-    if not is_stdout(json):
+    if emit(records, json):
         for record in records:
             print(tables.headline(record))
             for table in tables.tables(record):

@@ -1,21 +1,14 @@
-"""Options that mean the same in every command, checks of the paths they name, and output."""
+"""Options that mean the same in every command, and checks of the paths they name."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import stat
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
-
-from featherface.errors import InputError
 
 MAX_TEXT_BYTES = 2**28
 """The largest list, record or history that a command reads; they are read as a whole."""
@@ -158,27 +151,46 @@ ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 Json = Annotated[
     Path | None,
     typer.Option(
-        "--json",
-        metavar="PATH",
-        parser=output_file,
-        help="Also write the records as JSON; - prints them.",
+        metavar="PATH", parser=output_file, help="Also write the records as JSON; - prints them."
     ),
 ]
 Variant = Annotated[VariantName, typer.Option(help="A network of the family.")]
-Weights = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|FILE",
-        parser=name_or_file,
-        help="Published weights by name, or a checkpoint file.",
-    ),
-]
+WEIGHTS = typer.Option(
+    metavar="NAME|FILE",
+    parser=name_or_file,
+    help="Published weights by name, or a checkpoint file.",
+)
+Weights = Annotated[str, WEIGHTS]
 SIZE = (640, 640)
 """Height and width of the network's input, unless an option says otherwise."""
 
 Size = Annotated[
     tuple[int, int],
     typer.Option(metavar="H W", help="Height and width of the network's input, from 32 pixels."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PKG.MOD:FACTORY",
+        help="Any other network: a factory or class, torchvision:NAME or timm:NAME. Its code runs.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]N C H W [DTYPE]",
+        help="An input of the network, by default 1 3 and --size; may be repeated.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a setting of the variant, as reduction=16, or give the factory an argument; "
+        "may be repeated.",
+    ),
 ]
 LongerSide = Annotated[
     int | None,
@@ -237,104 +249,3 @@ Protocol = Annotated[
         "mirrored too."
     ),
 ]
-
-
-def emit(records: Any, path: Path | None) -> None:
-    """Write the records as JSON: to a file, to standard output for "-", nowhere for None."""
-    from featherface.files import to_json, write_json
-
-    if path is None:
-        return
-    if not is_stdout(path):
-        write_json(path, records)
-        return
-    text = to_json(records)
-    try:
-        text.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        # Escaped as JSON does it: a sign that standard output replaces would be another record.
-        text = re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
-    print(text, end="")
-
-
-def is_stdout(path: Path | None) -> bool:
-    """Return whether `--json -` was given, so that nothing else may be printed there."""
-    return path == Path("-")
-
-
-def show(renderable: Any) -> None:
-    """Print a table, or anything that rich can print. Text is taken as it is, without markup."""
-    from rich.console import Console
-
-    # Wide enough for the tables where the output is a file or a pipe, which have no width.
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False, markup=False, emoji=False).print(renderable)
-
-
-def warn(message: object) -> None:
-    """Print one line on standard error, as all messages are."""
-    print(f"featherface: {InputError(str(message))}", file=sys.stderr)
-
-
-def finish(messages: Iterable[str], code: int = 2) -> NoReturn:
-    """Print messages, such as those of inputs that were unusable; exit with 0 if there are none."""
-    messages = list(messages)
-    for message in messages:
-        warn(message)
-    raise typer.Exit(code if messages else 0)
-
-
-@contextmanager
-def progress(
-    what: str, unit: str = "", *, shown: bool = True
-) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Show a progress bar on standard error where it is a terminal: yields `track(items, total)`.
-
-    Args:
-        unit: of the rate that is shown, in units a second; none without it.
-        shown: false in a process beside the one that shows the bar.
-    """
-    from rich import progress as bars
-    from rich.console import Console
-    from rich.text import Text
-
-    class Rate(bars.ProgressColumn):
-        def render(self, task: bars.Task) -> Text:
-            return Text(f"{task.speed:.2f} {unit}/s" if unit and task.speed else "")
-
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield lambda items, total=None: items
-        return
-    columns = (
-        bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        Rate(),
-        bars.TimeRemainingColumn(),
-    )
-    # What is printed meanwhile goes where it belongs, not to standard error. The speed is that of
-    # the last minutes, as one image may take a hundred times as long as the next.
-    with bars.Progress(
-        *columns,
-        console=console,
-        transient=True,
-        redirect_stdout=False,
-        speed_estimate_period=300,
-    ) as progress:
-
-        def track(items: Iterable[Any], total: int | None = None) -> Iterable[Any]:
-            return progress.track(items, total=total, description=what)
-
-        yield track
-
-
-def output_stem(image: Path) -> str:
-    """Return how names of files made from an image start: its name, and a hash of its whole path.
-
-    The same image gets the same name in every call, and no other image does.
-    """
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(image))).hexdigest()[:8]  # noqa: PTH100
-    # File systems allow 255 bytes, of which what follows the stem takes some.
-    stem = os.fsencode(image.stem)[:180].decode(errors="ignore")
-    return f"{stem}-{digest}"

@@ -10,22 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import output_folder, progress, show, warn
+from analysis.cli import options
+from analysis.cli.output import progress, show, warn
 
 
 def report(
     context: typer.Context,
     out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="The folder of pages; records go to DIR/results.",
-        ),
+        Path, options.out_folder("The folder of pages; records go to DIR/results.")
     ] = Path("docs"),
     pages: Annotated[
-        bool,
-        typer.Option("--pages", help="Only what the site's pages include; measure nothing."),
+        bool, typer.Option("--pages", help="Only what the site's pages include; measure nothing.")
     ] = False,
 ) -> None:
     """Measure everything again: every record, table, figure and page under docs/.

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from analysis.cli.options import SIZE, Json, Size, emit, is_stdout, show
+from analysis.cli import options
+from analysis.cli.output import emit, show
 from featherface.errors import InputError
 
 
@@ -51,11 +52,11 @@ def search(
         list[str] | None,
         typer.Option("--not", metavar="FIELD=VALUES", help="Exclude these; may be repeated."),
     ] = None,
-    size: Size = SIZE,
+    size: options.Size = options.SIZE,
     limit: Annotated[
         int, typer.Option(min=0, help="Show at most this number; all are counted.")
     ] = 50,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """List every architecture of the family with a number of parameters, MACs, or both.
 
@@ -101,8 +102,7 @@ def search(
     )
     stated = {fact.field for fact in known}
     record["unstated"] = [name for name in given if known and name not in stated]
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         if record["matches"]:
             show(tables.matches(record))
         show(tables.looked_at(record))

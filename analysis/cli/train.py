@@ -10,17 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from analysis.cli.options import (
-    Device,
-    Json,
-    Variant,
-    emit,
-    input_file,
-    input_path,
-    is_stdout,
-    name_or_file,
-    output_folder,
-)
+from analysis.cli import options
+from analysis.cli.output import emit
 
 
 def train(
@@ -28,24 +19,19 @@ def train(
         Path,
         typer.Option(
             metavar="DIR|PACK",
-            parser=input_path,
+            parser=options.input_path,
             help="Images and annotated faces: boxes.json or RetinaFace's label.txt beside images/, "
             "or WIDER FACE's folders.",
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            parser=output_folder,
-            help="Checkpoint, log and weights; an old run goes on.",
-        ),
-    ],
-    variant: Variant = "v1",
+    out: Annotated[Path, options.out_folder("Checkpoint, log and weights; an old run goes on.")],
+    variant: options.Variant = "v1",
     teacher: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FILE|none", parser=name_or_file, help="Learn from this network, too."
+            metavar="NAME|FILE|none",
+            parser=options.name_or_file,
+            help="Learn from this network, too.",
         ),
     ] = "official",
     backbone: Annotated[
@@ -58,7 +44,9 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", parser=input_file, help="Start all of the network from these weights."
+            metavar="FILE",
+            parser=options.input_file,
+            help="Start all of the network from these weights.",
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long.")] = None,
@@ -77,12 +65,12 @@ def train(
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="auto: bfloat16 on a GPU.")
     ] = "auto",
-    device: Device = None,
+    device: options.Device = None,
     graph: Annotated[
         bool, typer.Option("--graph/--no-graph", help="On a GPU, replay steps as CUDA graphs.")
     ] = True,
     every: Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)] = 60.0,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Train a variant on annotated faces, or distil it from a trained network.
 
@@ -125,8 +113,9 @@ def train(
     if not rows:  # the first of several processes reports for all
         return
     measured = next((row for row in reversed(rows) if row["event"] == "measured"), None)
-    emit({"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json)
-    if not is_stdout(json):
+    if emit(
+        {"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json
+    ):
         print(weights)
 
 

@@ -7,17 +7,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import (
-    GroundTruth,
-    Json,
-    Score,
-    Subset,
-    emit,
-    input_path,
-    is_stdout,
-    show,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, show, warn
 
 EXAMPLE = "featherface widerface compare before/ after/ --ground-truth DIR"
 
@@ -26,15 +17,18 @@ def compare(
     a: Annotated[
         Path,
         typer.Argument(
-            metavar="A", parser=input_path, help="Predictions: a folder, an archive, JSON lines."
+            metavar="A",
+            parser=options.input_path,
+            help="Predictions: a folder, an archive, JSON lines.",
         ),
     ],
     b: Annotated[
-        Path, typer.Argument(metavar="B", parser=input_path, help="The other's predictions.")
+        Path,
+        typer.Argument(metavar="B", parser=options.input_path, help="The other's predictions."),
     ],
-    ground_truth: GroundTruth,
-    subset: Subset = None,
-    score: Score = 0.5,
+    ground_truth: options.GroundTruth,
+    subset: options.Subset = None,
+    score: options.Score = 0.5,
     equal_false_alarms: Annotated[
         bool,
         typer.Option(
@@ -44,7 +38,7 @@ def compare(
     limit: Annotated[
         int, typer.Option(min=0, help="Show so many faces and images; JSON has all.")
     ] = 10,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Compare two detectors: what B finds that A does not, and the other way round.
 
@@ -58,8 +52,7 @@ def compare(
     both = [evaluate_files(path, ground_truth, subset) for path in (a, b)]
     compared = comparison.compare(*both, score=score, equal_false_alarms=equal_false_alarms)
     record = {"a": str(a), "b": str(b), **compared}
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         for table in tables.comparison(record, limit):
             show(table)
     for name, evaluation in zip("AB", both, strict=True):

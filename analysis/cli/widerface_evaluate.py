@@ -7,32 +7,21 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import (
-    GroundTruth,
-    Json,
-    Predictions,
-    Subset,
-    emit,
-    finish,
-    is_stdout,
-    name_or_file,
-    output_file,
-    show,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, finish, show, warn
 
 EXAMPLE = "featherface widerface evaluate found --ground-truth eval_tools/ground_truth"
 
 
 def evaluate(
-    predictions: Predictions,
-    ground_truth: GroundTruth,
-    subset: Subset = None,
+    predictions: options.Predictions,
+    ground_truth: options.GroundTruth,
+    subset: options.Subset = None,
     curves: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=output_file,
+            parser=options.output_file,
             help="Write the precision-recall curves there, as JSON.",
         ),
     ] = None,
@@ -44,7 +33,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME|FILE|AP,AP,AP",
-            parser=name_or_file,
+            parser=options.name_or_file,
             help="Exit with 1 when AP is below this: a detector of the history, a file that "
             "--json wrote, or easy, medium and hard.",
         ),
@@ -58,7 +47,7 @@ def evaluate(
             "them says, else original.",
         ),
     ] = None,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Evaluate average precision on Easy, Medium and Hard, by the benchmark's protocol.
 
@@ -86,8 +75,7 @@ def evaluate(
         record["by_event"] = breakdown.by_event(evaluation.matches)
     if curves is not None:
         write_json(curves, evaluation.curves_as_dict())
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         show(tables.headline(record, predictions.name))
         show(tables.evaluation(record))
         if by_height:

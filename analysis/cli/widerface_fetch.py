@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import input_file, out_folder
+from analysis.cli import options
 
 EXAMPLE = "featherface widerface fetch --out data"
 
 
 def fetch(
-    out: Annotated[Path, out_folder("Images go to DIR/widerface, the rest beside it.")],
+    out: Annotated[Path, options.out_folder("Images go to DIR/widerface, the rest beside it.")],
     images: Annotated[
         bool, typer.Option(help="Images too: 3.4 GB, through torchvision and gdown.")
     ] = True,
@@ -21,7 +21,7 @@ def fetch(
         Path | None,
         typer.Option(
             metavar="ZIP",
-            parser=input_file,
+            parser=options.input_file,
             help="Take the ground truth from this eval_tools.zip.",
         ),
     ] = None,

@@ -11,19 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.cli.options import (
-    GroundTruth,
-    Images,
-    Json,
-    Predictions,
-    Score,
-    Subset,
-    emit,
-    is_stdout,
-    out_folder,
-    progress,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, progress, warn
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,14 +31,16 @@ _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def gallery(
-    predictions: Predictions,
-    ground_truth: GroundTruth,
-    images: Images,
-    out: Annotated[Path, out_folder("Write misses.png, false-alarms.png and gallery.json there.")],
-    subset: Subset = None,
-    score: Score = 0.5,
+    predictions: options.Predictions,
+    ground_truth: options.GroundTruth,
+    images: options.Images,
+    out: Annotated[
+        Path, options.out_folder("Write misses.png, false-alarms.png and gallery.json there.")
+    ],
+    subset: options.Subset = None,
+    score: options.Score = 0.5,
     number: Annotated[int, typer.Option(min=1, max=600, help="Show so many of each.")] = 24,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Show the tallest Hard faces that were missed, and the surest detections on no face.
 
@@ -114,8 +105,7 @@ def gallery(
     }
     record["remarks"] = [remark.as_dict() for remark in evaluation.remarks]
     emit(record, out / "gallery.json")
-    emit(record, json)
-    if not is_stdout(json):
+    if emit(record, json):
         if skipped:
             names = some(f"{name}: {reason}" for name, reason in skipped.items())
             lines.append(f"passed over, as their images cannot be used: {len(skipped):,}: {names}")

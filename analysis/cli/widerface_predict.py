@@ -7,32 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.cli.options import (
-    Device,
-    Images,
-    Json,
-    Protocol,
-    Runtime,
-    Subset,
-    Threads,
-    Weights,
-    emit,
-    is_stdout,
-    out_folder,
-    progress,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, progress, warn
 
 EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/images --out found"
 
 
 def predict(
-    images: Images,
-    out: Annotated[Path, out_folder("Write EVENT/IMAGE.txt and protocol.json there.")],
-    weights: Weights = "official",
-    protocol: Protocol = "original",
-    runtime: Runtime = "auto",
-    subset: Subset = None,
+    images: options.Images,
+    out: Annotated[Path, options.out_folder("Write EVENT/IMAGE.txt and protocol.json there.")],
+    weights: options.Weights = "official",
+    protocol: options.Protocol = "original",
+    runtime: options.Runtime = "auto",
+    subset: options.Subset = None,
     score: Annotated[
         float | None, typer.Option(help="Keep what scores more; the protocol's by default, 0.02.")
     ] = None,
@@ -42,9 +29,9 @@ def predict(
             help="Drop the worse of two boxes that overlap more (IoU); the protocol's by default."
         ),
     ] = None,
-    device: Device = None,
-    threads: Threads = None,
-    json: Json = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    json: options.Json = None,
 ) -> None:
     """Find the faces on every image of a folder, and write them in the benchmark's format.
 
@@ -86,8 +73,7 @@ def predict(
     except ToldByFirstError:
         raise typer.Exit(2) from None
     if group.first:
-        emit(record, json)
-        if not is_stdout(json):
+        if emit(record, json):
             print(_summary(record, out))
         for item in record["unreadable"]:
             warn(f"{item['picture']}: {item['reason']}")

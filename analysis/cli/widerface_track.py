@@ -7,23 +7,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.cli.options import (
-    Device,
-    GroundTruth,
-    Images,
-    Json,
-    Protocol,
-    Runtime,
-    Subset,
-    emit,
-    is_stdout,
-    name_or_file,
-    out_folder,
-    progress,
-    record_file,
-    show,
-    warn,
-)
+from analysis.cli import options
+from analysis.cli.output import emit, progress, show, warn
 
 EXAMPLE = "featherface widerface track official epoch_*.pth --images DIR --ground-truth DIR"
 
@@ -32,23 +17,25 @@ def track(
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            metavar="CHECKPOINT", parser=name_or_file, help="Files, or names of published weights."
+            metavar="CHECKPOINT",
+            parser=options.name_or_file,
+            help="Files, or names of published weights.",
         ),
     ],
-    images: Images,
-    ground_truth: GroundTruth,
-    out: Annotated[Path, out_folder("Predictions and figures; done ones are reused.")] = Path(
-        "tracked"
-    ),
-    subset: Subset = None,
-    protocol: Protocol = "original",
-    runtime: Runtime = "auto",
-    device: Device = None,
+    images: options.Images,
+    ground_truth: options.GroundTruth,
+    out: Annotated[
+        Path, options.out_folder("Predictions and figures; done ones are reused.")
+    ] = Path("tracked"),
+    subset: options.Subset = None,
+    protocol: options.Protocol = "original",
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
     history: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=record_file,
+            parser=options.record_file,
             help="Add rows to this file, not docs/results/widerface.jsonl.",
         ),
     ] = None,
@@ -57,9 +44,11 @@ def track(
     ] = False,
     docs: Annotated[
         Path | None,
-        out_folder("Add curves, AP by height and AP by event to the records of these pages."),
+        options.out_folder(
+            "Add curves, AP by height and AP by event to the records of these pages."
+        ),
     ] = None,
-    json: Json = None,
+    json: options.Json = None,
 ) -> None:
     """Predict and evaluate several checkpoints, and draw their AP over the training.
 
@@ -102,7 +91,6 @@ def track(
             if record and tracking.add_new(row, path):
                 warn(f"{path}: added {row.detector}")
     emit(rows, out / "track.json")
-    emit(rows, json)
     summary = {
         "protocol": row.protocol.name,
         "runtime": row.runtime,
@@ -116,7 +104,7 @@ def track(
         write_bytes(out / f"{name}.svg", render(figure, "svg"))
     if docs is not None:
         breakdown.add(docs / "results" / breakdown.FILE, summary)
-    if not is_stdout(json):
+    if emit(rows, json):
         show(tables.history(rows))
         for name in figures:
             print(out / f"{name}.svg")

@@ -43,7 +43,7 @@ _MOST_OF_FREE = 0.8
 
 def measure_growth(
     setting: Setting,
-    rule: Rule | None = None,
+    rule: Rule,
     sizes: Sequence[int] = SIZES,
     batches: Sequence[int] = BATCHES,
 ) -> dict[str, Any]:
@@ -63,7 +63,6 @@ def measure_growth(
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    rule = rule or Rule()
     has_images = len(setting.shapes[0].shape) >= 4
     sides = sorted(set(sizes)) if has_images else []
     series = {

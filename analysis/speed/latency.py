@@ -23,14 +23,12 @@ from analysis.speed.timing import Rule, Turns, summarise, take_turns
 from featherface.blocks.deformable import DeformConv2d
 
 
-def measure_latency(setting: Setting, rule: Rule | None = None) -> dict[str, Any]:
+def measure_latency(setting: Setting, rule: Rule) -> dict[str, Any]:
     """Return the record of one setting; see `measure_latencies`."""
     return measure_latencies([setting], rule)[0]
 
 
-def measure_latencies(
-    settings: Sequence[Setting], rule: Rule | None = None
-) -> list[dict[str, Any]]:
+def measure_latencies(settings: Sequence[Setting], rule: Rule) -> list[dict[str, Any]]:
     """Time forward passes of several settings, which take turns.
 
     Returns:
@@ -49,7 +47,6 @@ def measure_latencies(
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    rule = rule or Rule()
     with ExitStack() as stack:
         subjects = [stack.enter_context(entered(setting)) for setting in settings]
         prepared = [subject.prepare() for subject in subjects]

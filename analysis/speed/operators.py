@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -35,7 +36,7 @@ the product with the weights, and the mask's sigmoid."""
 _LABELS = ("pass", "block", "part")
 
 
-def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10) -> dict[str, Any]:
+def measure_operators(setting: Setting, rule: Rule, runs: int = 10) -> dict[str, Any]:
     """Measure self time by block, part and operator, the mean of several passes.
 
     On a GPU it is the time of the kernels that the operators launch.
@@ -52,7 +53,6 @@ def measure_operators(setting: Setting, rule: Rule | None = None, runs: int = 10
     Raises:
         InputError: for a setting that cannot be measured here.
     """
-    rule = rule or Rule()
     with entered(setting) as subject:
         subject.first_run()
         with OtherLoad() as load:
@@ -152,25 +152,17 @@ def _labelling(model: nn.Module) -> Iterator[None]:
         if isinstance(module, DeformConv2d | torchvision.ops.DeformConv2d):
             labels.append((module, f"part: {KERNEL}"))
             labels += [(child, f"part: {STEERING}") for child in module.children()]
-    open_labels: list[record_function] = []
+    opened: list[record_function] = []
 
-    def enter(label: str) -> Callable[[nn.Module, Any], None]:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            opened = record_function(label)
-            opened.__enter__()  # type: ignore[no-untyped-call]
-            open_labels.append(opened)
+    def enter(label: str, *_: Any) -> None:
+        opened.append(record_function(label))
+        opened[-1].__enter__()  # type: ignore[no-untyped-call]
 
-        return hook
+    def leave(*_: Any) -> None:
+        opened.pop().__exit__(None, None, None)
 
-    def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:
-        open_labels.pop().__exit__(None, None, None)
-
-    hooks = []
-    try:
+    with ExitStack() as hooks:
         for module, label in labels:
-            hooks.append(module.register_forward_pre_hook(enter(label)))
-            hooks.append(module.register_forward_hook(leave))
+            hooks.enter_context(module.register_forward_pre_hook(partial(enter, label)))
+            hooks.enter_context(module.register_forward_hook(leave))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()

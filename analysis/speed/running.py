@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,12 +33,7 @@ Mark = tuple[str, Any, Any]
 
 @dataclass
 class Subject:
-    """A network with its inputs on its device.
-
-    Attributes:
-        inputs: by position or by name.
-        call: the network in its runtime; PyTorch as it is written until `prepare`.
-    """
+    """A network with its inputs on its device."""
 
     setting: Setting
     model: nn.Module
@@ -45,6 +41,7 @@ class Subject:
     clock: Clock
     flush: Callable[[], Any] | None = None
     call: Callable[..., Any] = field(init=False)
+    """The network in its runtime; PyTorch as it is written until `prepare`."""
     blocks_missing: str | None = None
     """The reason why a graph's blocks cannot be timed."""
     _graph: tuple[Callable[..., Any], list[Mark]] | None = None
@@ -66,11 +63,7 @@ class Subject:
         return runs_in_python or self._graph is not None
 
     def prepare(self) -> float:
-        """Bring the network into its runtime; returns the milliseconds that took.
-
-        Raises:
-            InputError: where it cannot be done.
-        """
+        """Bring the network into its runtime; returns the milliseconds that took."""
         start, setting = time.perf_counter(), self.setting
         with setting.explained(), setting.computing():
             if setting.runtime == "compile":
@@ -99,11 +92,7 @@ class Subject:
             self.blocks_missing = " ".join(str(error).split())[:200]
 
     def first_run(self) -> float:
-        """Return the milliseconds of the first run, which shows whether it works at all.
-
-        Raises:
-            InputError: where PyTorch cannot run it.
-        """
+        """Return the milliseconds of the first run; raises InputError where it cannot be run."""
         with self.setting.explained():
             return self.time()
 
@@ -142,12 +131,10 @@ class Subject:
         def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             ran.add("gather" if runs_gather(inputs[0]) else "torchvision")
 
-        hooks = [module.register_forward_pre_hook(look) for module in deforming]
-        try:
+        with ExitStack() as hooks:
+            for module in deforming:
+                hooks.enter_context(module.register_forward_pre_hook(look))
             self.time(self.model)
-        finally:
-            for hook in hooks:
-                hook.remove()
         return " and ".join(sorted(ran)) or None
 
 
@@ -213,26 +200,19 @@ def _marking(model: nn.Module, clock: Clock) -> Iterator[list[Mark]]:
     marks: list[Mark] = []
     started: list[Any] = []
 
-    def enter(module: nn.Module, inputs: Any) -> None:
+    def enter(*_: Any) -> None:
         started.append(clock.mark())
 
-    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, outputs: Any) -> None:
-            end = clock.mark()
-            marks.append((name, started.pop(), end))
+    def leave(name: str, *_: Any) -> None:
+        end = clock.mark()
+        marks.append((name, started.pop(), end))
 
-        return hook
-
-    hooks = []
-    try:
+    with ExitStack() as hooks:
         for name, modules in blocks_of(model).items():
             for module in modules:
-                hooks.append(module.register_forward_pre_hook(enter))
-                hooks.append(module.register_forward_hook(leave(name)))
+                hooks.enter_context(module.register_forward_pre_hook(enter))
+                hooks.enter_context(module.register_forward_hook(partial(leave, name)))
         yield marks
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:

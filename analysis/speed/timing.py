@@ -10,9 +10,9 @@ independent, turns nearly are, as seconds and other contenders lie between them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ WARM_UP_RUNS = 5
 Fewer where they would take a quarter of the rule's time, but at least three: the second may still
 be one that captures."""
 
-Key = TypeVar("Key", bound=Hashable)
 Run = Callable[[], Mapping[str, float]]
 """One run: its times in milliseconds by name, the same names each time."""
 
@@ -63,8 +62,8 @@ class Rule:
 
 
 def take_turns(
-    contenders: Mapping[Key, Run], rule: Rule, now: Callable[[], float] = time.monotonic
-) -> dict[Key, dict[str, Turns]]:
+    contenders: Mapping[Any, Run], rule: Rule, now: Callable[[], float] = time.monotonic
+) -> dict[Any, dict[str, Turns]]:
     """Run all contenders in turns, and return their times by name.
 
     With little time there are fewer runs in a turn, then fewer turns, but never fewer than
@@ -80,7 +79,7 @@ def take_turns(
         key: max(1, min(MOST_RUNS, int(rule.seconds / (turns * each)) - 1)) if each else MOST_RUNS
         for key, each in seconds.items()
     }
-    found: dict[Key, dict[str, Turns]] = {key: {} for key in contenders}
+    found: dict[Any, dict[str, Turns]] = {key: {} for key in contenders}
     for _ in range(turns):
         for key, run in contenders.items():
             run()

@@ -66,7 +66,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, free: int) -> list[list[int]]:
 
 def test_both_series_share_their_points_and_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     done = fake(monkeypatch, 10**9)
-    found = growth.measure_growth(Setting(height=200, width=200), sizes=(200, 100), batches=(1, 2))
+    found = growth.measure_growth(
+        Setting(height=200, width=200), Rule(), sizes=(200, 100), batches=(1, 2)
+    )
     one, two, four = [1, 3, 100, 100], [1, 3, 200, 200], [2, 3, 200, 200]
     assert done == [one, two, four]  # smallest first, none twice
     assert [row["input"] for row in found["sizes"]] == [one, two]
@@ -82,7 +84,7 @@ def test_what_needs_more_memory_than_there_is_is_skipped_and_says_so(
 ) -> None:
     fake(monkeypatch, 30_000)
     found = growth.measure_growth(
-        Setting(height=100, width=100), sizes=(100, 150, 200), batches=(1, 2)
+        Setting(height=100, width=100), Rule(), sizes=(100, 150, 200), batches=(1, 2)
     )
     skipped = [row["skipped"] for row in found["sizes"]]
     assert skipped[:2] == [None, None]

@@ -9,9 +9,8 @@ import torch
 
 from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
-from analysis.speed import ceilings
-from analysis.speed.ceilings import measure_ceilings
-from analysis.speed.roofline import above_roof, measure_roofline, place
+from analysis.speed import roofline
+from analysis.speed.roofline import above_roof, measure_ceilings, measure_roofline, place
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
 from featherface import CONFIGS, FeatherFace
@@ -101,8 +100,8 @@ def test_a_block_that_does_nothing_has_no_roof() -> None:
 
 
 def test_a_roofline_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64, 128)})
-    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**20,)})
+    monkeypatch.setattr(roofline, "SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr(roofline, "COPIES", {"cpu": (2**20,)})
     found: dict[str, Any] = measure_roofline(Setting("official", height=64, width=64), SHORT)
     macs = network_cost("official", 64, 64).macs
     assert sum(block["macs"] for block in found["blocks"]) == macs == found["whole"]["macs"]
@@ -115,8 +114,8 @@ def test_a_roofline_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_ceilings_are_of_the_settings_dtype(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64,)})
-    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**20,)})
+    monkeypatch.setattr(roofline, "SIZES", {"cpu": (64,)})
+    monkeypatch.setattr(roofline, "COPIES", {"cpu": (2**20,)})
     found = measure_ceilings(Setting(dtype=dtype), SHORT)
     assert found["copies"][0]["bytes"] == 2 * 2**20
     assert found["matrix_products"][0]["gmacs_per_second"] > 0
@@ -124,8 +123,8 @@ def test_ceilings_are_of_the_settings_dtype(dtype: str, monkeypatch: pytest.Monk
 
 def test_the_best_library_and_size_make_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64, 128)})
-    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**16, 2**20)})
+    monkeypatch.setattr(roofline, "SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr(roofline, "COPIES", {"cpu": (2**16, 2**20)})
     found = measure_ceilings(Setting(), SHORT)
     libraries = {each["library"] for each in found["matrix_products"]}
     assert {"torch", "onnxruntime"} <= libraries
@@ -138,7 +137,7 @@ def test_onnx_runtime_multiplies_into_the_array_it_was_given() -> None:
     pytest.importorskip("onnxruntime")
     a, b = torch.rand(8, 8), torch.rand(8, 8)
     out = torch.zeros(8, 8)
-    multiply = ceilings._onnx_product(a.numpy(), b.numpy(), out.numpy())
+    multiply = roofline._onnx_product(a.numpy(), b.numpy(), out.numpy())
     assert multiply is not None
     multiply()
     torch.testing.assert_close(out, a @ b)

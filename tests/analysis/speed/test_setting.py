@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.cost.subject import Input
-from analysis.speed import ceilings
+from analysis.speed import roofline
 from analysis.speed.growth import measure_growth
 from analysis.speed.latency import measure_latency
 from analysis.speed.operators import KERNEL, measure_operators
@@ -75,8 +75,8 @@ def scripted():
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "others_to_time.py").write_text(OTHERS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ceilings, "SIZES", {"cpu": (64,)})
-    monkeypatch.setattr(ceilings, "COPIES", {"cpu": (2**20,)})
+    monkeypatch.setattr(roofline, "SIZES", {"cpu": (64,)})
+    monkeypatch.setattr(roofline, "COPIES", {"cpu": (2**20,)})
 
 
 def other(name: str, inputs: tuple[Input, ...] = IMAGES, **changes: Any) -> Setting:
