@@ -12,9 +12,10 @@ from analysis.report.diagram.claims import (
     claim_address,
     claims_by_block,
     claims_list,
+    tally,
     verdict_mark,
 )
-from analysis.report.diagram.layouts import NAMES, tally
+from analysis.report.diagram.layouts import NAMES, anchor, output_shapes
 from analysis.report.diagram.nodes import PITCH, Squares
 from analysis.report.diagram.svg import n, page_style, path
 from analysis.report.formats import MARKS
@@ -52,7 +53,7 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
             "</span></span>"
             for verdict, number in tally(claims[name]).items()
         )
-        link = f'<a href="#block-{name.replace("_", "-")}"><b>{NAMES[name]}</b></a>'
+        link = f'<a href="#{anchor(name)}"><b>{NAMES[name]}</b></a>'
         return Cell(NAMES[name], f"{link}<br><small>{marks}</small>")
 
     def card_cell(name: str) -> Cell:
@@ -61,9 +62,7 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
 
     def measured_cell(name: str) -> Cell:
         of = next((block for block in record["blocks"] if block["name"] == name), record)
-        shapes = of.get("output_shapes", {}).values()
-        below = " · ".join(formats.shape(sizes[1:]) for sizes in shapes)
-        below = f"output: {below}" if below else "the sum of its blocks"
+        below = f"output: {output_shapes(of['output_shapes'])}" if name else "the sum of its blocks"
         squares = _squares(of["params"])
         return Cell("", f"{squares}<b>{of['params']:,}</b><br><small>{below}</small>")
 
@@ -119,18 +118,15 @@ def _stated(size: Record) -> str:
 def _difference(size: Record) -> str:
     ratio = size["claimed"] / size["measured"]
     if ratio >= 2:
-        return f"a factor of {ratio:.1f}" if ratio < 10 else f"a factor of {ratio:.0f}"
+        return f"a factor of {ratio:.{1 if ratio < 10 else 0}f}"
     return formats.count(abs(size["claimed"] - size["measured"]))
 
 
 def _sum_of_blocks(sizes: Mapping[str, Record], claims: Sequence[Record]) -> str:
     total = sum(size["claimed"] for name, size in sizes.items() if name and size)
-    listed = f"{total:,}"
-    for claim in claims:
-        if claim["kind"] == "arithmetic" and claim["measured"] == total:
-            listed = f'<a href="{escape(claim_address(claim))}"><b>{total:,}</b></a>'
-            listed += f" {verdict_mark(claim)}"
-    return f"<p>but its blocks add up to {listed}</p>"
+    (claim,) = (c for c in claims if c["kind"] == "arithmetic" and c["measured"] == total)
+    link = f'<a href="{escape(claim_address(claim))}"><b>{total:,}</b></a>'
+    return f"<p>but its blocks add up to {link} {verdict_mark(claim)}</p>"
 
 
 def _squares(params: int, hollow: bool = False) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -33,6 +33,17 @@ def claims_by_block(verdicts: Sequence[Record], variant: str) -> dict[str, list[
             for name in blocks if 0 < len(blocks) <= _FEW else ("",):
                 found[name].append(verdict)
     return found
+
+
+def tally(claims: Iterable[Record]) -> dict[str, int]:
+    """Return the number of claims of each verdict that occurs, in the verdicts' order."""
+    verdicts = [claim["verdict"] for claim in claims]
+    return {verdict: verdicts.count(verdict) for verdict in MARKS if verdict in verdicts}
+
+
+def verdict_counts(claims: Iterable[Record]) -> str:
+    """Return the number of claims of each verdict in words."""
+    return ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items()) or "none"
 
 
 def claim_address(claim: Record) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from analysis.report import formats
-from analysis.report.diagram.layouts import LeftToRight, TopToBottom, kind, magnitude, tally
-from analysis.report.diagram.svg import file_style, group, link
+from analysis.report.diagram.claims import verdict_counts
+from analysis.report.diagram.layouts import LeftToRight, TopToBottom, anchor, kind, magnitude
+from analysis.report.diagram.svg import file_style, group
 from featherface.config import LEVELS
 
 Record = Mapping[str, Any]
@@ -21,7 +22,7 @@ Record = Mapping[str, Any]
 def architecture_svg(
     record: Record,
     layers: Sequence[Record],
-    claims: Mapping[str, Sequence[Record]] | None = None,
+    claims: Mapping[str, Sequence[Record]],
     *,
     upright: bool = False,
 ) -> str:
@@ -33,40 +34,36 @@ def architecture_svg(
         claims: by block, the verdicts on claims about it; their counts are shown.
         upright: from top to bottom, for a narrow page, rather than from left to right.
     """
-    layout = (TopToBottom if upright else LeftToRight)(record, layers, judged=claims is not None)
+    layout = TopToBottom(record, layers) if upright else LeftToRight(record, layers, judged=True)
     blocks = []
-    for block in record["blocks"]:
-        name, of_block = block["name"], (claims or {}).get(block["name"], ())
-        absent = kind(record, name) is None
-        label = describe(record, block, of_block)
-        address = f"#block-{name.replace('_', '-')}"
-        blocks.append(link(address, label, name, layout.block(name, of_block), absent=absent))
+    for name, block in layout.blocks.items():
+        of_block = claims.get(name, ())
+        style = "fa-block" if kind(record, name) else "fa-block absent"
+        label = quoteattr(describe(record, block, of_block))
+        blocks.append(
+            f'<a href="#{anchor(name)}" class="{style}" data-block="{name}" aria-label={label}>'
+            f"{group(layout.block(name, of_block))}</a>"
+        )
     described = f"desc-{record['variant']}-{layout.name}"
     label = quoteattr(f"Architecture of {record['variant']}")
-    return _svg(
-        layout,
-        f'role="group" aria-label={label} aria-describedby="{described}"',
-        f'<desc id="{described}">{escape(summary(record))}</desc>',
-        blocks,
-    )
+    attributes = f'role="group" aria-label={label} aria-describedby="{described}"'
+    return _svg(layout, attributes, f'<desc id="{described}">{summary(record)}</desc>', blocks)
 
 
 def static_svg(record: Record, layers: Sequence[Record], *, upright: bool = False) -> str:
     """Return one network as a file of its own, for light and dark pages."""
-    layout = (TopToBottom if upright else LeftToRight)(record, layers, judged=False)
+    layout = TopToBottom(record, layers) if upright else LeftToRight(record, layers, judged=False)
     blocks = [
-        group(layout.block(name, ()), "absent" if kind(record, name) is None else "")
+        group(layout.block(name, ()), "" if kind(record, name) else "absent")
         for name in layout.blocks
     ]
     width, height = layout.size
-    drawing = _svg(
-        layout,
-        f'width="{width:.0f}" height="{height:.0f}" role="img" aria-labelledby="title desc"',
+    size = f'width="{width:.0f}" height="{height:.0f}"'
+    head = (
         f'<style>{file_style()}</style><title id="title">Architecture of {record["variant"]}'
-        f'</title><desc id="desc">{escape(summary(record))}</desc>',
-        blocks,
+        f'</title><desc id="desc">{summary(record)}</desc>'
     )
-    return f"{drawing}\n"
+    return _svg(layout, f'{size} role="img" aria-labelledby="title desc"', head, blocks) + "\n"
 
 
 def _svg(
@@ -81,11 +78,11 @@ def _svg(
 
 
 def summary(record: Record) -> str:
-    """Return the whole drawing in a few sentences."""
+    """Return the whole drawing in a few sentences, as XML."""
     height, width = record["input"][-2:]
     anchors = record["blocks"][-1]["output_shapes"]["boxes"][1]
     parts = "; ".join(f"{block['title']}, {block['params']:,}" for block in record["blocks"])
-    return (
+    return escape(
         f"An image of {height}×{width} passes through seven blocks on three levels, "
         f"{', '.join(LEVELS).upper()}, and leaves as boxes, classes and landmarks of {anchors:,} "
         f"anchors. {record['params']:,} parameters ({parts}) and {magnitude(record['macs'])}MAC, "
@@ -97,11 +94,9 @@ def describe(record: Record, block: Record, claims: Sequence[Record]) -> str:
     """Return a block in words: the label of its link."""
     if kind(record, block["name"]) is None:
         return f"{block['title']} in {record['variant']}"
-    shapes = formats.shapes(block["output_shapes"])
-    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items())
     return (
         f"{block['title']}. {block['params']:,} parameters, "
         f"{formats.share(block['params_share'])}; {magnitude(block['macs'])} MACs, "
-        f"{formats.share(block['macs_share'])}. Output: {shapes}."
-        + (f" Claims: {verdicts}." if verdicts else "")
+        f"{formats.share(block['macs_share'])}. Output: {formats.shapes(block['output_shapes'])}."
+        + (f" Claims: {verdict_counts(claims)}." if claims else "")
     )

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis.report import formats
+from analysis.report.diagram.claims import tally
 from analysis.report.diagram.svg import path, rect, text
 from analysis.report.diagram.wiring import HEAD, THIN, Wiring
 from analysis.report.formats import MARKS
-from featherface.config import LEVELS
+from featherface.config import BLOCKS, LEVELS
 
 Record = Mapping[str, Any]
 
@@ -45,11 +46,11 @@ def kind(record: Record, name: str) -> str | None:
     """Return what a block is in this network, in a few words; `None` where there is none."""
     config = record["config"]
     cbam = f"CBAM, r = {config['reduction']}"
-    cells = config["cells"]
+    number = config["cells"]
     return {
         "backbone": "MobileNetV1 × 0.25",
         "first_attention": cbam if config["attention"] in ("backbone", "both") else None,
-        "pyramid": f"BiFPN, {cells} cell{'s' * (cells > 1)}"
+        "pyramid": f"BiFPN, {number} cell{'s' * (number > 1)}"
         if config["pyramid"] == "bifpn"
         else "FPN, top-down",
         "second_attention": cbam if config["attention"] in ("pyramid", "both") else None,
@@ -57,6 +58,21 @@ def kind(record: Record, name: str) -> str | None:
         "shuffle": {"free": "permutation", "bottleneck": "with bottleneck"}.get(config["shuffle"]),
         "heads": "1×1 convolutions",
     }[name]
+
+
+def cells(record: Record) -> int:
+    """Return the number of cells that a pyramid is drawn with: an FPN is one."""
+    return int(record["config"]["cells"]) if record["config"]["pyramid"] == "bifpn" else 1
+
+
+def anchor(block: str) -> str:
+    """Return the anchor of a block's section on the page."""
+    return f"block-{block.replace('_', '-')}"
+
+
+def output_shapes(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Return the shapes of a block's outputs without the batch: "64×80×80 · 64×40×40"."""
+    return " · ".join(formats.shape(sizes[1:]) for sizes in shapes.values())
 
 
 def magnitude(number: int) -> str:
@@ -67,37 +83,32 @@ def magnitude(number: int) -> str:
     return str(number)
 
 
-def tally(claims: Iterable[Record]) -> dict[str, int]:
-    """Return the number of claims of each verdict that occurs, in the verdicts' order."""
-    verdicts = [claim["verdict"] for claim in claims]
-    return {verdict: verdicts.count(verdict) for verdict in MARKS if verdict in verdicts}
-
-
 class Layout(Wiring):
-    """The parts of both directions; with `judged`, verdicts are counted in each block."""
+    """The parts of both directions."""
 
-    name: str
-    size: tuple[float, float]
+    first: float  # where the first block begins along the flow
+    between: float  # two blocks
 
-    def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool = True) -> None:
+    def __init__(
+        self, record: Record, layers: Sequence[Record], lengths: Mapping[str, float]
+    ) -> None:
         super().__init__(record, layers)
-        self.judged = judged
-        self.blocks = {block["name"]: block for block in record["blocks"]}
-        config = record["config"]
-        self.cells = int(config["cells"]) if config["pyramid"] == "bifpn" else 1
         maps = self.blocks["shuffle"]["output_shapes"].values()
-        self.anchors = [rows * columns * config["anchors"] for *_, rows, columns in maps]
+        self.anchors = [rows * columns * record["config"]["anchors"] for *_, rows, columns in maps]
+        self.spans: dict[str, tuple[float, float]] = {}  # the blocks' edges along the flow
+        self.end = self.first
+        for name, length in lengths.items():
+            self.spans[name] = self.end, self.end + length
+            self.end += length + self.between
 
-    def wires(
-        self, name: str, begin: float, start: float, stop: float, *at: float
-    ) -> Iterator[str]:
+    def wires(self, name: str, begin: float, *at: float) -> Iterator[str]:
         """Yield the lines and nodes of a block, and the arrows that lead into it.
 
         Args:
             begin: where the lines start.
-            start, stop: the block's edges.
             at: where along the flow its nodes lie.
         """
+        start, stop = self.spans[name]
         if kind(self.record, name) is None:
             yield from self.through(name, begin, stop)
         elif name == "backbone":
@@ -112,14 +123,8 @@ class Layout(Wiring):
         else:
             yield from self.on_the_lanes(name, begin, stop, at[0])
         for level, s in enumerate(self.lanes[:1] if name == "backbone" else self.lanes):
-            thick = 0.0 if name == "backbone" else self.width_in(name, level)
+            thick = 0.0 if name == "backbone" else self.width_in[name][level]
             yield self.head(start + 2, s, "f", HEAD + thick / 2)
-
-    def width_after(self, name: str, level: int) -> float:
-        """Return the thickness of the line behind a block."""
-        if name in ("backbone", "first_attention"):
-            return self.width_out(name, level)
-        return self.width_in("heads", level)
 
     def shapes(self, name: str) -> list[str]:
         """Return the shape of a block's output, by level."""
@@ -129,7 +134,16 @@ class Layout(Wiring):
             return [f"{number:,}×{values}" for number in self.anchors]
         return [formats.shape(sizes[1:]) for sizes in shapes]
 
-    def outputs(self) -> Iterator[str]:
+    def joined(self, start: float, bar: float, s: float, room: float) -> Iterator[str]:
+        """Yield the levels' lines into a bar of all anchors, from `s` on and `room` long."""
+        for level, (lane, number) in enumerate(zip(self.lanes, self.anchors, strict=True)):
+            length = room * number / sum(self.anchors)
+            yield self.bend(self.width_in["heads"][level], (start, lane), (bar, s + length / 2))
+            x, y = self.at(bar + 5, s)
+            yield path(f"M{x:.1f} {y:.1f}{'h' if self.upright else 'v'}{length:.1f}", "flow", 9)
+            s += length + 3
+
+    def output_names(self) -> Iterator[str]:
         """Yield the network's outputs, with their values an anchor."""
         for name, sizes in self.blocks["heads"]["output_shapes"].items():
             yield f"{'classes' if name == 'logits' else name} N×{sizes[-1]}"
@@ -178,32 +192,27 @@ class LeftToRight(Layout):
 
     name, upright = "across", False
     lanes = (150.0, 252.0, 354.0)
+    first, between = 98.0, 9.0
 
-    _WIDTHS: Mapping[str, float] = {
-        "input": 98,
-        "backbone": 162,
-        "first_attention": 126,
-        "pyramid": 280,
-        "second_attention": 122,
-        "context": 146,
-        "shuffle": 122,
-        "heads": 134,
+    _LENGTHS: Mapping[str, float] = {
+        "backbone": 153,
+        "first_attention": 117,
+        "pyramid": 271,
+        "second_attention": 113,
+        "context": 137,
+        "shuffle": 113,
+        "heads": 125,
     }
-    _BETWEEN, _INSET, _TOP = 9.0, 11.0, 40.0
+    _TOP = 40.0
     _PARAMS, _MACS, _CLAIMS = 426.0, 456.0, 489.0  # baselines of the figures
 
-    def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool = True) -> None:
-        super().__init__(record, layers, judged=judged)
+    def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool) -> None:
+        super().__init__(record, layers, self._LENGTHS)
+        self.judged = judged  # verdicts are counted below each block
         self._bottom = 506.0 if judged else 474.0
-        self._columns: dict[str, tuple[float, float]] = {}
-        x = 0.0
-        for name, width in self._WIDTHS.items():
-            self._columns[name] = x, x + width - self._BETWEEN
-            x += width
-        self.size = x + 112, self._bottom + 42
+        self.size = self.end + 112, self._bottom + 42
 
     def around(self) -> Iterator[str]:
-        """Yield the title and the image."""
         height, width = self.record["input"][-2:]
         yield (
             f'<text x="0" y="20"><tspan class="h">{self.record["variant"]}</tspan>'
@@ -214,26 +223,30 @@ class LeftToRight(Layout):
         yield from self.image(middle, s, 38)
         yield text(middle, s + 42, formats.shape(self.record["input"][1:]), "i")
         yield text(middle, s + 58, "image", "i m")
-        right = self._columns["input"][1] - 2
-        yield text(right, self._PARAMS, "Parameters", "b e p")
-        yield text(right, self._MACS, "MACs", "b e c")
-        yield text(right, self._CLAIMS, "Claims" if self.judged else "", "b e m")
+        yield text(87, self._PARAMS, "Parameters", "b e p")
+        yield text(87, self._MACS, "MACs", "b e c")
+        yield text(87, self._CLAIMS, "Claims" if self.judged else "", "b e m")
 
     def block(self, name: str, claims: Sequence[Record]) -> Iterator[str]:
-        """Yield one block."""
-        start, stop = self._columns[name]
-        left, present = start + self._INSET, kind(self.record, name)
+        start, stop = self.spans[name]
+        left, present = start + 11, kind(self.record, name)
         yield rect(start, self._TOP, stop - start, self._bottom - self._TOP, "panel", 7)
         yield text(left, 64, NAMES[name], "t")
         yield text(left, 82, present or "none", "m")
-        begin = 72 if name == "backbone" else start - 9
-        yield from self.wires(name, begin, start, stop, *self.places(name, start))
+        nodes_at = {
+            "backbone": (start + 40,),
+            "pyramid": (start + 32, 150 / cells(self.record)),
+            "context": (start + 36,),
+            "shuffle": (start + 24, start + 52),
+            "heads": (start + 26,),
+        }.get(name, (start + 68,))
+        yield from self.wires(name, 72 if name == "backbone" else start - 9, *nodes_at)
         if name == "backbone":
             for label, s, above in zip(LEVELS, self.lanes, (20, 31, 33), strict=True):
                 yield text(left, s - above, label.upper(), "b m")
         if present:
             for level, words in enumerate(self.shapes(name)):
-                below = 15 + self.width_after(name, level) / 2
+                below = 15 + self.width_out[name][level] / 2
                 if name.endswith("attention") or name == "shuffle":
                     below = 22.0  # clear of the multiplication sign and the squares
                 yield text(stop - 7, self.lanes[level] + below, words, "e s")
@@ -244,34 +257,17 @@ class LeftToRight(Layout):
         if self.judged:
             yield self.verdicts(left, self._CLAIMS, claims)
 
-    def places(self, name: str, start: float) -> tuple[float, ...]:
-        """Return where along the flow the nodes of a block lie."""
-        return {
-            "backbone": (start + 40,),
-            "pyramid": (start + 32, 150 / self.cells),
-            "context": (start + 36,),
-            "shuffle": (start + 24, start + 52),
-            "heads": (start + 26,),
-        }.get(name, (start + 68,))
-
     def output(self) -> Iterator[str]:
-        """Yield the outputs, joined over the levels, and the legend."""
-        start = self._columns["heads"][1]
-        bar, y, room = start + 52, 100.0, 282.0
-        for level, (s, number) in enumerate(zip(self.lanes, self.anchors, strict=True)):
-            height = room * number / sum(self.anchors)
-            width = self.width_in("heads", level)
-            yield self.bend(width, (start, s), (bar, y + height / 2))
-            yield path(f"M{bar + 5:.1f} {y:.1f}v{height:.1f}", "flow", 9)
-            y += height + 3
+        start = self.spans["heads"][1]
+        bar = start + 52
+        yield from self.joined(start, bar, 100, 282)
         right = self.size[0] - 2
         yield text(right, 64, "Output", "t e")
         yield text(right, 82, f"N = {sum(self.anchors):,}", "e m")
         yield text(bar + 20, 250, "N", "b")
-        for row, words in enumerate(self.outputs()):
+        for row, words in enumerate(self.output_names()):
             yield text(right, self._PARAMS + 16 * row, words, "e m")
-        x = self._columns["backbone"][0]
-        yield from self.legend((x + dx, self._bottom + 30) for dx in (0, 222, 502, 752))
+        yield from self.legend((self.first + dx, self._bottom + 30) for dx in (0, 222, 502, 752))
 
 
 class TopToBottom(Layout):
@@ -279,26 +275,17 @@ class TopToBottom(Layout):
 
     name, upright = "down", True
     lanes = (166.0, 243.0, 320.0)
+    first, between = 150.0, 31.0  # shapes stand between blocks
 
-    _WIDTH, _FIRST = 360.0, 150.0
     _LEFT, _RIGHT = 13.0, 127.0  # of the figures
-    _BETWEEN = 31.0  # blocks; shapes stand there
 
-    def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool = True) -> None:
-        super().__init__(record, layers, judged=judged)
-        self._rows: dict[str, tuple[float, float]] = {}
-        y = self._FIRST
-        for name in self.blocks:
-            height = 54.0 if kind(record, name) is None else 116.0
-            if name == "pyramid":
-                height = 60 + self.cells * 64 + (50 if self.cells == 1 else 0)
-            self._rows[name] = y, y + height
-            y += height + self._BETWEEN
-        self._end = y
-        self.size = self._WIDTH, y + 187
+    def __init__(self, record: Record, layers: Sequence[Record]) -> None:
+        lengths = {name: 116.0 if kind(record, name) else 54.0 for name in BLOCKS}
+        lengths["pyramid"] = 174.0 if cells(record) == 1 else 60.0 + 64 * cells(record)
+        super().__init__(record, layers, lengths)
+        self.size = 360.0, self.end + 187
 
     def around(self) -> Iterator[str]:
-        """Yield the title and the image."""
         yield text(4, 20, self.record["variant"], "h")
         height, width = self.record["input"][-2:]
         yield text(4, 40, f"{self.record['params']:,} parameters", "p b")
@@ -307,25 +294,29 @@ class TopToBottom(Layout):
         x, y = self.lanes[0], 76.0
         yield from self.image(x, y + 2, 34)
         yield text(x + 34, y + 8, "image", "m")
-        yield text(x, self._FIRST - 15, formats.shape(self.record["input"][1:]), "i")
-        lines = f"M{x} {y + 21}V{self._FIRST - 27}M{x} {self._FIRST - 11}v11"
+        yield text(x, self.first - 15, formats.shape(self.record["input"][1:]), "i")
+        lines = f"M{x} {y + 21}V{self.first - 27}M{x} {self.first - 11}v11"
         yield path(lines, "flow", THIN)
 
     def block(self, name: str, claims: Sequence[Record]) -> Iterator[str]:
-        """Yield one block."""
-        start, stop = self._rows[name]
+        start, stop = self.spans[name]
         present = kind(self.record, name)
-        yield rect(4, start, self._WIDTH - 8, stop - start, "panel", 7)
-        yield from self.wires(name, start, start, stop, *self.places(name, start, stop))
+        yield rect(4, start, 352, stop - start, "panel", 7)
+        middle = (start + stop) / 2
+        nodes_at = {
+            "pyramid": (start + 28, (stop - start - 60) / cells(self.record)),
+            "shuffle": (middle - 20, middle + 14),
+        }.get(name, (middle + 26 * name.endswith("attention"),))
+        yield from self.wires(name, start, *nodes_at)
         if name == "backbone":
             for label, s in zip(LEVELS, self.lanes, strict=True):
                 yield text(s + 12 * (label == LEVELS[0]), start + 18, label.upper(), "b m i")
         for level, (s, words) in enumerate(zip(self.lanes, self.shapes(name), strict=True)):
-            width = self.width_after(name, level)
+            width = self.width_out[name][level]
             yield self.line(width, (stop, s), (stop + 4, s))
             yield text(s, stop + 16, words, "i s")
             if name != "heads":
-                yield self.line(width, (stop + 20, s), (stop + self._BETWEEN - 2, s))
+                yield self.line(width, (stop + 20, s), (stop + self.between - 2, s))
         yield text(self._LEFT, start + 22, NAMES[name], "t")
         yield text(self._LEFT, start + 39, present or "none", "m")
         if present:
@@ -333,25 +324,10 @@ class TopToBottom(Layout):
             if claims:
                 yield self.verdicts(self._LEFT, start + 106, claims)
 
-    def places(self, name: str, start: float, stop: float) -> tuple[float, ...]:
-        """Return where along the flow the nodes of a block lie."""
-        middle = (start + stop) / 2
-        if name == "pyramid":
-            return start + 28, (stop - start - 60) / self.cells
-        if name == "shuffle":
-            return middle - 20, middle + 14
-        return (middle + 26 * name.endswith("attention"),)
-
     def output(self) -> Iterator[str]:
-        """Yield the outputs, joined over the levels, and the legend."""
-        start = self._end - self._BETWEEN + 20
-        y, x, room = start + 34, 14.0, 326.0
-        for level, (s, number) in enumerate(zip(self.lanes, self.anchors, strict=True)):
-            length = room * number / sum(self.anchors)
-            width = self.width_in("heads", level)
-            yield self.bend(width, (start, s), (y, x + length / 2))
-            yield path(f"M{x:.1f} {y + 5:.1f}h{length:.1f}", "flow", 9)
-            x += length + 3
-        yield text(self._LEFT, y + 30, f"Output: N = {sum(self.anchors):,}", "t")
-        yield text(self._LEFT, y + 49, " · ".join(self.outputs()), "m")
-        yield from self.legend((self._LEFT, y + 84 + 19 * row) for row in range(len(_LEGEND)))
+        start = self.spans["heads"][1] + 20
+        bar = start + 34
+        yield from self.joined(start, bar, 14, 326)
+        yield text(self._LEFT, bar + 30, f"Output: N = {sum(self.anchors):,}", "t")
+        yield text(self._LEFT, bar + 49, " · ".join(self.output_names()), "m")
+        yield from self.legend((self._LEFT, bar + 84 + 19 * row) for row in range(len(_LEGEND)))

@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from analysis.report import formats
-from analysis.report.diagram.claims import claims_by_block, claims_list
+from analysis.report.diagram.claims import claims_by_block, claims_list, verdict_counts
 from analysis.report.diagram.descriptions import descriptions
 from analysis.report.diagram.drawing import architecture_svg
-from analysis.report.diagram.layouts import kind, magnitude, tally
+from analysis.report.diagram.layouts import anchor, kind, magnitude, output_shapes
 from analysis.report.diagram.svg import page_style
 from analysis.report.table import Cell, Column, Table
 from featherface.config import BLOCKS
@@ -46,10 +46,10 @@ def architecture_html(
         views.append(
             f'<div class="fa-view" data-variant="{variant}">{across}{down}'
             f'<details class="fa-whole"><summary>Claims about {variant} as a whole: '
-            f"{_counts(claims[''])}</summary>{claims_list(claims[''])}</details></div>"
+            f"{verdict_counts(claims[''])}</summary>{claims_list(claims[''])}</details></div>"
         )
     sections = {"card": "The card compared"}
-    sections |= {_anchor(block["name"]): _title(block) for block in records[0]["blocks"]}
+    sections |= {anchor(block["name"]): _title(block) for block in records[0]["blocks"]}
     contents = " · ".join(f'<a href="#{at}">{title}</a>' for at, title in sections.items())
     return (
         f'<section class="fa" data-fa data-search-exclude><style>{page_style()}</style>'
@@ -79,42 +79,33 @@ def block_sections(
     claims = {record["variant"]: claims_by_block(verdicts, record["variant"]) for record in records}
     sections = []
     for at, name in enumerate(BLOCKS):
-        folds = [
-            (variants, f"Layers in {', '.join(variants)}", table)
-            for table, variants in _layer_tables(records, layers, name).items()
-        ]
-        folds += [
-            ([variant], f"Claims about it in {variant}: {_counts(of[name])}", claims_list(of[name]))
-            for variant, of in claims.items()
-            if of[name]
-        ]
         folded = "".join(
-            f'<details data-variant="{" ".join(variants)}"><summary>{words}</summary>{body}'
-            "</details>"
-            for variants, words, body in folds
+            _fold(variants, f"Layers in {', '.join(variants)}", table)
+            for table, variants in _layer_tables(records, layers, name).items()
         )
+        for variant, of in claims.items():
+            if of[name]:
+                words = f"Claims about it in {variant}: {verdict_counts(of[name])}"
+                folded += _fold([variant], words, claims_list(of[name]))
         sections.append(
-            f"## {_title(records[0]['blocks'][at])} {{ #{_anchor(name)} }}\n\n"
+            f"## {_title(records[0]['blocks'][at])} {{ #{anchor(name)} }}\n\n"
             f'<section class="fa fa-section" data-block="{name}" data-search-exclude>'
             f"<p>{paragraphs[name]}</p>{_costs(records, at).html().strip()}{folded}</section>\n"
         )
     return "\n".join(sections)
 
 
+def _fold(variants: Sequence[str], words: str, body: str) -> str:
+    of = " ".join(variants)
+    return f'<details data-variant="{of}"><summary>{words}</summary>{body}</details>'
+
+
 def _in_order(records: Sequence[Record]) -> list[Record]:
     return sorted(records, key=lambda record: record["variant"] != FIRST)
 
 
-def _anchor(block: str) -> str:
-    return f"block-{block.replace('_', '-')}"
-
-
 def _title(block: Record) -> str:
     return str(block["title"]).partition(":")[0]
-
-
-def _counts(claims: Sequence[Record]) -> str:
-    return ", ".join(f"{number} {verdict}" for verdict, number in tally(claims).items()) or "none"
 
 
 def _switch(records: Sequence[Record]) -> str:
@@ -133,11 +124,9 @@ def _layer_tables(
 ) -> dict[str, list[str]]:
     """The tables of a block's layers as HTML, and the networks that have each."""
     shared: dict[str, list[str]] = {}
-    for record in records:
-        rows = layer_rows(block, layers[record["variant"]])
-        if rows:
-            table = _layer_table(block, rows).html().strip()
-            shared.setdefault(table, []).append(record["variant"])
+    for variant in (record["variant"] for record in records):
+        if rows := layer_rows(block, layers[variant]):
+            shared.setdefault(_layer_table(block, rows).html().strip(), []).append(variant)
     return shared
 
 
@@ -178,16 +167,13 @@ def _layer_table(block: str, rows: Sequence[Record]) -> Table:
 
 
 def _costs(records: Sequence[Record], at: int) -> Table:
-    """Return the cost of the block at a position in each network."""
+    """The cost of the block at a position in each network."""
 
     def column(title: str, key: str, form: Callable[[Any], str]) -> Column:
         def value(record: Record) -> Any:
             return record["blocks"][at][key] if kind(record, BLOCKS[at]) else None
 
         return Column(title, value, form)
-
-    def outputs(shapes: Mapping[str, Sequence[int]]) -> str:
-        return " · ".join(formats.shape(sizes[1:]) for sizes in shapes.values())
 
     output = "boxes · classes · landmarks" if BLOCKS[at] == "heads" else "output: P3 · P4 · P5"
     return Table(
@@ -199,7 +185,7 @@ def _costs(records: Sequence[Record], at: int) -> Table:
             column("share", "params_share", formats.share),
             column("MACs", "macs", magnitude),
             column("share", "macs_share", formats.share),
-            column(output, "output_shapes", outputs),
+            column(output, "output_shapes", output_shapes),
         ),
         records,
     )

@@ -10,96 +10,75 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from analysis.report.formats import MARKS
 
-PALETTE: Mapping[str, Mapping[str, str]] = {
-    "light": {
-        "ground": "#ffffff",
-        "panel": "#f4f5f8",
-        "active": "#e4ecf8",
-        "text": "#1b1f24",
-        "muted": "#545d68",
-        "frame": "#7b8592",
-        "flow": "#7b8592",
-        "params": "#0b4f93",
-        "macs": "#a84b08",
-        "confirmed": "#176a35",
-        "explained": "#7d5700",
-        "refuted": "#b3251c",
-        "untested": "#545d68",
-    },
-    "dark": {
-        "ground": "#0d1117",
-        "panel": "#242a35",
-        "active": "#2f3b52",
-        "text": "#e8ebf0",
-        "muted": "#aab4c2",
-        "frame": "#7f8b9c",
-        "flow": "#8592a5",
-        "params": "#86bdff",
-        "macs": "#f3a869",
-        "confirmed": "#6fd08c",
-        "explained": "#e3bd4f",
-        "refuted": "#ff9a90",
-        "untested": "#aab4c2",
-    },
+COLOURS: Mapping[str, tuple[str, str, str | None]] = {
+    "ground": ("#ffffff", "#0d1117", "paper"),
+    "panel": ("#f4f5f8", "#242a35", "sunk"),
+    "active": ("#e4ecf8", "#2f3b52", None),
+    "text": ("#1b1f24", "#e8ebf0", "ink"),
+    "muted": ("#545d68", "#aab4c2", "soft"),
+    "frame": ("#7b8592", "#7f8b9c", None),
+    "flow": ("#7b8592", "#8592a5", None),
+    "params": ("#0b4f93", "#86bdff", None),
+    "macs": ("#a84b08", "#f3a869", None),
+    "confirmed": ("#176a35", "#6fd08c", "confirmed"),
+    "explained": ("#7d5700", "#e3bd4f", "explained"),
+    "refuted": ("#b3251c", "#ff9a90", "refuted"),
+    "untested": ("#545d68", "#aab4c2", "untested"),
 }
+"""For light and for dark pages, and the site's own colour where a page has one."""
 
-_SITE = {"ground": "paper", "panel": "sunk", "text": "ink", "muted": "soft"} | {v: v for v in MARKS}
-"""The site's own colours, where a page has them."""
-
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
-
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _RULES = "\n" + Path(__file__).with_name("drawing.css").read_text(encoding="utf-8")
 
 
 def page_style() -> str:
     """Return the style of drawings in a page of Material for MkDocs, in the page's scheme."""
-
-    def colours(scheme: str) -> str:
-        own = PALETTE[scheme].items()
-        site = {name: f"var(--ff-{_SITE[name]},{c})" if name in _SITE else c for name, c in own}
-        return _variables(site)
-
+    light, dark = _variables(0, on_the_site=True), _variables(1, on_the_site=True)
     marks = "".join(f".fa-{v}{{color:var(--fa-{v})}}" for v in MARKS)
     return (
-        f".fa{{--fa-font:{FONT};{colours('light')}}}"
-        f"[data-md-color-scheme=slate] .fa{{{colours('dark')}}}{marks}{_RULES}"
+        f".fa{{--fa-font:{_FONT};{light}}}[data-md-color-scheme=slate] .fa{{{dark}}}{marks}{_RULES}"
     )
 
 
 def file_style() -> str:
     """Return the style of a drawing in a file of its own, in the reader's system's scheme."""
+    light, dark = _variables(0, on_the_site=False), _variables(1, on_the_site=False)
     return (
-        f"svg{{--fa-font:{FONT};{_variables(PALETTE['light'])}}}"
-        f"@media (prefers-color-scheme:dark){{svg{{{_variables(PALETTE['dark'])}}}}}{_RULES}"
+        f"svg{{--fa-font:{_FONT};{light}}}"
+        f"@media (prefers-color-scheme:dark){{svg{{{dark}}}}}{_RULES}"
     )
 
 
-def _variables(colours: Mapping[str, str]) -> str:
-    return ";".join(f"--fa-{name}:{colour}" for name, colour in colours.items())
+def _variables(scheme: int, *, on_the_site: bool) -> str:
+    declared = []
+    for name, (light, dark, of_site) in COLOURS.items():
+        colour = (light, dark)[scheme]
+        value = f"var(--ff-{of_site},{colour})" if on_the_site and of_site else colour
+        declared.append(f"--fa-{name}:{value}")
+    return ";".join(declared)
 
 
 def text(x: float, y: float, words: str, kind: str = "") -> str:
-    """Return a line of text; `kind` are classes of the rules above."""
+    """Return a line of text; `kind` are classes of `drawing.css`."""
     style = f' class="{kind}"' if kind else ""
     return f'<text x="{n(x)}" y="{n(y)}"{style}>{escape(words)}</text>'
 
 
 def path(data: str, kind: str, width: float | None = None) -> str:
-    """Return a stroked path."""
+    """Return a stroked path, as wide as the style gives it where no width is given."""
     stroke = f' style="stroke-width:{n(width)}"' if width else ""
     return f'<path class="{kind}" d="{data}"{stroke}/>' if data else ""
 
 
-def rect(x: float, y: float, width: float, height: float, kind: str, radius: float = 0) -> str:
-    """Return a rectangle, its corners rounded by `radius`."""
-    corner = f' rx="{n(radius)}"' if radius else ""
+def rect(x: float, y: float, width: float, height: float, kind: str, radius: float) -> str:
+    """Return a rectangle with rounded corners."""
     return (
         f'<rect class="{kind}" x="{n(x)}" y="{n(y)}" width="{n(width)}" '
-        f'height="{n(height)}"{corner}/>'
+        f'height="{n(height)}" rx="{n(radius)}"/>'
     )
 
 
@@ -126,15 +105,6 @@ def _layered(children: Iterable[str]) -> Iterator[str]:
     for (_, width, kind), data in sorted(paths.items(), key=lambda item: item[0][:2]):
         yield f'<path class="{kind}" d="{"".join(data)}"{width}/>'
     yield from (child for child in rest if child and not child.startswith("<rect"))
-
-
-def link(href: str, label: str, data: str, children: Iterable[str], *, absent: bool) -> str:
-    """Return a block that one can point at, focus and follow."""
-    style = "fa-block absent" if absent else "fa-block"
-    return (
-        f'<a href={quoteattr(href)} class="{style}" data-block={quoteattr(data)} '
-        f"aria-label={quoteattr(label)}>{group(children)}</a>"
-    )
 
 
 def n(number: float) -> str:

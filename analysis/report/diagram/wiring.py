@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.report.diagram.nodes import Squares, nodes
 from analysis.report.diagram.svg import n, path
+from featherface.config import BLOCKS
 
 Record = Mapping[str, Any]
 Point = tuple[float, float]
@@ -21,18 +22,20 @@ THIN = None  # the width that the style gives to lines
 class Wiring:
     """The lines and nodes of a network's blocks."""
 
-    lanes: tuple[float, float, float]
-    """Position of each level along `s`."""
-    upright: bool
-    """True where the flow runs down the page."""
+    lanes: tuple[float, float, float]  # position of each level along `s`
+    upright: bool  # the flow runs down the page
 
     def __init__(self, record: Record, layers: Sequence[Record]) -> None:
         self.record = record
+        self.blocks = {block["name"]: block for block in record["blocks"]}
         self._nodes = nodes(record, layers)
-        names = [block["name"] for block in record["blocks"]]
-        shapes = [list(block["output_shapes"].values()) for block in record["blocks"]]
-        self._after = dict(zip(names, shapes, strict=True))
-        self._before = dict(zip(names[1:], shapes, strict=False))
+        # The thickness of each level's tensor: one pixel for 32 channels.
+        thick = [
+            [sizes[1] / 32 for sizes in block["output_shapes"].values()]
+            for block in record["blocks"][:-1]
+        ]
+        self.width_in = dict(zip(BLOCKS[1:], thick, strict=True))
+        self.width_out = dict(zip(BLOCKS, [*thick, thick[-1]], strict=True))
 
     # --- marks -----------------------------------------------------------------------------------
 
@@ -95,20 +98,12 @@ class Wiring:
         x, y = self.at(f, s)
         return f"{n(x)} {n(y)}"
 
-    def width_in(self, block: str, level: int) -> float:
-        """Return the thickness of the tensor that enters a block."""
-        return _thickness(self._before[block][level])
-
-    def width_out(self, block: str, level: int) -> float:
-        """Return the thickness of the tensor that leaves a block."""
-        return _thickness(self._after[block][level])
-
     # --- blocks ----------------------------------------------------------------------------------
 
     def through(self, block: str, start: float, stop: float) -> Iterator[str]:
         """Yield a block that the network lacks: its input is its output."""
         for level, s in enumerate(self.lanes):
-            yield self.line(self.width_in(block, level), (start, s), (stop, s))
+            yield self.line(self.width_in[block][level], (start, s), (stop, s))
 
     def backbone(self, middle: float, stop: float) -> Iterator[str]:
         """Yield three stages, one behind the other; at the end of each a level begins."""
@@ -116,10 +111,10 @@ class Wiring:
         for level, s in enumerate(self.lanes):
             _, across = self.extent(self.squares(block, "stage", level))
             if before is not None:
-                width = self.width_out(block, level - 1)
+                width = self.width_out[block][level - 1]
                 yield self.line(width, (middle, before), (middle, s - across - 4 - HEAD + 1))
                 yield self.head(middle, s - across - 4, "s+", HEAD + width / 2)
-            yield self.line(self.width_out(block, level), (middle, s), (stop, s))
+            yield self.line(self.width_out[block][level], (middle, s), (stop, s))
             before = s + across + 4
         for level, s in enumerate(self.lanes):
             yield from self.node(self.squares(block, "stage", level), middle, s)
@@ -128,7 +123,7 @@ class Wiring:
         """Yield the tensor, and beside it the gates that it is multiplied with."""
         aside = 25.0 if not self.upright else 30.0
         for level, s in enumerate(self.lanes):
-            node, width = self.squares(block, "level", level), self.width_in(block, level)
+            node, width = self.squares(block, "level", level), self.width_in[block][level]
             middle, s_node = gate - 26, s - aside
             along, _ = self.extent(node)
             yield self.line(width, (start, s), (stop, s))
@@ -153,7 +148,7 @@ class Wiring:
         laterals = [self.squares(block, "lateral", level) for level in range(3)]
         drawn: list[str] = []
         for level, s in enumerate(self.lanes):
-            yield self.line(self.width_in(block, level), (start, s), (first, s))
+            yield self.line(self.width_in[block][level], (start, s), (first, s))
             drawn += self.node(laterals[level], first, s)
         before = [(first, self.extent(node)[0]) for node in laterals]
         for number, cell in enumerate(cells):
@@ -163,7 +158,7 @@ class Wiring:
             else:
                 yield from self._top_down(cell, before, f, step, drawn)
         for level, s in enumerate(self.lanes):
-            yield self.line(self.width_out(block, level), (before[level][0], s), (stop, s))
+            yield self.line(self.width_out[block][level], (before[level][0], s), (stop, s))
         yield from drawn
 
     def _cell(
@@ -172,7 +167,7 @@ class Wiring:
         """A cell of a BiFPN: P4 on the way down, then P3, P4 and P5 on the way up."""
         block, (s3, s4, s5) = "pyramid", self.lanes
         down, out = f + 0.34 * step, f + 0.8 * step
-        width = self.width_out(block, 0)
+        width = self.width_out[block][0]
         middle = self.squares(block, f"{cell}.down", 1)
         outs = [self.squares(block, f"{cell}.out", level) for level in range(3)]
         along, across = self.extent(middle)
@@ -210,7 +205,7 @@ class Wiring:
             node = self.squares(block, f"{cell}.out", level)
             across = self.extent(node)[1]
             source, reach = before[level + 1]
-            width = self.width_out(block, level)
+            width = self.width_out[block][level]
             yield self.line(
                 width, (before[level][0], self.lanes[level]), (target, self.lanes[level])
             )
@@ -222,16 +217,15 @@ class Wiring:
 
     def on_the_lanes(self, block: str, start: float, stop: float, middle: float) -> Iterator[str]:
         """Yield one module a level."""
-        width = self.width_in if block == "heads" else self.width_out
         for level, s in enumerate(self.lanes):
-            yield self.line(width(block, level), (start, s), (stop, s))
+            yield self.line(self.width_out[block][level], (start, s), (stop, s))
             yield from self.node(self.squares(block, "level", level), middle, s)
 
     def shuffle(self, start: float, stop: float, crossing: float, middle: float) -> Iterator[str]:
         """Yield two groups of channels that change places, and the bottleneck if there is one."""
         block = "shuffle"
         for level, s in enumerate(self.lanes):
-            width = self.width_in(block, level)
+            width = self.width_in[block][level]
             yield self.line(width, (start, s), (crossing - 14, s))
             yield self.line(width, (crossing + 14, s), (stop, s))
             for side in (-6.0, 6.0):
@@ -239,8 +233,3 @@ class Wiring:
                 behind = (0, -side), (6, -side), (10, -side), (10, 0), (14, 0)
                 yield self.curve(*((crossing + along, s + away) for along, away in ahead + behind))
             yield from self.node(self.squares(block, "level", level), middle, s)
-
-
-def _thickness(shape: Sequence[int]) -> float:
-    """One pixel for 32 channels."""
-    return shape[1] / 32

@@ -110,7 +110,9 @@ def test_hollow_squares_predict_offsets_and_masks() -> None:
 @pytest.mark.parametrize("upright", [False, True])
 def test_the_drawing_says_what_was_measured(variant: str, upright: bool) -> None:
     record = record_of(variant)
-    drawing = ElementTree.fromstring(architecture_svg(record, layers_of(variant), upright=upright))
+    drawing = ElementTree.fromstring(
+        architecture_svg(record, layers_of(variant), {}, upright=upright)
+    )
     links = drawing.findall(f"{SVG}a")
     assert [link.get("data-block") for link in links] == [b["name"] for b in record["blocks"]]
     for link, block in zip(links, record["blocks"], strict=True):
@@ -133,7 +135,7 @@ def test_the_drawing_says_what_was_measured(variant: str, upright: bool) -> None
 @every_variant
 def test_bars_are_as_long_as_shares(variant: str) -> None:
     record = record_of(variant)
-    drawing = ElementTree.fromstring(architecture_svg(record, layers_of(variant)))
+    drawing = ElementTree.fromstring(architecture_svg(record, layers_of(variant), {}))
     for link, block in zip(drawing.findall(f"{SVG}a"), record["blocks"], strict=True):
         for kinds, key in ((("bp",), "params_share"), (("bc", "bd"), "macs_share")):
             length = sum(
@@ -165,10 +167,13 @@ def test_a_file_of_its_own_needs_nothing_else() -> None:
 # --- legible ------------------------------------------------------------------------------------
 
 
+OWN = svg.COLOURS.items()
+
+
 def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
     """The drawing's colours; on the site, its own take the place of some."""
     if not on_the_site:
-        return dict(svg.PALETTE[scheme])
+        return {name: dark if scheme == "dark" else light for name, (light, dark, _) in OWN}
     name = {"light": "default", "dark": "slate"}[scheme]
     css = (ROOT / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
     rules = re.findall(rf'\[data-md-color-scheme="{name}"\] {{([^}}]*)}}', css)
@@ -189,7 +194,7 @@ def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
 @pytest.mark.parametrize("on_the_site", [False, True])
 def test_contrast_is_enough(contrast: Any, scheme: str, ground: str, on_the_site: bool) -> None:
     colours = colours_of(scheme, on_the_site)
-    assert colours.keys() == svg.PALETTE[scheme].keys()
+    assert colours.keys() == svg.COLOURS.keys()
     for name in ("text", "muted", "params", "macs", *MARKS):
         assert contrast(colours[name], colours[ground]) >= 4.5, name
     for name in ("flow", "frame"):
@@ -290,7 +295,7 @@ def test_the_style_sheet_knows_every_network_and_class() -> None:
     css = (ROOT / "docs" / "assets" / "architecture.css").read_text(encoding="utf-8")
     for variant in VARIANTS:
         assert f'.fa:has([value="{variant}"]:checked) .fa-view[data-variant="{variant}"]' in css
-    assert set(re.findall(r"var\(--fa-([a-z]+)", css)) <= set(svg.PALETTE["light"])
+    assert set(re.findall(r"var\(--fa-([a-z]+)", css)) <= set(svg.COLOURS)
 
 
 def test_layer_rows_are_the_modules_that_cost_something() -> None:
