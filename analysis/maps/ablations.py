@@ -7,9 +7,10 @@ is open; the network itself is not changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
-from analysis.maps.observation import FaceRecord, Prepared, face_records, gated_channels
-from analysis.maps.offsets import SINGLE, branches
+from analysis.maps.observation import (
+    FaceRecord,
+    Prepared,
+    best_score,
+    box_and_score,
+    gated_channels,
+    observe,
+)
+from analysis.maps.offsets import SINGLE, branches, point_records
 from analysis.maps.summaries import rounded
 from featherface.config import LEVELS, FeatherFaceConfig
 from featherface.model import FeatherFace
@@ -30,22 +38,19 @@ SAME_FACE = 0.5
 """Boxes that overlap at least so much (intersection over union) are of the same face."""
 
 
-def _zeros(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-    """Offsets of 0; and masks of 1, which are 2·sigmoid of what their convolution puts out."""
-    return torch.zeros_like(output)
+def _replace(by: Callable[[Tensor], Tensor]) -> Replacement:
+    return lambda module, inputs, output: by(output)
 
 
-def _ones(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-    return torch.ones_like(output)
-
-
-def _mean_over_positions(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+def _mean_over(*axes: int) -> Replacement:
     # Contiguous, as the kernels of deformable convolution read memory in order.
-    return output.mean((2, 3), keepdim=True).expand_as(output).contiguous()
+    return _replace(lambda x: x.mean(axes, keepdim=True).expand_as(x).contiguous())
 
 
-def _mean_over_channels(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-    return output.mean(1, keepdim=True).expand_as(output)
+_ZEROS = _replace(torch.zeros_like)
+"""Offsets of 0; and masks of 1, which are 2·sigmoid of what their convolution puts out."""
+_ONES = _replace(torch.ones_like)
+_OVER_POSITIONS, _OVER_CHANNELS = _mean_over(2, 3), _mean_over(1)
 
 
 def _bypass(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -81,66 +86,64 @@ def ablate(model: FeatherFace, ablation: Ablation) -> Iterator[None]:
 
 def ablations(config: FeatherFaceConfig) -> list[Ablation]:
     """Return all ablations of a network; none where it has neither attention nor offsets."""
-    found = [*_of_offsets(config), *_of_gates(config)]
-    if {"offsets", "gates"} <= {ablation.part for ablation in found}:
-        everything: Mapping[str, Replacement] = {_OFFSETS: _zeros, _MASKS: _zeros, _CBAMS: _bypass}
-        title = "attentions bypassed, convolutions plain"
-        found.append(Ablation("nothing-left", "everything", title, everything))
-    return found
+    of_offsets, of_gates = list(_of_offsets(config)), list(_of_gates(config))
+    everything = Ablation(
+        "nothing-left",
+        "everything",
+        "attentions bypassed, convolutions plain",
+        {_OFFSETS: _ZEROS, _MASKS: _ZEROS, _CBAMS: _bypass},
+    )
+    return [*of_offsets, *of_gates, *([everything] if of_offsets and of_gates else [])]
 
 
 def _of_offsets(config: FeatherFaceConfig) -> Iterator[Ablation]:
     names = branches(config)
     if not names:
         return
-    zeros, means = {_OFFSETS: _zeros}, {_OFFSETS: _mean_over_positions}
-    yield Ablation("offsets-zero", "offsets", "all offsets 0", zeros)
+    yield Ablation("offsets-zero", "offsets", "all offsets 0", {_OFFSETS: _ZEROS})
     title = "offsets the same everywhere: the mean of each"
-    yield Ablation("offsets-mean", "offsets", title, means)
+    yield Ablation("offsets-mean", "offsets", title, {_OFFSETS: _OVER_POSITIONS})
     if config.context.endswith("dcnv2"):
-        yield Ablation("masks-one", "masks", "all masks 1", {_MASKS: _zeros})
+        yield Ablation("masks-one", "masks", "all masks 1", {_MASKS: _ZEROS})
         title = "offsets 0 and masks 1: plain convolutions"
-        yield Ablation("plain", "offsets and masks", title, {_OFFSETS: _zeros, _MASKS: _zeros})
+        yield Ablation("plain", "offsets and masks", title, {_OFFSETS: _ZEROS, _MASKS: _ZEROS})
     places = [
         (level, level.upper(), f"context.levels.{at}.*offset") for at, level in enumerate(LEVELS)
     ]
     if names != (SINGLE,):
         places += [(name, f"branch {name}", f"context.levels.?.{name}.*offset") for name in names]
     for where, title, pattern in places:
-        yield Ablation(
-            f"offsets-zero-{where}", "offsets", f"offsets 0 in {title}", {pattern: _zeros}, where
-        )
+        zero = {pattern: _ZEROS}
+        yield Ablation(f"offsets-zero-{where}", "offsets", f"offsets 0 in {title}", zero, where)
 
 
 def _of_gates(config: FeatherFaceConfig) -> Iterator[Ablation]:
     stages = list(gated_channels(config))
     if not stages:
         return
-    title = "both attentions bypassed" if len(stages) == 2 else "its attention bypassed"
+    both = len(stages) == 2
+    title = "both attentions bypassed" if both else "its attention bypassed"
     yield Ablation("cbam-bypass", "gates", title, {_CBAMS: _bypass})
-    places = [(stage, "", f"{stage}.levels.?") for stage in stages] if len(stages) == 2 else []
-    places += [
-        (stage, level, f"{stage}.levels.{at}")
-        for stage in stages
-        for at, level in enumerate(LEVELS)
-    ]
-    for stage, level, pattern in places:
+    if both:
+        for stage in stages:
+            name = stage.removesuffix("_attention")
+            bypass = {f"{stage}.levels.?": _bypass}
+            title = f"{name} attention bypassed"
+            yield Ablation(f"cbam-bypass-{name}", "gates", title, bypass, stage)
+    for stage, (at, level) in product(stages, enumerate(LEVELS)):
         name = stage.removesuffix("_attention")
-        yield Ablation(
-            f"cbam-bypass-{name}" + (f"-{level}" if level else ""),
-            "gates",
-            f"{name} attention bypassed" + (f" in {level.upper()}" if level else ""),
-            {pattern: _bypass},
-            f"{stage}.{level}" if level else stage,
-        )
+        bypass = {f"{stage}.levels.{at}": _bypass}
+        title = f"{name} attention bypassed in {level.upper()}"
+        where = f"{stage}.{level}"
+        yield Ablation(f"cbam-bypass-{name}-{level}", "gates", title, bypass, where)
     channel, spatial = f"{_CBAMS}.channel", f"{_CBAMS}.spatial"
-    for name, title, replacements in (
-        ("gates-zero", "all gates 0: the ReLU stays", {spatial: _zeros}),
-        ("gates-one", "all gates 1: every feature doubled", {channel: _ones, spatial: _ones}),
-        ("spatial-mean", "spatial gates level: the mean of each", {spatial: _mean_over_positions}),
-        ("channel-mean", "channel gates level: the mean of each", {channel: _mean_over_channels}),
+    for id_, title, replacements in (
+        ("gates-zero", "all gates 0: the ReLU stays", {spatial: _ZEROS}),
+        ("gates-one", "all gates 1: every feature doubled", {channel: _ONES, spatial: _ONES}),
+        ("spatial-mean", "spatial gates level: the mean of each", {spatial: _OVER_POSITIONS}),
+        ("channel-mean", "channel gates level: the mean of each", {channel: _OVER_CHANNELS}),
     ):
-        yield Ablation(name, "gates", title, replacements)
+        yield Ablation(id_, "gates", title, replacements)
 
 
 def effect_records(
@@ -170,15 +173,13 @@ def effect_records(
     for ablation in track(ablations(model.config)):
         with torch.inference_mode(), ablate(model, ablation):
             outputs = model(prepared.pixels)
-        after = face_records(prepared.detections(outputs))
+        after = prepared.faces(outputs)
         pairs = match([face["box"] for face in before], [face["box"] for face in after])
-        matched = [pair for pair in pairs if pair is not None]
-        kept = {index for index, _ in matched}
+        kept = {pair[0] for pair in pairs if pair}
         faces = [
-            {
-                "score": None if pair is None else rounded(after[pair[0]]["score"]),
-                "iou": None if pair is None else rounded(pair[1]),
-            }
+            {"score": rounded(after[pair[0]]["score"]), "iou": rounded(pair[1])}
+            if pair
+            else {"score": None, "iou": None}
             for pair in pairs
         ]
         found = [i for i, face in enumerate(after) if face["score"] > score_threshold]
@@ -190,18 +191,12 @@ def effect_records(
                 "where": ablation.where,
                 "found": sum((face["score"] or 0) > score_threshold for face in faces),
                 "new": sum(i not in kept for i in found),
-                "best_score": rounded(outputs.logits.softmax(-1)[0, :, 1].max().cpu()),
+                "best_score": rounded(best_score(outputs)),
                 "mean_score_before": _mean([face["score"] for face in before]),
                 "mean_score": _mean([face["score"] or 0.0 for face in faces]),
-                "mean_iou": _mean([iou for _, iou in matched]),
+                "mean_iou": _mean([pair[1] for pair in pairs if pair]),
                 "faces": faces,
-                "after": [
-                    {
-                        "box": [round(v, 2) for v in after[i]["box"]],
-                        "score": rounded(after[i]["score"]),
-                    }
-                    for i in found
-                ],
+                "after": [box_and_score(after[i]) for i in found],
             }
         )
     return records
@@ -227,3 +222,26 @@ def match(
 
 def _mean(values: Sequence[float]) -> float | None:
     return rounded(np.mean(values)) if values else None
+
+
+COMPARED = ("offsets-zero", "masks-one", "gates-zero", "cbam-bypass")
+"""The ablations that are compared with the network as it is."""
+
+
+def comparison(
+    model: FeatherFace, prepared: Prepared, position: tuple[float, float]
+) -> list[Record]:
+    """Return the states of a network on an image: as it is, and with each part ablated.
+
+    Returns:
+        for each `id` ("as-is" or that of the ablation), `faces` with `box` and `score`, and
+        `points`: the sampling points at the position, see `analysis.maps.offsets.point_records`.
+    """
+    known = {ablation.id: ablation for ablation in ablations(model.config)}
+    states = []
+    for name in ("as-is", *(name for name in COMPARED if name in known)):
+        with ablate(model, known[name]) if name in known else nullcontext():
+            observed = observe(model, prepared)
+        faces = [box_and_score(face) for face in observed.faces]
+        states.append({"id": name, "faces": faces, "points": point_records(observed, [position])})
+    return states

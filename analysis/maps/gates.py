@@ -34,7 +34,7 @@ def gate_records(observed: Observation) -> list[Record]:
     """
     records = []
     for stage, source in STAGES.items():
-        for grid in observed.grids:
+        for grid in observed.prepared.grids:
             name = f"{stage}.{grid.level}"
             spatial = observed.arrays.get(f"{name}.spatial_gate")
             if spatial is None:

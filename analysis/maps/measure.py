@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from analysis.maps.ablations import SAME_FACE, Ablation, effect_records
 from analysis.maps.gates import gate_records
-from analysis.maps.observation import FaceRecord, Observation, gated_channels, observe, prepare
+from analysis.maps.observation import (
+    FaceRecord,
+    Observation,
+    box_and_score,
+    gated_channels,
+    observe,
+    prepare,
+)
 from analysis.maps.offsets import branches, offset_records, point_records
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig
 from featherface.errors import InputError
@@ -96,10 +103,10 @@ def measure_maps(
         "structure": structure_record(model.config),
         "score_threshold": score_threshold,
         "levels": [
-            asdict(grid) | {"cell": grid.cell, "extent": grid.extent} for grid in observed.grids
+            asdict(grid) | {"cell": grid.cell, "extent": grid.extent} for grid in prepared.grids
         ],
-        "faces": [_rounded_face(face) for face in observed.faces],
-        "strongest": _rounded_face(observed.strongest),
+        "faces": [_face(face) for face in observed.faces],
+        "strongest": _face(observed.strongest),
         "positions": [[round(x, 2), round(y, 2)] for x, y in positions],
         "positions_from": source,
         "attention": gate_records(observed),
@@ -173,7 +180,7 @@ def maps_arrays(observed: Observation) -> dict[str, npt.NDArray[Any]]:
         for name, array in observed.arrays.items()
         if name.endswith(("_gate", ".offset", ".mask"))
     }
-    for grid in observed.grids:
+    for grid in observed.prepared.grids:
         arrays[f"{grid.level}.x"] = np.array([grid.place(0, j)[0] for j in range(grid.columns)])
         arrays[f"{grid.level}.y"] = np.array([grid.place(i, 0)[1] for i in range(grid.rows)])
     arrays["boxes"] = np.array(observed.boxes).reshape(-1, 4)
@@ -188,16 +195,14 @@ def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
     return content.getvalue()
 
 
-def _rounded_face(face: FaceRecord) -> FaceRecord:
-    return {
-        "box": [round(value, 2) for value in face["box"]],
-        "score": round(face["score"], 4),
-        "landmarks": [[round(x, 2), round(y, 2)] for x, y in face["landmarks"]],
-    }
+def _face(face: FaceRecord) -> FaceRecord:
+    landmarks = [[round(x, 2), round(y, 2)] for x, y in face["landmarks"]]
+    return box_and_score(face) | {"landmarks": landmarks}
 
 
 def _centre(face: FaceRecord, observed: Observation) -> tuple[float, float]:
     """The centre of a face's box, moved onto the image where it is outside."""
     height, width = observed.prepared.picture.shape[:2]
     x1, y1, x2, y2 = face["box"]
-    return min(max((x1 + x2) / 2, 0.0), float(width)), min(max((y1 + y2) / 2, 0.0), float(height))
+    x, y = np.clip(((x1 + x2) / 2, (y1 + y2) / 2), 0, (width, height)).tolist()
+    return x, y

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from analysis.maps.geometry import Grid, make_grids
+from analysis.maps.summaries import rounded
 from featherface.blocks.heads import Outputs
 from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
-from featherface.detector import Detections, postprocess
+from featherface.detector import postprocess
 from featherface.errors import InputError
 from featherface.images import FloatArray, Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
@@ -54,8 +55,8 @@ class Prepared:
         """The cells of P3, P4 and P5."""
         return make_grids(*self.input_size, self.scale)
 
-    def detections(self, outputs: Outputs, score_threshold: float = PROTOCOL_SCORE) -> Detections:
-        """Return the faces of the network's outputs, in pixels of the original image.
+    def faces(self, outputs: Outputs, score_threshold: float = PROTOCOL_SCORE) -> list[FaceRecord]:
+        """Return the faces of the network's outputs as `featherface.Face` has them, for JSON.
 
         Raises:
             InputError: where the outputs are not finite.
@@ -67,13 +68,17 @@ class Prepared:
                 f"{self.name}: the network's answer is not finite; its weights are unusable"
             )
         height, width = self.input_size
-        return postprocess(
+        found = postprocess(
             raw,
             self.anchors,
             (width * self.scale[0], height * self.scale[1]),
             score_threshold=score_threshold,
             nms_threshold=PROTOCOL_NMS,
         )
+        return [
+            {"box": box, "score": score, "landmarks": landmarks}
+            for box, score, landmarks in zip(*(array.tolist() for array in found), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,6 @@ class Observation:
     arrays: dict[str, FloatArray]
     faces: list[FaceRecord]  # above the threshold, by falling score
     strongest: FaceRecord  # the face of the best of all anchors, however low it scores
-
-    @property
-    def grids(self) -> list[Grid]:
-        """The cells of P3, P4 and P5."""
-        return self.prepared.grids
 
     @property
     def boxes(self) -> list[list[float]]:
@@ -147,17 +147,17 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
             elif name.endswith("channel_gate"):
                 array = array[:, 0, 0]
             arrays[name] = array
-    faces = face_records(prepared.detections(outputs))
-    kept = [face for face in faces if face["score"] > score_threshold]
-    best = float(outputs.logits.softmax(-1)[0, :, 1].max())
+    kept = [face for face in prepared.faces(outputs) if face["score"] > score_threshold]
     # Just below the best of all anchors, so that there is always one.
-    strongest = face_records(prepared.detections(outputs, float(np.nextafter(np.float32(best), 0))))
-    return Observation(prepared, model.config, arrays, kept, strongest[0])
+    below = float(np.nextafter(np.float32(best_score(outputs)), 0))
+    return Observation(prepared, model.config, arrays, kept, prepared.faces(outputs, below)[0])
 
 
-def face_records(found: Detections) -> list[FaceRecord]:
-    """Return detections for JSON; see `featherface.Face`."""
-    return [
-        {"box": box, "score": score, "landmarks": landmarks}
-        for box, score, landmarks in zip(*(array.tolist() for array in found), strict=True)
-    ]
+def best_score(outputs: Outputs) -> float:
+    """Return the score of the best of all anchors."""
+    return float(outputs.logits.softmax(-1)[0, :, 1].max())
+
+
+def box_and_score(face: FaceRecord) -> FaceRecord:
+    """Return the box of a face, to a hundredth of a pixel, and its score."""
+    return {"box": [round(v, 2) for v in face["box"]], "score": rounded(face["score"])}

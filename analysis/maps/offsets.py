@@ -73,7 +73,7 @@ def offset_records(observed: Observation) -> list[Record]:
     that varies from cell to cell, the rest being the same everywhere.
     """
     records = []
-    for grid in observed.grids:
+    for grid in observed.prepared.grids:
         inside = grid.inside(observed.boxes)
         for branch in branches(observed.config):
             moved = displacements(observed.arrays[array_name(grid.level, branch, "offset")])
@@ -122,7 +122,7 @@ def point_records(observed: Observation, positions: Sequence[tuple[float, float]
     """
     records = []
     for index, (x, y) in enumerate(positions):
-        for grid in observed.grids:
+        for grid in observed.prepared.grids:
             row, column = grid.nearest(x, y)
             for branch in branches(observed.config):
                 offset = observed.arrays[array_name(grid.level, branch, "offset")]

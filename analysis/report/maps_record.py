@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from analysis.maps import Maps, load_for_maps, measure_maps, structure_record
+from analysis.maps.ablations import comparison
 from analysis.maps.alignment import alignment_records
-from analysis.maps.comparison import comparison
 from analysis.maps.observation import prepare
 from analysis.report.plots.maps import draw_maps
 from analysis.report.plots.maps.comparison import draw_comparison, draw_images
@@ -29,9 +29,9 @@ def recorded_maps(image: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     Returns:
         the record: `structure` of every variant (see `analysis.maps.structure_record`),
         `alignment` (see `analysis.maps.alignment`) and `maps` by name of the weights (see
-        `analysis.maps.measure_maps`), `comparison` (see `analysis.maps.comparison`) of the first
-        of them, and `images`: a summary for each image made of the portrait and each of the
-        weights; and the figures as SVG by file name.
+        `analysis.maps.measure_maps`), `comparison` (see `analysis.maps.ablations.comparison`) of
+        the first of them, and `images`: a summary for each image made of the portrait and each of
+        the weights; and the figures as SVG by file name.
 
     Raises:
         InputError: where the weights are unavailable.

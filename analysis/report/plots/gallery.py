@@ -45,22 +45,44 @@ def crop(
     """
     height, width = image.shape[:2]
     left, top, side = window = _window(_corners(box), width, height)
-    scale = TILE / side
-    tile = Image.new("RGB", (TILE, TILE), _BEYOND)
-    # The whole pixels that the window touches.
-    x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
-    x2, y2 = min(width, math.ceil(left + side)), min(height, math.ceil(top + side))
-    # Of what is shrunk to less than an eighth, some pixels are enough, and quick.
-    step = max(1, math.floor(side / (8 * TILE)))
-    part = Image.fromarray(image[y1:y2:step, x1:x2:step])
-    size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
-    part = part.resize(size, Image.Resampling.LANCZOS)
-    tile.paste(part, (round((x1 - left) * scale), round((y1 - top) * scale)))
+    shown = left, top, left + side, top + side
+    tile = cut_out(image, shown, TILE / side, _BEYOND, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(tile)
     if nearest is not None:
         _draw_box(draw, _corners(nearest), window, SKY)
     _draw_box(draw, _corners(box), window, YELLOW)
     return tile
+
+
+def cut_out(
+    image: npt.NDArray[np.uint8],
+    window: tuple[float, float, float, float],
+    factor: float,
+    beyond: str,
+    resample: Image.Resampling,
+    *,
+    grey: bool = False,
+) -> Image.Image:
+    """Return a window of an image, scaled by a factor, with a colour beyond the image's edge.
+
+    Args:
+        window: left, top, right, bottom in pixels of the image.
+    """
+    left, top, right, bottom = window
+    size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
+    # The whole pixels that the window touches.
+    x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
+    x2, y2 = min(image.shape[1], math.ceil(right)), min(image.shape[0], math.ceil(bottom))
+    # Of what is shrunk to less than an eighth, some pixels are enough, and quick.
+    step = max(1, math.floor(1 / (8 * factor)))
+    part = Image.fromarray(image[y1:y2:step, x1:x2:step])
+    if grey:
+        part = part.convert("L").convert("RGB")
+    scaled = max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor))
+    found = Image.new("RGB", size, beyond)
+    place = round((x1 - left) * factor), round((y1 - top) * factor)
+    found.paste(part.resize(scaled, resample), place)
+    return found
 
 
 def _corners(box: Sequence[float]) -> _Corners:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
@@ -34,12 +35,9 @@ class Scheme:
     name: Literal["light", "dark"]
     background: str
     text: str
-    muted: str
-    """Of secondary text: at least 4.5:1 on the background."""
-    line: str
-    """Of axes."""
-    faint: str
-    """Of grids, and of areas behind the data."""
+    muted: str  # of secondary text: at least 4.5:1 on the background
+    line: str  # of axes
+    faint: str  # of grids, and of areas behind the data
 
     @property
     def ending(self) -> str:
@@ -51,33 +49,22 @@ LIGHT = Scheme("light", "#ffffff", "#1a1a1a", "#5c5c5c", "#b8b8b8", "#e4e4e4")
 DARK = Scheme("dark", "#171d24", "#ececec", "#b0b4bd", "#5a5f6b", "#313842")
 SCHEMES = {scheme.name: scheme for scheme in (LIGHT, DARK)}
 
+_SETTINGS: Any = dict(
+    matplotlib.rc_params_from_file(
+        Path(__file__).with_name("figures.mplstyle"), use_default_template=False
+    )
+)
+
 
 def settings(scheme: Scheme = LIGHT) -> Any:
-    """Return Matplotlib's settings for a scheme."""
-    return {
-        "svg.hashsalt": "featherface",
-        "svg.fonttype": "path",
-        "font.family": "DejaVu Sans",  # comes with Matplotlib
-        "font.size": 9,
-        "text.color": scheme.text,
-        "figure.facecolor": scheme.background,
+    """Return Matplotlib's settings for a scheme: those of `figures.mplstyle` and its colours."""
+    return _SETTINGS | {
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor"), scheme.text),
+        **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), scheme.text),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), scheme.line),
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor"), scheme.background),
         "savefig.facecolor": scheme.background,
-        "axes.facecolor": scheme.background,
-        "axes.edgecolor": scheme.line,
-        "axes.labelcolor": scheme.text,
-        "axes.titlecolor": scheme.text,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
         "grid.color": scheme.faint,
-        "grid.linewidth": 0.6,
-        "xtick.color": scheme.line,
-        "ytick.color": scheme.line,
-        "xtick.labelcolor": scheme.text,
-        "ytick.labelcolor": scheme.text,
-        "legend.frameon": False,
     }
 
 
@@ -87,14 +74,7 @@ def canvas(scheme: Scheme = LIGHT) -> AbstractContextManager[None]:
 
 
 def themed(draw: Callable[[Scheme], Figure]) -> dict[str, bytes]:
-    """Return a plot as SVG in both colour schemes, by the end of the file's name.
-
-    Args:
-        draw: a plot, as `lambda scheme: sensitivity(records, scheme)`.
-
-    Returns:
-        `""`: the light version, `"-dark"`: the dark one. The same records give the same bytes.
-    """
+    """Return a plot as SVG by the end of the file's name: "" in light colours, "-dark" in dark."""
     return {scheme.ending: render(draw(scheme), "svg") for scheme in SCHEMES.values()}
 
 
@@ -126,10 +106,9 @@ def _rounded(path: re.Match[bytes]) -> bytes:
 
 
 def _as_jpeg(found: re.Match[bytes]) -> bytes:
-    image = Image.open(io.BytesIO(base64.b64decode(found[1])))
-    lowest: Any = image.getchannel("A").getextrema()[0] if "A" in image.getbands() else 255
-    see_through = lowest < 255
-    if min(image.size) < 32 or see_through:
+    image = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA")
+    lowest: Any = image.getchannel("A").getextrema()[0]
+    if min(image.size) < 32 or lowest < 255:
         return found[0]  # a colour bar, or counts over what lies behind
     grey = all(band == image.getchannel(0) for band in image.convert("RGB").split())
     content = io.BytesIO()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.maps.comparison import COMPARED, comparison
+from analysis.maps.ablations import COMPARED, comparison
 from analysis.maps.observation import prepare
 from featherface import CONFIGS, FeatherFace
 

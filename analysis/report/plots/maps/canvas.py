@@ -22,6 +22,8 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from analysis.maps import Maps
+from analysis.report.formats import shortened
+from analysis.report.plots.gallery import cut_out
 from analysis.report.plots.style import Scheme, settings
 from featherface.images import RGBArray
 
@@ -45,16 +47,12 @@ def style(scheme: Scheme) -> Any:
     }
 
 
-def panel(ax: Axes, title: str = "", note: str = "") -> None:
+def panel(ax: Axes, title: str, note: str = "") -> None:
     """Remove ticks, write a title above and a note below."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    if title:
-        ax.set_title(title, pad=3)
-    if note:
-        ax.set_xlabel(note, fontsize=8, labelpad=3)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, pad=3)
+    ax.set_xlabel(note, fontsize=8, labelpad=3)
 
 
 def whole(image: RGBArray) -> Window:
@@ -70,18 +68,8 @@ def photograph(image: RGBArray, window: Window, longest: int) -> Pixels:
     """
     left, top, right, bottom = window
     factor = min(longest / max(right - left, bottom - top), 4.0)
-    size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
-    x1, y1 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
-    x2 = min(image.shape[1], int(np.ceil(right)))
-    y2 = min(image.shape[0], int(np.ceil(bottom)))
-    grey = Image.fromarray(image[y1:y2, x1:x2]).convert("L").convert("RGB")
-    scaled = grey.resize(
-        (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor))),
-        Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST,
-    )
-    canvas = Image.new("RGB", size, (128, 128, 128))
-    canvas.paste(scaled, (round((x1 - left) * factor), round((y1 - top) * factor)))
-    return np.asarray(canvas) / 255.0
+    resample = Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.NEAREST
+    return np.asarray(cut_out(image, window, factor, "#808080", resample, grey=True)) / 255.0
 
 
 def show(ax: Axes, pixels: Pixels, window: Window) -> None:
@@ -103,8 +91,7 @@ def show_map(
 ) -> None:
     """Show a map of a level (rows, columns) in colour over the image, and the faces."""
     x, y = maps.arrays[f"{level}.x"], maps.arrays[f"{level}.y"]
-    pixels = overlay(values, x, y, maps.picture, norm, colours, longest)
-    show(ax, pixels, whole(maps.picture))
+    show(ax, overlay(values, x, y, maps.picture, norm, colours, longest), whole(maps.picture))
     outline_faces(ax, maps.record["faces"])
 
 
@@ -124,20 +111,17 @@ def overlay(
             of the cell whose centre is nearest.
         colours: name of the colour map.
     """
-    left, top, right, bottom = whole(image)
-    grey = photograph(image, (left, top, right, bottom), longest)
+    grey = photograph(image, whole(image), longest)
     rows, columns = grey.shape[:2]
-    across = left + (np.arange(columns) + 0.5) * (right - left) / columns
-    down = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+    across = (np.arange(columns) + 0.5) * image.shape[1] / columns
+    down = (np.arange(rows) + 0.5) * image.shape[0] / rows
     spread = values[np.ix_(_nearest(y, down), _nearest(x, across))]
     mixed: Pixels = _SHARE * colormaps[colours](norm(spread))[..., :3] + (1 - _SHARE) * grey
     return mixed
 
 
 def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    borders = (centres[1:] + centres[:-1]) / 2
-    nearest: npt.NDArray[np.intp] = np.searchsorted(borders, places, side="right")
-    return nearest
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, places, side="right")
 
 
 def scale_bar(
@@ -177,13 +161,9 @@ def height_of(image: RGBArray, columns: float, rows: int, extra: float) -> float
 def headline(figure: Any, title: str, record: Record, end: str = "") -> None:
     """Write the title of a figure at its upper left: what it shows, of which weights and image."""
     weights, name = (
-        _shorter(re.split(r"[/\\]", path)[-1])
+        shortened(re.split(r"[/\\]", path)[-1], 30)
         for path in (record["weights"], record["picture"]["name"])
     )
     text = f"{title}: {weights} on {name}{end}"
     figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
     figure.get_layout_engine().set(h_pad=0.06)
-
-
-def _shorter(name: str, most: int = 30) -> str:
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
