@@ -108,28 +108,32 @@ class Expression:
             case ast.Call():
                 function = self.vocabulary.functions[_name(node)]
                 named = {str(k.arg): self._evaluate(k.value) for k in node.keywords}
-                return function(*map(self._evaluate, node.args), **named)
+                return self._apply(function, *map(self._evaluate, node.args), **named)
             case ast.UnaryOp():
-                return self._apply(node.op, self._evaluate(node.operand))
+                return self._operate(node.op, self._evaluate(node.operand))
             case ast.BinOp():
-                return self._apply(node.op, self._evaluate(node.left), self._evaluate(node.right))
+                return self._operate(node.op, self._evaluate(node.left), self._evaluate(node.right))
             case ast.BoolOp():
                 values = map(self._evaluate, node.values)
                 return all(values) if isinstance(node.op, ast.And) else any(values)
             case ast.Compare():
                 pairs = pairwise(map(self._evaluate, [node.left, *node.comparators]))
-                return all(self._apply(op, *pair) for op, pair in zip(node.ops, pairs, strict=True))
+                signs = zip(node.ops, pairs, strict=True)
+                return all(self._operate(sign, *pair) for sign, pair in signs)
             case ast.Subscript():
-                return self._apply(None, self._evaluate(node.value), self._evaluate(node.slice))
+                of, index = self._evaluate(node.value), self._evaluate(node.slice)
+                return self._apply(operator.getitem, of, index)
         raise AssertionError(ast.dump(node))  # parse accepts nothing else
 
-    def _apply(self, sign: ast.AST | None, *values: Any) -> Any:
+    def _operate(self, sign: ast.AST, *values: Any) -> Any:
         numbers = all(isinstance(value, int | float) for value in values)
         if type(sign) in _OF_NUMBERS and not numbers:
             raise ExpressionError(f"{self.text!r} has no value: it calculates with no numbers")
-        function = operator.getitem if sign is None else _OPERATORS[type(sign)]
+        return self._apply(_OPERATORS[type(sign)], *values)
+
+    def _apply(self, function: Function, *values: Any, **named: Any) -> Any:
         try:
-            return function(*values)
+            return function(*values, **named)
         except (ArithmeticError, TypeError, IndexError) as error:
             raise ExpressionError(f"{self.text!r} has no value: {error}") from error
 
@@ -159,24 +163,11 @@ def parse(text: str, vocabulary: Vocabulary) -> Expression:
     return Expression(text, tree, vocabulary)
 
 
-@dataclass(frozen=True)
-class Template:
-    """Text with expressions in braces, such as "{params('v1'):,} in all"; see `parse_template`."""
+def parse_template(text: str, vocabulary: Vocabulary) -> list[tuple[str, Expression | None, str]]:
+    """Return the parts of a text with expressions in braces, as "{params('v1'):,} in all".
 
-    _parts: tuple[tuple[str, Expression | None, str], ...]
-
-    def render(self, form: Callable[[Expression, str], str]) -> str:
-        """Return the text, each expression replaced by what `form` makes of it and its format."""
-        return "".join(
-            before + (form(expression, spec) if expression else "")
-            for before, expression, spec in self._parts
-        )
-
-
-def parse_template(text: str, vocabulary: Vocabulary) -> Template:
-    """Return the template that `text` writes.
-
-    An expression stands as `{expression}` or `{expression:format}`, a brace as `{{`.
+    A part is some text, the expression behind it, if there is one, and its format. A brace is
+    written as `{{`.
 
     Raises:
         ExpressionError: for unbalanced braces or a bad expression.
@@ -192,7 +183,7 @@ def parse_template(text: str, vocabulary: Vocabulary) -> Template:
         raise
     except ValueError as error:
         raise ExpressionError(f"{text!r} is not a template: {error}") from error
-    return Template(tuple(parts))
+    return parts
 
 
 def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:

@@ -7,10 +7,10 @@ nothing about whether they hold. `analysis.claims.verdicts` finds that out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 import yaml
 from pydantic import (
@@ -63,17 +63,8 @@ def _frozen(value: Any, depth: int = 3) -> Value:
     return value
 
 
-def _listed(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("it must be a list")
-    return tuple(value)
-
-
-_LISTED = BeforeValidator(_listed)
-
-
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else _listed(value)
+    return [value] if isinstance(value, str) else value
 
 
 def _frozen_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +102,7 @@ class Claim(_Strict):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     """Unique in its ledger."""
-    lines: Annotated[tuple[int, ...], _LISTED] = ()
+    lines: list[int] = []
     """Lines of the source on which it stands, counted from 1; for sources that have them."""
     where: Text | None = None
     """Its place in the source, if that has no lines."""
@@ -121,14 +112,14 @@ class Claim(_Strict):
     unit: str = ""
     printed: Text
     """The figure as the source prints it, such as "43.7%"."""
-    operands: Annotated[tuple[str, ...], _LISTED] = ()
+    operands: list[str] = []
     """Other pieces of the source that the claim is about or calculates with, as printed."""
     kind: Kind
     variant: str | None = None
     """The network that it speaks of; `None` for arithmetic."""
     network: str | None = None
     """For arithmetic: the network whose figures it calculates with, where not the ledger's."""
-    blocks: Annotated[tuple[str, ...], _LISTED] = ()
+    blocks: list[str] = []
     """The blocks that it is about; none for the network as a whole."""
     published: bool = True
     """`False` for what this project asked a counter, or asks itself; no part of any tally."""
@@ -136,8 +127,8 @@ class Claim(_Strict):
     """The quantity on that network or, for arithmetic, of the source's other figures."""
     convention: Text | None = None
     """Of `measure`; by default the ledger's convention for the kind."""
-    alternatives: Annotated[tuple[Alternative, ...], _LISTED] = ()
-    replications: Annotated[tuple[Replication, ...], _LISTED] = ()
+    alternatives: list[Alternative] = []
+    replications: list[Replication] = []
     """Measurements by others, where the claim itself cannot be measured."""
     requires: Text | None = None
     """The requirements of a test of accuracy."""
@@ -146,28 +137,25 @@ class Claim(_Strict):
 
     @property
     def tolerance(self) -> Fraction:
-        """The largest error of rounding to the printed digits, see `tolerance_of`."""
-        return tolerance_of(self.printed) if _PLAIN.fullmatch(self.printed) else Fraction(0)
+        """The largest error of rounding to the printed digits; 0 for what is no number."""
+        figure = read_figure(self.printed)
+        return figure[1] if figure else Fraction(0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if _PLAIN.fullmatch(self.printed) and _is_number(self.claimed):
-            said = number_of(self.printed)
-            if Fraction(str(self.claimed)) != said:
-                raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
+        figure = read_figure(self.printed)
+        if figure and is_number(self.claimed) and Fraction(str(self.claimed)) != figure[0]:
+            raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
         return self
 
     def check(self, subject: Subject | None) -> None:
         """Refuse, with a `ValueError`, what makes no sense for the network of the ledger."""
         words = vocabulary(subject)
-        texts = {"measure": self.measure}
+        measure = _parsed("measure", parse, self.measure, words)
         for name in ("alternatives", "replications"):
             for i, other in enumerate(getattr(self, name)):
-                texts[f"{name}[{i}].measure"] = other.measure
-        for field, text in texts.items():
-            _parsed(field, parse, text, words)
+                _parsed(f"{name}[{i}].measure", parse, other.measure, words)
         _parsed("explanation", parse_template, self.explanation, words)
-        measure = parse(self.measure, words)
         if subject is None:
             self._check_names(measure)
         elif self.variant is not None or self.network is not None:
@@ -193,9 +181,9 @@ class Claim(_Strict):
             raise ValueError(f"measure: it does not look at {self.variant!r}")
 
 
-def _parsed(field: str, parse: Callable[[str, Vocabulary], Any], text: str, words: Any) -> None:
+def _parsed(field: str, parse: Callable[[str, Vocabulary], Any], text: str, words: Any) -> Any:
     try:
-        parse(text, words)
+        return parse(text, words)
     except ExpressionError as error:
         raise ValueError(f"{field}: {error}") from error
 
@@ -230,13 +218,13 @@ class Ledger(_Strict):
     subject: Text | None = None
     """The network, for `analysis.cost.subject.load_model`, whose code runs; none for a ledger of
     the networks of the family, whose claims name a variant each."""
-    input: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ("1 3 224 224",)
+    input: Annotated[list[str], BeforeValidator(_one_or_more)] = ["1 3 224 224"]
     """The inputs of that network, as `featherface blocks --input` takes them."""
     arguments: Annotated[dict[str, Any], AfterValidator(_frozen_values)] = {}
     """Of the factory of that network, by name."""
     conventions: dict[Kind, Text] = {}
     """The convention of each kind, for claims that state none."""
-    claims: Annotated[tuple[Claim, ...], _LISTED]
+    claims: list[Claim]
     facts: dict[str, Any] = {}
     """The stated settings of the architecture; read and checked by `analysis.design_space`."""
 
@@ -254,29 +242,31 @@ class Ledger(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        seen: set[str] = set()
         subject = self.network
+        ids = [claim.id for claim in self.claims]
         for claim in self.claims:
             try:
                 claim.check(subject)
+                self._check_place(claim)
+                if ids.count(claim.id) > 1:
+                    raise ValueError("id: there is another of that name")
+                known = claim.kind in self.conventions or (subject and claim.kind in CONVENTIONS)
+                if not (claim.convention or known):
+                    raise ValueError(f"convention: none for kind {claim.kind!r}")
             except ValueError as error:
                 raise ValueError(f"claim {claim.id!r}: {error}") from error
-            if claim.id in seen:
-                raise ValueError(f"claim {claim.id!r}: id: there is another of that name")
-            seen.add(claim.id)
-            if self.source.cites_lines != bool(claim.lines):
-                rule = "must say" if self.source.cites_lines else "must not say"
-                raise ValueError(f"claim {claim.id!r}: lines: it {rule} on which lines it stands")
-            if not (claim.lines or claim.where or subject):
-                raise ValueError(f"claim {claim.id!r}: where: it must say where it stands")
-            if any(line < 1 for line in claim.lines):
-                raise ValueError(f"claim {claim.id!r}: lines: they count from 1")
-            if list(claim.lines) != sorted(set(claim.lines)):
-                raise ValueError(f"claim {claim.id!r}: lines: each once and in order")
-            known = claim.kind in self.conventions or (subject and claim.kind in CONVENTIONS)
-            if not (claim.convention or known):
-                raise ValueError(f"claim {claim.id!r}: convention: none for kind {claim.kind!r}")
         return self
+
+    def _check_place(self, claim: Claim) -> None:
+        if self.source.cites_lines != bool(claim.lines):
+            rule = "must say" if self.source.cites_lines else "must not say"
+            raise ValueError(f"lines: it {rule} on which lines it stands")
+        if not (claim.lines or claim.where or self.subject):
+            raise ValueError("where: it must say where it stands")
+        if any(line < 1 for line in claim.lines):
+            raise ValueError("lines: they count from 1")
+        if claim.lines != sorted(set(claim.lines)):
+            raise ValueError("lines: each once and in order")
 
 
 def load(path: str | Path) -> Ledger:
@@ -289,10 +279,9 @@ def load(path: str | Path) -> Ledger:
         LedgerError: where the file cannot be read or something in it is wrong.
     """
     path = CLAIMS / f"{path}.yaml" if path in SOURCES else Path(path)
+    text = read_text(path, error=LedgerError)
     try:
-        content = yaml.load(read_text(path, error=LedgerError), Loader=_UniqueKeys)
-    except LedgerError:
-        raise
+        content = yaml.load(text, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         # PyYAML passes on what Python says of a date or number that is none.
         raise LedgerError(f"{path}: is not YAML: {error}") from error
@@ -323,55 +312,36 @@ def write_template(name: str) -> Path:
     return path
 
 
-def number_of(printed: str) -> Fraction:
-    """Return the printed number: "43.7%" is 43.7, "0.49 M" is 490,000, "~3,584" is 3,584.
-
-    Raises:
-        ValueError: for anything but a number with an optional `~` or `+`, a factor K, M or G,
-            and `%`.
-    """
-    digits, factor, _, _ = _split(printed)
-    return Fraction(digits) * factor
-
-
-def tolerance_of(printed: str) -> Fraction:
-    """Return by how much a number that rounds to `printed` can differ from it.
-
-    Half a unit of the last digit. A whole number that is printed in full is not rounded; after
-    "~" it is, and its trailing zeros only fill it up ("~489,000" is exact to half a thousand).
-
-    Raises:
-        ValueError: as `number_of`.
-    """
-    digits, factor, rounded, about = _split(printed)
-    _, point, decimals = digits.partition(".")
-    if not (point or rounded or about):
-        return Fraction(0)
-    filled = about and not (point or rounded) and int(digits)
-    zeros = len(digits) - len(digits.rstrip("0")) if filled else 0
-    return Fraction(10) ** (zeros - len(decimals)) * factor / 2
-
-
 _PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KMG]?)(%?)")
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def _split(printed: str) -> tuple[str, int, bool, bool]:
-    """Digits, factor, whether a factor or percent sign says that it is rounded, and "~"."""
+def read_figure(printed: str) -> tuple[Fraction, Fraction] | None:
+    """Return a printed number, and by how much a number that rounds to it can differ from it.
+
+    "43.7%" is 43.7, "0.49 M" is 490,000, "~3,584" is 3,584. They differ by half a unit of the last
+    digit. A whole number that is printed in full is not rounded; after "~" it is, and its trailing
+    zeros only fill it up ("~489,000" is exact to half a thousand).
+
+    Returns:
+        `None` for anything but a number with an optional sign, a factor K, M or G, and `%`.
+    """
     match = _PLAIN.fullmatch(printed)
     if not match:
-        raise ValueError(f"{printed!r} is not a number as printed")
+        return None
     sign, digits, factor, percent = match.groups()
-    minus = "-" if "-" in sign else ""
-    return (
-        minus + digits.replace(",", ""),
-        _FACTORS[factor],
-        bool(factor or percent),
-        "~" in sign,
-    )
+    digits = digits.replace(",", "")
+    number = Fraction(digits) * _FACTORS[factor] * (-1 if "-" in sign else 1)
+    _, point, decimals = digits.partition(".")
+    rounded = point or factor or percent
+    if not (rounded or "~" in sign):
+        return number, Fraction(0)
+    zeros = 0 if rounded or not int(digits) else len(digits) - len(digits.rstrip("0"))
+    return number, Fraction(10) ** (zeros - len(decimals)) * _FACTORS[factor] / 2
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number, which truth values are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -383,21 +353,14 @@ def _describe(error: ValidationError, content: Any) -> str:
     if location[:1] == ["claims"] and len(location) > 1:
         entry = content["claims"][location[1]]
         name = entry.get("id") if isinstance(entry, dict) else None
-        number = int(location[1]) + 1
-        parts.append(f"claim {name!r}" if name else f"claim number {number}")
+        parts.append(f"claim {name!r}" if name else f"claim number {int(location[1]) + 1}")
         location = location[2:]
     if location:
-        parts.append(_path(location))
+        steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+        parts.append("".join(steps).removeprefix("."))
     parts.append(_one_line(first["msg"].removeprefix("Value error, ")))
     more = f" (and {len(others)} more)" if others else ""
     return ": ".join(parts) + more
-
-
-def _path(location: Iterable[str | int]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -15,9 +15,10 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.claims.expression import (
@@ -33,8 +34,7 @@ from analysis.cost.blocks import network_cost
 from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
 from analysis.cost.subject import Subject, SubjectError, make_inputs, positional
 from analysis.cost.trace import count_parameters
-from analysis.design_space.block_search import ALL_INTEGERS, search_block
-from analysis.design_space.search import search
+from analysis.design_space.search import ALL_INTEGERS, block_totals, search
 from analysis.design_space.space import described
 from analysis.widerface import history
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
@@ -79,15 +79,6 @@ class UntestableError(Exception):
 Of = str | Subject
 """A network: the name of a variant, or anybody's by name and inputs."""
 
-_F = TypeVar("_F", bound=Function)
-
-_FUNCTIONS: dict[str, Function] = {}
-
-
-def _measurement(function: _F) -> _F:
-    _FUNCTIONS[function.__name__] = function
-    return function
-
 
 def expression(text: str) -> Expression:
     """Return the checked measurement that `text` writes; see `analysis.claims.expression.parse`."""
@@ -97,18 +88,16 @@ def expression(text: str) -> Expression:
 # --- parameters ---------------------------------------------------------------------------------
 
 
-@_measurement
 def params(variant: Of, *paths: str, **changes: Any) -> int:
     """Learnable values of the network, or of the modules and tensors at `paths`, each once."""
     if not paths:
-        return count_parameters(_network(_config(variant, changes)))
+        return count_parameters(_network(variant, changes))
     return sum(tensor.numel() for tensor in _parameters(variant, paths, changes).values())
 
 
-@_measurement
 def params_of(variant: Of, type: str, path: str = "", **changes: Any) -> int:
     """Learnable values that modules of that class hold themselves, at or below `path`."""
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     return sum(
         tensor.numel()
         for module in _below(network, path)
@@ -117,26 +106,23 @@ def params_of(variant: Of, type: str, path: str = "", **changes: Any) -> int:
     )
 
 
-@_measurement
 def kernels(variant: Of, *paths: str, **changes: Any) -> int:
     """Weights of convolutions and linear layers alone: no biases, normalisation or scalars."""
     return _of_layers("weight", variant, paths, changes)
 
 
-@_measurement
 def biases(variant: Of, *paths: str, **changes: Any) -> int:
     """Biases of convolutions and linear layers."""
     return _of_layers("bias", variant, paths, changes)
 
 
-@_measurement
 def params_of_standard_layers(variant: Of, **changes: Any) -> int:
     """Parameters that are attributes of PyTorch's own layers.
 
     It is what a counter sees that knows the layers of `torch.nn` and no others: a tensor which
     the network's own code holds, such as a deformable kernel, escapes it.
     """
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     return sum(
         parameter.numel()
         for module in network.modules()
@@ -145,14 +131,12 @@ def params_of_standard_layers(variant: Of, **changes: Any) -> int:
     )
 
 
-@_measurement
 def param_bytes(variant: Of, **changes: Any) -> int:
     """Bytes of the learnable values as the network holds them (four each, float32)."""
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
-@_measurement
 def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, groups: int = 1) -> int:
     """Parameters of a single `nn.Conv2d` so written, which has a bias unless it says otherwise."""
     return count_parameters(nn.Conv2d(inputs, outputs, kernel, bias=bias, groups=groups))
@@ -161,7 +145,6 @@ def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, group
 # --- computation --------------------------------------------------------------------------------
 
 
-@_measurement
 def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> int:
     """MACs of one picture of 640×640, of the network or the module at `path`.
 
@@ -182,7 +165,6 @@ def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> in
     return items[kind]
 
 
-@_measurement
 def counted(counter: str, quantity: str, variant: Of) -> int:
     """Return the answer of a public counter for the network at 640×640, as it is installed.
 
@@ -207,7 +189,6 @@ def counted(counter: str, quantity: str, variant: Of) -> int:
 # --- shapes -------------------------------------------------------------------------------------
 
 
-@_measurement
 def shape(
     variant: str, name: str, height: int = _SIZE, width: int = _SIZE, **changes: Any
 ) -> tuple[int, ...]:
@@ -222,13 +203,11 @@ def shape(
     return shapes[name]
 
 
-@_measurement
 def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> tuple[int, ...]:
     """Rows and columns of the map that the heads read at a level (`p3`, `p4` or `p5`)."""
     return shape(variant, f"shuffle.{level}", height, width)[1:]
 
 
-@_measurement
 def stride(variant: str, level: str) -> float:
     """Pixels of a 640×640 picture per cell of a level, in either direction."""
     rows, columns = cells(variant, level)
@@ -237,21 +216,18 @@ def stride(variant: str, level: str) -> float:
     return _SIZE / rows
 
 
-@_measurement
 def anchors_per_cell(variant: str) -> float:
     """Anchors that the heads of the network answer for, over the cells of the three levels."""
     answered = shape(variant, "logits")[0]
     return answered / sum(math.prod(cells(variant, level)) for level in LEVELS)
 
 
-@_measurement
 def anchor_sides(variant: str, level: str) -> tuple[float, ...]:
     """Sides in pixels of the square anchors that boxes of a level are relative to."""
     sides = sides_of_anchors(config_of(variant).anchors)
     return dict(zip(LEVELS, sides, strict=True))[_level(level)]
 
 
-@_measurement
 def landmark_points(variant: str) -> tuple[int, ...]:
     """Return the shape of an anchor's decoded landmarks: (points, coordinates)."""
     count, size = shape(variant, "landmarks")
@@ -262,13 +238,11 @@ def landmark_points(variant: str) -> tuple[int, ...]:
 # --- structure ----------------------------------------------------------------------------------
 
 
-@_measurement
 def channels(variant: Of, path: str, **changes: Any) -> Value:
     """(inputs, outputs) of the convolution or linear layer at `path`; one pair each for `*`."""
     return _each(variant, path, changes, _channels)
 
 
-@_measurement
 def channels_per_anchor(variant: str, path: str) -> Value:
     """As `channels`, with the outputs that one of a cell's anchors gets."""
     anchors = anchors_per_cell(variant)
@@ -277,78 +251,68 @@ def channels_per_anchor(variant: str, path: str) -> Value:
     )
 
 
-@_measurement
 def kernel(variant: Of, path: str, **changes: Any) -> Value:
     """Height and width of the convolution's kernel at `path`; one pair each for `*`."""
     return _each(variant, path, changes, lambda layer: tuple(_weight(layer).shape[2:]))
 
 
-@_measurement
 def step(variant: Of, path: str) -> Value:
     """Stride of the convolution at `path`, the same in both directions; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).stride))
 
 
-@_measurement
 def padding(variant: Of, path: str) -> Value:
     """Padding of the convolution at `path`, the same on all sides; one each for `*`."""
     return _each(variant, path, {}, lambda layer: _square(_conv(layer).padding))
 
 
-@_measurement
 def groups(variant: Of, path: str) -> Value:
     """Groups of the convolution at `path`: 1 if dense, its channels if depthwise."""
     return _each(variant, path, {}, lambda layer: _conv(layer).groups)
 
 
-@_measurement
 def modules(variant: Of, path: str, type: str = "", **changes: Any) -> int:
     """Return the number of modules at `path` or, with a `type`, of that class at or below it."""
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     if not type:
         return len(_matching(path, dict(network.named_modules())))
     return sum(module.__class__.__name__ == type for module in _below(network, path))
 
 
-@_measurement
 def dense_convs(variant: Of, path: str, kernel: int) -> int:
     """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
     return sum(
         isinstance(module, nn.Conv2d | DeformConv2d)
         and tuple(_weight(module).shape[2:]) == (kernel, kernel)
         and getattr(module, "groups", 1) == 1
-        for module in _below(_network(_config(variant, {})), path)
+        for module in _below(_network(variant), path)
     )
 
 
-@_measurement
 def setting(variant: str, name: str) -> Value:
     """A field of the configuration that the network is built from."""
     value: Value = getattr(config_of(variant), name)
     return value
 
 
-@_measurement
 def differences(variant: str, other: str) -> tuple[str, ...]:
     """Names of the settings in which two variants differ, by more than rounding."""
     names = config_of(variant).difference(config_of(other))
     return tuple(name for name in names if name != "mean_pooling")
 
 
-@_measurement
 def can_be_built(variant: str, **changes: Any) -> bool:
     """Return whether a network with these settings exists."""
     try:
-        _network(_config(variant, changes))
+        _config(variant, changes)
     except ConfigError:
         return False
     return True
 
 
-@_measurement
 def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
     """Return whether the pyramid's input at level `source` reaches its output at `target`."""
-    network = _network(config_of(variant))
+    network = _network(variant)
     levels = [
         torch.ones(1, width, 8 >> i, 8 >> i, requires_grad=name == _level(source))
         for i, (name, width) in enumerate(zip(LEVELS, BACKBONE_CHANNELS, strict=True))
@@ -358,14 +322,13 @@ def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
     return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
-@_measurement
 def shuffle_groups(variant: str) -> int:
     """Groups of the channel shuffle, read off what it does to numbered channels.
 
     A shuffle of g groups (ShuffleNet) puts channel i + j·C/g at place i·g + j. 1 where the
     channels stay as they are.
     """
-    network = _network(config_of(variant))
+    network = _network(variant)
     width = network.config.channels
     numbered = torch.arange(float(width)).reshape(1, width, 1, 1)
     if not network.shuffle.levels:
@@ -381,7 +344,6 @@ def shuffle_groups(variant: str) -> int:
 # --- the design space ---------------------------------------------------------------------------
 
 
-@_measurement
 def architectures(
     variant: str, *kept: str, total: int, reading: str = "parameters", **fixed: Any
 ) -> int:
@@ -394,34 +356,30 @@ def architectures(
     return int(search(total, fixed=fixed, reading=reading)["found"])
 
 
-@_measurement
 def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
     """Return the number of architectures among which `architectures` counts."""
     fixed = _settings(variant, kept) | fixed
     return int(search(0, fixed=fixed, limit=0)["looked_at"])
 
 
-@_measurement
 def settings_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
     """Return the number of settings of that block with that many parameters, `kept` as they are."""
-    return len(_searched(variant, block, kept, total, reading)["settings"])
+    return int((_totals(variant, block, kept, reading) == total).sum())
 
 
-@_measurement
 def nearest_of_block(
     variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
     """Return the number of parameters nearest to `total` that a setting of that block has."""
-    nearest: int = _searched(variant, block, kept, total, reading)["nearest"]["params"]
-    return nearest
+    totals = _totals(variant, block, kept, reading)
+    return int(totals[abs(totals - total).argmin()])
 
 
 # --- accuracy -----------------------------------------------------------------------------------
 
 
-@_measurement
 def ap(variant: str, subset: str, weights: str = "") -> float:
     """Return the average precision, in percent, measured on all validation images of WIDER FACE.
 
@@ -450,18 +408,16 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     published = PUBLISHED[name]
     if published.variant != variant:
         raise MeasureError(f"the weights {name} are of {published.variant}, not of {variant}")
-    if not WIDERFACE.exists():
-        raise UntestableError("this installation comes without docs/results", tool=True)
-    if not (rows := _rows_of(variant, published.sha256, VALIDATION_IMAGES)):
+    found = _measured_ap(variant, subset, published.sha256, VALIDATION_IMAGES)
+    if found is None:
         raise UntestableError(
             f"the AP of {name} on all {VALIDATION_IMAGES:,} validation pictures of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
             f"featherface widerface track {name} --images DIR --ground-truth DIR"
         )
-    return _ap(rows[-1].model_dump(), subset)
+    return found
 
 
-@_measurement
 def ap_of_part(variant: str, subset: str, images: int) -> float:
     """Return the average precision, in percent, measured on some of the validation images.
 
@@ -476,14 +432,12 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
     """
     published = PUBLISHED.get(variant)
     sha256 = published.sha256 if published else SHIPPED.get(variant)
-    if not WIDERFACE.exists():
-        raise UntestableError("this installation comes without docs/results", tool=True)
-    if sha256 is None or not (rows := _rows_of(variant, sha256, images)):
+    found = _measured_ap(variant, subset, sha256, images)
+    if found is None:
         raise UntestableError(f"the AP of {variant} on {images} images has not been measured here")
-    return _ap(rows[-1].model_dump(), subset)
+    return found
 
 
-@_measurement
 def recorded_ap(variant: str, subset: str) -> float:
     """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
     published = PUBLISHED.get(variant)
@@ -492,7 +446,6 @@ def recorded_ap(variant: str, subset: str) -> float:
     return _ap({name: getattr(published.recorded, name) / 100 for name in SUBSETS}, subset)
 
 
-@_measurement
 def unavailable(reason: str) -> float:
     """Never has a value, for the reason given: of a claim that cannot be tested here."""
     raise UntestableError(reason)
@@ -501,27 +454,18 @@ def unavailable(reason: str) -> float:
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
-@_measurement
 def percent(part: float, whole: float) -> float:
     """100 · part / whole."""
-    if not whole:
-        raise MeasureError("the share of nothing is not defined")
     return 100 * part / whole
 
 
-@_measurement
 def mean(*values: float) -> float:
     """Arithmetic mean."""
-    if not values:
-        raise MeasureError("the mean of nothing is not defined")
     return math.fsum(values) / len(values)
 
 
-@_measurement
 def cut(value: float, unit: float) -> float:
     """`value` without what is beyond the last whole `unit`: cut off, not rounded."""
-    if unit <= 0:
-        raise MeasureError("the unit to cut at must be positive")
     return math.floor(value / unit) * unit
 
 
@@ -546,13 +490,25 @@ def _check(name: str, arguments: Mapping[str, Any]) -> None:
 
 _FIELDS = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
 
-VOCABULARY = Vocabulary(_FUNCTIONS, _check)
-"""Every function above, by name."""
-
-_OF_ANY_NETWORK = (
+_OF_ANY_NETWORK: tuple[Function, ...] = (
     *(params, params_of, kernels, biases, params_of_standard_layers, param_bytes, macs),
     *(channels, kernel, step, padding, groups, modules, dense_convs),
 )
+_OF_NO_NETWORK: tuple[Function, ...] = (conv_params, percent, mean, cut, unavailable)
+_OF_THE_FAMILY: tuple[Function, ...] = (
+    *(counted, shape, cells, stride, anchors_per_cell, anchor_sides, landmark_points),
+    *(channels_per_anchor, setting, differences, can_be_built, pyramid_passes_on, shuffle_groups),
+    *(architectures, architectures_looked_at, settings_of_block, nearest_of_block),
+    *(ap, ap_of_part, recorded_ap),
+)
+
+
+def _by_name(*functions: Function) -> dict[str, Function]:
+    return {function.__name__: function for function in functions}
+
+
+VOCABULARY = Vocabulary(_by_name(*_OF_ANY_NETWORK, *_OF_THE_FAMILY, *_OF_NO_NETWORK), _check)
+"""Every function above, by name."""
 
 
 def vocabulary(subject: Subject | None) -> Vocabulary:
@@ -563,12 +519,11 @@ def vocabulary(subject: Subject | None) -> Vocabulary:
     if subject is None:
         return VOCABULARY
     bound: dict[str, Function] = {
-        f.__name__: functools.partial(f, subject) for f in _OF_ANY_NETWORK
+        name: functools.partial(f, subject) for name, f in _by_name(*_OF_ANY_NETWORK).items()
     }
     bound["shape"] = functools.partial(_shape, subject)
     bound["counted"] = functools.partial(counted, variant=subject)
-    alone = (conv_params, percent, mean, cut, unavailable)
-    return Vocabulary(bound | {f.__name__: f for f in alone})
+    return Vocabulary(bound | _by_name(*_OF_NO_NETWORK))
 
 
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -576,11 +531,8 @@ def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: own[name] for name in names}
 
 
-def _searched(
-    variant: str, block: str, kept: tuple[str, ...], total: int, reading: str
-) -> dict[str, Any]:
-    space = ALL_INTEGERS.narrowed(_settings(variant, kept))
-    return search_block(block, total, reading, space=space)
+def _totals(variant: str, block: str, kept: tuple[str, ...], reading: str) -> NDArray[Any]:
+    return block_totals(block, reading, ALL_INTEGERS.narrowed(_settings(variant, kept)))
 
 
 def _config(variant: Of, changes: Mapping[str, Any]) -> Any:
@@ -589,8 +541,12 @@ def _config(variant: Of, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config_of(variant), **changes)
 
 
+def _network(variant: Of, changes: Mapping[str, Any] | None = None) -> Any:
+    return _built(_config(variant, changes or {}))
+
+
 @functools.cache
-def _network(config: FeatherFaceConfig | Subject) -> Any:
+def _built(config: FeatherFaceConfig | Subject) -> Any:
     if isinstance(config, Subject):
         try:
             return config.load(values=False)
@@ -605,7 +561,7 @@ def _cost(config: FeatherFaceConfig | Subject) -> Cost:
     if not isinstance(config, Subject):
         return network_cost(config, _SIZE, _SIZE)
     try:
-        return measure(_network(config), make_inputs(_network(config), config.inputs))
+        return measure(_built(config), make_inputs(_built(config), config.inputs))
     except CostError:  # it needs values
         network = config.load()
         return measure(network, make_inputs(network, config.inputs))
@@ -630,7 +586,7 @@ def _shape(subject: Subject, path: str = "") -> Value:
 
 @functools.cache
 def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tuple[int, ...]]:
-    network: FeatherFace = _network(config)
+    network: FeatherFace = _built(config)
     pictures = torch.zeros(1, 3, height, width)
     with torch.inference_mode():
         outputs, named = network.intermediates(pictures)
@@ -655,7 +611,7 @@ def _parameters(
     variant: Of, paths: tuple[str, ...], changes: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """The learnable tensors at or below any of the paths, by name."""
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     named = dict(network.named_parameters())
     found: dict[str, Tensor] = {}
     for path in paths:
@@ -667,7 +623,7 @@ def _parameters(
 
 
 def _of_layers(tensor: str, variant: Of, paths: tuple[str, ...], changes: Mapping[str, Any]) -> int:
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     layers = {
         f"{name}.{tensor}"
         for name, module in network.named_modules()
@@ -680,7 +636,7 @@ def _of_layers(tensor: str, variant: Of, paths: tuple[str, ...], changes: Mappin
 def _each(
     variant: Of, path: str, changes: Mapping[str, Any], look: Callable[[nn.Module], Value]
 ) -> Value:
-    network = _network(_config(variant, changes))
+    network = _network(variant, changes)
     named = dict(network.named_modules())
     values = tuple(look(named[name]) for name in _matching(path, named))
     if not values:
@@ -727,18 +683,13 @@ def _ap(fractions: Mapping[str, float], subset: str) -> float:
     return mean(*(100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)))
 
 
-def _rows_of(variant: str, sha256: str, images: int) -> list[history.Row]:
-    """The rows of the history that measure these weights on so many images."""
-    try:
-        rows = history.read(WIDERFACE)
-    except InputError as error:
-        raise MeasureError(str(error)) from error
-    return [
-        row
-        for row in rows
-        if row.source == "measured"
-        and row.variant == variant
-        and row.protocol.name == "original"
-        and row.images == images
-        and row.checkpoint_sha256 == sha256
-    ]
+def _measured_ap(variant: str, subset: str, sha256: str | None, images: int) -> float | None:
+    """AP in the last row of the history that measures these weights on so many images."""
+    if not WIDERFACE.exists():
+        raise UntestableError("this installation comes without docs/results", tool=True)
+    wanted = ("measured", variant, "original", images, sha256)
+    for row in reversed(history.read(WIDERFACE)):
+        name = row.protocol.name
+        if (row.source, row.variant, name, row.images, row.checkpoint_sha256) == wanted:
+            return _ap(row.model_dump(), subset)
+    return None

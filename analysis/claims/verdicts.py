@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, get_args
 
 from analysis.claims.expression import Expression, Value, Vocabulary, parse, parse_template
-from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, load_all
+from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, is_number, load_all
 from analysis.claims.measurements import UntestableError, vocabulary
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
@@ -33,7 +33,7 @@ RECORD = CLAIMS / "recorded.json"
 
 Name = Literal["confirmed", "explained", "refuted", "untested"]
 
-VERDICTS: tuple[Name, ...] = ("confirmed", "explained", "refuted", "untested")
+VERDICTS: tuple[Name, ...] = get_args(Name)
 
 RELATIVE = 1e-9
 """The largest relative distance of two measurements, not whole numbers, that count as the same."""
@@ -65,7 +65,7 @@ class Verdict:
 
     id: str
     source: str
-    lines: tuple[int, ...]
+    lines: list[int]
     where: str | None
     statement: str
     kind: str
@@ -76,7 +76,7 @@ class Verdict:
     variant: str | None
     network: str | None
     """`variant` or, for arithmetic, the network that the figures belong to."""
-    blocks: tuple[str, ...]
+    blocks: list[str]
     published: bool
     measure: str
     convention: str
@@ -214,10 +214,7 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
     Raises:
         RecordError: where the file cannot be read, or is something else.
     """
-    return [
-        Recorded(**{field.name: _tuples(row[field.name]) for field in fields(Recorded)})
-        for row in _rows(Path(path))
-    ]
+    return [_recorded(row) for row in _rows(Path(path))]
 
 
 def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
@@ -231,15 +228,13 @@ def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
     Raises:
         RecordError: as `recorded`.
     """
-    rows = {f"{row['source']}:{row['id']}": row for row in _rows(path)} if path.exists() else {}
-    before = {verdict.name: verdict for verdict in recorded(path)} if rows else {}
-
-    def keep(verdict: Verdict) -> dict[str, Any]:
-        old = before.get(verdict.name)
-        moved = old is None or any(change.fails for change in changes([verdict], [old]))
-        return verdict.as_dict() if moved or not verdict.missing else rows[verdict.name]
-
-    return [keep(verdict) for verdict in now]
+    before = {_recorded(row).name: row for row in _rows(path)} if path.exists() else {}
+    kept = []
+    for verdict in now:
+        row = before.get(verdict.name)
+        moved = row is None or any(c.fails for c in changes([verdict], [_recorded(row)]))
+        kept.append(row if row and verdict.missing and not moved else verdict.as_dict())
+    return kept
 
 
 def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> list[Change]:
@@ -286,7 +281,7 @@ def same(a: Value | None, b: Value | None) -> bool:
     """Return whether two measurements are equal: whole numbers exactly, others to 1 in 10⁹."""
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    if not (_is_number(a) and _is_number(b)):
+    if not (is_number(a) and is_number(b)):
         return type(a) is type(b) and a == b
     if isinstance(a, int) and isinstance(b, int):
         return a == b
@@ -334,13 +329,9 @@ def _replicate(
 
 def _holds(measured: Value, claim: Claim) -> bool:
     claimed: Value = claim.claimed
-    if _is_number(measured) and _is_number(claimed):
+    if is_number(measured) and is_number(claimed):
         return abs(Fraction(str(measured)) - Fraction(str(claimed))) <= claim.tolerance
     return same(measured, claimed)
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _finding(
@@ -399,27 +390,27 @@ def _subject(claim: Claim, ledger: Ledger) -> str:
 
 def _explain(claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableError]) -> str:
     """Return the ledger's explanation with its measurements filled in."""
-
-    def form(part: Expression, spec: str) -> str:
-        value = _measure(part, f"{place}: explanation", gaps)
+    explained = ""
+    for before, measure, spec in parse_template(claim.explanation, words):
+        explained += before
+        if measure is None:
+            continue
+        value = _measure(measure, f"{place}: explanation", gaps)
         if value is None:
-            return f"(not measured: {gaps[-1].reason})"
-        return format(value, spec) if spec else text(value)
-
-    try:
-        return parse_template(claim.explanation, words).render(form)
-    except (ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise LedgerError(f"{place}: explanation: {error}") from error
+            explained += f"(not measured: {gaps[-1].reason})"
+            continue
+        try:
+            explained += format(value, spec) if spec else text(value)
+        except (ValueError, TypeError) as error:
+            raise LedgerError(f"{place}: explanation: {error}") from error
+    return explained
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    content = read_text(path, error=RecordError)
     try:
-        rows = json.loads(read_text(path, error=RecordError))
+        rows = json.loads(content)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise RecordError(f"{path}: is not JSON: {error}") from error
     if not isinstance(rows, list):
         raise RecordError(f"{path}: is not a list of verdicts")
@@ -428,6 +419,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or not names <= set(row) or row["verdict"] not in VERDICTS:
             raise RecordError(f"{path}: entry {number} is not a verdict")
     return rows
+
+
+def _recorded(row: dict[str, Any]) -> Recorded:
+    return Recorded(**{field.name: _tuples(row[field.name]) for field in fields(Recorded)})
 
 
 def _tuples(value: Any) -> Any:

@@ -19,9 +19,9 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from featherface.errors import InputError
 
 Integers: TypeAlias = "int | NDArray[Any]"
 Kinds: TypeAlias = "str | NDArray[Any]"
-Kind = Literal["conv", "linear", "deformable_kernel", "offset_and_mask_conv"]
+Kind = Literal["conv", "linear", "deformable_kernel"]
 
 TWICE = 0
 """In place of a stride: a linear layer that CBAM applies to the mean and to the maximum."""
@@ -48,7 +48,6 @@ class Layer(NamedTuple):
     biases: Integers = 0
     norm: Integers = 0  # scale and shift of the normalisation
     scalars: Integers = 0  # weights of a fusion
-    sampling: Integers = 0  # MACs per position of sampling its input, which are no part of `macs`
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,10 @@ def backbone(fields: Fields | None = None) -> Iterator[Layer]:
         inputs = outputs
 
 
-def first_attention(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> Iterator[Layer]:
-    """A CBAM on every level of the backbone; `inputs` are the channels of the three levels."""
+def first_attention(fields: Fields) -> Iterator[Layer]:
+    """A CBAM on every level of the backbone."""
     present = _is(fields.attention, "backbone", "both")
-    for channels, stride in zip(inputs, STRIDES, strict=True):
+    for channels, stride in zip(BACKBONE_CHANNELS, STRIDES, strict=True):
         yield from _where(present, _cbam(channels, fields.reduction, stride))
 
 
@@ -110,10 +109,10 @@ def second_attention(fields: Fields) -> Iterator[Layer]:
         yield from _where(present, _cbam(fields.channels, fields.reduction, stride))
 
 
-def pyramid(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> Iterator[Layer]:
-    """BiFPN cells or RetinaFace's FPN; `inputs` are the channels of the three levels."""
-    yield from _where(_is(fields.pyramid, "bifpn"), _bifpn(fields.channels, fields.cells, inputs))
-    yield from _where(_is(fields.pyramid, "fpn"), _fpn(fields.channels, inputs))
+def pyramid(fields: Fields) -> Iterator[Layer]:
+    """BiFPN cells or RetinaFace's FPN."""
+    yield from _where(_is(fields.pyramid, "bifpn"), _bifpn(fields.channels, fields.cells))
+    yield from _where(_is(fields.pyramid, "fpn"), _fpn(fields.channels))
 
 
 def context(fields: Fields) -> Iterator[Layer]:
@@ -177,10 +176,10 @@ def _cbam(channels: Integers, reduction: Integers, stride: int) -> Iterator[Laye
     yield Layer("conv", stride, 7 * 7 * 2, norm=2)
 
 
-def _bifpn(channels: Integers, cells: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
+def _bifpn(channels: Integers, cells: Integers) -> Iterator[Layer]:
     # Only the first cell has laterals, and P4 and P5 have a second one for the way up.
-    for i, stride in ((0, 8), (1, 16), (2, 32), (1, 16), (2, 32)):
-        yield Layer("conv", stride, inputs[i] * channels, channels, 2 * channels)
+    for inputs, stride in ((64, 8), (128, 16), (256, 32), (128, 16), (256, 32)):
+        yield Layer("conv", stride, inputs * channels, channels, 2 * channels)
     # The outputs of a cell: P4 on the way down, then P3, P4 and P5; with each, two or three
     # fusion scalars and a separable convolution.
     for stride, scalars in ((16, 2), (8, 2), (16, 3), (32, 3)):
@@ -189,21 +188,19 @@ def _bifpn(channels: Integers, cells: Integers, inputs: Sequence[int]) -> Iterat
         yield Layer("conv", stride, every * channels, every, 2 * every)
 
 
-def _fpn(channels: Integers, inputs: Sequence[int]) -> Iterator[Layer]:
-    for i, stride in enumerate(STRIDES):
-        yield Layer("conv", stride, inputs[i] * channels, norm=2 * channels)
+def _fpn(channels: Integers) -> Iterator[Layer]:
+    for inputs, stride in zip(BACKBONE_CHANNELS, STRIDES, strict=True):
+        yield Layer("conv", stride, inputs * channels, norm=2 * channels)
     for stride in STRIDES[:2]:
         yield Layer("conv", stride, 3 * 3 * channels * channels, norm=2 * channels)
 
 
 def _conv3x3(inputs: Integers, outputs: Integers, version: int, stride: int) -> Iterator[Layer]:
     kind: Kind = "deformable_kernel" if version else "conv"
-    # Bilinear interpolation: four MACs for each of the nine taps of each input channel.
-    sampling = 4 * 9 * inputs if version else 0
-    yield Layer(kind, stride, 3 * 3 * inputs * outputs, norm=2 * outputs, sampling=sampling)
+    yield Layer(kind, stride, 3 * 3 * inputs * outputs, norm=2 * outputs)
     predicted = (0, 18, 18 + 9)[version]  # two offsets a tap, and the second version's mask
     if predicted:
-        yield Layer("offset_and_mask_conv", stride, 3 * 3 * inputs * predicted, predicted)
+        yield Layer("conv", stride, 3 * 3 * inputs * predicted, predicted)
 
 
 def _is(value: Kinds, *kinds: str) -> NDArray[np.int64]:
@@ -268,21 +265,6 @@ def block_macs(fields: Fields, height: int, width: int) -> dict[str, NDArray[Any
         block: np.asarray(sum(x.weights * times[x.stride] for x in layers(fields)))
         for block, layers in LAYERS.items()
     }
-
-
-def macs_by_kind(fields: Fields, height: int, width: int) -> dict[str, NDArray[Any]]:
-    """Return MACs by kind: the total is `conv` + `linear` + `deformable_kernel`.
-
-    `offset_and_mask_conv` is part of `conv`, and `sampling`, four MACs for each value that a
-    deformable convolution interpolates, stands apart.
-    """
-    times = positions(height, width)
-    total = dict.fromkeys((*get_args(Kind), "sampling"), np.asarray(0))
-    for block in LAYERS.values():
-        for layer in block(fields):
-            total[layer.kind] = total[layer.kind] + layer.weights * times[layer.stride]
-            total["sampling"] = total["sampling"] + layer.sampling * times[layer.stride]
-    return total | {"conv": total["conv"] + total["offset_and_mask_conv"]}
 
 
 def parameters(fields: Fields, reading: str = "parameters") -> NDArray[Any]:

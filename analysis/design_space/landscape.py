@@ -12,7 +12,7 @@ from analysis.design_space.closed_form import (
     macs,
     parameters,
 )
-from analysis.design_space.space import FAMILY, Grid, Space, legal
+from analysis.design_space.space import FAMILY, Grid, Space
 from featherface.config import CONFIGS
 
 
@@ -38,20 +38,19 @@ def landscape(
         for each named variant.
     """
     grid = Grid(space)
-    allowed = np.broadcast_to(legal(grid.fields), grid.shape)
     x = np.broadcast_to(parameters(grid.fields), grid.shape)
     y = np.broadcast_to(macs(grid.fields, *size), grid.shape)
     edges = np.linspace(*macs_range, bins[1] + 1), np.linspace(*params_range, bins[0] + 1)
     counts = {}
     for kind in space.context:
-        these = allowed & (grid.fields.context == kind)
+        these = grid.allowed & (grid.fields.context == kind)
         counts[kind] = np.histogram2d(y[these], x[these], bins=edges)[0].astype(int).tolist()
     return {
         "height": size[0],
         "width": size[1],
         "params_edges": edges[1].tolist(),
         "macs_edges": edges[0].tolist(),
-        "looked_at": int(np.count_nonzero(allowed)),
+        "looked_at": int(np.count_nonzero(grid.allowed)),
         "inside": int(np.sum(list(counts.values()))),
         "counts": counts,
         "variants": [

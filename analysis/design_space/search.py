@@ -1,4 +1,4 @@
-"""The search for architectures with given totals.
+"""The search for architectures, and for settings of one block, with given totals.
 
 All architectures of a space are counted, none is sampled: "found none" is then a proof, for that
 space.
@@ -8,19 +8,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.design_space.closed_form import LAYERS, count
 from analysis.design_space.closed_form import macs as count_macs
 from analysis.design_space.closed_form import parameters as count_parameters
 from analysis.design_space.facts import Fact
-from analysis.design_space.space import SPACE, VARIANTS, Grid, Space, config_from, legal
+from analysis.design_space.space import KINDS, SPACE, VARIANTS, Grid, Space, config_from
 from featherface.config import ConfigError
 from featherface.errors import InputError
 
 _MOST = 2**62  # of a total: differences fit 64 bits, too
+
+ALL_INTEGERS = replace(
+    SPACE,
+    channels=tuple(range(1, max(SPACE.channels) + 1)),
+    pyramid=KINDS["pyramid"],
+    reduction=tuple(range(1, max(SPACE.channels) + 1)),
+    shuffle=KINDS["shuffle"],
+)
+"""The ranges of `SPACE` without the gaps, and with both pyramids: a block has few settings."""
+
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "backbone": (),
+    "first_attention": ("reduction",),
+    "pyramid": ("channels", "pyramid", "cells"),
+    "second_attention": ("channels", "reduction"),
+    "context": ("channels", "context"),
+    "shuffle": ("channels", "shuffle"),
+    "heads": ("channels", "anchors"),
+}
 
 
 def search(
@@ -77,13 +98,12 @@ def search(
             raise InputError(f"{name} (={value}) must be from 0 to {_MOST}")
     space = space.narrowed(fixed, excluded)
     grid = Grid(space)
-    allowed = np.broadcast_to(legal(grid.fields), grid.shape)
-    if not allowed.any():
+    if not grid.allowed.any():
         raise InputError(f"the design space is empty: {_why_illegal(grid)}")
     counted = count_parameters(grid.fields, reading)
     cost = count_macs(grid.fields, *size)
     # What matches are ordered by: the last of the keys comes first.
-    near, keys = allowed, []
+    near, keys = grid.allowed, []
     if macs is not None:
         keys.append(np.abs(cost - macs))
         near = near & (keys[-1] <= within_macs)
@@ -99,13 +119,13 @@ def search(
     totals = (count_parameters(grid.fields), counted, cost)
     columns = (np.broadcast_to(total, grid.shape)[places].tolist() for total in totals)
     matches = []
-    for config, count, under, work in zip(grid.describe(numbers), *columns, strict=True):
+    for config, total, under, work in zip(grid.describe(numbers), *columns, strict=True):
         agrees = {fact.field: config[fact.field] in fact.values for fact in facts}
         matches.append(
             {
                 "config": config,
                 "variants": [name for name, variant in VARIANTS.items() if variant == config],
-                "params": count,
+                "params": total,
                 "counted": under,
                 "macs": work,
                 "params_difference": None if params is None else under - params,
@@ -129,12 +149,41 @@ def search(
             fact.field: {key: value for key, value in fact._asdict().items() if key != "field"}
             for fact in facts
         },
-        "looked_at": int(np.count_nonzero(allowed)),
+        "looked_at": int(np.count_nonzero(grid.allowed)),
         "seconds": time.perf_counter() - started,
         "found": len(every),
         "shown": len(matches),
         "matches": matches,
     }
+
+
+def block_totals(
+    block: str, reading: str = "parameters", space: Space = ALL_INTEGERS
+) -> NDArray[Any]:
+    """Return the parameters of every setting of one block, whatever the rest of the network is.
+
+    A total that is not among them is impossible for the block in every network of the space.
+
+    Raises:
+        InputError: for an unknown block or reading.
+    """
+    if block not in _SETTINGS:
+        raise InputError(f"unknown block {block!r}: it must be one of {', '.join(_SETTINGS)}")
+    attention = {"first_attention": ("backbone",), "second_attention": ("pyramid",)}
+    elsewhere: dict[str, tuple[Any, ...]] = {
+        "channels": (4,),  # any that every block accepts
+        "pyramid": ("bifpn",),
+        "cells": (1,),
+        "attention": attention.get(block, ("none",)),
+        "reduction": (1,),
+        "context": ("none",),
+        "shuffle": ("none",),
+        "anchors": (1,),
+    }
+    own = {name: getattr(space, name) for name in _SETTINGS[block]}
+    grid = Grid(Space(**elsewhere | own))
+    counts = np.broadcast_to(count(LAYERS[block](grid.fields), reading), grid.shape)
+    return counts[grid.allowed]
 
 
 def _agreements(grid: Grid, facts: Sequence[Fact]) -> NDArray[Any]:

@@ -12,7 +12,6 @@ from analysis.design_space.space import (
     FIELDS,
     KINDS,
     OPTIONAL,
-    Space,
     config_from,
     described,
 )
@@ -20,17 +19,16 @@ from featherface.config import ConfigError, FeatherFaceConfig
 
 
 def sensitivity(
-    config: FeatherFaceConfig, space: Space = FAMILY, size: tuple[int, int] = (640, 640)
+    config: FeatherFaceConfig, size: tuple[int, int] = (640, 640)
 ) -> list[dict[str, Any]]:
     """Return the changes of parameters and MACs, one record a step.
 
-    A step of a number goes to the next value of its range, up and down, with which there is a
-    network; a step of a kind goes to each other kind. A kind that brings a field with it (a CBAM
-    its reduction, a BiFPN its cells) takes that field's value from `config`.
+    A step of a number goes to the next value of its range in `FAMILY`, up and down, with which
+    there is a network; a step of a kind goes to each other kind. A kind that brings a field with it
+    (a CBAM its reduction, a BiFPN its cells) takes that field's value from `config`.
 
     Args:
         config: where the steps start.
-        space: the ranges.
         size: height and width of the image that MACs are counted for.
 
     Returns:
@@ -45,7 +43,7 @@ def sensitivity(
     params, macs = closed_form_parameters(config), closed_form_macs(config, *size)
     records = []
     for field in FIELDS:
-        for value, there in _steps(config, field, space):
+        for value, there in _steps(config, field):
             record: dict[str, Any] = dict.fromkeys(_KEYS) | {
                 "variant": config.variant,
                 "field": field,
@@ -72,20 +70,18 @@ _KEYS = (
 )
 
 
-def _steps(
-    config: FeatherFaceConfig, field: str, space: Space
-) -> Iterator[tuple[Any, FeatherFaceConfig | str]]:
+def _steps(config: FeatherFaceConfig, field: str) -> Iterator[tuple[Any, FeatherFaceConfig | str]]:
     """Yield values of a field, each with the network that has it or why there is none."""
     here = getattr(config, field)
     if field in KINDS:
-        for kind in getattr(space, field):
+        for kind in KINDS[field]:
             if kind != here:
                 yield kind, _changed(config, field, kind)
     elif field in OPTIONAL and described(config)[field] is None:
         kind, none = OPTIONAL[field]
         yield None, f"{kind} {none!r} has no {field}"
     else:
-        values = sorted(getattr(space, field))
+        values = sorted(getattr(FAMILY, field))
         down, up = [v for v in reversed(values) if v < here], [v for v in values if v > here]
         for onwards in (down, up):
             steps = ((value, _changed(config, field, value)) for value in onwards)

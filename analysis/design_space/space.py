@@ -9,7 +9,7 @@ the channel shuffle, are no part of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, get_args
@@ -101,22 +101,20 @@ class Space:
                 left.
         """
         fixed = {name: values_of(name, value) for name, value in (fixed or {}).items()}
-        excluded = {name: values_of(name, value) for name, value in (excluded or {}).items()}
         ranges = self.record() | fixed
-        for name, (kind, value) in OPTIONAL.items():
-            if name in fixed:
-                ranges[kind] = tuple(v for v in ranges[kind] if v != value)
-                if not ranges[kind]:
-                    raise InputError(
-                        f"the design space is empty: {name} is fixed, and {kind} {value!r} has none"
-                    )
-        for name, values in excluded.items():
+
+        def drop(name: str, values: tuple[Any, ...], reason: str) -> None:
             ranges[name] = tuple(v for v in ranges[name] if v not in values)
             if not ranges[name]:
-                raise InputError(
-                    f"the design space is empty: {name} has no values but the excluded "
-                    f"{', '.join(map(str, values))}"
-                )
+                raise InputError(f"the design space is empty: {reason}")
+
+        for name, (kind, value) in OPTIONAL.items():
+            if name in fixed:
+                drop(kind, (value,), f"{name} is fixed, and {kind} {value!r} has none")
+        for name, value in (excluded or {}).items():
+            values = values_of(name, value)
+            listed = ", ".join(map(str, values))
+            drop(name, values, f"{name} has no values but the excluded {listed}")
         return Space(**ranges)
 
     def record(self) -> dict[str, Any]:
@@ -152,13 +150,8 @@ VARIANTS = {name: described(config) for name, config in CONFIGS.items()}
 """The named variants as described architectures."""
 
 
-def legal(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> NDArray[np.bool_]:
-    """Return where a network can be built, as `FeatherFaceConfig` decides.
-
-    Args:
-        fields: arrays that broadcast against each other.
-        inputs: channels of the three levels that the first attention reduces.
-    """
+def legal(fields: Fields) -> NDArray[np.bool_]:
+    """Return where a network can be built, as `FeatherFaceConfig` decides."""
     channels = np.asarray(fields.channels)
     ssh = np.isin(fields.context, [k for k in KINDS["context"] if k.startswith("ssh")])
     first = np.isin(fields.attention, ["backbone", "both"])
@@ -166,7 +159,7 @@ def legal(fields: Fields, inputs: Sequence[int] = BACKBONE_CHANNELS) -> NDArray[
     return np.asarray(
         (~ssh | (channels % 4 == 0))
         & (np.isin(fields.shuffle, ["none"]) | (channels % 2 == 0))
-        & (~first | (np.asarray(fields.reduction) <= min(inputs)))
+        & (~first | (np.asarray(fields.reduction) <= min(BACKBONE_CHANNELS)))
         & (~second | (np.asarray(fields.reduction) <= channels))
     )
 
@@ -192,26 +185,21 @@ class Grid:
         columns: the values of each field, as arrays that broadcast to that shape; 0 stands for a
             reduction or cells that the architecture does not have.
         fields: the same as the closed form takes them, with 1 in place of 0.
+        allowed: which combinations can be built, in that shape.
 
     Raises:
         InputError: for more than `MAX_COMBINATIONS`.
     """
 
     def __init__(self, space: Space) -> None:
-        pyramids = [
-            (kind, n) for kind in space.pyramid for n in ((0,) if kind == "fpn" else space.cells)
-        ]
-        attentions = [
-            (kind, n)
-            for kind in space.attention
-            for n in ((0,) if kind == "none" else space.reduction)
-        ]
-        values = space.record() | {
-            "pyramid": [kind for kind, _ in pyramids],
-            "cells": [cells for _, cells in pyramids],
-            "attention": [kind for kind, _ in attentions],
-            "reduction": [reduction for _, reduction in attentions],
-        }
+        values = space.record()
+        for name, (kind, without) in OPTIONAL.items():
+            pairs = [
+                (choice, number)
+                for choice in values[kind]
+                for number in ((0,) if choice == without else values[name])
+            ]
+            values[kind], values[name] = zip(*pairs, strict=True)
         self.shape = tuple(len(values[names[0]]) for names in _AXES)
         if prod(self.shape) > MAX_COMBINATIONS:
             raise InputError(
@@ -224,6 +212,7 @@ class Grid:
             self.columns |= {name: np.expand_dims(values[name], others) for name in names}
         ones = {name: np.maximum(self.columns[name], 1) for name in OPTIONAL}
         self.fields = Fields(**self.columns | ones)
+        self.allowed = np.broadcast_to(legal(self.fields), self.shape)
 
     def describe(self, numbers: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return the combinations with these numbers, each as `described`."""

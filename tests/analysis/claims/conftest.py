@@ -10,7 +10,7 @@ from analysis.claims import measurements as measure
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Networks built anew, and not left behind: for tests that change how they are built."""
-    caches = (measure._network, measure._shapes, measure._cost)
+    caches = (measure._built, measure._shapes, measure._cost)
     for cache in caches:
         cache.cache_clear()
     yield

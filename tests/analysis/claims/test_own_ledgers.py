@@ -136,7 +136,7 @@ def test_a_network_that_needs_values_is_measured_with_them(folder: Path) -> None
         (book(claim(kind="accuracy", requires="x")), "claim 'total': convention: none for kind"),
         (book(subject=3), "subject: Input should be a valid string"),
         (book(input="1 x"), "input (='1 x'): x is no type of PyTorch"),
-        (book(input=3), "input: it must be a list"),
+        (book(input=3), "input: Input should be a valid list"),
         (book(arguments={"a": {"b": 1}}), "arguments: {'b': 1} is not a number"),
     ],
 )

@@ -450,7 +450,7 @@ def card() -> dict[str, Verdict]:
 @pytest.mark.usefixtures("fresh")
 def test_heads_without_biases_fail_the_claims_on_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     before = card()
-    measure._network.cache_clear()
+    measure._built.cache_clear()
 
     def convs(channels: int, outputs: int) -> nn.ModuleList:
         return nn.ModuleList(nn.Conv2d(channels, outputs, 1, bias=False) for _ in range(3))

@@ -20,7 +20,6 @@ from analysis.design_space.closed_form import (
     closed_form_macs,
     closed_form_parameters,
     macs,
-    macs_by_kind,
     parameters,
 )
 from analysis.design_space.space import FAMILY, FIELDS, OPTIONAL, config_from
@@ -72,10 +71,6 @@ def disagreements(drawn: list[tuple[FeatherFaceConfig, int, int]]) -> list[str]:
                 sum(p.numel() for p in model.parameters()),
             ),
             "macs": (closed_form_macs(config, height, width), counted.macs),
-            "by kind": (
-                {k: int(v) for k, v in macs_by_kind(of, height, width).items()},
-                counted.macs_by_kind,
-            ),
             "uncounted": ({}, counted.uncounted),
         }
         of_blocks = block_parameters(of), block_macs(of, height, width)
@@ -84,11 +79,7 @@ def disagreements(drawn: list[tuple[FeatherFaceConfig, int, int]]) -> list[str]:
                 int(of_blocks[0][block]),
                 sum(p.numel() for p in child.parameters()),
             )
-            below = counted[block].macs_by_kind
-            pairs[f"macs of {block}"] = (
-                int(of_blocks[1][block]),
-                below["conv"] + below["linear"] + below["deformable_kernel"],
-            )
+            pairs[f"macs of {block}"] = (int(of_blocks[1][block]), counted[block].macs)
         wrong += [
             f"{config} at {height}×{width}: {what}: {closed} in closed form, {built} when built"
             for what, (closed, built) in pairs.items()

@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from analysis.design_space.closed_form import (
-    Fields,
-    block_macs,
-    block_parameters,
-    macs_by_kind,
-)
+from analysis.cost.blocks import network_cost
+from analysis.design_space.closed_form import Fields, block_macs, block_parameters
 from analysis.design_space.formulas import DECIDES, formulas
 from analysis.design_space.space import FAMILY, FIELDS, described
 from featherface import CONFIGS, FeatherFaceConfig
@@ -47,7 +43,6 @@ def test_formulas_give_what_the_closed_form_gives(size: tuple[int, int]) -> None
             "thop": block_parameters(fields, "thop"),
             "macs": block_macs(fields, *size),
         }
-        kernels = 0
         for block, kinds in by_block.items():
             kind = getattr(config, DECIDES[block]) if block in DECIDES else ""
             values = {
@@ -56,8 +51,14 @@ def test_formulas_give_what_the_closed_form_gives(size: tuple[int, int]) -> None
             }
             for quantity, counts in expected.items():
                 assert values[quantity] == counts[block], (described(config), block, quantity)
-            kernels += values["kernel_macs"]
-        assert kernels == macs_by_kind(fields, *size)["deformable_kernel"]
+
+
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_kernels_cost_what_the_built_network_spends_in_them(variant: str) -> None:
+    config = CONFIGS[variant]
+    kinds = formulas(97, 450)["context"]
+    found = eval(kinds[config.context]["kernel_macs"], {}, letters(config))
+    assert found == network_cost(variant, 97, 450).macs_by_kind["deformable_kernel"]
 
 
 def test_a_formula_can_be_read() -> None:

@@ -39,8 +39,7 @@ SMALL = Space(
 def architectures(space: Space) -> list[dict[str, Any]]:
     """All that a grid enumerates, in its order."""
     grid = Grid(space)
-    allowed = np.broadcast_to(legal(grid.fields), grid.shape)
-    return grid.describe(np.flatnonzero(allowed))
+    return grid.describe(np.flatnonzero(grid.allowed))
 
 
 def by_construction(space: Space) -> set[tuple[Any, ...]]:
