@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 from analysis.widerface.ground_truth import VALIDATION_IMAGES
-from featherface.errors import InputError
+from featherface.errors import InputError, one_line
 from featherface.files import read_bytes, write_bytes
 from featherface.weights.published import sha256_of
 
@@ -29,33 +29,28 @@ GROUND_TRUTH = {
 }
 """The files that the benchmark's evaluation reads, and their sha256."""
 
-ARCHIVE_LIMIT = 1 << 28
-"""Bytes that eval_tools.zip may have."""
-
 _LARGEST = 10_000_000  # bytes: more than ten times the largest of them
 
 
 def fetch_ground_truth(folder: str | Path) -> Path:
-    """Return the folder of the four `.mat` files, downloaded unless they are there and sound.
-
-    Raises:
-        InputError: where they cannot be downloaded, or are not the published ones.
-    """
+    """Return the folder of the four `.mat` files, downloaded unless they are there and sound."""
     folder = Path(folder)
-    there = all((folder / name).is_file() for name in GROUND_TRUTH)
-    if there and all(sha256_of(folder / name) == sha for name, sha in GROUND_TRUTH.items()):
+    if all(
+        (folder / name).is_file() and sha256_of(folder / name) == sha256
+        for name, sha256 in GROUND_TRUTH.items()
+    ):
         return folder
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            # Without a hash of the archive, since none is published; what is taken out of it
-            # is checked.
+            # None: no hash of the archive is published; what is taken out of it is checked.
             archive = pooch.retrieve(GROUND_TRUTH_URL, None, "eval_tools.zip", scratch)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
-            reason = f"{GROUND_TRUTH_URL}: {_reason(error)}"
-            raise InputError(f"the ground truth cannot be downloaded from {reason}") from error
+            raise InputError(
+                f"the ground truth cannot be downloaded from {GROUND_TRUTH_URL}: {one_line(error)}"
+            ) from error
         return take_ground_truth(archive, folder)
 
 
@@ -67,9 +62,9 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     contents: dict[str, bytes] = {}
-    packed = read_bytes(archive, ARCHIVE_LIMIT)
+    packed = io.BytesIO(read_bytes(archive))
     try:
-        with zipfile.ZipFile(io.BytesIO(packed)) as opened:
+        with zipfile.ZipFile(packed) as opened:
             for member in opened.infolist():
                 name = member.filename.replace("\\", "/").rpartition("/")[2]
                 if name not in GROUND_TRUTH or member.file_size > _LARGEST:
@@ -79,11 +74,10 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
                 if hashlib.sha256(content).hexdigest() == GROUND_TRUTH[name]:
                     contents[name] = content
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(f"{archive}: cannot be read as a zip: {_reason(error)}") from error
-    missing = sorted(GROUND_TRUTH.keys() - contents.keys())
+        raise InputError(f"{archive}: cannot be read as a zip: {one_line(error)}") from error
+    missing = ", ".join(sorted(GROUND_TRUTH.keys() - contents.keys()))
     if missing:
-        names = ", ".join(missing)
-        raise InputError(f"{archive}: lacks the published {names} (by name and sha256)")
+        raise InputError(f"{archive}: lacks the published {missing} (by name and sha256)")
     for name, content in contents.items():
         write_bytes(folder / name, content)
     return folder
@@ -94,9 +88,6 @@ def fetch_images(folder: str | Path) -> Path:
 
     `torchvision` fetches training and test images too, 3.4 GB in all, through `gdown`, which
     must be installed.
-
-    Raises:
-        InputError: where they cannot be downloaded, or an archive is damaged.
     """
     from torchvision.datasets import WIDERFace
 
@@ -106,14 +97,9 @@ def fetch_images(folder: str | Path) -> Path:
         if not images.is_dir():
             WIDERFace(str(folder), split="val", download=True)
     except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
-        raise InputError(f"images cannot be downloaded to {folder}: {_reason(error)}") from error
+        raise InputError(f"images cannot be downloaded to {folder}: {one_line(error)}") from error
     found = sum(1 for _ in images.glob("*/*.jpg"))
     if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
         count = f"{found:,} of {VALIDATION_IMAGES:,} images"
         raise InputError(f"{images}: holds {count}; remove {images.parent} and fetch again")
     return images
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:159]}…"

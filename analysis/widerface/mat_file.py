@@ -61,9 +61,11 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
                 kind, data = _Elements(unpacked).take()
             if kind != _MATRIX:
                 raise _DamagedError("no variable where one should start")
-            name, value = _variable(data, names)
-            if value is not None:
-                found[name] = value
+            variable = _Elements(data)
+            _flags, _shape, (_kind, name) = (variable.take() for _ in range(3))
+            text = bytes(name).decode("latin-1")
+            if text in names:
+                found[text] = _value(data, 0)
     except (_DamagedError, zlib.error) as error:
         raise InputError(f"{path}: a damaged .mat file: {error}") from error
     return found
@@ -90,7 +92,6 @@ class _Elements:
         return self._at < len(self._content)
 
     def take(self, *, padded: bool = True) -> tuple[int, memoryview]:
-        """Return type and data of the next element."""
         start = self._at + 8
         if start > len(self._content):
             raise _DamagedError("it breaks off")
@@ -106,7 +107,6 @@ class _Elements:
         return kind, self._content[start : start + length]
 
     def numbers(self) -> NDArray[Any]:
-        """Return the numbers of the next element."""
         kind, data = self.take()
         if kind not in _NUMBERS:
             raise _DamagedError(f"type {kind} where numbers should be")
@@ -114,15 +114,6 @@ class _Elements:
         if len(data) % dtype.itemsize:
             raise _DamagedError(f"{len(data)} bytes of numbers of {dtype.itemsize}")
         return np.frombuffer(data, dtype)
-
-
-def _variable(data: memoryview, names: Collection[str]) -> tuple[str, Value | None]:
-    """Return name and value of a variable; no value where its name is not asked for."""
-    elements = _Elements(data)
-    elements.take()
-    elements.take()
-    name = bytes(elements.take()[1]).decode("latin-1")
-    return name, _value(data, 0) if name in names else None
 
 
 def _value(data: memoryview, depth: int) -> Value:
@@ -137,28 +128,19 @@ def _value(data: memoryview, depth: int) -> Value:
         raise _DamagedError("a matrix without type or size")
     kind, rows, columns = int(flags[0]) & 0xFF, *map(int, shape)
     if kind == _CELL and columns <= 1:
-        return [_cell(elements, depth) for _ in range(rows * columns)]
+        cells = [elements.take() for _ in range(rows * columns)]
+        if any(cell_kind != _MATRIX for cell_kind, _ in cells):
+            raise _DamagedError("no cell where one should start")
+        return [_value(cell, depth + 1) for _, cell in cells]
     if kind == _CHAR and rows <= 1:
-        return _text(*elements.take())
+        text_kind, text = elements.take()
+        try:
+            return bytes(text).decode(_TEXTS[text_kind])
+        except (KeyError, UnicodeDecodeError) as error:
+            raise _DamagedError("letters of no known kind") from error
     if kind in _NUMERIC and not int(flags[0]) & _COMPLEX:
         numbers = elements.numbers()
         if len(numbers) != rows * columns:
             raise _DamagedError(f"{len(numbers)} numbers in a matrix of {rows}×{columns}")
         return numbers.reshape((rows, columns), order="F")
     raise _DamagedError(f"a matrix of kind {kind}, {rows}×{columns}")
-
-
-def _cell(elements: _Elements, depth: int) -> Value:
-    kind, data = elements.take()
-    if kind != _MATRIX:
-        raise _DamagedError(f"type {kind} where a cell should be")
-    return _value(data, depth + 1)
-
-
-def _text(kind: int, data: memoryview) -> str:
-    if kind not in _TEXTS:
-        raise _DamagedError(f"type {kind} where text should be")
-    try:
-        return bytes(data).decode(_TEXTS[kind])
-    except UnicodeDecodeError as error:
-        raise _DamagedError(f"text that is not {_TEXTS[kind]}") from error

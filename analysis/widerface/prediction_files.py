@@ -5,8 +5,6 @@ What is read is bounded: a few kilobytes may otherwise claim, or unpack to, more
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import lzma
 import os
 import stat
@@ -14,15 +12,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from analysis.widerface.image_folder import bare
 from analysis.widerface.prediction_text import ImageText, Select
 from analysis.widerface.results_folder import PROTOCOL_FILE, UNREADABLE_FILE
-from featherface.errors import InputError
+from featherface.errors import InputError, first_sentence
 from featherface.files import check_readable, named
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
@@ -44,11 +41,7 @@ Members = Iterator[tuple[str, int, Callable[[], bytes]]]
 
 
 def read_folder(folder: Path, select: Select) -> Iterator[ImageText]:
-    """Yield the files EVENT/IMAGE.txt anywhere below a folder, in the order of their paths.
-
-    Raises:
-        InputError: where one cannot be read, or there is more than the limits allow.
-    """
+    """Yield the files EVENT/IMAGE.txt anywhere below a folder, in the order of their paths."""
     yield from _chosen(f"{folder}", "", _files(folder, set(), 0), select)
 
 
@@ -67,7 +60,7 @@ def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
     except InputError:
         raise
     except (*damaged, ValueError, RuntimeError) as error:  # zipfile raises the last two, too
-        raise InputError(f"{path}: a damaged archive, or none: {error}") from error
+        raise InputError(f"{path}: a damaged archive, or none: {first_sentence(error).rstrip(':')}") from error
 
 
 def is_result(name: str) -> bool:
@@ -131,20 +124,19 @@ def _content(path: str) -> bytes:
 
 
 def _tar_members(path: Path) -> Members:
-    with _unpacked(path) as file:
-        with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file, path)), mode="r:") as archive:
-            count = 0
-            while (member := archive.next()) is not None:
-                count += 1
-                archive.members.clear()  # type: ignore[attr-defined]  # which it keeps for going back
-                if member.isreg() and not member.issparse():
-                    read = partial(_slice, file, member.offset_data, member.size)
-                    yield member.name, member.size, read
-                else:
-                    yield "", 0, bytes
-            end = archive.offset
+    with tarfile.open(path, tarinfo=_Member) as archive:
+        file = cast("IO[bytes]", archive.fileobj)
+        count = 0
+        while (member := archive.next()) is not None:
+            count += 1
+            archive.members.clear()  # type: ignore[attr-defined]  # which it keeps for going back
+            if member.isreg() and not member.issparse():
+                read = partial(_slice, file, member.offset_data, member.size)
+                yield member.name, member.size, read
+            else:
+                yield "", 0, bytes
         # tarfile takes a broken header, or none, for the end, which really is a block of zeros.
-        file.seek(end)
+        file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"it breaks off after {count} members")
 
@@ -157,36 +149,16 @@ def _slice(file: IO[bytes], start: int, size: int) -> bytes:
     return content
 
 
-class _Headers:
-    """A tar's bytes as `tarfile` reads them for headers: a limited number at once."""
+class _Member(tarfile.TarInfo):
+    """A member whose header, which `tarfile` keeps in memory, is of limited size."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        self._file, self._path = file, path
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, size: int) -> bytes:
-        if size > HEADER_LIMIT:
-            raise InputError(f"{self._path}: a member's header has {size:,} bytes, too many")
-        return self._file.read(size)
-
-
-_COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-    b"\x5d\x00\x00": lzma.open,
-}
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """Open a tar without its compression, whichever that is by its first bytes."""
-    with path.open("rb") as packed:
-        start = packed.read(6)
-        packed.seek(0)
-        opened = [open_ for magic, open_ in _COMPRESSED.items() if start.startswith(magic)]
-        with opened[0](packed) if opened else packed as file:
-            yield file
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type not in tarfile.REGULAR_TYPES and self.size > HEADER_LIMIT:
+            raise InputError(
+                f"{archive.name!s}: a member's header has {self.size:,} bytes, too many"
+            )
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 def _zip_members(path: Path) -> Members:
