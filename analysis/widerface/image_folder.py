@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from featherface.errors import InputError
@@ -81,11 +82,8 @@ class Entry:
 def list_images(folder: str | Path, subset: str | Path | None = None) -> list[Entry]:
     """Return the images in the folders of a folder, and directly in it, sorted.
 
-    Hidden files and what has not the suffix of an image are passed over.
-
-    Args:
-        folder: holds EVENT/IMAGE.jpg (the benchmark's `WIDER_val/images`), or images.
-        subset: a text file with one EVENT/IMAGE.jpg a line: these alone.
+    Hidden files and what has not the suffix of an image are passed over; of what is left, those
+    alone that the text file `subset` lists, one EVENT/IMAGE.jpg a line.
 
     Raises:
         InputError: for a folder that cannot be read, holds no images, or holds them deeper than
@@ -103,13 +101,12 @@ def list_images(folder: str | Path, subset: str | Path | None = None) -> list[En
             raise InputError(f"{folder}: images lie deeper than EVENT/IMAGE; is {item} meant?")
     if not entries:
         raise InputError(f"{folder}: holds no images, nor folders of them")
-    by_result: dict[str, Entry] = {}
-    for entry in entries:
-        other = by_result.setdefault(entry.result, entry)
-        if other is not entry:
-            pair = f"{other.image} and {entry.image}"
+    entries.sort()
+    for one, other in pairwise(entries):
+        if one.result == other.result:
+            pair = f"{one.image} and {other.image}"
             raise InputError(f"{folder}: {pair} would have the same results file")
-    return sorted(entries if subset is None else _chosen(entries, Path(subset), folder))
+    return entries if subset is None else sorted(_chosen(entries, Path(subset), folder))
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -125,11 +122,11 @@ def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:
     # Looked up among the listed names: a line like ../../x names nothing outside of the folder.
     known = {(entry.event, bare(entry.stem + entry.suffix)): entry for entry in entries}
     wanted = read_list(subset)
-    found = [known.get(key, known.get(("", key[1]))) for key in wanted]
-    missing = [
-        "/".join(key).lstrip("/") for key, entry in zip(wanted, found, strict=True) if entry is None
-    ]
+    missing = [key for key in wanted if key not in known and ("", key[1]) not in known]
     if missing:
-        some = f"{len(missing)} of its {len(wanted)} images"
-        raise InputError(f"{subset}: {some} are not in {folder}, the first {missing[0]!r}")
-    return {entry for entry in found if entry is not None}
+        some, first = (
+            f"{len(missing)} of its {len(wanted)} images",
+            "/".join(missing[0]).lstrip("/"),
+        )
+        raise InputError(f"{subset}: {some} are not in {folder}, the first {first!r}")
+    return {known.get((event, name)) or known["", name] for event, name in wanted}

@@ -60,7 +60,9 @@ def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
     except InputError:
         raise
     except (*damaged, ValueError, RuntimeError) as error:  # zipfile raises the last two, too
-        raise InputError(f"{path}: a damaged archive, or none: {first_sentence(error).rstrip(':')}") from error
+        raise InputError(
+            f"{path}: a damaged archive, or none: {first_sentence(error).rstrip(':')}"
+        ) from error
 
 
 def is_result(name: str) -> bool:

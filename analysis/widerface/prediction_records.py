@@ -43,11 +43,7 @@ class _Record(BaseModel):
 
 
 def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
-    """Yield the images of a .jsonl file, a line each.
-
-    Raises:
-        InputError: at the first line that is not a record: the file, the line, the reason.
-    """
+    """Yield the images of a .jsonl file, a line each, up to the first that is not a record."""
     check_readable(path, TOTAL_LIMIT)
     with named(path), path.open("rb") as file:
         for number in range(1, COUNT_LIMIT + 2):
@@ -74,12 +70,7 @@ def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
 
 
 def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
-    """Yield the images of a .parquet file.
-
-    Raises:
-        InputError: where pyarrow is not installed, the file is damaged or too large, a column is
-            missing or of another kind, or a number is not finite.
-    """
+    """Yield the images of a .parquet file, which needs pyarrow."""
     table = _table(path)
     rows = np.column_stack([_numbers(path, table, name) for name in NUMBERS])
     empty = np.asarray(np.isnan(rows).all(axis=1))
@@ -111,8 +102,7 @@ def _table(path: Path) -> Any:
             raise InputError(f"{path}: has no column {absent[0]}")
         count = file.metadata.num_rows
         groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-        columns = (group.column(at) for group in groups for at in range(group.num_columns))
-        size = sum(column.total_uncompressed_size for column in columns)
+        size = sum(group.total_byte_size for group in groups)  # uncompressed
         if count > BOX_LIMIT or size > TOTAL_LIMIT:
             raise InputError(
                 f"{path}: {count:,} rows of {size:,} bytes, more than "

@@ -90,26 +90,22 @@ def parse(files: Iterable[ImageText]) -> Iterator[ImageBoxes]:
     Raises:
         InputError: at the first file that is not in the format: the file, the line, the reason.
     """
-    heads: list[ImageBoxes] = []
-    bodies: list[bytes] = []
+    batch: list[tuple[ImageBoxes, bytes]] = []
     size = 0
     for file in files:
-        head, body = _split(file)
-        heads.append(head)
-        bodies.append(body)
-        size += len(body)
+        batch.append(_split(file))
+        size += len(file.content)
         if size >= BATCH_BYTES:
-            yield from _batch(heads, bodies)
-            heads, bodies, size = [], [], 0
-    if heads:
-        yield from _batch(heads, bodies)
+            yield from _batch(batch)
+            batch, size = [], 0
+    yield from _batch(batch)
 
 
-def _batch(heads: list[ImageBoxes], bodies: list[bytes]) -> Iterator[ImageBoxes]:
-    parsed = _together(bodies)
+def _batch(batch: list[tuple[ImageBoxes, bytes]]) -> Iterator[ImageBoxes]:
+    parsed = _together([body for _, body in batch])
     if parsed is None:  # something in some file is unusual: find it, line by line
-        parsed = [_one_by_one(head.label, body) for head, body in zip(heads, bodies, strict=True)]
-    for head, rows in zip(heads, parsed, strict=True):
+        parsed = [_one_by_one(head.label, body) for head, body in batch]
+    for (head, _), rows in zip(batch, parsed, strict=True):
         yield head._replace(rows=rows)
 
 
@@ -128,13 +124,9 @@ def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
     title = first.decode("utf-8", errors="replace").strip()
     if not title or _is_number(title.split()[0]):
         raise InputError(f"{label}:1: {title[:60]!r} where the image's name should be")
-    try:
-        stated = int(second)
-        if stated < 0:
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{label}:2: {_shown(second)} is no number of boxes") from None
-    return ImageBoxes(label, event, image, key_of(title)[1], stated, _NO_ROWS), body
+    if not second.strip().isdigit():
+        raise InputError(f"{label}:2: {_shown(second)} is no number of boxes")
+    return ImageBoxes(label, event, image, key_of(title)[1], int(second), _NO_ROWS), body
 
 
 # What each byte is: white space as in bytes.split, part of a plain number, or anything else.
@@ -162,21 +154,16 @@ def _together(bodies: list[bytes]) -> list[NDArray[np.float64]] | None:
     per_line = np.diff(np.searchsorted(token_ends, line_ends, side="right"), prepend=0)
     if ((per_line != 0) & (per_line != 5)).any():
         return None
-    values = _numbers(text)
-    if values is None or len(values) != len(token_ends) or not np.isfinite(values).all():
-        return None
-    rows = values.reshape(-1, 5)
-    return np.split(rows, np.searchsorted(token_ends, ends[:-1], side="right") // 5)
-
-
-def _numbers(text: bytes) -> NDArray[np.float64] | None:
-    """Return the numbers of a text; None where something stops the conversion."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return np.fromstring(text, dtype=np.float64, sep=" ")
-        except (DeprecationWarning, ValueError):
+            values = np.fromstring(text, dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError):  # something stops the conversion
             return None
+    if len(values) != len(token_ends) or not np.isfinite(values).all():
+        return None
+    rows = values.reshape(-1, 5)
+    return np.split(rows, np.searchsorted(token_ends, ends[:-1], side="right") // 5)
 
 
 def _one_by_one(label: str, body: bytes) -> NDArray[np.float64]:

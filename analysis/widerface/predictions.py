@@ -57,11 +57,10 @@ class Predictions:
 def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions:
     """Read predictions for the images of the ground truth.
 
-    Args:
-        path: a folder with EVENT/IMAGE.txt at any depth, or with IMAGE.txt, as every name is in
-            one event only; an archive of either (.tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.bz2,
-            .zip); one .txt for all images (see `prediction_text.sections`), alone in its folder
-            or not; .jsonl; .parquet (see `prediction_records`).
+    The path is a folder with EVENT/IMAGE.txt at any depth, or with IMAGE.txt, as every name is in
+    one event only; an archive of either (see `prediction_files.ARCHIVES`); one .txt for all images
+    (see `prediction_text.sections`), alone in its folder or not; .jsonl; or .parquet (see
+    `prediction_records`).
 
     An image that an event does not have is read, as the benchmark's evaluation does, since its
     scores enter the normalisation of all. The images that a subset leaves out are left out.
