@@ -6,7 +6,7 @@ import os.path
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -137,15 +137,10 @@ def _tiles(
 
 
 def image_path(images: Path, event: str, image: str) -> Path | None:
-    """Return the file of an image of the ground truth; None where it is not there.
-
-    Raises:
-        InputError: for a name that would lead out of the folder.
-    """
+    """Return the file of an image; None where it is not there, an error for a name elsewhere."""
     for name in (event, image):
-        # As either system reads it, so that a name refused here is refused everywhere.
-        plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
-        if not plain or name in ("", ".", "..") or not name.isprintable():
+        # What either system separates names with, so that one refused here is refused everywhere.
+        if name in ("", ".", "..") or set(name) & set("/\\:") or not name.isprintable():
             raise InputError(f"ground truth: {event!r}, {image!r}: no names of folder and file")
     candidates = (images / event / f"{image}{ending}" for ending in _ENDINGS)
     # That of os.path is also False, and no error, for a name that no file can have.

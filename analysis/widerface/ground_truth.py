@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from analysis.widerface.image_folder import read_list
 from analysis.widerface.mat_file import Value, read_mat
 from featherface.errors import InputError
+
+T = TypeVar("T")
 
 SUBSETS = ("easy", "medium", "hard")
 VALIDATION_IMAGES = 3226
@@ -144,8 +146,7 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
     event_list, file_list, boxes_list = _read(path, "event_list", "file_list", "face_bbx_list")
     try:
         events = tuple(map(_name, _cells(event_list)))
-        names = [[_name(cell) for cell in _cells(event)] for event in _cells(file_list)]
-        boxes = [[_boxes(cell) for cell in _cells(event)] for event in _cells(boxes_list)]
+        names, boxes = _by_event(file_list, _name), _by_event(boxes_list, _boxes)
         sizes = [len(listed) for listed in names]
         if len(events) != len(sizes) or sizes != [len(boxed) for boxed in boxes]:
             raise ValueError("its lists of events, images and boxes differ in length")
@@ -187,6 +188,10 @@ def _cells(value: Value) -> list[Value]:
     raise ValueError(f"{value!r:.60} where a column of cells should be")
 
 
+def _by_event(value: Value, convert: Callable[[Value], T]) -> list[list[T]]:
+    return [[convert(cell) for cell in _cells(event)] for event in _cells(value)]
+
+
 def _name(value: Value) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{value!r:.60} where a name should be")
@@ -199,6 +204,12 @@ def _boxes(value: Value) -> NDArray[Any]:
     return value if value.size else np.empty((0, 4))
 
 
+def _numbers(value: Value) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{value!r:.60} where numbers of faces should be")
+    return value.ravel()
+
+
 def _kept(
     path: Path, events: tuple[str, ...], sizes: list[int], counts: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
@@ -207,13 +218,10 @@ def _kept(
     try:
         if tuple(map(_name, _cells(event_list))) != events:
             raise ValueError(f"its events are not those of {ALL_FACES}")
-        by_event = [_cells(event) for event in _cells(numbers_list)]
+        by_event = _by_event(numbers_list, _numbers)
         if [len(event) for event in by_event] != sizes:
             raise ValueError(f"its events have not as many images as those of {ALL_FACES}")
-        cells = [cell for event in by_event for cell in event]
-        numbers = [cell.ravel() for cell in cells if isinstance(cell, np.ndarray)]
-        if len(numbers) != len(cells):
-            raise ValueError("text or cells where numbers of faces should be")
+        numbers = list(chain.from_iterable(by_event))
         given = np.array([len(number) for number in numbers], dtype=np.int64)
         chosen = np.concatenate([np.empty(0, dtype=np.int64), *numbers])
         if not ((chosen >= 1) & (chosen <= np.repeat(counts, given))).all():

@@ -10,8 +10,6 @@ from pathlib import Path, PurePosixPath
 from featherface.errors import InputError
 from featherface.files import IMAGE_SUFFIXES, named, read_bytes
 
-LIST_LIMIT = 1 << 26
-"""Bytes that a list of images may have."""
 _LONGEST_NAME = 240  # bytes: of 255, with room for ".txt"
 
 
@@ -22,10 +20,7 @@ def bare(name: str) -> str:
 
 
 def key_of(name: str) -> tuple[str, str]:
-    """Return event and bare name of a path ending in EVENT/IMAGE.jpg; no event where it has none.
-
-    The path may be absolute, start with "./" or be written as Windows does.
-    """
+    """Return event and bare name of a path, also one of Windows, that ends in EVENT/IMAGE.jpg."""
     path = PurePosixPath(name.strip().replace("\\", "/"))
     return path.parent.name, bare(path.name)
 
@@ -38,7 +33,7 @@ def read_list(path: str | Path) -> list[tuple[str, str]]:
     Raises:
         InputError: where the file cannot be read, is not text or lists nothing.
     """
-    content = read_bytes(path, LIST_LIMIT).removeprefix(b"\xef\xbb\xbf")
+    content = read_bytes(path, 1 << 26).removeprefix(b"\xef\xbb\xbf")
     if b"\0" in content:
         raise InputError(f"{path}: cannot be read: not UTF-8 text")
     lines = content.decode("utf-8", "surrogateescape").splitlines()
@@ -124,9 +119,7 @@ def _chosen(entries: list[Entry], subset: Path, folder: Path) -> set[Entry]:
     wanted = read_list(subset)
     missing = [key for key in wanted if key not in known and ("", key[1]) not in known]
     if missing:
-        some, first = (
-            f"{len(missing)} of its {len(wanted)} images",
-            "/".join(missing[0]).lstrip("/"),
-        )
+        some = f"{len(missing)} of its {len(wanted)} images"
+        first = "/".join(missing[0]).lstrip("/")
         raise InputError(f"{subset}: {some} are not in {folder}, the first {first!r}")
     return {known.get((event, name)) or known["", name] for event, name in wanted}

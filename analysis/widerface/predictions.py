@@ -134,13 +134,12 @@ def _gather(source: Path, images: Iterable[ImageBoxes], ground_truth: GroundTrut
         total += len(file.rows)
         if total > records.BOX_LIMIT:
             raise InputError(f"{source}: holds more than {records.BOX_LIMIT:,} boxes")
-        index = ground_truth.index.get((file.event, file.title), -1)
         if not file.title:
             blank.append(file.label)
         elif file.title != file.image:
             retitled.append(f"{file.label}: line 1 names {file.title!r:.80}")
-        if index < 0 and file.title != file.image:
-            index = ground_truth.index.get((file.event, file.image), -1)
+        by_name = ground_truth.index.get((file.event, file.image), -1)
+        index = ground_truth.index.get((file.event, file.title), by_name)
         if file.stated != len(file.rows):
             miscounted.append(f"{file.label}: says {file.stated}, has {len(file.rows)}")
         if index < 0:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from featherface.errors import InputError
+from featherface.errors import InputError, first_sentence
 
 T = TypeVar("T")
 
@@ -59,8 +59,7 @@ class Group:
             dist.broadcast_object_list(message, src=0, group=self.channel)
         if isinstance(message[0], InputError):
             raise message[0] if self.first else ToldByFirstError(str(message[0]))
-        decided: T = message[0]
-        return decided
+        return cast(T, message[0])
 
     def gathered(self, own: T) -> list[T]:
         """Return what each process has, by rank, in all of them; waits for the last."""
@@ -76,12 +75,7 @@ class Group:
 
 @contextmanager
 def process_group() -> Iterator[Group]:
-    """Yield the group that `torchrun` started this process in, or this process alone.
-
-    Raises:
-        InputError: where the environment names no place in a group, or the others do not come
-            within `MEETING`.
-    """
+    """Yield the group that `torchrun` started this process in, or this process alone."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Group()
         return
@@ -97,7 +91,7 @@ def process_group() -> Iterator[Group]:
         raise InputError(
             f"process {rank} of {world}: the others did not come within "
             f"{MEETING.total_seconds():g} s, or cannot be reached; RANK, WORLD_SIZE, MASTER_ADDR "
-            f"and MASTER_PORT say where ({str(error).splitlines()[0][:120]})"
+            f"and MASTER_PORT say where ({first_sentence(error)})"
         ) from error
     try:
         yield Group(rank, world, _number("LOCAL_RANK"), channel)
@@ -119,5 +113,5 @@ def _others_alive() -> Iterator[None]:
     except (RuntimeError, ValueError) as error:  # DistError and its kind are RuntimeErrors
         raise InputError(
             "another process of this run is gone, or cannot be reached; what is done is kept, and "
-            f"the same command goes on with the rest ({str(error).splitlines()[0][:120]})"
+            f"the same command goes on with the rest ({first_sentence(error)})"
         ) from error

@@ -69,8 +69,10 @@ def track(
         )
         if record["unreadable"]:
             first = record["unreadable"][0]
-            count, reason = len(record["unreadable"]), f"{first['picture']}: {first['reason']}"
-            raise InputError(f"{name}: {count} images could not be read, the first {reason}")
+            raise InputError(
+                f"{name}: {len(record['unreadable'])} images could not be read, the first "
+                f"{first['picture']}: {first['reason']}"
+            )
         evaluation = evaluate(read_predictions(where, truth), truth)
         yield row_of(evaluation, record, name), evaluation
 
