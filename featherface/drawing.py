@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
+
+from featherface.images import Picture, read_picture
 
 # From the palette of Okabe and Ito (2008), whose colours stay apart for the colour-blind. Each has
 # an edge of black, so that it also stands out from whatever is below.
@@ -36,14 +37,11 @@ class SupportsDict(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
-def draw(
-    picture: Image.Image | npt.NDArray[np.uint8], faces: Iterable[Mapping[str, Any] | SupportsDict]
-) -> Image.Image:
+def draw(picture: Picture, faces: Iterable[Mapping[str, Any] | SupportsDict]) -> Image.Image:
     """Return a copy of an image with faces drawn on it.
 
     Args:
-        picture: a PIL image, which is turned upright if its EXIF data say so, or an array
-            (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+        picture: as `featherface.images.read_picture` takes it, which turns it upright.
         faces: as a `Detector` finds them, or records with `box` (x1, y1, x2, y2) and, where known,
             `score` and `landmarks` (five (x, y): left eye, right eye, nose, left and right corner
             of the mouth), in pixels of the upright image.
@@ -57,9 +55,9 @@ def draw(
         an RGB image of the upright image's size.
 
     Raises:
-        ValueError: for an image of more than 8 bits a channel, or a coordinate that is not finite.
+        ValueError: for an image that cannot be used, or a coordinate that is not finite.
     """
-    canvas = _canvas(picture)
+    canvas = Image.fromarray(read_picture(picture))
     pen = ImageDraw.Draw(canvas)
     longer = max(canvas.size)
     # The best are drawn last, on top.
@@ -86,19 +84,6 @@ def draw(
             _draw_label(pen, font, text, label)
             labels.append(label)
     return canvas
-
-
-def _canvas(picture: Image.Image | npt.NDArray[np.uint8]) -> Image.Image:
-    if not isinstance(picture, Image.Image):
-        if picture.dtype != np.uint8:
-            raise ValueError(f"picture (of {picture.dtype}) must be uint8")
-        picture = Image.fromarray(picture)
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        raise ValueError(f"picture (of mode {picture.mode!r}) must have 8 bits a channel")
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode in ("P", "PA"):
-        upright = upright.convert("RGBA")
-    return upright.convert("RGB")  # a copy, also of what is RGB
 
 
 def _rectangle(box: Iterable[float]) -> _Rectangle:

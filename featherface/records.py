@@ -20,17 +20,15 @@ Fields = Mapping[str, type | UnionType]
 """The fields that a record must have, and of which type; it may have others."""
 
 
-def append(path: str | Path, record: Mapping[str, Any], fields: Fields | None = None) -> None:
+def append(path: str | Path, record: Mapping[str, Any]) -> None:
     """Add a record as one line at the end of a file, which is made where there is none.
 
     Raises:
-        InputError: where the record lacks a field or has one of another type; where the file's
-            last line is damaged, which is left as it is; or where it cannot be written. The file
-            is then as it was.
+        InputError: where the file's last line is damaged, or where it cannot be written. The
+            file is then as it was.
         TypeError, ValueError: for a record that JSON cannot hold, such as NaN.
     """
     path = Path(path)
-    _check(record, fields or {}, str(path))
     line = to_json(record, indent=None).encode()
     with named(path, "written"), locked(path), path.open("a+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)

@@ -164,7 +164,7 @@ def latency(
             if record is None:
                 continue
             if not done["doubts"] or record_doubtful:
-                append(record / f"{done['record']}.jsonl", done, FIELDS[done["record"]])
+                append(record / f"{done['record']}.jsonl", done)
                 continue
             kept = False
             warn(f"{done['record']} of {network_name(done)} ({done['runtime']}) not recorded")

@@ -30,7 +30,7 @@ from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import PictureError, read_picture
 from featherface.weights.checkpoints import identify
-from featherface.weights.exported import read_stated
+from featherface.weights.reading import read_stated
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""

@@ -74,7 +74,9 @@ class ContextModules(PerLevel):
     """The context module of every level, or, for context "none", the levels as they are."""
 
     def __init__(self, config: FeatherFaceConfig) -> None:
-        version = _VERSIONS[config.context.removeprefix("ssh").removeprefix("-")]
+        version: Literal[0, 1, 2] = 0
+        if config.context.endswith(("dcnv1", "dcnv2")):
+            version = 1 if config.context.endswith("1") else 2
         channels = config.channels
         levels: list[nn.Module] = []
         for _ in LEVELS:
@@ -83,12 +85,3 @@ class ContextModules(PerLevel):
             elif config.context != "none":
                 levels.append(ContextConv(channels, channels, version, 0.0))
         super().__init__(levels)
-
-
-_VERSIONS: dict[str, Literal[0, 1, 2]] = {
-    "": 0,
-    "none": 0,
-    "plain": 0,
-    "dcnv1": 1,
-    "dcnv2": 2,
-}

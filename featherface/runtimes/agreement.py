@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -58,14 +59,9 @@ def compare(
     """Compare a runtime with PyTorch and torchvision's deformable convolution.
 
     On the drawn image of `featherface.synthetic` at `SIZES`, in batches of two (it and its mirror
-    image) but for the first, and on `pictures`, each at its own size up to 641 pixels.
-
-    Two float32 programs that round differently may differ by more than `TOLERANCE` with neither
-    being wrong, as where random weights amplify the last bit. That is a disagreement all the same:
-    the comparison cannot tell which of them is right, and PyTorch is always available.
-
-    Args:
-        model: in evaluation mode, float32, on the CPU.
+    image) but for the first, and on `pictures`, each at its own size up to 641 pixels. Random
+    weights can amplify the last bit beyond `TOLERANCE` with neither being wrong: that is a
+    disagreement all the same.
 
     Returns:
         `max_difference` from PyTorch as `scores`, `boxes_px` and `landmarks_px`, `tolerance`,
@@ -74,6 +70,7 @@ def compare(
     Raises:
         DisagreementError: where they differ by more.
     """
+    model = evaluated(model)
     comparisons = []
     for pixels in _inputs(pictures):
         batch, _, height, width = pixels.shape
@@ -93,6 +90,11 @@ def compare(
         "tolerance": tolerance._asdict(),
         "comparisons": comparisons,
     }
+
+
+def evaluated(model: FeatherFace) -> FeatherFace:
+    """Return a copy in evaluation mode, float32, on the CPU: what others are compared with."""
+    return copy.deepcopy(model).cpu().float().eval()
 
 
 def _inputs(pictures: Iterable[RGBArray]) -> Iterator[FloatArray]:

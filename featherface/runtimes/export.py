@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections import Counter
@@ -24,7 +23,7 @@ from featherface.model import FeatherFace, load
 from featherface.runtimes import agreement
 from featherface.runtimes.onnx_session import open_session, run
 from featherface.weights.checkpoints import identify
-from featherface.weights.exported import PREFIX
+from featherface.weights.reading import PREFIX
 
 FORMAT = "2"
 """Of the metadata and the graph; counted up when either changes."""
@@ -43,12 +42,10 @@ def export(
 ) -> dict[str, Any]:
     """Write a network as ONNX with real `DeformConv` nodes (opset 19).
 
-    The file takes `pictures` (batch, 3, height, width) of any batch and any size from 32×32, as
-    `FeatherFace.forward` does, and gives `boxes` (batch, anchors, 4) and `landmarks` (batch,
-    anchors, 10), encoded, and `scores` (batch, anchors), the probability of a face. Its metadata
-    hold under `featherface.` all that is needed to use it: `variant`, `config`, `weights`,
-    `weights_sha256`, `state_sha256`, `preprocessing`, `decoding`, `versions`, `format`. The same
-    weights and versions give the same bytes.
+    The file's inputs and outputs are those of `onnx_graph.build_graph`, for any batch and any size
+    from 32×32. Its metadata hold under `featherface.` all that is needed to use it: `variant`,
+    `config`, `weights`, `weights_sha256`, `state_sha256`, `preprocessing`, `decoding`, `versions`,
+    `format`. The same weights and versions give the same bytes.
 
     Args:
         weights: the name of published weights, a checkpoint, or a model.
@@ -62,7 +59,7 @@ def export(
 
     Raises:
         DisagreementError: where ONNX Runtime's answer is not PyTorch's.
-        ExportError: where ONNX is not installed, or the file cannot be written.
+        ExportError: for weights that are not finite, or where the file cannot be written.
         RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
         CheckpointError: for weights that are unavailable or unusable.
         PictureError: for a picture that cannot be used.
@@ -96,10 +93,10 @@ def exported(
     Raises:
         DisagreementError, ExportError, RuntimeUnavailableError: as `export`.
     """
-    onnx = _onnx()
+    import onnx
+
     from featherface.runtimes.onnx_graph import OPSET, build_graph
 
-    model = evaluated(model)
     if not all(t.isfinite().all() for t in model.state_dict().values()):
         raise ExportError("the network's weights hold NaN or infinity")
     proto = build_graph(model)
@@ -123,11 +120,6 @@ def exported(
         "nodes": dict(sorted(Counter(node.op_type for node in proto.graph.node).items())),
         "check": check,
     }
-
-
-def evaluated(model: FeatherFace) -> FeatherFace:
-    """Return a copy in evaluation mode, float32, on the CPU: what is exported and compared."""
-    return copy.deepcopy(model).cpu().float().eval()
 
 
 def state_sha256(model: FeatherFace) -> str:
@@ -174,20 +166,13 @@ def _metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides the exported file's bytes."""
+    import onnx
+
     from featherface.runtimes.onnx_graph import OPSET
 
     return {
         "featherface": featherface.__version__,
         "torch": str(torch.__version__),
-        "onnx": str(_onnx().__version__),
+        "onnx": str(onnx.__version__),
         "opset": str(OPSET),
     }
-
-
-def _onnx() -> Any:
-    try:
-        import onnx
-        import onnx.checker
-    except ImportError as error:
-        raise ExportError(f"onnx is not installed: {error}") from error
-    return onnx

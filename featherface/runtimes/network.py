@@ -25,7 +25,7 @@ from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
 from featherface.runtimes.openvino_network import OpenVinoRunner
-from featherface.weights.exported import MAX_BYTES, stated
+from featherface.weights.reading import MAX_BYTES, stated
 
 Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
 
@@ -187,7 +187,7 @@ def make_network(
                 return OnnxNetwork(content, "the exported network", threads), chosen
             openvino = OpenVinoRunner(content, threads)
             for _ in range(2):  # the second time with kernels for each size
-                agreement.compare(export.evaluated(model), openvino.run)
+                agreement.compare(model, openvino.run)
             return BatchOfOne(openvino.run), chosen
     except (RuntimeUnavailableError, ExportError, DisagreementError) as error:
         if runtime != "auto":

@@ -67,10 +67,7 @@ def _onnxruntime() -> Any:
 
 
 def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:
-    """Return boxes, scores and landmarks, as `featherface.runtimes.export.export` describes them.
-
-    Args:
-        pixels: (batch, 3, height, width).
+    """Return boxes, scores and landmarks of a batch, see `runtimes.onnx_graph.build_graph`.
 
     Raises:
         MemoryError: where there is too little of it.

@@ -64,7 +64,7 @@ class OpenVinoRunner:
             raise RuntimeUnavailableError(one_line(error)) from error
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
-        """Return boxes, scores and landmarks of a batch, as `runtimes.export.export` has them."""
+        """Return boxes, scores and landmarks of a batch, as `onnx_graph.build_graph` has them."""
         shape = pixels.shape
         try:
             with self._lock:

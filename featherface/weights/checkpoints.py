@@ -21,16 +21,16 @@ from featherface.weights.architecture import (
     is_most_of,
     nearest_variant,
 )
-from featherface.weights.exported import read_stated
 from featherface.weights.keys import is_counter, translate, unwrapped, wrapper_of
 from featherface.weights.published import (
     PUBLISHED,
     SHIPPED,
     CheckpointError,
     locate,
+    published_name,
     sha256_of,
 )
-from featherface.weights.reading import read_contents
+from featherface.weights.reading import read_contents, read_stated
 
 _FORMAT = "featherface 1"
 
@@ -204,7 +204,7 @@ class _Checkpoint:
             file=str(self.path),
             sha256=sha256,
             format=self.contents.format,
-            published=next((p.name for p in PUBLISHED.values() if p.sha256 == sha256), None),
+            published=published_name(sha256),
             variant=variant,
             config=config,
             parameters=_learnable({**self.tensors, **self.unmapped}),
@@ -269,12 +269,11 @@ def _identify_exported(path: Path) -> Identity:
     stated, initializers = read_stated(path)
     config = read_config(stated.get("config", ""), str(path))
     expected = expected_shapes(config)
-    by_sha256 = {p.sha256: p.name for p in PUBLISHED.values()}
     return Identity(
         file=str(path),
         sha256=sha256_of(path),
         format="onnx",
-        published=by_sha256.get(stated.get("weights_sha256", "")),
+        published=published_name(stated.get("weights_sha256", "")),
         variant=config.variant,
         config=config,
         parameters=sum(torch.Size(s).numel() for n, s in expected.items() if not _is_buffer(n)),

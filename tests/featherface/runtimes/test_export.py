@@ -19,16 +19,15 @@ from featherface.blocks.deform_kernel import deform_kernel
 from featherface.blocks.deformable import DeformConv2d
 from featherface.config import ConfigError
 from featherface.runtimes import agreement
-from featherface.runtimes.agreement import DisagreementError, compare
+from featherface.runtimes.agreement import DisagreementError, compare, evaluated
 from featherface.runtimes.export import (
     ExportError,
-    evaluated,
     export,
     exported,
     state_sha256,
 )
 from featherface.runtimes.onnx_graph import build_graph
-from featherface.weights.exported import stated
+from featherface.weights.reading import stated
 
 DEFORMABLE = {"v1": 0, "v1-deformable": 3, "official": 15, "no-attention": 15, "retinaface": 0}
 
