@@ -13,7 +13,7 @@ from itertools import islice
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, NamedTuple, overload
+from typing import IO, Any, NamedTuple, cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,6 @@ from featherface.runtimes.network import (
     RawDetections,
     Runtime,
     checked_device,
-    checked_runtime,
     make_network,
     open_onnx,
 )
@@ -62,9 +61,8 @@ class Detector:
     used PyTorch may hang in it: start processes by "spawn".
 
     Args:
-        weights: "v1", which come with the package; the name of published weights; a checkpoint
-            (see `featherface.load`); a model, of which the detector takes a copy; or an ONNX file
-            that `featherface.export` has written, by its ending `.onnx`.
+        weights: as for `featherface.load`; a model, of which the detector takes a copy; or an ONNX
+            file that `featherface.export` has written, by its ending `.onnx`.
         score_threshold: a face must score more than this; 0 ≤ … < 1. The official protocol of
             WIDER FACE has 0.02.
         nms_threshold: of two boxes whose intersection over union is larger, the one with the
@@ -76,18 +74,16 @@ class Detector:
         max_faces: keep only so many, the best.
         device: where the network runs; `None` for CUDA where there is one and PyTorch is not
             excluded by `weights` or `runtime`, else the CPU.
-        runtime: "torch": PyTorch. "compile": compiled PyTorch, which takes its time at first.
-            "cuda-graph": CUDA graphs, on a GPU. "onnx": ONNX Runtime, on the CPU. "openvino":
-            OpenVINO (extra `openvino`), on the CPU, for images of one size. "auto": ONNX Runtime
-            on the CPU and CUDA graphs on a GPU, where they are available and compute what PyTorch
-            does; PyTorch otherwise. `None`: "torch" for a model, which may change, and "auto" for
-            weights.
+        runtime: "torch"; "compile", which takes its time at first; "cuda-graph", on a GPU; "onnx"
+            and "openvino" (an extra, for images of one size), on the CPU; or "auto", see
+            `featherface.runtimes.network.make_network`. `None`: "torch" for a model, which may
+            change, and "auto" for weights.
         threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
             `None` for what PyTorch is set to.
 
     Attributes:
         network: the `Network` that is called.
-        runtime: the runtime of the network: "torch", "compile", "cuda-graph", "onnx" or "openvino".
+        runtime: the runtime of the network, never "auto".
 
     Raises:
         InputError: for an argument outside of these, one clear line.
@@ -122,7 +118,10 @@ class Detector:
         # threads end the process.
         most = max(64, os.cpu_count() or 1)
         self._threads = None if threads is None else _integer("threads", threads, 1, most)
-        self._wanted = checked_runtime(runtime)
+        if runtime not in get_args(Runtime):
+            known = ", ".join(get_args(Runtime))
+            raise InputError(f"runtime (={runtime!r}) must be one of {known}")
+        self._wanted = cast(Runtime, runtime)
         self._model: FeatherFace | None = None
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or self._wanted in ("onnx", "openvino")):

@@ -29,11 +29,7 @@ class DeformConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs, KERNEL, KERNEL))
         self.offset = nn.Conv2d(inputs, 2 * TAPS, KERNEL, padding=KERNEL // 2)
         self.mask = nn.Conv2d(inputs, TAPS, KERNEL, padding=KERNEL // 2) if version == 2 else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Start the kernel as `nn.Conv2d` does, offsets and masks at zero."""
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)  # as `nn.Conv2d` does
         for conv in (self.offset, self.mask):
             if conv is not None:
                 nn.init.zeros_(conv.weight)

@@ -92,9 +92,8 @@ class GraphRunner:
     Args:
         model: is copied, see `prepare`.
         dtype: float32, or float16 or bfloat16 by autocast, with deformable kernels in float32.
-        memory_format: of the tensors. Measured with channels-last on an H100, `official` at
-            640×640: 3.9 ms, where the kernels of contiguous tensors take 2.3 ms, as the deformable
-            kernel copies its input; and 1.2 s to choose kernels for a new shape instead of 0.1 s.
+        memory_format: of the tensors. Channels-last is slower, as the deformable kernel copies its
+            input: `featherface latency --channels-last`.
     """
 
     def __init__(
@@ -208,18 +207,13 @@ class _Deforming(nn.Module):
     def __init__(self, deform: DeformConv2d) -> None:
         super().__init__()
         convs = [conv for conv in (deform.offset, deform.mask) if conv is not None]
-        first = convs[0]
-        self.steering = nn.Conv2d(
-            first.in_channels,
-            sum(conv.out_channels for conv in convs),
-            KERNEL,
-            padding=KERNEL // 2,
-        )
-        self.steering.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]), False)
+        weight = torch.cat([conv.weight for conv in convs])
         biases = [conv.bias for conv in convs if conv.bias is not None]
-        self.steering.bias = nn.Parameter(torch.cat(biases), False)
+        self.steering = nn.Conv2d(weight.shape[1], len(weight), KERNEL, padding=KERNEL // 2)
+        self.steering.weight = nn.Parameter(weight, requires_grad=False)
+        self.steering.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
         self.weight = deform.weight
-        self.offsets = first.out_channels
+        self.offsets = deform.offset.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         steering = self.steering(x)

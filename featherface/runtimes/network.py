@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -198,17 +198,6 @@ def make_network(
         chosen = "torch"
     kind = CompiledNetwork if chosen == "compile" else TorchNetwork
     return kind(model, device, threads), chosen
-
-
-def checked_runtime(runtime: str) -> Runtime:
-    """Return the runtime of that name.
-
-    Raises:
-        InputError: for another.
-    """
-    if runtime not in get_args(Runtime):
-        raise InputError(f"runtime (={runtime!r}) must be one of {', '.join(get_args(Runtime))}")
-    return cast(Runtime, runtime)
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:
