@@ -6,6 +6,7 @@ The squared gradient of a cell's features with respect to the image weighs each 
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,7 @@ Record = dict[str, Any]
 _PLACES = ((0.4, 0.4), (0.4, 0.6), (0.5, 0.5), (0.6, 0.4), (0.6, 0.6))
 
 
-def alignment_records(
-    model: FeatherFace, prepared: Prepared, blocks: tuple[str, ...] = ("backbone", "pyramid")
-) -> list[Record]:
+def alignment_records(model: FeatherFace, prepared: Prepared) -> list[Record]:
     """Return how far the effective receptive field is off the stated centre, by block and level.
 
     Returns:
@@ -37,32 +36,28 @@ def alignment_records(
     with torch.enable_grad():
         _, named = model.intermediates(pixels)
     records = []
-    for block in blocks:
-        for grid in prepared.grids:
-            features = named[f"{block}.{grid.level}"][0]
-            shifts = []
-            for down, right in _PLACES:
-                i, j = int(down * grid.rows), int(right * grid.columns)
-                (gradient,) = torch.autograd.grad(
-                    (features[:, i, j] ** 2).sum(), pixels, retain_graph=True
-                )
-                weight = (gradient[0].double() ** 2).sum(0)
-                y = (weight.sum(1) * rows).sum() / weight.sum()
-                x = (weight.sum(0) * columns).sum() / weight.sum()
-                centre = (grid.stride * i + 0.5, grid.stride * j + 0.5)
-                shifts.append(
-                    ((y.item() - centre[0]) / grid.stride, (x.item() - centre[1]) / grid.stride)
-                )
-            mean, deviation = np.mean(shifts, axis=0), np.std(shifts, axis=0)
-            records.append(
-                {
-                    "block": block,
-                    "level": grid.level,
-                    "down": rounded(mean[0]),
-                    "right": rounded(mean[1]),
-                    "down_deviation": rounded(deviation[0]),
-                    "right_deviation": rounded(deviation[1]),
-                    "anchor": rounded((grid.stride - 1) / 2 / grid.stride),
-                }
-            )
+    for block, grid in product(("backbone", "pyramid"), prepared.grids):
+        features = named[f"{block}.{grid.level}"][0]
+        shifts = []
+        for down, right in _PLACES:
+            i, j = int(down * grid.rows), int(right * grid.columns)
+            squared = (features[:, i, j] ** 2).sum()
+            (gradient,) = torch.autograd.grad(squared, pixels, retain_graph=True)
+            weight = (gradient[0].double() ** 2).sum(0)
+            y = ((weight.sum(1) * rows).sum() / weight.sum()).item()
+            x = ((weight.sum(0) * columns).sum() / weight.sum()).item()
+            centre = np.array((grid.stride * i + 0.5, grid.stride * j + 0.5))
+            shifts.append((np.array((y, x)) - centre) / grid.stride)
+        (down, right), deviations = np.mean(shifts, axis=0), np.std(shifts, axis=0)
+        records.append(
+            {
+                "block": block,
+                "level": grid.level,
+                "down": rounded(down),
+                "right": rounded(right),
+                "down_deviation": rounded(deviations[0]),
+                "right_deviation": rounded(deviations[1]),
+                "anchor": rounded((grid.stride - 1) / 2 / grid.stride),
+            }
+        )
     return records

@@ -12,7 +12,7 @@ from analysis.maps.ablations import comparison
 from analysis.maps.alignment import alignment_records
 from analysis.maps.observation import prepare
 from analysis.report.plots.maps import draw_maps
-from analysis.report.plots.maps.comparison import draw_comparison, draw_images
+from analysis.report.plots.maps.effects import draw_comparison, draw_images
 from analysis.report.plots.style import SCHEMES
 from featherface.config import CONFIGS
 

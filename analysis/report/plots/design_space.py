@@ -43,18 +43,18 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     steps = [r for r in records if r["to"] is not None]
     labels = [f"→ {r['to']}" for r in steps]
     # Rows from the top, with a gap between the fields.
-    rows: list[float] = []
-    for before, r in zip([None, *steps], steps, strict=False):
-        gap = 0.0 if before is None else 1.0 if before["field"] == r["field"] else 1.6
-        rows.append(gap + (rows[-1] if rows else 0))
+    rows = [0.0]
+    for before, r in itertools.pairwise(steps):
+        rows.append(rows[-1] + (1.0 if before["field"] == r["field"] else 1.6))
     with canvas(scheme):
         figure = Figure(figsize=(9.5, 1.1 + 0.235 * rows[-1]), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         macs = f"MACs at {records[0]['height']}×{records[0]['width']}"
-        for ax, key, title, scale, unit in (
-            (axes[0], "params_change", "Parameters", 1e3, "thousand"),
-            (axes[1], "macs_change", macs, 1e6, "million"),
-        ):
+        panels = (
+            ("params_change", "Parameters", 1e3, "thousand"),
+            ("macs_change", macs, 1e6, "million"),
+        )
+        for ax, (key, title, scale, unit) in zip(axes, panels, strict=True):
             changes = [None if r[key] is None else r[key] / scale for r in steps]
             _bars(ax, rows, changes, scheme)
             ax.set_title(title)
@@ -63,15 +63,9 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
         axes[0].set_ylim(rows[-1] + 0.8, rows[0] - 0.8)
         for field in dict.fromkeys(r["field"] for r in steps):
             first = next(i for i, r in enumerate(steps) if r["field"] == field)
-            axes[0].annotate(
-                f"{field} {steps[first]['from']}",
-                (-0.27, rows[first]),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="center",
-                weight="bold",
-                annotation_clip=False,
-            )
+            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+            words, at = f"{field} {steps[first]['from']}", (-0.27, rows[first])
+            axes[0].annotate(words, at, ha="right", weight="bold", annotation_clip=False, **place)
         name = records[0]["variant"] or "an architecture"
         figure.suptitle(f"One step in each field of {name}", weight="bold")
     return figure
@@ -119,13 +113,8 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
         for ax in list(grid.flat)[len(counts) :]:
             ax.set_axis_off()
         norm = LogNorm(1, most)
-        drawn: dict[str, Any] = {
-            "norm": norm,
-            "interpolation": "none",
-            "extent": extent,
-            "origin": "lower",
-            "aspect": "auto",
-        }
+        drawn: dict[str, Any] = {"norm": norm, "interpolation": "none", "extent": extent}
+        drawn |= {"origin": "lower", "aspect": "auto"}
         for kind, ax in panels.items():
             ax.imshow(np.ma.masked_equal(everything, 0), cmap=behind, **drawn)
             ax.imshow(np.ma.masked_equal(counts[kind], 0), cmap=colours, **drawn)
@@ -171,15 +160,10 @@ def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: 
     ax.plot(*point, marker=marker, **look)
     if look["color"] == VERMILION:
         # In the corner of cheap networks with many MACs, where there are none.
-        ax.annotate(
-            f"{variant['variant']}\n{variant['params']:,}",
-            point,
-            xytext=(0.03, 0.97 - 0.22 * len(ax.texts)),
-            textcoords="axes fraction",
-            va="top",
-            size=8,
-            arrowprops={"arrowstyle": "-", "color": scheme.muted, "linewidth": 0.8, "shrinkB": 4},
-        )
+        words, corner = f"{variant['variant']}\n{variant['params']:,}", 0.97 - 0.22 * len(ax.texts)
+        place: dict[str, Any] = {"xytext": (0.03, corner), "textcoords": "axes fraction"}
+        line = {"arrowstyle": "-", "color": scheme.muted, "linewidth": 0.8, "shrinkB": 4}
+        ax.annotate(words, point, va="top", size=8, arrowprops=line, **place)
 
 
 def _signed(value: float) -> str:

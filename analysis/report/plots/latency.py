@@ -12,32 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.report.plots.style import (
+    BLOCK_COLOURS,
     BLUE,
-    GREEN,
     GREY,
     LIGHT,
-    ORANGE,
-    PURPLE,
-    SKY,
     VERMILION,
-    YELLOW,
     Record,
     Scheme,
     canvas,
 )
 from analysis.speed.latest import machine
+from featherface.config import BLOCKS
 
-# As in the figure of costs: one colour a block.
-_BLOCKS = {
-    "backbone": BLUE,
-    "first_attention": ORANGE,
-    "pyramid": SKY,
-    "second_attention": VERMILION,
-    "context": GREEN,
-    "shuffle": YELLOW,
-    "heads": PURPLE,
-}
-_MARKERS = dict(zip(_BLOCKS, "os^Dv>P", strict=True))
+_MARKERS = dict(zip(BLOCKS, "os^Dv>P", strict=True))
 
 
 def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
@@ -53,7 +40,7 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             left = 0.0
             for block in record["blocks"]:
                 ms = block["ms_p50"]
-                ax.barh(row, ms, left=left, height=0.62, color=_BLOCKS[block["name"]], lw=0)
+                ax.barh(row, ms, left=left, height=0.62, color=BLOCK_COLOURS[block["name"]], lw=0)
                 left += ms
             whole = record["whole"]
             ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=scheme.text, linewidth=1)
@@ -63,7 +50,7 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
         ax.margins(x=0.14)
         ax.set_xlim(left=0)
         ax.set_xlabel("milliseconds: sum of the blocks' medians; line: whole pass, p10 | p50 | p90")
-        _finish(figure, f"A pass, block by block: {_setting(records[0])}", _patches(_BLOCKS))
+        _finish(figure, f"A pass, block by block: {_setting(records[0])}", _patches(BLOCKS))
     return figure
 
 
@@ -73,23 +60,21 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
     Args:
         record: from `analysis.speed.growth.measure_growth`.
     """
+    panels = (
+        ("ms_p50", 1.0, "ms", "Latency, p50 (ms)"),
+        ("peak_bytes", 2**20, "MiB", "Peak memory of a pass (MiB)"),
+    )
+    series = (("sizes", BLUE, "o", "image size"), ("batches", VERMILION, "^", "batch"))
     with canvas(scheme):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-        panels = figure.subplots(1, 2)
-        for ax, key, scale, unit, title in (
-            (panels[0], "ms_p50", 1.0, "ms", "Latency, p50 (ms)"),
-            (panels[1], "peak_bytes", 2**20, "MiB", "Peak memory of a pass (MiB)"),
-        ):
-            for name, colour, marker, what in (
-                ("sizes", BLUE, "o", "image size"),
-                ("batches", VERMILION, "^", "batch"),
-            ):
+        for ax, (key, scale, unit, title) in zip(figure.subplots(1, 2), panels, strict=True):
+            for name, colour, marker, label in series:
                 known = [point for point in record[name] if point["skipped"] is None]
                 if not known:
                     continue
                 x = [point["megapixels"] for point in known]
                 y = [point[key] / scale for point in known]
-                label, line = what, record["fits"][name][key]
+                line = record["fits"][name][key]
                 if line is not None:
                     slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
                     label += f": {_number(slope)} {unit} per megapixel"
@@ -144,15 +129,10 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
         handles = []
         for block in blocks:
             at, speed = block["macs_per_byte"], block["gmacs_per_second"]
-            colour, top = _BLOCKS[block["name"]], block["roof_gmacs_per_second"]
-            look: dict[str, Any] = {
-                "marker": _MARKERS[block["name"]],
-                "color": colour,
-                "markeredgecolor": scheme.text,
-                "markeredgewidth": 0.6,
-                "markersize": 9,
-                "linestyle": "",
-            }
+            colour, top = BLOCK_COLOURS[block["name"]], block["roof_gmacs_per_second"]
+            look: dict[str, Any] = {"marker": _MARKERS[block["name"]], "color": colour}
+            look |= {"markeredgecolor": scheme.text, "markeredgewidth": 0.6}
+            look |= {"markersize": 9, "linestyle": ""}
             ax.plot([at, at], [speed, top], color=colour, linewidth=0.9, linestyle="--", zorder=1)
             ax.plot([at, block["macs_per_byte_most"]], [speed, speed], color=colour, linewidth=1.4)
             ax.plot(at, speed, zorder=3, **look)
@@ -167,21 +147,20 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
     return figure
 
 
-def operators(record: Record, scheme: Scheme = LIGHT, most: int = 12) -> Figure:
-    """Draw the operators that take the most time, coloured by the block they run in.
+def operators(record: Record, scheme: Scheme = LIGHT) -> Figure:
+    """Draw the twelve operators that take the most time, coloured by the block they run in.
 
     Args:
         record: from `analysis.speed.operators.measure_operators`.
-        most: so many bars; what remains is one more.
     """
-    shown = record["operators"][:most]
-    rest = sum(row["share"] for row in record["operators"][most:])
+    shown, others = record["operators"][:12], record["operators"][12:]
+    rest = sum(row["share"] for row in others)
     labels = [
-        f"{row['operator'].removeprefix('aten::')}" + (f" · {row['part']}" if row["part"] else "")
+        row["operator"].removeprefix("aten::") + (f" · {row['part']}" if row["part"] else "")
         for row in shown
     ] + ["everything else"]
     shares = [100 * row["share"] for row in shown] + [100 * rest]
-    colours = [_BLOCKS.get(row["block"], GREY) for row in shown] + [GREY]
+    colours = [BLOCK_COLOURS.get(row["block"], GREY) for row in shown] + [GREY]
     with canvas(scheme):
         figure, ax = _bars(labels, 1.4 + 0.27 * len(labels), 0.6)
         ax.barh(range(len(labels)), shares, height=0.7, color=colours)
@@ -190,11 +169,8 @@ def operators(record: Record, scheme: Scheme = LIGHT, most: int = 12) -> Figure:
         ax.margins(x=0.1)
         ax.set_xlabel("share of the profiled time, %")
         present = {row["block"] for row in shown}
-        _finish(
-            figure,
-            f"Operators of {_label(record)}: {_setting(record)}",
-            _patches(name for name in _BLOCKS if name in present),
-        )
+        patches = _patches(name for name in BLOCKS if name in present)
+        _finish(figure, f"Operators of {_label(record)}: {_setting(record)}", patches)
     return figure
 
 
@@ -215,7 +191,7 @@ def _note(
 
 
 def _patches(blocks: Iterable[str]) -> list[Any]:
-    return [Patch(color=_BLOCKS[name], label=name.replace("_", " ")) for name in blocks]
+    return [Patch(color=BLOCK_COLOURS[name], label=name.replace("_", " ")) for name in blocks]
 
 
 def _finish(figure: Figure, title: str, handles: Sequence[Any] = (), columns: int = 4) -> None:

@@ -21,10 +21,15 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
+from featherface.config import BLOCKS
+
 Record = Mapping[str, Any]
 
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 BLUE, VERMILION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
+BLOCK_COLOURS = dict(
+    zip(BLOCKS, (BLUE, ORANGE, SKY, VERMILION, GREEN, YELLOW, PURPLE), strict=True)
+)
 GREY = "#767676"  # for data; 4.5:1 on white, 3.7:1 on the dark background
 
 

@@ -43,7 +43,7 @@ def figures(record: Record, title: str, scheme: Scheme = LIGHT) -> dict[str, Fig
     return {
         "curves": precision_recall(curves, title, scheme),
         "height": by_height(heights, title, scheme),
-        "events": by_event(events, title, scheme=scheme),
+        "events": by_event(events, title, scheme),
     }
 
 
@@ -62,9 +62,9 @@ def precision_recall(curves: Mapping[str, Record], title: str, scheme: Scheme = 
             styles = itertools.cycle(itertools.product(LINES, COLOURS))
             for (name, record), (line, colour) in zip(curves.items(), styles, strict=False):
                 curve, ap = record[subset], record["ap"][subset]
-                recall, precision = _numbers(curve["recall"]), _numbers(curve["precision"])
                 label = f"{name}, AP {'undefined' if ap is None else f'{ap:.4f}'}"
-                ax.plot(recall, precision, line, color=colour, linewidth=1.6, label=label)
+                points = np.array([curve["recall"], curve["precision"]], float)  # None is NaN
+                ax.plot(*points, line, color=colour, linewidth=1.6, label=label)
             ax.set_title(subset.capitalize())
             ax.set_xlabel("recall")
             ax.set_xlim(0, 1)
@@ -90,7 +90,7 @@ def by_height(
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for (name, buckets), style in zip(records.items(), _styles(), strict=False):
-            top.plot(places, _numbers([b["ap"] for b in buckets]), **style, label=name)
+            top.plot(places, np.array([b["ap"] for b in buckets], float), **style, label=name)
         top.set_ylabel("AP")
         top.set_ylim(0, 1.02)
         top.grid(axis="y")
@@ -107,36 +107,31 @@ def by_height(
     return figure
 
 
-def by_event(
-    records: Mapping[str, Sequence[Record]],
-    title: str,
-    subset: str = "hard",
-    scheme: Scheme = LIGHT,
-) -> Figure:
-    """Draw AP by event, a row an event, a dot a detector; the first detector's worst on top.
+def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme = LIGHT) -> Figure:
+    """Draw AP on Hard by event, a row an event, a dot a detector; the first's worst on top.
 
     Args:
         records: by detector, from `breakdown.by_event`, all of the same events.
     """
     first = next(iter(records.values()))
-    known = [i for i, record in enumerate(first) if record[subset] is not None]
-    order = sorted(known, key=lambda i: first[i][subset])
+    known = [i for i, record in enumerate(first) if record["hard"] is not None]
+    order = sorted(known, key=lambda i: first[i]["hard"])
     rows = np.arange(len(order))
     with canvas(scheme):
         figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
         ax = figure.subplots()
         for (name, events), style in zip(records.items(), _styles(), strict=False):
-            values = _numbers([events[i][subset] for i in order])
+            values = np.array([events[i]["hard"] for i in order], float)
             ax.plot(values, rows, **style, linestyle="", markersize=5, label=name, alpha=0.9)
         labels = [
             f"{first[i]['event'].partition('--')[2].replace('_', ' ')} "
-            f"({first[i]['faces'][subset]:,})"
+            f"({first[i]['faces']['hard']:,})"
             for i in order
         ]
         ax.set_yticks(rows, labels, size=7.5)
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.set_xlim(0, 1.02)
-        ax.set_xlabel(f"AP, {subset.capitalize()}; in brackets: faces")
+        ax.set_xlabel("AP, Hard; in brackets: faces")
         ax.grid(axis="x")
         ax.set_axisbelow(True)
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
@@ -167,15 +162,9 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
             values = [row[subset] for row in ordered]
             colour = SUBSET_COLOURS[subset]
             ax.plot(places, values, marker=MARKERS[subset], color=colour, linewidth=1.6)
-            ax.annotate(
-                f"{subset.capitalize()} {values[-1]:.3f}",
-                (places[-1], beside),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                weight="bold",
-                annotation_clip=False,
-            )
+            words, at = f"{subset.capitalize()} {values[-1]:.3f}", (places[-1], beside)
+            place: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points"}
+            ax.annotate(words, at, va="center", weight="bold", annotation_clip=False, **place)
         ax.set_xticks(places, labels)
         for label, epoch in zip(ax.get_xticklabels(), epochs, strict=True):
             if epoch is None:
@@ -201,7 +190,3 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
     for value in values[1:]:
         places.append(min(value, places[-1] - gap))
     return places
-
-
-def _numbers(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], dtype=float)

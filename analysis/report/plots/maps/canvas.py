@@ -139,17 +139,9 @@ def outline_faces(ax: Axes, faces: Sequence[Record], colour: str = "white") -> N
     width = 1.4 if len(faces) <= 10 else 0.8
     for face in faces:
         x1, y1, x2, y2 = face["box"]
-        ax.add_patch(
-            Rectangle(
-                (x1, y1),
-                x2 - x1,
-                y2 - y1,
-                fill=False,
-                edgecolor=colour,
-                linewidth=width,
-                path_effects=[withStroke(linewidth=width + 1.2, foreground="black")],
-            )
-        )
+        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width)
+        box.set_path_effects([withStroke(linewidth=width + 1.2, foreground="black")])
+        ax.add_patch(box)
 
 
 def height_of(image: RGBArray, columns: float, rows: int, extra: float) -> float:

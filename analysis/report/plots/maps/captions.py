@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from analysis.report.formats import share
 
@@ -18,10 +17,8 @@ class Caption(NamedTuple):
     """The words around a figure."""
 
     title: str
-    alternative: str
-    """The content with its numbers, for readers who cannot see it."""
-    finding: str
-    """The finding; "" where there is nothing to compare."""
+    alternative: str  # the content with its numbers, for readers who cannot see it
+    finding: str  # "" where there is nothing to compare
 
 
 def names(record: Record) -> list[str]:
@@ -37,14 +34,14 @@ def names(record: Record) -> list[str]:
 def caption(record: Record, name: str) -> Caption:
     """Return the words around a figure: one of `names(record)`."""
     kind, _, number = name.partition("-")
-    if kind == "points":
+    if number:
         return _points([p for p in record["points"] if p["position"] == int(number) - 1])
     if kind == "effects":
         return _effects(record)
-    if kind in ("offsets", "reach"):
-        return {"offsets": _offsets, "reach": _reach}[kind](record["context"])
-    makers = {"gates": _gates, "channels": _channels, "gains": _gains}
-    return makers[kind](record["attention"])
+    of_offsets = {"offsets": _offsets, "reach": _reach}
+    if kind in of_offsets:
+        return of_offsets[kind](record["context"])
+    return {"gates": _gates, "channels": _channels, "gains": _gains}[kind](record["attention"])
 
 
 def _gates(rows: Sequence[Record]) -> Caption:
@@ -52,13 +49,13 @@ def _gates(rows: Sequence[Record]) -> Caption:
     both = [row for row in rows if row["spatial"]["inside"] and row["spatial"]["outside"]]
     finding = ""
     if both:
-        pairs = [[row["spatial"][where]["mean"] for where in _WHERE] for row in both]
-        most = max(range(len(both)), key=lambda i: abs(pairs[i][0] - pairs[i][1]))
+        pairs = [tuple(row["spatial"][where]["mean"] for where in _WHERE) for row in both]
         lower = sum(inside < outside for inside, outside in pairs)
+        inside, outside = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
         finding = (
             f"The mean gate is lower inside faces than outside in {lower} of {len(both)} maps. The "
-            f"largest difference: {_place(both[most])}, {pairs[most][0]:.2f} inside and "
-            f"{pairs[most][1]:.2f} outside."
+            f"largest difference: {_place(both[pairs.index((inside, outside))])}, {inside:.2f} "
+            f"inside and {outside:.2f} outside."
         )
     return Caption("Spatial gates", f"Spatial gates over the image. Means: {means}.", finding)
 
@@ -90,8 +87,7 @@ def _gains(rows: Sequence[Record]) -> Caption:
 
 def _points(points: Sequence[Record]) -> Caption:
     def reach(point: Record) -> float:
-        moved = np.array(point["points"]) - np.array(point["centre"])
-        return float(np.hypot(moved[:, 0], moved[:, 1]).max())
+        return max(math.dist(place, point["centre"]) for place in point["points"])
 
     most = max(points, key=reach)
     return Caption(
@@ -111,8 +107,8 @@ def _offsets(rows: Sequence[Record]) -> Caption:
         "Offsets",
         f"Displacement of the taps over the image. Means: {means}.",
         f"Taps move by {low:.2f} cells on average ({_place(least)}) to {high:.2f} "
-        f"({_place(most)}), where "
-        f"{share(most['adaptive'])} of the mean square varies from cell to cell.",
+        f"({_place(most)}), where {share(most['adaptive'])} of the mean square varies from cell "
+        "to cell.",
     )
 
 
@@ -167,7 +163,6 @@ def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
 
 
 def _both(values: Record) -> str:
-    """Return the means in faces and outside."""
     means = [v["mean"] if isinstance(v, Mapping) else v for v in map(values.get, _WHERE)]
     inside, outside = ("none" if mean is None else f"{mean:.2f}" for mean in means)
     return f"{inside} in faces, {outside} outside"

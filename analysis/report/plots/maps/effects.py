@@ -1,9 +1,11 @@
-"""Figure of ablations: scores and boxes with a part neutralised."""
+"""Figures of ablations: scores and boxes with a part neutralised, and the faces of each image."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,9 +13,21 @@ from matplotlib.lines import Line2D
 from analysis.maps import Maps
 from analysis.report.plots.maps import canvas
 from analysis.report.plots.maps.canvas import Record
-from analysis.report.plots.style import BLUE, GREEN, ORANGE, SKY, VERMILION, Scheme
+from analysis.report.plots.maps.offsets import draw_points
+from analysis.report.plots.style import (
+    BLUE,
+    GREEN,
+    LIGHT,
+    ORANGE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    Scheme,
+    render,
+)
 
 _ROW = 0.19  # inches
+_DRAWN = ("p5", "a")  # the level and branch whose sampling points move farthest
 _SHOWN = {
     "offsets-zero": "offsets 0",
     "masks-one": "masks 1",
@@ -45,7 +59,7 @@ def effects(maps: Maps, scheme: Scheme) -> Figure:
     axes = above.subplots(1, len(images), squeeze=False)[0]
     for ax, (title, faces) in zip(axes, images.items(), strict=True):
         canvas.show(ax, canvas.photograph(maps.picture, window, 190), window)
-        canvas.outline_faces(ax, faces, "#f0e442")
+        canvas.outline_faces(ax, faces, YELLOW)
         canvas.panel(ax, title, _best(faces))
         ax.title.set(fontsize=8, fontweight="normal")
     scores, overlaps = below.subplots(1, 2, sharey=True, width_ratios=(2, 1.6))
@@ -56,17 +70,18 @@ def effects(maps: Maps, scheme: Scheme) -> Figure:
         for part in dict.fromkeys(row["part"] for row in rows)
     ]
     below.legend(handles=handles, ncols=len(handles), loc="outside lower center")
-    count = f", {len(record['faces'])} face" + ("s" if len(record["faces"]) != 1 else "")
-    canvas.headline(above, "Ablations", record, count)
+    canvas.headline(above, "Ablations", record, f", {_faces(len(record['faces']))}")
     return figure
 
 
 def _best(faces: list[Record]) -> str:
-    if not faces:
-        return "no face"
     if len(faces) == 1:
         return f"score {faces[0]['score']:.3f}"
-    return f"{len(faces)} faces"
+    return _faces(len(faces)) if faces else "no face"
+
+
+def _faces(count: int) -> str:
+    return f"{count} face{'s' * (count != 1)}"
 
 
 def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
@@ -82,16 +97,10 @@ def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
         ax.plot([before, after], [place, place], color=colour, linewidth=1.4)
         ax.plot(after, place, marker="o", color=colour, markersize=5)
         side, aligned = (-1, "right") if after >= 0.5 else (1, "left")
-        ax.text(
-            after + 0.025 * side,
-            place,
-            f"{after:.3f}",
-            ha=aligned,
-            va="center",
-            size=8,
-            # Over the line, where a low score stands on it.
-            bbox={"facecolor": scheme.background, "edgecolor": "none", "pad": 0.8},
-        )
+        # Over the line, where a low score stands on it.
+        behind = {"facecolor": scheme.background, "edgecolor": "none", "pad": 0.8}
+        look: dict[str, Any] = {"ha": aligned, "va": "center", "size": 8, "bbox": behind}
+        ax.text(after + 0.025 * side, place, f"{after:.3f}", **look)
     ax.set_yticks(range(len(rows)), [row["title"] for row in rows])
     ax.tick_params(axis="y", length=0, labelcolor=scheme.text)
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -114,3 +123,43 @@ def _overlaps(ax: Axes, record: Record, scheme: Scheme) -> None:
     ax.set_xticks([0.5, 0.75, 1])
     ax.set_xlabel("overlap (IoU), and faces found", loc="left")
     ax.tick_params(axis="y", length=0)
+
+
+def draw_comparison(state: Record, maps: Maps) -> bytes:
+    """Return the image with the faces and sampling points of a state, as SVG for both schemes."""
+    width = 4.5  # inches
+    height = width * maps.picture.shape[0] / maps.picture.shape[1]
+    with matplotlib.rc_context(canvas.style(LIGHT)):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.set_layout_engine("none")  # so that all states are cut alike
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.set_axis_off()
+        window = canvas.whole(maps.picture)
+        canvas.show(ax, canvas.photograph(maps.picture, window, 400), window)
+        canvas.outline_faces(ax, state["faces"], YELLOW)
+        for face in state["faces"]:
+            x1, y1, x2, _ = face["box"]
+            # On the side of the image where the state is shown.
+            x, aligned = (x1 + 3, "left") if state["id"] == "as-is" else (x2 - 3, "right")
+            look: dict[str, Any] = {"color": "white", "size": 9, "ha": aligned, "clip_on": True}
+            box = {"facecolor": "black", "edgecolor": "none", "pad": 1.5}
+            ax.text(x, y1 - 6, f"{face['score']:.4f}", bbox=box, **look)
+        for point in state["points"]:
+            if (point["level"], point["branch"]) == _DRAWN:
+                draw_points(ax, point)
+        return render(figure)
+
+
+def draw_images(images: Mapping[str, Maps], scheme: Scheme) -> bytes:
+    """Return the images with the faces found on each, as SVG."""
+    aspects = [maps.picture.shape[1] / maps.picture.shape[0] for maps in images.values()]
+    with matplotlib.rc_context(canvas.style(scheme)):
+        height = canvas.WIDTH / sum(aspects) + 0.4
+        figure = Figure(figsize=(canvas.WIDTH, height), layout="constrained")
+        axes = figure.subplots(1, len(images), width_ratios=aspects)
+        for ax, (name, maps) in zip(axes, images.items(), strict=True):
+            window = canvas.whole(maps.picture)
+            canvas.show(ax, canvas.photograph(maps.picture, window, 320), window)
+            canvas.outline_faces(ax, maps.record["faces"], YELLOW)
+            canvas.panel(ax, name.capitalize(), f"{_faces(len(maps.record['faces']))} found")
+        return render(figure)

@@ -38,28 +38,22 @@ def sampling(maps: Maps, scheme: Scheme, position: int) -> Figure:
     columns = max(len(points) // len(LEVELS), 3)
     side = (canvas.WIDTH - 0.35) / columns
     figure = Figure(figsize=(canvas.WIDTH, 3 * (side + 0.22) + 0.75), layout="constrained")
-    axes = figure.subplots(3, columns, squeeze=False)
+    axes = _panels(figure, columns, len(points) // len(LEVELS))
     for row, level in zip(axes, LEVELS, strict=True):
         here = [p for p in points if p["level"] == level]
         window = _window(here, maps.record["levels"])
-        _hide(row[len(here) :])
         for ax, point in zip(row, here, strict=False):
             canvas.show(ax, canvas.photograph(maps.picture, window, 180) * 0.75, window)
             draw_points(ax, point)
             canvas.panel(ax, _title(point))
         row[0].set_ylabel(f"{window[2] - window[0]:.0f} pixels", size=8)
-    dot: dict[str, Any] = {
-        "marker": "o",
-        "linestyle": "",
-        "color": scheme.text,
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.6,
-    }
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "", "color": scheme.text}
+    edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.6}
     cross: dict[str, Any] = {"marker": "+", "linestyle": "", "color": "#9a9a9a", "markersize": 7}
     handles = [
         Line2D([], [], label="regular grid", **cross),
-        Line2D([], [], label="sampling point: mask 0.5", markersize=4, **dot),
-        Line2D([], [], label="mask 2", markersize=8, **dot),
+        Line2D([], [], label="sampling point: mask 0.5", markersize=4, **dot, **edge),
+        Line2D([], [], label="mask 2", markersize=8, **dot, **edge),
     ]
     figure.legend(handles=handles, ncols=3, loc="outside lower center")
     x, y = points[0]["at"]
@@ -76,9 +70,12 @@ def _window(points: list[Record], levels: list[Record]) -> canvas.Window:
     return x - half, y - half, x + half, y + half
 
 
-def _hide(axes: Any) -> None:
-    for ax in axes:
+def _panels(figure: Figure, columns: int, used: int) -> Any:
+    """Return a row of axes for each level, of which only the first columns are used."""
+    axes = figure.subplots(len(LEVELS), columns, squeeze=False)
+    for ax in axes[:, used:].flat:
         ax.set_axis_off()
+    return axes
 
 
 def _title(row: Record) -> str:
@@ -96,12 +93,11 @@ def draw_points(ax: Axes, point: Record) -> None:
     masks = np.array(point["mask"] or [1.0] * len(points))
     moves = list(np.stack([regular, points], axis=1))
     ax.add_collection(LineCollection(moves, colors=colour, linewidths=0.8), autolim=False)
-    ax.scatter(
-        regular[:, 0], regular[:, 1], marker="+", color="white", s=25, linewidths=0.8, zorder=3
-    )
+    grid: dict[str, Any] = {"marker": "+", "color": "white", "linewidths": 0.8, "zorder": 3}
+    ax.scatter(regular[:, 0], regular[:, 1], s=25, **grid)
     sizes = (0.5 + 5.6 * (masks / 2) ** 0.5) ** 2
-    edged: dict[str, Any] = {"edgecolors": "black", "linewidths": 0.6, "zorder": 4}
-    ax.scatter(points[:, 0], points[:, 1], s=sizes, color=colour, **edged)
+    dots: dict[str, Any] = {"edgecolors": "black", "linewidths": 0.6, "zorder": 4}
+    ax.scatter(points[:, 0], points[:, 1], s=sizes, color=colour, **dots)
     ax.plot(*point["centre"], marker="x", color="white", markersize=5, markeredgewidth=1.4)
 
 
@@ -122,67 +118,49 @@ def fields(maps: Maps, scheme: Scheme) -> Figure:
     columns = max(len(moves) // len(LEVELS), 3)
     height = canvas.height_of(maps.picture, columns + 0.25, 3, 1.8)
     figure = Figure(figsize=(canvas.WIDTH, height), layout="constrained")
-    axes = figure.subplots(3, columns, squeeze=False)
+    axes = _panels(figure, columns, len(moves) // len(LEVELS))
     for line, level in zip(axes, LEVELS, strict=True):
         here = [row for row in maps.record["context"] if row["level"] == level]
-        _hide(line[len(here) :])
         for ax, row in zip(line, here, strict=False):
             moved, size = (of[level, row["branch"]] for of in (moves, sizes))
             canvas.show_map(ax, maps, level, size, norm, _FIELD_COLOURS, 180)
             _arrows(ax, maps, level, moved.mean(axis=0))
             canvas.panel(ax, _title(row), f"mean {size.mean():.2f} cells")
-        line[0].set_ylabel(f"arrows ×{_arrow_factor(moved):g}", size=8)
-    canvas.scale_bar(
-        figure,
-        axes.ravel(),
-        norm,
-        _FIELD_COLOURS,
-        "mean displacement of the taps, cells of the level",
-        location="bottom",
-        shrink=0.5,
-        aspect=45,
-        extend="max",
-    )
+        line[0].set_ylabel(f"arrows ×{_arrow_size(moved)[1]:g}", size=8)
+    below: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 45, "extend": "max"}
+    label = "mean displacement of the taps, cells of the level"
+    canvas.scale_bar(figure, axes.ravel(), norm, _FIELD_COLOURS, label, **below)
     canvas.headline(figure, "Offsets", maps.record)
     return figure
 
 
 def _arrows(ax: Axes, maps: Maps, level: str, drift: npt.NDArray[Any]) -> None:
     """Draw the mean direction in each square of some cells."""
-    step = _arrow_step(drift)
-    factor = _arrow_factor(drift)
+    step, factor = _arrow_size(drift)
     rows, columns = ([slice(i, i + step) for i in range(0, n, step)] for n in drift.shape[1:])
     means = np.array([[drift[:, r, c].mean(axis=(1, 2)) for c in columns] for r in rows])
-    cell = next(item["cell"] for item in maps.record["levels"] if item["level"] == level)
+    width, height = next(v["cell"] for v in maps.record["levels"] if v["level"] == level)
+    scale: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "tail"}
+    head: dict[str, Any] = {"headwidth": 3.2, "headlength": 3.2, "headaxislength": 2.9}
+    look: dict[str, Any] = {"color": "white", "edgecolor": "black", "linewidth": 0.4}
     ax.quiver(
         [maps.arrays[f"{level}.x"][c].mean() for c in columns],
         [maps.arrays[f"{level}.y"][r].mean() for r in rows],
-        means[..., 1] * cell[0] * factor,
-        means[..., 0] * cell[1] * factor,
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        color="white",
-        edgecolor="black",
-        linewidth=0.4,
+        means[..., 1] * width * factor,
+        means[..., 0] * height * factor,
         width=0.013,
-        headwidth=3.2,
-        headlength=3.2,
-        headaxislength=2.9,
         minlength=0.8,
-        pivot="tail",
+        **(scale | head | look),
     )
 
 
-def _arrow_step(field: npt.NDArray[Any]) -> int:
-    """Return the cells along the side of a square that shares an arrow."""
-    longer: int = max(field.shape[-2:])
-    return math.ceil(longer / _MOST_ARROWS)
+def _arrow_size(field: npt.NDArray[Any]) -> tuple[int, float]:
+    """Return the cells along the side of a square that shares an arrow, and its factor of length.
 
-
-def _arrow_factor(field: npt.NDArray[Any]) -> float:
-    """Return the factor from drift to length of arrow, which is larger on fine levels."""
-    return max(1.0, _arrow_step(field) / 2)
+    Arrows are longer than the drift by the factor, which is larger on fine levels.
+    """
+    step = math.ceil(max(field.shape[-2:]) / _MOST_ARROWS)
+    return step, max(1.0, step / 2)
 
 
 def reach(maps: Maps, scheme: Scheme) -> Figure:
@@ -194,10 +172,8 @@ def reach(maps: Maps, scheme: Scheme) -> Figure:
         here = [r for r in maps.record["context"] if r["level"] == level]
         for place, found in enumerate(here):
             colour = _BRANCH_COLOURS[found["branch"]]
-            for shift, where, fill in (
-                (-0.19, "inside", colour),
-                (0.19, "outside", scheme.background),
-            ):
+            boxes = ((-0.19, "inside", colour), (0.19, "outside", scheme.background))
+            for shift, where, fill in boxes:
                 if found["reach"][where]:
                     _box(ax, place + shift, found["reach"][where], colour, fill, scheme.text)
         ax.axhline(regular, color=scheme.muted, linewidth=1, linestyle="--")
@@ -205,12 +181,8 @@ def reach(maps: Maps, scheme: Scheme) -> Figure:
         ax.set_title(f"{level.upper()}, cells of {here[0]['stride']} pixels", pad=3)
     axes[0].set_ylabel("cells from the centre")
     axes[0].set_ylim(bottom=0)
-    square: dict[str, Any] = {
-        "marker": "s",
-        "linestyle": "",
-        "markersize": 8,
-        "markeredgecolor": scheme.muted,
-    }
+    square: dict[str, Any] = {"marker": "s", "linestyle": "", "markersize": 8}
+    square["markeredgecolor"] = scheme.muted
     handles = [
         Line2D([], [], label="inside faces", markerfacecolor=scheme.muted, **square),
         Line2D([], [], label="outside", markerfacecolor="none", **square),
@@ -224,14 +196,6 @@ def reach(maps: Maps, scheme: Scheme) -> Figure:
 def _box(ax: Axes, place: float, found: Record, colour: str, fill: str, median: str) -> None:
     """Draw the middle half as a box, 5 to 95 % as a line, the median as a bar."""
     ax.plot([place, place], [found["p05"], found["p95"]], color=colour, linewidth=1.2)
-    ax.bar(
-        place,
-        found["p75"] - found["p25"],
-        bottom=found["p25"],
-        width=0.3,
-        facecolor=fill,
-        edgecolor=colour,
-        linewidth=1.2,
-        zorder=3,
-    )
+    look: dict[str, Any] = {"facecolor": fill, "edgecolor": colour, "linewidth": 1.2, "zorder": 3}
+    ax.bar(place, found["p75"] - found["p25"], bottom=found["p25"], width=0.3, **look)
     ax.plot([place - 0.15, place + 0.15], [found["p50"]] * 2, color=median, lw=1.6, zorder=4)
