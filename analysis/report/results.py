@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import distributions
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from analysis.design_space.facts import load_facts
 from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
+from analysis.design_space.space import SPACE
 from analysis.report import diagram
 from analysis.report.found_faces import found_faces
 from analysis.report.maps_record import RECORDED, portrait, recorded_maps
@@ -190,37 +192,21 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 def _times(docs: Path) -> Written:
     """Figures of the times on record, of the CPU and of the GPU that were measured last."""
-    drawings = (
+    drawings: tuple[tuple[str, Callable[..., Figure]], ...] = (
+        ("latency", times.by_block),
         ("operators", times.operators),
         ("roofline", times.roofline),
         ("growth", times.growth),
     )
-    for device, end in (("cpu", ""), ("cuda", "-gpu")):
-        passes = [row for row in _newest(docs, "latency", device) if row["blocks"]]
-        if passes:
-            yield from _figure(f"latency{end}", partial(times.by_block, passes))
-        for kind, draw in drawings:
-            rows = [row for row in _newest(docs, kind, device) if row["variant"] == "official"]
-            if rows:
-                yield from _figure(f"{kind}{end}", partial(draw, rows[-1]))
-
-
-def _newest(docs: Path, kind: str, device: str) -> Sequence[Mapping[str, Any]]:
-    """The rows of a kind that stand on the machine measured last, in float32."""
-    rows = [
-        row
-        for row in read_records(docs / "results" / f"{kind}.jsonl")
-        if row.get("input") in ([1, 3, HEIGHT, WIDTH], None)  # growth has one for each point
-        and row["environment"]["device"].startswith(device)
-        and row["environment"]["dtype"] == "float32"
-    ]
-    if not rows:
-        return []
-    last = rows[-1]["environment"]
-    same = [row for row in rows if row["environment"]["device_name"] == last["device_name"]]
-    if device == "cpu":  # there threads and layout make another machine
-        return latest.by_machine(same)[latest.machine(last)]
-    return latest.latest(same)
+    for (kind, draw), (device, end) in product(drawings, (("cpu", ""), ("cuda", "-gpu"))):
+        recorded = read_records(docs / "results" / f"{kind}.jsonl")
+        rows = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
+        if kind == "latency":
+            shown: Any = [row for row in rows if row["blocks"]]
+        else:
+            shown = next((row for row in reversed(rows) if row["variant"] == "official"), None)
+        if shown:
+            yield from _figure(f"{kind}{end}", partial(draw, shown))
 
 
 def _widerface(docs: Path) -> Written:
@@ -308,11 +294,11 @@ def _section(table: Table) -> str:
     return f"## {table.caption}\n\n{table.markdown()}"
 
 
-_SPACE_NOTE = """\
-Every architecture of a space was counted, none sampled: 8 to 256 channels (even), a BiFPN of 1 to 8
-cells, 1 to 3 anchors a cell, CBAM nowhere, behind the backbone, behind the pyramid or at both with
-nine reductions, seven kinds of context, a channel shuffle with or without a bottleneck. "Facts of
-the card" are what it states besides its totals; `featherface search --facts card` marks each."""
+_SPACE_NOTE = (
+    "Every architecture of a space was counted, none sampled: "
+    f"{networks.space(SPACE.record())}. “Facts of the card” are what it states besides its totals; "
+    "`featherface search --facts card` marks each."
+)
 
 
 def _found(record: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ Takes records as plain dicts and imports nothing heavy, so that pages can be wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -66,6 +67,27 @@ def _key(record: Record) -> tuple[Any, ...]:
         here["threads"],
         str(record.get("inputs") or record.get("input")),
     )
+
+
+def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) -> list[Record]:
+    """Return the latest float32 records of the machine that was measured last.
+
+    Args:
+        device: "cpu" or "cuda".
+        shape: of the input, (batch, 3, height, width); a record of growth, which has many, has any.
+    """
+    found = [
+        record
+        for record in latest(records)
+        if record["environment"]["device"].startswith(device)
+        and record["environment"]["dtype"] == "float32"
+        and record.get("input") in (shape, None)
+    ]
+    if not found:
+        return []
+    last = max((record["environment"] for record in found), key=itemgetter("utc"))
+    name = itemgetter("device_name", "threads")
+    return [record for record in found if name(record["environment"]) == name(last)]
 
 
 def has_gpu(records: Iterable[Record]) -> bool:

@@ -15,11 +15,11 @@ from xml.sax.saxutils import escape
 from analysis.report.formats import MARKS
 
 COLOURS: Mapping[str, tuple[str, str, str | None]] = {
-    "ground": ("#ffffff", "#0d1117", "paper"),
-    "panel": ("#f4f5f8", "#242a35", "sunk"),
+    "ground": ("#ffffff", "#0d1117", "ground"),
+    "panel": ("#f4f5f8", "#242a35", "panel"),
     "active": ("#e4ecf8", "#2f3b52", None),
-    "text": ("#1b1f24", "#e8ebf0", "ink"),
-    "muted": ("#545d68", "#aab4c2", "soft"),
+    "text": ("#1b1f24", "#e8ebf0", "text"),
+    "muted": ("#545d68", "#aab4c2", "muted"),
     "frame": ("#7b8592", "#7f8b9c", None),
     "flow": ("#7b8592", "#8592a5", None),
     "params": ("#0b4f93", "#86bdff", None),

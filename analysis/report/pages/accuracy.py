@@ -7,8 +7,7 @@ from html import escape
 from operator import attrgetter
 
 from analysis.report.formats import MISSING, count, fixed
-from analysis.report.pages.figures import themed
-from analysis.report.pages.html import fold, missing
+from analysis.report.pages.html import fold, missing, themed
 from analysis.report.pages.records import Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
@@ -78,19 +77,13 @@ def _listed(values: Sequence[float], spec: str) -> str:
 
 
 def _rows(records: Records) -> list[Row]:
-    return [checked(dict(row), "widerface.jsonl") for row in records.lines["widerface.jsonl"]]
+    return [checked(dict(row), "widerface.jsonl") for row in records["widerface.jsonl"]]
 
 
 def results(records: Records) -> str:
     """Return a table for each protocol and set of images."""
-    rows = _rows(records)
-    if not rows:
-        return missing(
-            "No average precision has been recorded yet.",
-            "featherface widerface track official --images DIR --ground-truth DIR",
-        )
     groups: dict[tuple[bool, str], list[Row]] = {}
-    for row in rows:
+    for row in _rows(records):
         groups.setdefault((row.images != VALIDATION_IMAGES, row.protocol.name), []).append(row)
     order = list(SECTIONS)
 
@@ -98,20 +91,26 @@ def results(records: Records) -> str:
         subset, name = group
         return subset, order.index(name) if name in order else len(order), name
 
-    return "\n\n".join(_section(*group, groups[group]) for group in sorted(groups, key=place))
+    return "\n\n".join(
+        _section(*group, groups[group]) for group in sorted(groups, key=place)
+    ) or missing(
+        "No average precision has been recorded yet.",
+        "featherface widerface track official --images DIR --ground-truth DIR",
+    )
 
 
 def _section(subset: bool, protocol: str, rows: Sequence[Row]) -> str:
-    title, words = SECTIONS.get(protocol, (protocol[:1].upper() + protocol[1:], ""))
+    title, how = SECTIONS.get(protocol, (protocol[:1].upper() + protocol[1:], ""))
     if not subset:
-        words = f"{words} On all {VALIDATION_IMAGES:,} validation images.".strip()
-        return f"## {title}\n\n{words}\n\n{_table(title, rows).html()}"
+        how = f"{how} On all {VALIDATION_IMAGES:,} validation images.".strip()
+        return f"## {title}\n\n{how}\n\n{_table(title, rows).html()}"
+    title = f"{title}, a subset"
     images = Column("images", attrgetter("images"), count)
     return (
-        f"## {title}, a subset\n\n{words} On a subset of the images.\n\n"
+        f"## {title}\n\n{how} On a subset of the images.\n\n"
         '<p class="ff-note"><strong>A subset.</strong> Comparable with rows of the same images '
         "only, and never evidence for a published figure.</p>\n\n"
-        f"{_table(f'{title}, a subset', rows, images).html()}"
+        f"{_table(title, rows, images).html()}"
     )
 
 
@@ -120,7 +119,7 @@ def _table(title: str, rows: Sequence[Row], *more: Column) -> Table:
     return Table(
         f"Average precision. {title}. The mean is of the three subsets, where all are known",
         (
-            Column("detector", _who),
+            Column("detector", _detector),
             Column("parameters", _params),
             *(Column(name, attrgetter(name), percent, unit="%") for name in SUBSETS),
             Column("mean", attrgetter("average"), percent, unit="%"),
@@ -131,7 +130,7 @@ def _table(title: str, rows: Sequence[Row], *more: Column) -> Table:
     )
 
 
-def _who(row: Row) -> Cell:
+def _detector(row: Row) -> Cell:
     epoch = "" if row.epoch is None else f" epoch {row.epoch}"
     shown = code(row.detector).html if row.variant else escape(row.detector)
     return Cell(row.detector + epoch, shown + epoch)
@@ -142,23 +141,19 @@ def _params(row: Row) -> str:
 
 
 def _source(row: Row) -> Cell:
-    text = f"published: {row.by}"
-    if row.source == "measured":
-        text = f"measured, {row.runtime}, {row.date}"
+    measured = f"measured, {row.runtime}, {row.date}"
+    text = measured if row.source == "measured" else f"published: {row.by}"
     return Cell(text, note="; ".join(row.remarks))
 
 
 def curves(records: Records) -> str:
     """Return the figures of the recorded curves."""
-    found = [
-        (name, themed(records.docs, name, alt, escape(alt)))
-        for name, alt in FIGURES.items()
-        if (records.docs / "figures" / f"{name}.svg").exists()
-    ]
-    # The largest figure is loaded when somebody opens it.
-    shown = [
-        fold("By event", figure) if name == "widerface-events" else figure for name, figure in found
-    ]
+    shown = []
+    for name, alt in FIGURES.items():
+        if (records.docs / "figures" / f"{name}.svg").exists():
+            figure = themed(records.docs, name, alt, escape(alt))
+            # The largest figure is loaded when somebody opens it.
+            shown.append(fold("By event", figure) if name == "widerface-events" else figure)
     return "\n".join(shown) or missing(
         "The curves are drawn from predictions, which need the weights and WIDER FACE’s images.",
         "featherface widerface track official --images WIDER_val/images --ground-truth "

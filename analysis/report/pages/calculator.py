@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from html import escape
 
 import numpy as np
 
@@ -12,13 +10,13 @@ from analysis.design_space.closed_form import Fields, block_macs, block_paramete
 from analysis.design_space.formulas import DECIDES, formulas
 from analysis.design_space.space import KINDS, OPTIONAL, SPACE, VARIANTS
 from analysis.report.formats import count, signed
+from analysis.report.pages.html import inline, words
 from analysis.report.pages.records import Record, Records, address_of
 from analysis.report.table import Cell, Column, Table
 from featherface.config import BLOCKS
 
 SIZE = (640, 640)
 
-_COMMAND = "featherface blocks --variant v1-deformable --set reduction=16"
 _CLAIMS = (
     "card-total",
     "repository-thop-params",
@@ -32,42 +30,36 @@ _CLAIMS = (
 def calculator(records: Records) -> str:
     """Return the form, its results for what the card states, and what a script computes them by."""
     targets = [records.verdict(address) for address in _CLAIMS]
+    published = [target["claimed"] for target in targets]
     start = card(records)
     blocks, total = _blocks(start)
+    most = 1.25 * max(published)
     data = {
         "formulas": formulas(*SIZE),
         "decides": DECIDES,
         "optional": OPTIONAL,
         "variants": VARIANTS,
         "start": start,
-        "targets": [target["claimed"] for target in targets],
-        "most": 1.25 * max(target["claimed"] for target in targets),
+        "targets": published,
+        "most": most,
     }
-    segments = "".join(f'<i class="b{at}"></i>' for at in range(len(BLOCKS)))
-    marks = "".join(
-        f'<b style="left:{100 * target["claimed"] / data["most"]:.3f}%"></b>' for target in targets
-    )
-    keys = "".join(
-        f'<li><i class="b{at}"></i>{name.replace("_", " ")}</li>' for at, name in enumerate(BLOCKS)
-    )
-    presets = "".join(f'<button type="button" value="{name}">{name}</button>' for name in VARIANTS)
-    return (
-        f"What the card draws has {count(total['params'])} parameters with the reduction that it "
-        f"prints, {count(total['params'] - targets[0]['claimed'])} more than its total of "
-        f"{count(targets[0]['claimed'])}. Set {_changes(start, VARIANTS['v1'])} to meet the total. "
-        "Each state has an address of its own.\n\n"
-        f'<form class="ff-calc" id="calculator-form" hidden>{_controls()}'
-        f'<p class="ff-calc-presets">Networks: {presets}'
-        '<button type="button" value="">what the card states</button></p></form>\n'
-        f'<p class="ff-calc-said" id="calculator-said" role="status">{count(total["params"])} '
-        f"parameters, {count(total['macs'])} MACs; thop counts {count(total['thop'])}.</p>\n"
-        '<div class="ff-calc-bar" aria-hidden="true">'
-        f'<div class="ff-bar" id="calculator-bar">{segments}</div>{marks}</div>'
-        f'<ul class="ff-legend" aria-hidden="true">{keys}<li><b></b>published totals</li></ul>\n'
-        f'<pre><code id="calculator-command">{_COMMAND}</code></pre>\n'
-        f'<div id="calculator-targets">{_targets(targets, total).html()}</div>'
-        f'<div id="calculator-blocks">{_table(blocks, total).html()}</div>'
-        f'<script type="application/json" id="calculator-data">{json.dumps(data)}</script>\n'
+    there = VARIANTS["v1"]
+    changes = (f"`{name}` to {there[name]}" for name in start if start[name] != there[name])
+    names = enumerate(block.replace("_", " ") for block in BLOCKS)
+    return words(
+        "space-calculator.md",
+        controls=_controls(),
+        presets="".join(f'<button type="button" value="{n}">{n}</button>' for n in VARIANTS),
+        **total,
+        more=total["params"] - published[0],
+        card=published[0],
+        changes=" and ".join(changes),
+        segments="".join(f'<i class="b{at}"></i>' for at in range(len(BLOCKS))),
+        marks="".join(f'<b style="left:{100 * one / most:.3f}%"></b>' for one in published),
+        keys="".join(f'<li><i class="b{at}"></i>{name}</li>' for at, name in names),
+        targets=_targets(targets, total).html(),
+        blocks=_table(blocks, total).html(),
+        data=json.dumps(data),
     )
 
 
@@ -75,11 +67,6 @@ def card(records: Records) -> Record:
     """Return what the card states: the architecture it draws, with the reduction it prints."""
     stated = next(iter(records.totals.values()))["facts"]
     return VARIANTS["v1-deformable"] | {"reduction": stated["reduction"]["values"][0]}
-
-
-def _changes(here: Record, there: Record) -> str:
-    changed = [f"`{name}` to {there[name]}" for name in here if here[name] != there[name]]
-    return " and ".join(changed)
 
 
 def _controls() -> str:
@@ -142,8 +129,7 @@ def _table(rows: list[Record], total: Record) -> Table:
 def _targets(targets: list[Record], total: Record) -> Table:
     def claim(target: Record) -> Cell:
         address, statement = address_of(target), target["statement"]
-        words = re.sub("`(.*?)`", r"<code>\1</code>", escape(statement))
-        return Cell(statement, f'<a href="../verdicts/#{address}">{words}</a>')
+        return Cell(statement, f'<a href="../verdicts/#{address}">{inline(statement)}</a>')
 
     return Table(
         "Published totals, and how far this architecture is from them",

@@ -3,61 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from analysis.report.diagram.svg import path, text
 from analysis.report.formats import count, fixed
 from analysis.report.pages import timing
 from analysis.report.pages.accuracy import SECTIONS
+from analysis.report.pages.html import words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
+from featherface.files import read_text
 from featherface.weights.published import PUBLISHED, SHIPPED
 
 _PERCENT = fixed(1, 0.01)
 
 
-@dataclass(frozen=True)
-class _Other:
-    """Costs and licence that others publish of their own detector."""
-
-    macs: int | None
-    """At 640×640; scaled by area from the input that the source states."""
-    cost: str
-    """As published."""
-    licence: str
-    source: str
-
-
-_YUNET = "https://github.com/ShiqiYu/libfacedetection.train/tree/02246e7"
-_YUNET_LICENCE = "Apache-2.0 (LICENSE), BSD (README)"
-_OTHERS: Mapping[str, _Other] = {
-    "YuNet_n": _Other(149_000_000 * 4, "149 MFLOPs at 320×320", _YUNET_LICENCE, _YUNET),
-    "YuNet_s": _Other(96_000_000 * 4, "96 MFLOPs at 320×320", _YUNET_LICENCE, _YUNET),
-    "SCRFD-0.5GF": _Other(
-        508_000_000 * 4 // 3,
-        "0.508 GFLOPs at 640×480",
-        "code MIT; weights for research",
-        "https://github.com/deepinsight/insightface/tree/0c66ef5/detection/scrfd",
-    ),
-    "EResFD-1x": _Other(
-        None, "not stated", "Apache-2.0", "https://github.com/clovaai/EResFD/tree/4e7e83b"
-    ),
-    "FDLite": _Other(
-        None, "0.94 GFLOPs, input not stated", "not stated", "https://arxiv.org/abs/2406.19107"
-    ),
-}
+def others() -> dict[str, Record]:
+    """Return what others publish of their detectors, by name; see `detectors.yaml`."""
+    found: dict[str, Record] = yaml.safe_load(read_text(Path(__file__).with_name("detectors.yaml")))
+    return found
 
 
 def _rows(records: Records) -> Iterator[dict[str, Any]]:
     """Our five from the records, then the others as published; `hard` and the like may be None."""
-    accuracy = records.lines["widerface.jsonl"]
-    for name in VARIANTS:
-        block = records.blocks[name]
+    accuracy = records["widerface.jsonl"]
+    for name, block in ((name, records.blocks[name]) for name in VARIANTS):
         measured = [
             row
             for row in accuracy
@@ -74,18 +51,13 @@ def _rows(records: Records) -> Iterator[dict[str, Any]]:
             "licence": _licence(name),
             "source": "",
         }
+    area = math.prod(records.blocks["official"]["input"][-2:])
+    detectors = others()
     for row in accuracy:
-        other = _OTHERS.get(row["detector"])
+        other = detectors.get(row["detector"])
         if other and row["source"] == "published":
-            yield {
-                **row,
-                "name": row["detector"],
-                "macs": other.macs,
-                "cost": other.cost,
-                "variant": None,
-                "licence": other.licence,
-                "source": other.source,
-            }
+            macs = other["size"] and other["flops"] * area / math.prod(other["size"])
+            yield {**row, **other, "name": row["detector"], "macs": macs, "variant": None}
 
 
 def _licence(weights: str) -> str:
@@ -102,12 +74,14 @@ def lead(records: Records) -> str:
         " and ".join(f"{_PERCENT(row[subset])}\u00a0%" for subset in ("easy", "medium"))
         for row in (ours, other)
     )
-    return (
-        f"`official` is not the smallest choice. **YuNet_n** has {other['params']:,} parameters to "
-        f"its {ours['params']:,}, and is published with {_PERCENT(other['hard'])}\u00a0% on Hard, "
-        f"above the {_PERCENT(ours['hard'])}\u00a0% measured here for `official`. On Easy and "
-        f"Medium `official` is ahead, {ahead} to {behind}. Both are of the protocol “original "
-        "size”; YuNet’s figures are its authors’, not measured by this project.\n"
+    return words(
+        "choose-lead.md",
+        other=other["params"],
+        ours=ours["params"],
+        other_hard=_PERCENT(other["hard"]),
+        our_hard=_PERCENT(ours["hard"]),
+        ahead=ahead,
+        behind=behind,
     )
 
 
@@ -119,43 +93,33 @@ def table(records: Records) -> str:
             return code(row["name"])
         return Cell(row["name"], f'<a href="{row["source"]}">{escape(row["name"])}</a>')
 
-    def protocol(row: Record) -> str:
+    def protocol(row: Record) -> str | None:
         if row["hard"] is None:
-            return "–"
+            return None
         who = "published" if row["source"] else "measured"
         return f"{SECTIONS[row['protocol']['name']][0]}, {who}"
 
-    cpu, _ = timing.measured_last(records, "cpu")
-    gpu, _ = timing.measured_last(records, "cuda")
+    (cpu_rows, cpu), (gpu_rows, gpu) = (
+        timing.measured_last(records, kind) for kind in ("cpu", "cuda")
+    )
     columns = (
         Column("detector", name, lambda cell: cell, left=True),
         Column("parameters", lambda row: row["params"] or row.get("params_stated"), _number),
         Column("cost of an image", "cost"),
-        Column("CPU", partial(timing.fastest, cpu, "onnx"), timing.cell, unit="ms"),
-        Column("GPU", partial(timing.fastest, gpu, "cuda-graph"), timing.cell, unit="ms"),
+        Column("CPU", partial(timing.fastest, cpu_rows, "onnx"), timing.cell, unit="ms"),
+        Column("GPU", partial(timing.fastest, gpu_rows, "cuda-graph"), timing.cell, unit="ms"),
         *(Column(subset.title(), subset, _PERCENT, unit="%") for subset in SUBSETS),
         Column("protocol", protocol),
         Column("licence", "licence"),
     )
+    counted = records.blocks["retinaface"]["macs"] / 4e6
+    notes = words("choose-notes.md", counted=counted, cpu=cpu, gpu=gpu).strip().split("\n\n")
     caption = "Cost, accuracy on WIDER FACE val, and licence"
-    return Table(caption, columns, list(_rows(records)), notes=_notes(records)).html()
+    return Table(caption, columns, list(_rows(records)), notes=notes).html()
 
 
 def _number(value: int | str) -> str:
     return value if isinstance(value, str) else count(value)
-
-
-def _notes(records: Records) -> tuple[str, ...]:
-    (_, cpu), (_, gpu) = (timing.measured_last(records, kind) for kind in ("cpu", "cuda"))
-    return (
-        "MACs are of 640×640 pixels and count deformable kernels. Others’ FLOPs stand as "
-        "published. YuNet’s are MACs: its table gives RetinaFace 245 MFLOPs at 320×320, where "
-        f"{records.blocks['retinaface']['macs'] / 4e6:.1f} million MACs are counted here.",
-        "Times are medians of one image of 640×640, float32, of the network alone: ONNX Runtime "
-        f"on the CPU ({cpu}), a CUDA graph on the GPU ({gpu}). Others’ times were not measured.",
-        "v1 has weights trained by this project, with AP on 488 images only (see the model card); "
-        "v1-deformable has none.",
-    )
 
 
 _WIDTH, _HEIGHT = 500, 300
@@ -194,9 +158,10 @@ def chart(records: Records) -> str:
     listed = "; ".join(
         f"{row['name']} {row['macs'] / 1e9:.3f} GMAC, {_PERCENT(row['hard'])} %" for row in rows
     )
-    return (
-        f'<figure class="ff-scatter"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="AP on Hard against MACs at 640×640: {escape(listed)}">{"".join(marks)}</svg>'
-        "<figcaption>Upper left is better. Filled: measured by this project. Hollow: published by "
-        "its authors, their FLOPs taken as MACs and scaled to 640×640.</figcaption></figure>\n"
+    return words(
+        "choose-chart.html",
+        width=_WIDTH,
+        height=_HEIGHT,
+        label=escape(f"AP on Hard against MACs at 640×640: {listed}"),
+        marks="".join(marks),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from analysis.report.pages.prose import inline
+from analysis.report.pages.html import inline
 from analysis.report.table import Cell, Column, Table, code
 
 

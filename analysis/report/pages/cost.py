@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from analysis.report.formats import count, fixed
-from analysis.report.pages.html import bars, fold
+from analysis.report.pages.html import bars, fold, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.tables import networks
 
@@ -18,13 +20,8 @@ ORDER = ("official", "v1", "v1-deformable", "no-attention", "retinaface")
 
 def lead(records: Records) -> str:
     """Return the finding in a paragraph."""
-    official, baseline = records.blocks["official"]["macs"], records.blocks["retinaface"]["macs"]
-    return (
-        f"`official` takes {official / 1e9:.3f} GMAC for an image of 640×640, "
-        f"{100 * (official / baseline - 1):.0f} % more than the baseline `retinaface`; counters "
-        "that skip deformable kernels show it as cheaper. Parameters, MACs and memory are the same "
-        "on every machine; times are of the machine that is named.\n"
-    )
+    official, baseline = (records.blocks[name]["macs"] for name in ("official", "retinaface"))
+    return words("cost-lead.md", gmac=official / 1e9, more=100 * (official / baseline - 1))
 
 
 def overview(records: Records) -> str:
@@ -58,13 +55,13 @@ def overview(records: Records) -> str:
 def blocks(records: Records) -> str:
     """Return a table of blocks for each network."""
     return "\n\n".join(
-        f"### `{name}`\n\n{_words(records.blocks[name])}\n\n"
+        f"### `{name}`\n\n{_summary(records.blocks[name])}\n\n"
         f"{networks.blocks(records.blocks[name]).html()}"
         for name in ORDER
     )
 
 
-def _words(record: Record) -> str:
+def _summary(record: Record) -> str:
     kinds = record["macs_by_kind"]
     parts = [f"{kinds[kind]:,} in {words}" for kind, words in _KINDS.items() if kinds[kind]]
     sampling = (
@@ -78,26 +75,30 @@ def _words(record: Record) -> str:
 
 def torchvision_lead(records: Records) -> str:
     """Return how many of torchvision's own figures hold, in a paragraph."""
-    verdicts = [record["verdict"] for record in records.torchvision]
-    version = records.torchvision[0]["where"].partition(":")[0]
-    return (
-        f"Of the {len(verdicts)} figures that {version} publishes of its own networks, parameters "
-        f"and operations for each of {len(verdicts) // 2} sets of weights, "
-        f"{verdicts.count('confirmed')} are measured to the last printed digit on the network as "
-        f"its name builds it, {verdicts.count('explained')} under another convention, which the "
-        f"table names, and {verdicts.count('refuted') + verdicts.count('untested')} not.\n"
+    judged = records["torchvision.json"]
+    found = Counter(record["verdict"] for record in judged)
+    return words(
+        "torchvision-lead.md",
+        figures=len(judged),
+        version=judged[0]["where"].partition(":")[0],
+        weights=len(judged) // 2,
+        confirmed=found["confirmed"],
+        explained=found["explained"],
+        others=found["refuted"] + found["untested"],
     )
 
 
 def torchvision(records: Records) -> str:
     """Return the table of torchvision's own figures."""
-    table = networks.torchvision(records.torchvision).html()
+    table = networks.torchvision(records["torchvision.json"]).html()
     return f"<div data-search-exclude>{table}</div>\n"
 
 
 def counters(records: Records) -> str:
     """Return what four counters say of each network, and by what they are off."""
-    tables = {name: networks.counters(name, records.counters[name]).html() for name in ORDER}
+    tables = {
+        name: networks.counters(name, records["counters.json"][name]).html() for name in ORDER
+    }
     first, *rest = tables
     return "\n".join(
         [tables[first], *(fold(f"<code>{name}</code>", tables[name]) for name in rest)]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from analysis.report import diagram
 from analysis.report.pages import (
@@ -27,7 +28,7 @@ from analysis.report.pages import (
     timing,
     verdict_list,
 )
-from analysis.report.pages.records import Records, load_records
+from analysis.report.pages.records import Records
 from featherface.errors import InputError
 from featherface.files import read_bytes, write_bytes, write_json
 
@@ -45,13 +46,13 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-accuracy.md": home.the_accuracy,
     "home-networks.html": home.networks,
     "architecture.html": lambda records: diagram.architecture_html(
-        list(records.blocks.values()), records.layers, records.verdicts
+        list(records.blocks.values()), records["layers.json"], records["verdicts.json"]
     ),
     "architecture-card.html": lambda records: diagram.card_comparison(
-        list(records.blocks.values()), records.verdicts
+        list(records.blocks.values()), records["verdicts.json"]
     ),
     "architecture-blocks.md": lambda records: diagram.block_sections(
-        list(records.blocks.values()), records.layers, records.verdicts
+        list(records.blocks.values()), records["layers.json"], records["verdicts.json"]
     ),
     "verdict-controls.html": verdict_list.controls,
     "verdict-claims.html": verdict_list.claims,
@@ -105,14 +106,12 @@ def generate(
     Raises:
         InputError: where a record or a notebook cannot be used, or a file cannot be written.
     """
-    records = load_records(root / "docs")
-    fragments, read = made_from(records)
+    fragments, read = made_from(Records(root / "docs"))
     for folder, up in (("docs", ""), ("docs/use", "../")):
         for page in sorted((root / folder).glob("*.md")):
             name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
             if name in text:
                 fragments[name] = sources.line(text, read, up)
-    fragments["stated.html"] = sources.stated()
     fragments["commands.md"] = commands_page.reference(command)
     files: dict[str, bytes] = {}
     pages: list[notebooks.Page] = []
@@ -133,9 +132,9 @@ def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Return the fragments by name, and the files below docs/results/ that each is made from."""
     fragments, read = {}, {}
     for name, make in FRAGMENTS.items():
-        noted = sources.Noted(records)
-        fragments[name] = make(cast("Records", noted))
-        read[name] = noted.files | sources.drawn_from(fragments[name])
+        own = replace(records, read=set())
+        fragments[name] = make(own)
+        read[name] = own.read | sources.drawn_from(fragments[name])
     return fragments, read
 
 

@@ -1,11 +1,16 @@
-"""Pieces of pages: verdicts, bars, folds, facts, and what is not measured."""
+"""Pieces of pages: words, verdicts, bars, figures, folds, facts, and what is not measured."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from analysis.report.formats import MARKS
+from featherface.errors import InputError
+from featherface.files import named
 
 MEANING = {
     "confirmed": "holds as printed",
@@ -13,6 +18,35 @@ MEANING = {
     "refuted": "holds under no convention",
     "untested": "cannot be tested; the reason is given",
 }
+
+
+def words(name: str, /, **values: Any) -> str:
+    """Return the text of a file in words/ with values in its places, as `str.format` has it."""
+    text = Path(__file__).with_name("words").joinpath(name).read_text(encoding="utf-8")
+    return text.format_map(values)
+
+
+_MARKED = re.compile(
+    r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)"
+    r"|(?P<address>https?://[^\s<>()]*[^\s<>().,;])"
+    r"|(?<![\w*])\*(?P<stressed>[^\s*](?:[^*]*[^\s*])?)\*(?![\w*])"
+)
+
+
+def inline(text: str) -> str:
+    """Return one paragraph as HTML: `code`, *emphasis* and addresses marked up, the rest text."""
+    out, at = [], 0
+    for match in _MARKED.finditer(text):
+        out.append(escape(text[at : match.start()]))
+        if match["code"]:
+            out.append(f"<code>{escape(match['code'].strip())}</code>")
+        elif match["stressed"]:
+            out.append(f"<em>{inline(match['stressed'])}</em>")
+        else:
+            address = escape(match["address"])
+            out.append(f'<a href="{address}">{address}</a>')
+        at = match.end()
+    return "".join([*out, escape(text[at:])])
 
 
 def badge(verdict: str) -> str:
@@ -66,3 +100,43 @@ def facts(pairs: Mapping[str, str]) -> str:
     """Return names and values, which are HTML, one below the other."""
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs.items())
     return f'<dl class="ff-facts" data-search-exclude>{items}</dl>'
+
+
+_VIEW = re.compile(rb'<svg[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"', re.DOTALL)
+
+
+def themed(docs: Path, name: str, alt: str, caption: str = "") -> str:
+    """Return a figure in two versions, of which a browser loads the one of the reader's scheme.
+
+    Args:
+        docs: the folder of pages.
+        name: of the figure, without `.svg`; `NAME-dark.svg` is its version for the dark scheme.
+        alt: the text alternative.
+        caption: stands below; HTML.
+    """
+    folder = docs / "figures"
+    dark = f"{name}-dark" if (folder / f"{name}-dark.svg").exists() else name
+    images = "".join(
+        image(docs, file, alt, f"ff-only-{scheme}")
+        for scheme, file in (("light", name), ("dark", dark))
+    )
+    caption += f' <a href="../figures/{name}.svg" download>SVG</a>'
+    return f'<figure class="ff-figure">{images}<figcaption>{caption}</figcaption></figure>\n'
+
+
+def image(docs: Path, name: str, alt: str, css: str = "") -> str:
+    """Return a figure that is the same in both schemes, without a caption; see `themed`."""
+    size = _dimensions(docs / "figures" / f"{name}.svg")
+    return (
+        f'<img class="{css}" src="../figures/{name}.svg" alt="{escape(alt)}" {size} loading="lazy">'
+    )
+
+
+def _dimensions(path: Path) -> str:
+    """Width and height as attributes: the browser keeps the room before the image is there."""
+    with named(path), path.open("rb") as file:
+        found = _VIEW.search(file.read(4096))
+    if found is None:
+        raise InputError(f"{path}: not an SVG with a viewBox")
+    width, height = (round(float(size)) for size in found.groups())
+    return f'width="{width}" height="{height}"'

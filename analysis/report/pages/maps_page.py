@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
-from analysis.report.pages.figures import image, themed
-from analysis.report.pages.html import fold, missing
+from analysis.report.pages.html import fold, image, missing, themed, words
 from analysis.report.pages.records import Record, Records
 from analysis.report.plots.maps import captions
 from analysis.report.tables import maps as tables
@@ -23,17 +24,16 @@ def lead(records: Records) -> str:
     """Return the finding in a paragraph: what ablating gates and masks does to small faces."""
     if records.maps is None:
         return ""
-    portrait, *_, small = records.maps["images"]
-    gates, masks = (small["effects"][key]["found"] for key in ("gates-zero", "masks-one"))
-    zero = portrait["effects"]["gates-zero"]["mean_score"]
-    faces = sum(one["faces"] for one in records.maps["images"])
-    bypassed = sum(one["effects"]["cbam-bypass"]["found"] for one in records.maps["images"])
-    return (
-        f"What gates and masks do depends on the size of the face. Of the {small['faces']} faces "
-        f"found on a sheet of small ones `official` keeps {gates} with all gates at zero and "
-        f"{masks} with all masks at one; the face of the portrait keeps a score of {zero:.4f} "
-        f"without gates. With both attentions bypassed {bypassed} of all {faces} faces are found, "
-        "because that removes their ReLU as well.\n"
+    images = records.maps["images"]
+    portrait, *_, small = images
+    return words(
+        "maps-lead.md",
+        small=small["faces"],
+        gates=small["effects"]["gates-zero"]["found"],
+        masks=small["effects"]["masks-one"]["found"],
+        score=portrait["effects"]["gates-zero"]["mean_score"],
+        bypassed=sum(one["effects"]["cbam-bypass"]["found"] for one in images),
+        faces=sum(one["faces"] for one in images),
     )
 
 
@@ -48,7 +48,7 @@ def maps(records: Records) -> str:
     images = records.maps["images"]
     parts = [
         "## Before and after { #compare }",
-        _comparison(records),
+        _comparison(records.docs, records.maps["comparison"]),
         "## Three images { #images }",
         themed(records.docs, "maps-images", *_words_of_images(images)),
         tables.images(images).html(),
@@ -66,25 +66,18 @@ def maps(records: Records) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _comparison(records: Records) -> str:
+def _comparison(docs: Path, states: Sequence[Record]) -> str:
     """Return an image for each state, which a script lays over the first."""
-    assert records.maps is not None
     shown = []
-    for state in records.maps["comparison"]:
-        name, faces = _STATES[state["id"]], state["faces"]
-        found = ", ".join(f"{face['score']:.4f}" for face in faces) or "none"
-        words = f"{name.capitalize()}: faces found with a score of {found}"
+    for state in states:
+        name = _STATES[state["id"]]
+        scores = ", ".join(f"{face['score']:.4f}" for face in state["faces"]) or "none"
+        caption = f"{name.capitalize()}: faces found with a score of {scores}"
         shown.append(
-            f'<figure data-state="{name}">'
-            f"{image(records.docs, 'maps-state-' + state['id'], words)}"
-            f"<figcaption>{words}.</figcaption></figure>"
+            f'<figure data-state="{name}">{image(docs, "maps-state-" + state["id"], caption)}'
+            f"<figcaption>{caption}.</figcaption></figure>"
         )
-    return (
-        "Drag the line, or move it with the arrow keys. Boxes are the faces found by `official`; "
-        "dots are the nine points that branch a of P5 samples at the centre of the face, and "
-        "crosses the regular grid.\n\n"
-        f'<div class="ff-compare" id="compare-states">{"".join(shown)}</div>'
-    )
+    return words("maps-comparison.html", figures="".join(shown)).strip()
 
 
 def _words_of_images(images: list[Record]) -> tuple[str, str]:
@@ -104,7 +97,8 @@ def _words_of_images(images: list[Record]) -> tuple[str, str]:
 def _figure(records: Records, drawn: Record, name: str) -> str:
     if not (records.docs / "figures" / f"maps-{name}.svg").exists():
         return ""
-    words = captions.caption(drawn, name)
-    below = escape(f"{words.title}. {words.finding}")
-    figure = themed(records.docs, f"maps-{name}", words.alternative, below).strip()
-    return fold(escape(words.title), f'{figure}<p class="ff-note">{escape(words.alternative)}</p>')
+    title, alternative, finding = captions.caption(drawn, name)
+    figure = themed(
+        records.docs, f"maps-{name}", alternative, escape(f"{title}. {finding}")
+    ).strip()
+    return fold(escape(title), f'{figure}<p class="ff-note">{escape(alternative)}</p>')

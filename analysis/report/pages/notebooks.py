@@ -21,7 +21,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from analysis.report.pages.prose import inline
+from analysis.report.pages.html import inline
 from featherface.errors import InputError
 from featherface.files import named, write_bytes, write_json, write_text
 

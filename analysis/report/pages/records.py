@@ -1,14 +1,14 @@
-"""The records under docs/results/ and the words of the ledgers, which the pages are made from."""
+"""The records under docs/results/ and the ledgers, which the pages are made from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.claims import ledger
+from analysis.claims.ledger import Ledger, load_all
 from featherface import records as json_lines
 from featherface.errors import InputError
 from featherface.files import read_text
@@ -25,39 +25,60 @@ VARIANTS = {
 """The five networks in the order of the pages, and what each is."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Records:
-    """Everything the pages show. What has not been measured yet is empty, never made up."""
+    """Everything the pages show: `records["verdicts.json"]` is that file below docs/results/.
+
+    What has not been measured yet is empty, never made up.
+
+    Raises:
+        InputError: where a record that is asked for cannot be read.
+    """
 
     docs: Path
-    blocks: Mapping[str, Record]
-    """By variant, from `analysis.cost.blocks.measure_blocks`."""
-    layers: Mapping[str, Sequence[Record]]
-    """By variant, from `analysis.cost.blocks.measure_layers`."""
-    counters: Mapping[str, Record]
-    """By variant: what counters say, and the reconciliation with thop."""
-    verdicts: Sequence[Record]
-    totals: Mapping[int, Record]
-    """By number of parameters: the architectures that have as many."""
-    landscape: Record
-    """`looked_at` and `inside`: architectures of the larger space, and those in its figure."""
-    sources: Sequence[Record]
-    """`id`, `title`, `what`, `where` of each ledger, in the order of the verdicts."""
-    quotes: Mapping[str, Sequence[str]]
-    """By claim's address: the pieces of the source that it is about, as printed."""
-    lines: Mapping[str, Sequence[Record]]
-    """Rows of the append-only records by file name, such as `latency.jsonl`."""
-    maps: Record | None
-    torchvision: Sequence[Record]
-    """Verdicts on the figures that torchvision publishes of its own networks."""
-    publications: Sequence[Record]
-    """Who published what, by date."""
-    card_line: str
-    """The address of a line of the card, with `{line}` in it."""
+    ledgers: Sequence[Ledger] = field(default_factory=load_all)
+    files: dict[str, Any] = field(default_factory=dict)
+    """The contents of those files that have been needed so far."""
+    read: set[str] = field(default_factory=set)
+    """The names of those that anything was taken from."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the content of a file; of one with a record a line, a list of them."""
+        self.read.add(name)
+        if name not in self.files:
+            self.files[name] = _content(self.docs / "results" / name)
+        return self.files[name]
+
+    @property
+    def blocks(self) -> Mapping[str, Record]:
+        """Costs by block of each variant, which are checked to add up."""
+        records = {record["variant"]: record for record in self["blocks.json"]}
+        for name, record in records.items():
+            for key in ("params", "macs", "activation_bytes"):
+                total = sum(block[key] for block in record["blocks"])
+                if total != record[key]:
+                    raise InputError(
+                        f"{self.docs / 'results' / 'blocks.json'}: {name}: {key} of the blocks "
+                        f"add up to {total}, not {record[key]}"
+                    )
+        return records
+
+    @property
+    def totals(self) -> Mapping[int, Record]:
+        """By number of parameters: the architectures that have as many."""
+        return {found["asked"]["params"]: found for found in self["design_space.json"]["totals"]}
+
+    @property
+    def maps(self) -> Record | None:
+        """The maps of published weights, where they have been recorded."""
+        path = self.docs / "results" / "maps.json"
+        maps: Record | None = self["maps.json"] if path.exists() else None
+        return maps
 
     def verdict(self, address: str) -> Record:
         """Return the verdict on one claim, by its address, such as `card-total`."""
-        for record in self.verdicts:
+        record: Record
+        for record in self["verdicts.json"]:
             if address_of(record) == address:
                 return record
         raise InputError(f"docs/results/verdicts.json: no claim {address!r}, which a page shows")
@@ -68,53 +89,9 @@ def address_of(verdict: Record) -> str:
     return f"{verdict['source']}-{verdict['id']}"
 
 
-def load_records(docs: Path) -> Records:
-    """Read every record below the folder of pages.
-
-    Raises:
-        InputError: where a record that every checkout has is missing, or one cannot be read.
-    """
-    results = docs / "results"
-    books = ledger.load_all()
-    maps = results / "maps.json"
-    origin = _json(results / "provenance.json")
-    blocks = _blocks(results / "blocks.json")
-    design_space = _json(results / "design_space.json")
-    return Records(
-        docs=docs,
-        blocks=blocks,
-        layers=_json(results / "layers.json"),
-        counters=_json(results / "counters.json"),
-        verdicts=_json(results / "verdicts.json"),
-        totals={record["asked"]["params"]: record for record in design_space["totals"]},
-        landscape=design_space["landscape"],
-        sources=[book.source.model_dump() for book in books],
-        quotes={
-            f"{book.source.id}-{claim.id}": (claim.printed, *claim.operands)
-            for book in books
-            for claim in book.claims
-        },
-        lines={path.name: json_lines.read(path) for path in sorted(results.glob("*.jsonl"))},
-        maps=_json(maps) if maps.exists() else None,
-        torchvision=_json(results / "torchvision.json"),
-        publications=origin["publications"],
-        card_line=origin["card_line"],
-    )
-
-
-def _blocks(path: Path) -> dict[str, Record]:
-    records = {record["variant"]: record for record in _json(path)}
-    for name, record in records.items():
-        for key in ("params", "macs", "activation_bytes"):
-            total = sum(block[key] for block in record["blocks"])
-            if total != record[key]:
-                raise InputError(
-                    f"{path}: {name}: {key} of the blocks add up to {total}, not {record[key]}"
-                )
-    return records
-
-
-def _json(path: Path) -> Any:
+def _content(path: Path) -> Any:
+    if path.suffix == ".jsonl":
+        return json_lines.read(path)
     text = read_text(path)
     try:
         return json.loads(text)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from analysis.report.formats import count
-from analysis.report.pages.figures import themed
-from analysis.report.pages.html import fold
+from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table
 from analysis.report.tables import networks
@@ -15,47 +14,29 @@ _OPEN = "official"
 def lead(records: Records) -> str:
     """Return the finding in a paragraph."""
     total, record = next(iter(records.totals.items()))
-    return (
-        f"With the card’s 74 channels and two attentions, its total of {total:,} parameters rules "
-        "out the deformable convolutions it draws. The parameters of every network of the family "
-        f"follow from a formula, so that all {record['looked_at']:,} architectures of the space "
-        "below are counted, none sampled: that none of them has a total is a proof.\n"
-    )
+    return words("space-lead.md", total=total, looked_at=record["looked_at"])
 
 
 def bounds(records: Records) -> str:
     """Return the ranges of the space that is counted."""
-    space = next(iter(records.totals.values()))["space"]
-    ranges = {key: f"{min(space[key])} to {max(space[key])}" for key in ("channels", "cells")}
-    deformable = sum("dcn" in context for context in space["context"])
-    return (
-        f"The space: {ranges['channels']} channels (even numbers), a BiFPN of {ranges['cells']} "
-        f"cells, {min(space['anchors'])} to {max(space['anchors'])} anchors a cell; CBAM nowhere, "
-        "behind the backbone, behind the pyramid or at both, with one of "
-        f"{len(space['reduction'])} reductions; {len(space['context'])} kinds of context, "
-        f"{deformable} of them deformable; a channel shuffle with or without a bottleneck.\n"
-    )
+    return f"The space: {networks.space(next(iter(records.totals.values()))['space'])}.\n"
 
 
 def totals(records: Records) -> str:
     """Return a section for each total that somebody published."""
     counted = {
-        found["reconciliation"]["thop_params"]: name for name, found in records.counters.items()
+        found["reconciliation"]["thop_params"]: name
+        for name, found in records["counters.json"].items()
     }
-    return "\n\n".join(
-        _section(params, record, counted.get(params)) for params, record in records.totals.items()
-    )
-
-
-def _section(params: int, record: Record, counted: str | None) -> str:
-    words = (
-        f"**{record['found']}** of {record['looked_at']:,} architectures "
-        f"{'has' if record['found'] == 1 else 'have'} that many."
-    )
-    if counted:
-        words += f" It is what the counter thop says of `{counted}`."
-    table = networks.matches(record).html() if record["matches"] else ""
-    return f"### {params:,} parameters\n\n{words}\n\n{table}"
+    sections = []
+    for params, record in records.totals.items():
+        have = "has" if record["found"] == 1 else "have"
+        number = f"**{record['found']}** of {record['looked_at']:,} architectures {have} that many."
+        if params in counted:
+            number += f" It is what the counter thop says of `{counted[params]}`."
+        table = networks.matches(record).html() if record["matches"] else ""
+        sections.append(f"### {params:,} parameters\n\n{number}\n\n{table}")
+    return "\n\n".join(sections)
 
 
 def facts(records: Records) -> str:
@@ -91,9 +72,9 @@ def landscape(records: Records) -> str:
         records.docs,
         "design-space",
         "Architectures by parameters and MACs, with the published totals marked",
-        f"{records.landscape['inside']:,} of the {records.landscape['looked_at']:,} architectures "
-        "of a larger space than the one above: networks with RetinaFace’s pyramid or without a "
-        "shuffle are in it, too. The published totals are marked.",
+        "{inside:,} of the {looked_at:,} architectures of a larger space than the one above: "
+        "networks with RetinaFace’s pyramid or without a shuffle are in it, too. The published "
+        "totals are marked.".format_map(records["design_space.json"]["landscape"]),
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from html import escape
-from operator import itemgetter
 from typing import Any
 
-from analysis.report.formats import count, fixed, shape, signed
-from analysis.report.pages.figures import themed
-from analysis.report.pages.html import fold, missing
+from analysis.report.formats import count, fixed, shape
+from analysis.report.pages.html import fold, missing, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
@@ -45,9 +43,10 @@ def _beside(records: Records) -> Table:
     """Return the times of one image on the CPU and on the GPU that were measured last."""
     size = records.blocks["official"]["input"]
     columns, machines = [], []
-    for place, kind, runtimes in (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", _ON_GPU)):
-        here, device = measured_last(records, kind)
-        machines.append(f"{place}: {device}")
+    places = (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", ("torch", "cuda-graph")))
+    for place, device, runtimes in places:
+        here, machine = measured_last(records, device)
+        machines.append(f"{place}: {machine}")
         columns += [
             Column(f"{place}, {runtime}", partial(fastest, here, runtime), cell)
             for runtime in runtimes
@@ -60,31 +59,17 @@ def _beside(records: Records) -> Table:
     )
 
 
-_ON_GPU = ("torch", "cuda-graph")
-
-
-def measured_last(records: Records, kind: str) -> tuple[list[Record], str]:
-    """Return the latest rows of one image in float32 on the machine measured last, and its name.
+def measured_last(records: Records, device: str) -> tuple[list[Record], str]:
+    """Return the latest rows of one image on the machine measured last, and its name.
 
     Args:
-        kind: of the device, "cpu" or "cuda".
+        device: "cpu" or "cuda".
     """
-    here = [
-        row
-        for row in latest.latest(_rows(records, "latency"))
-        if row["input"] == records.blocks["official"]["input"]
-        and row["environment"]["dtype"] == "float32"
-        and row["environment"]["device"].startswith(kind)
-    ]
-    if not here:
-        return [], "not measured"
-    newest = max((row["environment"] for row in here), key=itemgetter("utc"))
-    same = [
-        row
-        for row in here
-        if all(row["environment"][key] == newest[key] for key in ("device_name", "threads"))
-    ]
-    return same, latest.machine({**newest, "memory_format": "contiguous"})
+    size = records.blocks["official"]["input"]
+    rows = latest.measured_last(records["latency.jsonl"], device, size)
+    if not rows:
+        return rows, "not measured"
+    return rows, latest.machine({**rows[0]["environment"], "memory_format": "contiguous"})
 
 
 def fastest(rows: Sequence[Record], runtime: str, shown: Record) -> Any:
@@ -114,7 +99,7 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
             Column("p90", "whole.ms_p90", fixed(2), unit="ms"),
             Column("passes", "whole.n", count),
             Column("settled", _settled),
-            Column("cost of measuring blocks", lambda row: row.get("overhead"), _PERCENT),
+            Column("cost of measuring blocks", lambda row: row.get("overhead"), tables.percent),
             Column("L2 cache", lambda row: "flushed" if row.get("flush_l2") else "as it is"),
             Column("torch", "environment.torch"),
         ),
@@ -131,25 +116,14 @@ def _settled(row: Record) -> str:
     return "yes" if row["settled"] else "no"
 
 
-_PERCENT = signed(".1f", 0.01, " %")
-
-
 def roofline(records: Records) -> str:
     """Return for each machine how far each block is from what memory and arithmetic allow."""
 
     def section(machine: str, rows: Sequence[Record]) -> Iterator[str]:
         drawn = next((row for row in rows if row["variant"] == "official"), rows[0])
-        ceilings = drawn["ceilings"]
-        product, copying = (
-            f" ({ceilings[key]})" if key in ceilings else "" for key in ("product_by", "copy_by")
-        )
-        yield (
-            f"### Ceilings of {machine}\n\nMeasured with `{drawn['variant']}`: "
-            f"{ceilings['gmacs_per_second']:,.1f} GMAC/s in a product of matrices{product} and "
-            f"{ceilings['gigabytes_per_second']:,.1f} GB/s in copying{copying}. Below "
-            f"{ceilings['ridge_macs_per_byte']:,.1f} MACs a byte, memory is the bound."
-        )
-        yield from (_fold(row) for row in rows)
+        about = {"machine": machine, "variant": drawn["variant"]}
+        yield words("roofline-ceilings.md", **about, **drawn["ceilings"])
+        yield from map(_fold, rows)
 
     return _page(records, "roofline", ("roofline",), section, "No ceiling is on record.")
 
@@ -160,14 +134,14 @@ def growth(records: Records) -> str:
     def section(machine: str, rows: Sequence[Record]) -> Iterator[str]:
         yield f"### Growth, {machine}"
         yield _fits(machine, rows).html()
-        yield from (_fold(row) for row in rows)
+        yield from map(_fold, rows)
 
     return _page(records, "growth", ("growth", "operators"), section, "No growth is on record.")
 
 
 def _fits(machine: str, rows: Sequence[Record]) -> Table:
     def fitted(kind: str, key: str) -> Callable[[Record], float | None]:
-        return lambda row: ((row["fits"].get("sizes") or {}).get(kind) or {}).get(key)
+        return lambda row: (row["fits"]["sizes"][kind] or {}).get(key)
 
     return Table(
         f"Fitted, {machine}",
@@ -196,7 +170,7 @@ def _page(
     nothing: str,
 ) -> str:
     """Figures, and a section for each machine, with the latest row of each network and setting."""
-    rows = _rows(records, kind)
+    rows = records[f"{kind}.jsonl"]
     if not rows:
         option = "" if kind == "latency" else f" --{kind}"
         command = f"featherface latency --variant official{option}"
@@ -207,17 +181,11 @@ def _page(
             if (records.docs / "figures" / f"{name}{end}.svg").exists():
                 words = f"{_FIGURES[name]}{where}"
                 parts.append(themed(records.docs, f"{name}{end}", words, f"{words}."))
-    order = list(VARIANTS)
+    place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():
-        ordered = sorted(
-            group, key=lambda r: order.index(r["variant"]) if r["variant"] in order else len(order)
-        )
-        parts += section(machine, ordered)
+        group.sort(key=lambda row: place.get(row["variant"], len(place)))  # others come last
+        parts += section(machine, group)
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _rows(records: Records, kind: str) -> list[Record]:
-    return list(records.lines.get(f"{kind}.jsonl", ()))
 
 
 def _fold(row: Record) -> str:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
-from analysis.claims.ledger import load
+from analysis.claims.ledger import Source, load
 from analysis.claims.measurements import expression
 from analysis.claims.verdicts import beside, recorded
 from analysis.report.formats import MARKS, measured, shortened
-from analysis.report.pages.html import MEANING, badge, facts
-from analysis.report.pages.prose import inline
+from analysis.report.pages.html import MEANING, badge, facts, inline, words
 from analysis.report.pages.records import Record, Records, address_of
 from analysis.report.table import Column, Table, strong
 
 
 def tally(records: Records, page: str) -> str:
     """Return the verdicts on published figures as one bar; its parts lead to the list at `page`."""
-    counts = Counter(record["verdict"] for record in records.verdicts if record["published"])
+    counts = Counter(
+        record["verdict"] for record in records["verdicts.json"] if record["published"]
+    )
     parts = "".join(
         f'<li class="ff-{verdict}" style="flex-grow:{counts[verdict]}">'
         f'<a href="{page}?verdict={verdict}"><span class="ff-count">{counts[verdict]}</span> '
@@ -34,65 +36,53 @@ def tally(records: Records, page: str) -> str:
 
 def controls(records: Records) -> str:
     """Return the filters; hidden until the script that serves them runs."""
-    verdicts = Counter(record["verdict"] for record in records.verdicts)
-    sources = Counter(record["source"] for record in records.verdicts)
-    return (
-        '<form class="ff-filter" id="claim-filter" role="search" aria-label="Filter the claims" '
-        "hidden>"
-        '<div class="ff-search"><label for="claim-search">Search</label>'
-        '<input id="claim-search" name="find" type="search" autocomplete="off" spellcheck="false" '
-        'placeholder="offset, 22,080, shuffle …"></div>'
-        '<div class="ff-sort"><label for="claim-sort">Sort by</label>'
-        '<select id="claim-sort" name="sort"><option value="">source and line</option>'
-        '<option value="verdict">verdict</option><option value="kind">kind</option>'
-        '<option value="statement">statement</option></select></div>'
-        + _choices("verdict", "Verdict", {v: (f"{MARKS[v]} {v}", verdicts[v]) for v in MEANING})
-        + _choices(
-            "source", "Source", {s["id"]: (s["id"], sources[s["id"]]) for s in records.sources}
-        )
-        + '<p class="ff-result"><output id="claim-count" aria-live="polite"></output> '
-        '<button type="reset">Show all</button></p></form>\n'
+    verdicts = {verdict: f"{MARKS[verdict]} {verdict}" for verdict in MEANING}
+    sources = {book.source.id: book.source.id for book in records.ledgers}
+    return words(
+        "verdict-controls.html",
+        verdicts=_choices(records, "verdict", verdicts),
+        sources=_choices(records, "source", sources),
     )
 
 
-def _choices(name: str, title: str, options: dict[str, tuple[str, int]]) -> str:
+def _choices(records: Records, name: str, options: dict[str, str]) -> str:
+    counts = Counter(record[name] for record in records["verdicts.json"])
     boxes = "".join(
         f'<label class="ff-choice ff-{value}"><input type="checkbox" name="{name}" value="{value}">'
-        f'<span>{escape(label)} <span class="ff-count" data-count="{name}:{value}">{count}</span>'
-        "</span></label>"
-        for value, (label, count) in options.items()
+        f'<span>{escape(label)} <span class="ff-count" data-count="{name}:{value}">'
+        f"{counts[value]}</span></span></label>"
+        for value, label in options.items()
     )
-    return f'<fieldset class="ff-choices"><legend>{title}</legend>{boxes}</fieldset>'
+    return f'<fieldset class="ff-choices"><legend>{name.title()}</legend>{boxes}</fieldset>'
 
 
 def claims(records: Records) -> str:
     """Return every claim, in the order of its source, below a line of headings."""
-    heads = "".join(
-        f'<span class="ff-{css}">{title}</span>'
-        for css, title in (
-            ("badge-head", "Verdict"),
-            ("statement", "Claim"),
-            ("against", "Printed → measured"),
-            ("source", "Source, lines"),
+    printed = {
+        f"{book.source.id}-{claim.id}": (claim.printed, *claim.operands)
+        for book in records.ledgers
+        for claim in book.claims
+    }
+    sources = {book.source.id: book.source for book in records.ledgers}
+    card_line = records["provenance.json"]["card_line"]
+    rows = (
+        _claim(
+            record,
+            at,
+            printed[address_of(record)],
+            _where(record, sources[record["source"]], card_line),
         )
+        for at, record in enumerate(records["verdicts.json"])
     )
-    return (
-        f'<div class="ff-claim-head" aria-hidden="true">{heads}</div>'
-        '<ol class="ff-claims" id="claims">'
-        + "\n".join(_claim(record, records, at) for at, record in enumerate(records.verdicts))
-        + '</ol><p class="ff-nothing" id="claim-nothing" hidden>No claim matches. '
-        "<code>0.49M</code> finds “0.49 M”: spaces do not count.</p>\n"
-    )
+    return words("verdict-claims.html", rows="\n".join(rows))
 
 
-def _claim(record: Record, records: Records, position: int) -> str:
+def _claim(record: Record, position: int, printed: Sequence[str], where: str) -> str:
     address, verdict = address_of(record), record["verdict"]
     found = measured(record["measured"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
     details = {
-        "As printed": " · ".join(
-            f"<q>{escape(p)}</q>" for p in dict.fromkeys(records.quotes[address])
-        ),
+        "As printed": " · ".join(f"<q>{escape(text)}</q>" for text in dict.fromkeys(printed)),
         "Measured": f"<b>{escape(found)}</b>{escape(unit)}",
         "By another convention": "<br>".join(map(inline, record["readings"])),
         "Replications": "<br>".join(map(_replication, record["replications"])),
@@ -100,10 +90,12 @@ def _claim(record: Record, records: Records, position: int) -> str:
         "Missing here": inline(", ".join(record["missing"])),
         "Convention": inline(record["convention"]),
         "Computed as": _computed(record),
-        "Where it stands": _where(record, records),
+        "Where it stands": where,
         "Permanent link": f'<a href="#{address}">#{address}</a>',
         "To cite": _citation(record),
-        "Published": "" if record["published"] else _OURS,
+        "Published": ""
+        if record["published"]
+        else "no: a counter’s output, recorded by this project",
     }
     details = {name: value for name, value in details.items() if value or name == "Why"}
     return (
@@ -117,9 +109,6 @@ def _claim(record: Record, records: Records, position: int) -> str:
         f'<span class="ff-source">{record["source"]}{_lines(record)}</span></summary>'
         f"{facts(details)}</details></li>"
     )
-
-
-_OURS = "no: a counter’s output, recorded by this project"
 
 
 def _replication(replication: Record) -> str:
@@ -152,17 +141,16 @@ def _lines(record: Record) -> str:
     return f" <span>l. {', '.join(map(str, lines[:3]))}{more}</span>" if lines else ""
 
 
-def _where(record: Record, records: Records) -> str:
+def _where(record: Record, source: Source, card_line: str) -> str:
     """The place in the source, linked where it has an address."""
-    source = next(s for s in records.sources if s["id"] == record["source"])
-    title = f"{escape(source['title'])} ({inline(source['where'])})"
-    if record["lines"]:
-        links = (f'<a href="{records.card_line.format(line=n)}">{n}</a>' for n in record["lines"])
-        return f"line{'s' * (len(record['lines']) > 1)} {', '.join(links)} — {title}"
+    title = f"{escape(source.title)} ({inline(source.where)})"
+    if lines := record["lines"]:
+        links = (f'<a href="{card_line.format(line=n)}">{n}</a>' for n in lines)
+        return f"line{'s' * (len(lines) > 1)} {', '.join(links)} — {title}"
     place = record["where"]
     if found := _FILE.fullmatch(place):
-        address = "https://github.com/{}/blob/{}/{}".format(
-            *found.group("repository", "revision", "path")
+        address = "https://github.com/{repository}/blob/{revision}/{path}".format_map(
+            found.groupdict()
         )
         return f'<a href="{escape(address)}">{escape(place)}</a>'
     return f"{inline(place)} — {title}"

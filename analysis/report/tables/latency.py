@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.report.formats import fixed, shape, share, signed
@@ -11,12 +11,10 @@ from analysis.speed.latest import machine, network_name
 
 Record = Mapping[str, Any]
 
-_percent = signed(".1f", 0.01, " %")
+_MOST = 20  # operators in a table
 
-
-def table(record: Record) -> Table:
-    """Return the table of any record of measured times."""
-    return _TABLES[record["record"]](record)
+percent = signed(".1f", 0.01, " %")
+"""Formats a difference as a share of something."""
 
 
 def latency(record: Record) -> Table:
@@ -45,8 +43,8 @@ def latency(record: Record) -> Table:
 def _latency_notes(record: Record) -> Iterator[str]:
     if record["blocks"]:
         yield (
-            f"marks cost {_percent(record['overhead'])} of the whole; outside the blocks: "
-            f"{_percent(record['outside_blocks'])} of the marked pass"
+            f"marks cost {percent(record['overhead'])} of the whole; outside the blocks: "
+            f"{percent(record['outside_blocks'])} of the marked pass"
         )
     yield _plan(record)
     yield (
@@ -93,9 +91,6 @@ def _input(point: Record) -> str:
 def roofline(record: Record) -> Table:
     """Return a record of `analysis.speed.roofline.under_roof` as a table."""
     ceilings = record["ceilings"]
-    product, copying = (
-        f" by {ceilings[key]}" if key in ceilings else "" for key in ("product_by", "copy_by")
-    )
     return Table(
         f"{_title(record)}: blocks under their roof",
         (
@@ -113,18 +108,19 @@ def roofline(record: Record) -> Table:
         record["blocks"],
         totals=({"name": "whole", **record["whole"]},),
         notes=(
-            f"ceilings, measured: matrix product {ceilings['gmacs_per_second']:.1f} GMAC/s"
-            f"{product}, copying {ceilings['gigabytes_per_second']:.1f} GB/s{copying}; they meet "
-            f"at {ceilings['ridge_macs_per_byte']:.1f} MACs per byte",
+            f"ceilings, measured: matrix product {ceilings['gmacs_per_second']:.1f} GMAC/s by "
+            f"{ceilings['product_by']}, copying {ceilings['gigabytes_per_second']:.1f} GB/s by "
+            f"{ceilings['copy_by']}; they meet at {ceilings['ridge_macs_per_byte']:.1f} MACs per "
+            "byte",
             "bytes: every operator reads its inputs and weights once and writes its result once",
             *_common_notes(record),
         ),
     )
 
 
-def operators(record: Record, most: int = 20) -> Table:
+def operators(record: Record) -> Table:
     """Return a record of `analysis.speed.operators.measure_operators` as a table."""
-    rest = record["operators"][most:]
+    rest = record["operators"][_MOST:]
     by_block = ", ".join(
         f"{row['block'] or 'outside'} {share(row['share'])}" for row in record["blocks"]
     )
@@ -138,23 +134,21 @@ def operators(record: Record, most: int = 20) -> Table:
             Column("ms", "ms", ms),
             Column("share", "share", share),
         ),
-        record["operators"][:most],
+        record["operators"][:_MOST],
         totals=({"operator": f"{len(rest)} more", "share": sum(row["share"] for row in rest)},),
         notes=(
             f"by block: {by_block}",
             f"deformable kernels: {share(record['deformable_share'])}, {_kernel(record)}; "
-            f"profiling made a pass {_percent(record['slowdown'])} slower",
+            f"profiling made a pass {percent(record['slowdown'])} slower",
             *_common_notes(record),
         ),
     )
 
 
-_TABLES: dict[str, Callable[[Record], Table]] = {
-    "latency": latency,
-    "growth": growth,
-    "roofline": roofline,
-    "operators": operators,
-}
+def table(record: Record) -> Table:
+    """Return the table of any record of measured times."""
+    tables = {"latency": latency, "growth": growth, "roofline": roofline, "operators": operators}
+    return tables[record["record"]](record)
 
 
 def ms(value: float) -> str:
@@ -172,16 +166,15 @@ def _title(record: Record) -> str:
 
 def _plan(record: Record) -> str:
     rule = record["rule"]
-    interval = f"{100 * rule['confidence']:g} % interval of p50"
-    if "least" in rule:  # records from before turns were taken
-        return f"measured until the {interval} was within ±{share(rule['within'])}"
-    turns = f"at most {rule['turns']} turns in {rule['seconds']:g} s"
-    return f"{turns}; {interval} from the turns' medians"
+    return (
+        f"at most {rule['turns']} turns in {rule['seconds']:g} s; {100 * rule['confidence']:g} % "
+        "interval of p50 from the turns' medians"
+    )
 
 
 def _common_notes(record: Record) -> Iterator[str]:
     """Yield what speaks against the times, and the software."""
-    if not record.get("settled", record.get("whole", {}).get("settled", True)):
+    if not record.get("settled", True):
         yield f"NOT SETTLED: medians are not within ±{share(record['rule']['within'])}"
     yield from (f"DOUBT: {doubt}" for doubt in record.get("doubts", ()))
     here = record["environment"]

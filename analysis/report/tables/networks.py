@@ -279,6 +279,21 @@ def matches(record: Record) -> Table:
     )
 
 
+def space(ranges: Record) -> str:
+    """Return a design space in words, from its values by field."""
+    channels, cells, anchors = (
+        f"{min(ranges[field])} to {max(ranges[field])}"
+        for field in ("channels", "cells", "anchors")
+    )
+    deformable = sum("dcn" in context for context in ranges["context"])
+    return (
+        f"{channels} channels (even numbers), a BiFPN of {cells} cells, {anchors} anchors a cell; "
+        "CBAM nowhere, behind the backbone, behind the pyramid or at both, with one of "
+        f"{len(ranges['reduction'])} reductions; {len(ranges['context'])} kinds of context, "
+        f"{deformable} of them deformable; a channel shuffle with or without a bottleneck"
+    )
+
+
 def looked_at(record: Record) -> str:
     """Return what a search looked at and found, and what the source leaves open."""
     found, shown = record["found"], record["shown"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report.pages.records import Records, load_records
+from analysis.report.pages.records import Records
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -16,4 +16,4 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def records() -> Records:
-    return load_records(ROOT / "docs")
+    return Records(ROOT / "docs")

@@ -13,7 +13,7 @@ import pytest
 from analysis.design_space.closed_form import Fields, macs, parameters
 from analysis.design_space.space import FAMILY, FIELDS, OPTIONAL, VARIANTS
 from analysis.report.pages.calculator import calculator, card
-from analysis.report.pages.records import Records, load_records
+from analysis.report.pages.records import Records
 from featherface.config import ConfigError, FeatherFaceConfig
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ SET = """(configs) => configs.map((config) => {
 
 @pytest.fixture(scope="module")
 def records() -> Records:
-    return load_records(DOCS)
+    return Records(DOCS)
 
 
 @pytest.fixture(scope="module")

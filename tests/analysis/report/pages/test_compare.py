@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from analysis.report.pages import maps_page
-from analysis.report.pages.records import load_records
+from analysis.report.pages.records import Records
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
 def test_the_finding_has_the_numbers_of_the_table() -> None:
-    records = load_records(DOCS)
+    records = Records(DOCS)
     assert records.maps is not None
     small = records.maps["images"][-1]
     kept = f"keeps {small['effects']['gates-zero']['found']} with all gates at zero"
@@ -30,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assets = DOCS / "assets"
     style, script = ((assets / name).read_text() for name in ("site.css", "compare.js"))
     path = tmp_path_factory.mktemp("compare") / "page.html"
-    text = maps_page.maps(load_records(DOCS)).replace('src="../', f'src="{DOCS.as_uri()}/')
+    text = maps_page.maps(Records(DOCS)).replace('src="../', f'src="{DOCS.as_uri()}/')
     path.write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Maps</title>'
         f"<style>{style}</style><body class='md-typeset'>{text}<script>{script}</script></html>",

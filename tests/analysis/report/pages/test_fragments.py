@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,8 +16,14 @@ from typer.testing import CliRunner
 from analysis.cli.main import app
 from analysis.report.pages import accuracy, choose, home, space, timing, verdict_list
 from analysis.report.pages.generate import FRAGMENTS
-from analysis.report.pages.records import Records, address_of, load_records
+from analysis.report.pages.records import Records, address_of
 from featherface.errors import InputError
+
+
+def _with(records: Records, name: str, content: Any) -> Records:
+    """Records with another content of one file."""
+    return replace(records, files=records.files | {name: content})
+
 
 VOID = {"img", "input", "br", "hr", "meta", "link", "source", "col", "path", "rect", "circle"}
 
@@ -51,28 +59,28 @@ def test_every_fragment_is_whole(records: Records, name: str) -> None:
 def test_every_claim_has_a_row_with_its_address(records: Records) -> None:
     text = verdict_list.claims(records)
     rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)".*? id="([\w-]+)"', text)
-    expected = [(r["verdict"], r["source"], address_of(r)) for r in records.verdicts]
+    expected = [(r["verdict"], r["source"], address_of(r)) for r in records["verdicts.json"]]
     assert rows == expected
     assert len({address for *_, address in rows}) == len(rows)
 
 
 def test_what_a_source_says_is_text_and_not_markup(records: Records) -> None:
-    sly = {**records.verdicts[0], "statement": "<script>alert(1)</script> & `a<b`"}
-    text = verdict_list.claims(replace(records, verdicts=[sly]))
+    sly = {**records["verdicts.json"][0], "statement": "<script>alert(1)</script> & `a<b`"}
+    text = verdict_list.claims(_with(records, "verdicts.json", [sly]))
     assert "<script>" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; <code>a&lt;b</code>" in text
 
 
 def test_the_tally_counts_each_published_figure_once(records: Records) -> None:
     counts = [int(n) for n in re.findall(r'ff-count">(\d+)<', verdict_list.tally(records, ""))]
-    assert sum(counts) == sum(record["published"] for record in records.verdicts)
+    assert sum(counts) == sum(record["published"] for record in records["verdicts.json"])
 
 
 def test_home_follows_the_records(records: Records) -> None:
-    blocks = dict(records.blocks)
-    blocks["official"] = {**blocks["official"], "params": blocks["official"]["params"] + 1}
+    counters = copy.deepcopy(records["counters.json"])
+    counters["official"]["reconciliation"]["thop_params"] += 1
     with pytest.raises(InputError, match="is not"):
-        home.the_size(replace(records, blocks=blocks))
+        home.the_size(_with(records, "counters.json", counters))
     assert f"{records.blocks['official']['params']:,}" in home.the_size(records)
     assert f"{records.verdict('card-total-as-drawn')['measured']:,}" in home.the_card(records)
 
@@ -93,7 +101,7 @@ def test_sources_add_up_to_the_tally(records: Records) -> None:
     numbers = [int(number) for number in re.findall(r"\d+", table)]
     rows = [numbers[at : at + 5] for at in range(0, len(numbers), 5)]
     assert [row[0] for row in rows] == [sum(row[1:]) for row in rows]
-    assert sum(row[0] for row in rows) == sum(r["published"] for r in records.verdicts)
+    assert sum(row[0] for row in rows) == sum(r["published"] for r in records["verdicts.json"])
 
 
 def test_what_to_build_on_shows_measured_and_published_apart(records: Records) -> None:
@@ -111,7 +119,7 @@ def test_a_claim_that_is_gone_is_one_line(records: Records) -> None:
 
 def test_totals_name_the_counter_that_says_them(records: Records) -> None:
     text = space.totals(records)
-    seen = records.counters["official"]["reconciliation"]["thop_params"]
+    seen = records["counters.json"]["official"]["reconciliation"]["thop_params"]
     section = text.split(f"### {seen:,} parameters")[1].split("###")[0]
     assert "what the counter thop says of `official`" in section
 
@@ -127,7 +135,7 @@ def test_protocols_and_pictures_are_never_mixed(records: Records) -> None:
         _row(detector="D-2", protocol={"name": "vga"}),
         _row(detector="D-3", protocol={"name": "original"}, images=488, images_sha256="0" * 64),
     ]
-    text = accuracy.results(replace(records, lines={"widerface.jsonl": rows}))
+    text = accuracy.results(_with(records, "widerface.jsonl", rows))
     sections = text.split("\n## ")
     where = [[name in section for name in ("D-1", "D-2", "D-3")] for section in sections]
     assert sorted(where, reverse=True) == [
@@ -140,13 +148,12 @@ def test_protocols_and_pictures_are_never_mixed(records: Records) -> None:
 
 
 def test_times_that_were_not_measured_are_not_shown(records: Records) -> None:
-    none = replace(records, lines={})
-    for page in (timing.latency, timing.roofline, timing.growth):
-        assert "Not measured" in page(none)
+    for kind in ("latency", "roofline", "growth"):
+        assert "Not measured" in getattr(timing, kind)(_with(records, f"{kind}.jsonl", []))
 
 
 def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> None:
-    recorded = next(row for row in records.lines["latency.jsonl"] if row["blocks"])
+    recorded = [row for row in records["latency.jsonl"] if row["blocks"]][-1]
 
     def row(
         device: str, ms: float, layout: str = "contiguous", settled: bool = True
@@ -160,32 +167,29 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
             "settled": settled,
         }
 
-    cpu = timing.latency(
-        replace(records, lines={"latency.jsonl": [row("cpu", 7777), row("cpu", 8888)]})
-    )
+    cpu = timing.latency(_with(records, "latency.jsonl", [row("cpu", 7777), row("cpu", 8888)]))
     assert "8,888.00" in cpu
     assert "7,777.00" not in cpu
     assert "Not measured on a GPU" in cpu
-    both = timing.latency(
-        replace(records, lines={"latency.jsonl": [row("cpu", 7777), row("cuda:0", 1)]})
-    )
+    both = timing.latency(_with(records, "latency.jsonl", [row("cpu", 7777), row("cuda:0", 1)]))
     assert both.count("### ") == 2
     assert "CPU: A cpu, " in both
     assert "GPU: A cuda:0, float32" in both
     assert "GPU: not measured" in cpu
     assert "Not measured on a GPU" not in both
     quiet = [row("cpu", 7777), row("cpu", 8888, settled=False)]
-    assert "8,888.00" not in timing.latency(replace(records, lines={"latency.jsonl": quiet}))
+    assert "8,888.00" not in timing.latency(_with(records, "latency.jsonl", quiet))
     layouts = [row("cpu", 7777), row("cpu", 8888, "channels_last")]
-    kept = timing.latency(replace(records, lines={"latency.jsonl": layouts}))
+    kept = timing.latency(_with(records, "latency.jsonl", layouts))
     assert "7,777.00" in kept
     assert "8,888.00" in kept
 
 
 def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
+    records = Records(tmp_path, ledgers=())
     with pytest.raises(InputError, match=r"provenance\.json: cannot be read"):
-        load_records(tmp_path)
+        records["provenance.json"]
     (tmp_path / "results" / "provenance.json").write_text("[")
     with pytest.raises(InputError, match=r"provenance\.json: is not JSON"):
-        load_records(tmp_path)
+        records["provenance.json"]

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from analysis.cli.main import app
-from analysis.report.pages import figures, notebooks
+from analysis.report.pages import html, notebooks
 from analysis.report.pages.generate import CACHE, MANIFEST, generate
 from featherface.errors import InputError
 
@@ -173,13 +173,13 @@ def test_a_page_of_somebody_else_is_not_replaced(
 
 
 def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path) -> None:
-    html = figures.themed(root / "docs", "design-space", 'a "plot"')
-    assert html.count('width="878" height="446"') == 2
-    assert 'src="../figures/design-space-dark.svg" alt="a &quot;plot&quot;"' in html
+    figure = html.themed(root / "docs", "design-space", 'a "plot"')
+    assert figure.count('width="878" height="446"') == 2
+    assert 'src="../figures/design-space-dark.svg" alt="a &quot;plot&quot;"' in figure
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "x.svg").write_text("<svg>")
     with pytest.raises(InputError, match=r"x\.svg: not an SVG with a viewBox"):
-        figures.themed(tmp_path, "x", "")
+        html.themed(tmp_path, "x", "")
 
 
 def test_a_notebook_that_left_its_text_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from analysis.cli.main import app
 from analysis.report.pages import commands_page
-from analysis.report.pages.prose import inline
+from analysis.report.pages.html import inline
 
 
 def test_code_is_code_and_the_rest_is_text() -> None:

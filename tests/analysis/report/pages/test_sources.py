@@ -16,6 +16,7 @@ from analysis.report.pages.records import Records
 ROOT = Path(__file__).resolve().parents[4]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "use").glob("*.md")]
 CODE = sorted((ROOT / "analysis" / "report").rglob("*.py"))
+WORDS = sorted((ROOT / "analysis" / "report" / "pages" / "words").iterdir())
 NUMBER = re.compile(r"(?<![\w.,#/@-])\d[\d,]*(?:\.\d+)?(?![\w])")
 
 
@@ -34,7 +35,7 @@ def prose(markdown: str) -> str:
         r"`[^`\n]*`",
         r"<[^>]*>",
         r"\]\([^)]*\)",
-        r"\{ #[^}]*\}",
+        r"\{[^}]*\}",
         r"^--8<-- .*$",
     ):
         markdown = re.sub(pattern, " ", markdown, flags=re.DOTALL | re.MULTILINE)
@@ -55,13 +56,33 @@ def sentences(path: Path) -> Iterator[str]:
 @pytest.fixture
 def known(records: Records) -> set[str]:
     """Numbers that are stated, or printed in a source that is judged."""
-    printed = [text for quotes in records.quotes.values() for text in quotes]
-    published = [str(value) for row in records.publications for value in row.values()]
-    others = [other.cost for other in choose._OTHERS.values()]  # each with its address
-    return set(sources.STATED) | numbers(" ".join([*printed, *published, *others]))
+    claims = [claim for book in records.ledgers for claim in book.claims]
+    printed = [text for claim in claims for text in (claim.printed, *claim.operands)]
+    publications = records["provenance.json"]["publications"]
+    published = [str(value) for row in publications for value in row.values()]
+    others = [other["cost"] for other in choose.others().values()]  # each with its address
+    return set(stated()) | numbers(" ".join([*printed, *published, *others]))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def stated() -> dict[str, str]:
+    """Numbers that no record holds, with where each is set, from the page of the method."""
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d.,]+) \| .+ \| (.+) \|$", page, re.MULTILINE)
+    return {number: where.strip("`") for number, where in rows}
+
+
+def test_a_stated_number_is_in_the_file_that_sets_it() -> None:
+    files = {number: ROOT / where for number, where in stated().items() if (ROOT / where).is_file()}
+    assert len(files) >= 8
+    for number, path in files.items():
+        found = numbers(path.read_text(encoding="utf-8"))
+        same = {
+            one for one in found if float(one.replace(",", "")) == float(number.replace(",", ""))
+        }
+        assert same, (number, path)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *WORDS], ids=lambda path: path.name)
 def test_a_number_that_a_page_states_has_a_source(path: Path, known: set[str]) -> None:
     assert numbers(prose(path.read_text(encoding="utf-8"))) - known == set()
 

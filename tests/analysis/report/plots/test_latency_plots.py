@@ -28,10 +28,10 @@ ENVIRONMENT = {
     "commit_dirty": False,
     "utc": "2026-01-01T00:00:00+00:00",
 }
-RULE = {"within": 0.02, "confidence": 0.95, "least": 20, "seconds": 20.0}
+RULE = {"within": 0.02, "confidence": 0.95, "turns": 20, "seconds": 20.0}
 
 
-def times(ms: float, settled: bool = True) -> dict[str, Any]:
+def times(ms: float) -> dict[str, Any]:
     return {
         "ms_p10": 0.9 * ms,
         "ms_p50": ms,
@@ -39,7 +39,7 @@ def times(ms: float, settled: bool = True) -> dict[str, Any]:
         "ms_mean": 1.01 * ms,
         "n": 40,
         "p50_within": 0.011,
-        "settled": settled,
+        "settled": True,
     }
 
 
@@ -109,6 +109,8 @@ ROOFLINE: dict[str, Any] = {
         "gmacs_per_second": 77.0,
         "gigabytes_per_second": 11.0,
         "ridge_macs_per_byte": 7.0,
+        "product_by": "library A",
+        "copy_by": "library B",
     },
     "whole": block("whole", 2.0),
     "blocks": [block("backbone", 1.5), block("context", 12.0), block("shuffle", None)],
@@ -190,7 +192,7 @@ def test_a_block_that_does_nothing_is_not_under_the_roof() -> None:
     [
         ("latency", ["marks cost +1.0 %", "outside the blocks: +2.0 %", "±1.1 %", "gather"]),
         ("growth", ["needs about 9.0 GiB", "104.2 ms per megapixel", "4.0"]),
-        ("roofline", ["77.0 GMAC/s", "37.5 %", "nothing to do"]),
+        ("roofline", ["77.0 GMAC/s by library A", "37.5 %", "nothing to do"]),
         ("operators", ["deformable kernels: 60.0 %", "+7.0 %", "15"]),
     ],
 )
@@ -201,7 +203,7 @@ def test_a_table_shows_what_the_record_says(kind: str, shown: list[str]) -> None
 
 def test_a_table_says_when_a_time_has_not_settled() -> None:
     assert "NOT SETTLED" not in printed(LATENCY)
-    assert "NOT SETTLED" in printed({**LATENCY, "whole": times(100.0, settled=False)})
+    assert "NOT SETTLED" in printed({**LATENCY, "settled": False})
 
 
 def test_a_whole_without_blocks_has_a_table() -> None:
