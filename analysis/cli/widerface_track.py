@@ -91,13 +91,8 @@ def track(
             if record and tracking.add_new(row, path):
                 warn(f"{path}: added {row.detector}")
     emit(rows, out / "track.json")
-    summary = {
-        "protocol": row.protocol.name,
-        "runtime": row.runtime,
-        "images": row.images,
-        "images_sha256": row.images_sha256,
-        "detectors": detectors,
-    }
+    shared = row.model_dump(include={"runtime", "images", "images_sha256"})
+    summary = {"protocol": row.protocol.name, **shared, "detectors": detectors}
     title = histories.title(row.protocol.name, row.images)
     figures = {**plots.figures(summary, title), "training": plots.training(rows, title)}
     for name, figure in figures.items():

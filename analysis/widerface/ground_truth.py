@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from analysis.widerface.image_folder import read_list
 from analysis.widerface.mat_file import Value, read_mat
 from featherface.errors import InputError
-
-T = TypeVar("T")
 
 SUBSETS = ("easy", "medium", "hard")
 VALIDATION_IMAGES = 3226
@@ -188,7 +186,7 @@ def _cells(value: Value) -> list[Value]:
     raise ValueError(f"{value!r:.60} where a column of cells should be")
 
 
-def _by_event(value: Value, convert: Callable[[Value], T]) -> list[list[T]]:
+def _by_event(value: Value, convert: Callable[[Value], Any]) -> list[list[Any]]:
     return [[convert(cell) for cell in _cells(event)] for event in _cells(value)]
 
 

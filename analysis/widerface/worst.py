@@ -51,11 +51,9 @@ def describe_missed(
         span = slice(0, 0) if part is None else slice(*predictions.offsets[part : part + 2])
         rows = predictions.rows[span]
         best = float(matches.best_score[face])
-        yield {
-            **_place(truth, rank, image, truth.boxes[face]),
-            "score": best if np.isfinite(best) else None,
-            **_nearest(truth.boxes[face], rows[rows[:, 4] >= score, :4]),
-        }
+        known = best if np.isfinite(best) else None
+        near = rows[rows[:, 4] >= score, :4]
+        yield _record(truth, rank, image, truth.boxes[face], known, near)
 
 
 def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
@@ -66,24 +64,25 @@ def describe_false_alarms(matches: Matches, rows: NDArray[np.int64]) -> Iterator
     truth, predictions = matches.ground_truth, matches.predictions
     for rank, row in enumerate(rows, 1):
         image = int(predictions.image_of_row[row])
-        box = predictions.rows[row, :4]
-        yield {
-            **_place(truth, rank, image, box),
-            "score": float(predictions.rows[row, 4]),
-            **_nearest(box, truth.boxes[truth.offsets[image] : truth.offsets[image + 1]]),
-        }
+        box, score = predictions.rows[row, :4], float(predictions.rows[row, 4])
+        faces = truth.boxes[truth.offsets[image] : truth.offsets[image + 1]]
+        yield _record(truth, rank, image, box, score, faces)
 
 
-def _place(truth: GroundTruth, rank: int, image: int, box: Boxes) -> dict[str, Any]:
+def _record(
+    truth: GroundTruth, rank: int, image: int, box: Boxes, score: float | None, others: Boxes
+) -> dict[str, Any]:
+    """Return a box with what it is compared with: whichever of (N, 4) boxes overlaps it most."""
     event, name = truth.key(image)
-    place = {"rank": rank, "event": event, "picture": name}
-    return {**place, "box": box.tolist(), "height": float(box[3])}
-
-
-def _nearest(box: Boxes, others: Boxes) -> dict[str, Any]:
-    """Return overlap with, and box of, whichever of (N, 4) `others` overlaps `box` most."""
     found = overlaps(np.repeat(box[None], len(others), axis=0), others)
-    best = int(found.argmax()) if len(found) else None
-    if best is None or found[best] <= 0:
-        return {"iou": 0.0, "nearest": None}
-    return {"iou": float(found[best]), "nearest": others[best].tolist()}
+    best = int(found.argmax()) if found.any() else None
+    return {
+        "rank": rank,
+        "event": event,
+        "picture": name,
+        "box": box.tolist(),
+        "height": float(box[3]),
+        "score": score,
+        "iou": 0.0 if best is None else float(found[best]),
+        "nearest": None if best is None else others[best].tolist(),
+    }
