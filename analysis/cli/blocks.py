@@ -38,6 +38,7 @@ def blocks(
     operator that nothing is known about is named, and the MACs are then a lower bound.
     """
     from analysis.cost.blocks import describe_layers
+    from analysis.cost.counters import REGISTER
     from analysis.cost.subject import parse_input, parse_settings
     from analysis.report.tables import networks as tables
 
@@ -52,7 +53,11 @@ def blocks(
         record["layers"] = describe_layers(cost, depth)
     if counters:
         record["counters"] = answers
-        record["register"] = _missing_handlers(answers)
+        record["register"] = {
+            answer["counter"]: REGISTER[answer["counter"]]
+            for answer in answers
+            if "deformable_kernel" in answer["macs_difference"]
+        }
     if emit(record, json):
         show(tables.layers(record) if tree else tables.blocks(record))
         show(tables.kinds(record))
@@ -102,11 +107,3 @@ def _model(
     if len(inputs) > 1:
         record["inputs"] = [list(each.shape) for each in inputs]
     return {"variant": None, "model": model, **record}, cost, answers
-
-
-def _missing_handlers(answers: list[dict[str, Any]]) -> dict[str, str]:
-    """Return, by counter, the lines that teach it deformable convolutions, where it misses some."""
-    from analysis.cost.counters import REGISTER
-
-    missing = [a["counter"] for a in answers if "deformable_kernel" in a["macs_difference"]]
-    return {name: REGISTER[name] for name in missing}

@@ -75,13 +75,9 @@ def maps(
     from analysis.report.plots.maps import draw_maps
     from analysis.report.tables import maps as tables
     from featherface.files import write_bytes
+    from featherface.runtimes.network import checked_device
 
-    model = load_for_maps(weights)
-    if device is not None:
-        try:
-            model.to(device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise InputError(f"--device (={device}) cannot be used: {error}") from error
+    model = load_for_maps(weights).to(checked_device(device))
     records: list[dict[str, Any]] = []
     unusable: list[str] = []
     for path in images or [portrait()]:

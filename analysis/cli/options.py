@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,55 +14,74 @@ import typer
 MAX_TEXT_BYTES = 2**28
 """The largest list, record or history that a command reads; they are read as a whole."""
 
-# Paths are checked before a command does anything, so that a mistake costs no time. A check that
-# another process undoes in between is no matter: whoever opens the file reports that too.
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFCHR: "device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFBLK: "disk",
+    stat.S_IFSOCK: "socket",
+}
 
 
-def output_file(text: str | Path) -> Path:
-    """Return the path of a file to write, which may be there already; or "-"."""
-    found = _stat(text)
-    if found and stat.S_ISDIR(found.st_mode):
-        raise _bad(text, "a folder, not a file")
-    if found and (stat.S_ISBLK(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
-        raise _bad(text, "a disk or a socket, not a file")
-    return Path(text)
+def _paths_of(
+    *kinds: str, access: int = os.R_OK, missing: bool = False, most: int | None = None
+) -> Callable[[str | Path], Path]:
+    """Return a check of paths, made before a command does anything: a mistake costs no time.
+
+    Whatever another process undoes in between is reported by whoever opens the file.
+
+    Args:
+        kinds: of `_KINDS`, those that a path may name.
+        access: the permission that is needed, as for `os.access`.
+        missing: true where there need not be anything by that name.
+        most: the largest size in bytes.
+    """
+
+    def checked(text: str | Path) -> Path:
+        found = _stat(text)
+        if found is None:
+            if not missing:
+                raise _bad(text, "no such file or folder")
+            return Path(text)
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
+        if kind not in kinds:
+            raise _bad(text, f"a {kind}, not a {' or '.join(kinds)}")
+        if not os.access(text, access):
+            raise _bad(text, "no permission to use it")
+        if most is not None and found.st_size > most:
+            raise _bad(text, f"{found.st_size:,} bytes, more than the {most:,} that are read")
+        return Path(text)
+
+    return checked
 
 
-def output_folder(text: str | Path) -> Path:
-    """Return the path of a folder to write into, which may be missing."""
-    found = _stat(text)
-    if found and not stat.S_ISDIR(found.st_mode):
-        raise _bad(text, "not a folder")
-    if found and not os.access(text, os.W_OK | os.X_OK):
-        raise _bad(text, "no permission to write there")
-    return Path(text)
+def _stat(text: str | Path) -> os.stat_result | None:
+    """Return what a path names; None where there is nothing by that name."""
+    if not str(text):
+        raise typer.BadParameter("an empty path")
+    try:
+        return os.stat(text)  # noqa: PTH116 - Path("") would be the current folder
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise _bad(text, getattr(error, "strerror", None) or error) from error
 
 
-def out_folder(help: str) -> Any:
-    """Return the option of a folder to write into."""
-    return typer.Option(metavar="DIR", parser=output_folder, help=help)
+def _bad(text: str | Path, reason: object) -> typer.BadParameter:
+    name = str(text)
+    return typer.BadParameter(f"{name if len(name) <= 120 else f'{name[:120]}…'}: {reason}")
 
 
-def input_folder(text: str | Path) -> Path:
-    """Return the path of a folder that can be read."""
-    if not stat.S_ISDIR(_existing(text).st_mode):
-        raise _bad(text, "not a folder")
-    return Path(text)
-
-
-def input_file(text: str | Path) -> Path:
-    """Return the path of a regular file that can be read: no folder, pipe or device."""
-    if stat.S_ISDIR(_existing(text).st_mode):
-        raise _bad(text, "a folder, not a file")
-    return Path(text)
-
-
-def text_file(text: str | Path) -> Path:
-    """Return the path of a regular file of at most `MAX_TEXT_BYTES` that can be read."""
-    size = input_file(text).stat().st_size
-    if size > MAX_TEXT_BYTES:
-        raise _bad(text, f"{size:,} bytes, more than the {MAX_TEXT_BYTES:,} that are read")
-    return Path(text)
+input_file = _paths_of("file")
+input_folder = _paths_of("folder")
+input_path = _paths_of("file", "folder")
+text_file = _paths_of("file", most=MAX_TEXT_BYTES)
+record_file = _paths_of("file", missing=True, most=MAX_TEXT_BYTES)
+"""Both read and written."""
+output_file = _paths_of("file", "pipe", "device", access=os.F_OK, missing=True)
+"""A file that is there is replaced; "-" is a path too."""
+output_folder = _paths_of("folder", access=os.W_OK | os.X_OK, missing=True)
 
 
 def ledger_file(text: str | Path) -> Path:
@@ -70,60 +90,22 @@ def ledger_file(text: str | Path) -> Path:
     return path if path == Path("torchvision") and not path.exists() else text_file(text)
 
 
-def record_file(text: str | Path) -> Path:
-    """Return the path of a file to read and write: missing, or as `text_file`."""
-    return text_file(text) if _stat(text) else Path(text)
-
-
-def input_path(text: str | Path) -> Path:
-    """Return the path of a folder or a regular file that can be read."""
-    _existing(text)
-    return Path(text)
-
-
 def name_or_file(text: str) -> str:
     """Return a name, or the path of a regular file that can be read."""
-    if _stat(text):
-        input_file(text)
+    _paths_of("file", missing=True)(text)
     return text
 
 
 def image(text: str | Path) -> Path:
     """Return the path of an image, not looked at: one that is unusable must not stop the others."""
-    return Path(_not_empty(text))
-
-
-def _stat(text: str | Path) -> os.stat_result | None:
-    """Return what a path names; None where there is nothing by that name."""
-    try:
-        return os.stat(_not_empty(text))  # noqa: PTH116 - Path("") would be the current folder
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:  # ValueError: a null character
-        raise _bad(text, getattr(error, "strerror", None) or error) from error
-
-
-def _existing(text: str | Path) -> os.stat_result:
-    """Return what a path names, a regular file or a folder that can be read."""
-    found = _stat(text)
-    if found is None:
-        raise _bad(text, "no such file or folder")
-    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise _bad(text, "neither a regular file nor a folder")
-    if not os.access(text, os.R_OK):
-        raise _bad(text, "no permission to read it")
-    return found
-
-
-def _not_empty(text: str | Path) -> str:
     if not str(text):
         raise typer.BadParameter("an empty path")
-    return str(text)
+    return Path(text)
 
 
-def _bad(text: str | Path, reason: object) -> typer.BadParameter:
-    name = str(text)
-    return typer.BadParameter(f"{name if len(name) <= 120 else f'{name[:120]}…'}: {reason}")
+def out_folder(help: str) -> Any:
+    """Return the option of a folder to write into."""
+    return typer.Option(metavar="DIR", parser=output_folder, help=help)
 
 
 def device_name(text: str) -> str:

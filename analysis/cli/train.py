@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,7 +102,7 @@ def train(
         precision=precision,
     )
     rows: list[dict[str, Any]] = []
-    with _table() as show:
+    with _shown() as show:
 
         def report(row: dict[str, Any]) -> None:
             rows.append(row)
@@ -120,37 +119,27 @@ def train(
 
 
 @contextmanager
-def _table() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show the latest losses and measurements as a table; as lines where there is no terminal."""
+def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show rows as lines on standard error; on a terminal, losses on one line that changes."""
     from rich.console import Console
-    from rich.live import Live
-    from rich.table import Table
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda row: print(_line(row), file=sys.stderr, flush=True)
-        return
-    latest: dict[str, dict[str, Any]] = {}
-    with Live(console=console, auto_refresh=False) as live:
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    status = console.status("")
 
-        def show(row: dict[str, Any]) -> None:
-            latest[row["event"]] = row
-            table = Table("", "value", title="training")
-            for event in ("loss", "measured"):
-                for name, value in _values(latest.get(event, {})).items():
-                    table.add_row(name, value)
-            live.update(table, refresh=True)
+    def show(row: dict[str, Any]) -> None:
+        values = (
+            f"{name} {value:.5g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in row.items()
+            if name != "event" and not isinstance(value, dict)
+        )
+        line = f"{row['event']}: {', '.join(values)}"
+        if row["event"] == "loss" and console.is_terminal:
+            status.update(line)
+            status.start()
+        else:
+            console.print(line)
 
+    try:
         yield show
-
-
-def _line(row: dict[str, Any]) -> str:
-    return f"{row['event']}: " + ", ".join(f"{k} {value}" for k, value in _values(row).items())
-
-
-def _values(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: f"{value:.5g}" if isinstance(value, float) else str(value)
-        for name, value in row.items()
-        if name != "event" and not isinstance(value, dict)
-    }
+    finally:
+        status.stop()
