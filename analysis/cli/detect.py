@@ -208,16 +208,12 @@ def _of_video(
 def _print(records: list[Record]) -> None:
     from analysis.report.tables import networks as tables
 
-    videos: dict[str, list[Record]] = {}
-    for record in records:
-        if "frame" in record:
-            videos.setdefault(record["picture"], []).append(record)
-            continue
-        show(tables.faces(record["faces"], record["picture"]))
-        if record["annotated"]:
-            print(record["annotated"])
-    for name, frames in videos.items():
-        faces = sum(len(frame["faces"]) for frame in frames)
-        show(f"{name}: {faces:,} faces in {len(frames):,} frames")
-        if frames[0]["annotated"]:
-            print(frames[0]["annotated"])
+    for name, group in groupby(records, key=lambda record: record["picture"]):
+        first, *others = group
+        if "frame" in first:
+            faces = sum(len(frame["faces"]) for frame in (first, *others))
+            show(f"{name}: {faces:,} faces in {len(others) + 1:,} frames")
+        else:
+            show(tables.faces(first["faces"], name))
+        if first["annotated"]:
+            print(first["annotated"])

@@ -207,7 +207,6 @@ def _measure(plans: Iterable[Plan], rule: Rule) -> Iterator[dict[str, Any]]:
     from analysis.speed.latency import measure_latencies
     from analysis.speed.operators import measure_operators
     from analysis.speed.roofline import measure_ceilings, under_roof
-    from analysis.speed.setting import Setting
 
     ceilings = cache(measure_ceilings)
     for plan in plans:
@@ -216,8 +215,7 @@ def _measure(plans: Iterable[Plan], rule: Rule) -> Iterator[dict[str, Any]]:
         yield from found
         for setting, latency in zip(turns, found, strict=True):
             if setting in roofs:
-                bare = Setting(device=setting.device, dtype=setting.dtype, threads=setting.threads)
-                yield under_roof(setting, latency, ceilings(bare, rule))
+                yield under_roof(setting, latency, ceilings(setting.plain, rule))
         for setting in plan.get("operators", ()):
             yield measure_operators(setting, rule)
         for setting in plan.get("growth", ()):

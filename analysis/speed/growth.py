@@ -54,10 +54,8 @@ def measure_growth(
         sizes: sides of square images; of no use to a network whose first input is no image.
 
     Returns:
-        A JSON document. `sizes` and `batches` are lists of points, each with `input`,
-        `megapixels` (of all its images together), the latency as
-        `analysis.speed.timing.summarise` describes it, `peak_bytes`, and `skipped`: `None`, or the
-        reason why there is no measurement: too little memory, or a model that refuses the size.
+        A JSON document. `sizes` and `batches` are lists of points, see `measure_point`, each with
+        `megapixels` of all its images together, and `skipped`: the reason why it is not measured.
         `fits` has for both lists the `fit` of `ms_p50` and of `peak_bytes`.
 
     Raises:
@@ -94,11 +92,9 @@ def measure_growth(
 
 
 def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
-    """Fit a straight line through `key` against megapixels, by least squares, skipped points apart.
+    """Return the straight line of `key` against megapixels, by least squares, skipped points apart.
 
-    Returns:
-        `per_megapixel`, `at_zero` (the intercept), `r_squared` and `points`, their number;
-        `None` for fewer than two sizes.
+    `None` for fewer than two sizes; `at_zero` is the intercept.
     """
     from scipy.stats import linregress  # takes a second to import
 
@@ -154,22 +150,8 @@ def _pixels(point: Setting) -> int:
 
 
 def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:
-    """Measure latency and peak memory of one setting, in this process; on a CPU, a fresh one.
-
-    Returns:
-        The latency as `analysis.speed.timing.summarise` describes it, `first_run_ms`, `peak_bytes`.
-
-    Raises:
-        InputError: for a setting that cannot be measured here.
-    """
-    small = Setting(
-        device=setting.device,
-        dtype=setting.dtype,
-        threads=setting.threads,
-        height=MIN_SIZE,
-        width=MIN_SIZE,
-    )
-    with entered(small) as subject:
+    """Return latency, as `summarise` does, and peak memory; on a CPU call it in a fresh process."""
+    with entered(setting.plain.at(height=MIN_SIZE, width=MIN_SIZE)) as subject:
         subject.first_run()
     with entered(setting) as subject:
         device = subject.images.device

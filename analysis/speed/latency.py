@@ -4,7 +4,7 @@ The blocks are timed inside the network's own forward pass, by marks that hooks 
 after each of its children; in a CUDA graph the marks are captured with it. Runs with marks
 alternate with runs without, on the same inputs, so that what the marks cost is a measured number:
 `overhead`. The sum of the blocks is taken run by run and compared with the same run as a whole:
-`outside_blocks`.
+`outside_blocks`. Reasons for `doubts` are in `analysis.speed.self_check`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,11 @@ def measure_latencies(settings: Sequence[Setting], rule: Rule) -> list[dict[str,
     """Time forward passes of several settings, which take turns.
 
     Returns:
-        A JSON document for each setting. `whole` is the run without marks, `marked` the one with,
-        and `overhead` the ratio of their medians minus 1. `sum_of_blocks` is taken run by run, and
-        `outside_blocks` is the part of the marked run's median that it does not reach. Each of
-        `blocks` has, besides its times, `share`: its median over the sum of the blocks' medians.
-        `blocks` is `None` for a network without any, and with "compile" and "onnx", which dissolve
-        them.
-        Times are described by `analysis.speed.timing.summarise`. `deform_kernel` is the one that
-        ran, `None` for a network without deformable convolutions and with other runtimes.
-        `prepare_ms` is what a runtime takes before the first run, to write or capture a graph;
-        `first_run_ms` includes what happens only once, with "compile" the compilation.
-        `others_load`, `settled` and `doubts`: see `analysis.speed.self_check`.
+        A JSON document for each setting, with times as `summarise` describes them. `whole` is the
+        run without marks, `marked` the one with; `share` of a block is its median over the sum of
+        the blocks' medians. `blocks` is `None` for a network without any, and with "compile" and
+        "onnx", which dissolve them; `deform_kernel` where no such kernel ran. `prepare_ms` is what
+        a runtime takes to write or capture a graph, `first_run_ms` includes compilation.
 
     Raises:
         InputError: for a setting that cannot be measured here.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -45,10 +45,9 @@ def measure_operators(setting: Setting, rule: Rule, runs: int = 10) -> dict[str,
         rule: its time bounds the passes: fewer than `runs` are profiled where they do not fit.
 
     Returns:
-        A JSON document. `operators` has a record for each `block`, `part` and `operator`: `ms`
-        and `calls` in one pass, and `share` of the profiled time, largest first. `blocks` and
-        `by_operator` are sums of these, and `deformable_share` is what the deformable kernels
-        take. What runs in no block stands under the block "".
+        A JSON document. `operators` has for each `block` ("" for none), `part` and `operator` its
+        `ms` and `calls` in one pass and `share` of the profiled time, largest first; `blocks` and
+        `by_operator` are sums of these.
 
     Raises:
         InputError: for a setting that cannot be measured here.
@@ -105,7 +104,7 @@ def _sums(operators: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["ms"])
 
 
-Found = dict[tuple[str, str, str], tuple[float, int]]
+Found = Mapping[tuple[str, str, str], list[float]]
 
 
 def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
@@ -121,7 +120,7 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
 
     with _labelling(subject.model), profile(activities=activities) as profiler:
         times = [subject.time(labelled) for _ in range(passes)]
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
+    found: defaultdict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0])
     for event in profiler.events() or []:
         labels = _labels_around(event)
         is_label = event.name.partition(": ")[0] in _LABELS
@@ -131,7 +130,7 @@ def _profile(subject: Subject, passes: int) -> tuple[Found, list[float]]:
         entry = found[(labels.get("block", ""), labels.get("part", ""), event.name)]
         entry[0] += ms
         entry[1] += 1
-    return {key: (ms, int(calls)) for key, (ms, calls) in found.items()}, times
+    return found, times
 
 
 def _labels_around(event: Any) -> dict[str, str]:

@@ -21,7 +21,6 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from analysis.cost import Cost
 from analysis.speed.device import DTYPES, memory_free
 from analysis.speed.latency import measure_latency
 from analysis.speed.setting import Setting
@@ -66,26 +65,19 @@ def under_roof(
         ceilings: of `measure_ceilings` with the same device, dtype and threads.
 
     Returns:
-        A JSON document. Each of `blocks` has `macs`, `bytes`, `bytes_least`, `macs_per_byte`,
-        `ms_p50`, `gmacs_per_second` and `gigabytes_per_second` as achieved,
-        `roof_gmacs_per_second`, `share_of_roof`, and `bound`: "memory", "compute", or `None` for
-        a block that moves nothing. For a block without MACs, whose roof is copying alone,
-        `share_of_roof` is that of the bytes. `whole` is the same for the network. A share above 1
-        is among the `doubts`: then a ceiling is too low.
+        A JSON document, with `place` of each block and of the network. A share above 1 is among
+        the `doubts`: then a ceiling is too low.
     """
     network = setting.cost()
     cost = {block.path: block for block in network.children}
-
-    def placed(times: dict[str, Any], part: Cost, least: int) -> dict[str, Any]:
-        return place(part.macs, part.bytes_moved, least, times["ms_p50"], ceilings)
-
-    blocks = [
-        {"name": name, **placed(block, cost[name], cost[name].bytes_least)}
-        for block in latency["blocks"] or ()
-        for name in [block["name"]]
-    ]
-    least = sum(block.bytes_least for block in network.children) or network.bytes_least
-    whole = placed(latency["whole"], network, least)
+    blocks = []
+    for block in latency["blocks"] or ():
+        name, part = block["name"], cost[block["name"]]
+        placed = place(part.macs, part.bytes_moved, part.bytes_least, block["ms_p50"], ceilings)
+        blocks.append({"name": name, **placed})
+    least = sum(part.bytes_least for part in network.children) or network.bytes_least
+    ms = latency["whole"]["ms_p50"]
+    whole = place(network.macs, network.bytes_moved, least, ms, ceilings)
     above = above_roof([*blocks, {"name": "the whole", **whole}])
     return {
         "record": "roofline",
@@ -111,7 +103,11 @@ def above_roof(blocks: Sequence[dict[str, Any]]) -> list[str]:
 def place(
     macs: int, bytes_moved: int, bytes_least: int, ms_p50: float, ceilings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return speed, roof and share of MACs and bytes that take so much time."""
+    """Return speed, roof and share of MACs and bytes that take so much time.
+
+    `bound` is "memory", "compute", or `None` for a block that moves nothing. The roof of a block
+    without MACs is copying alone, and `share_of_roof` that of the bytes.
+    """
     compute, memory = ceilings["gmacs_per_second"], ceilings["gigabytes_per_second"]
     intensity = macs / bytes_moved if bytes_moved else None
     rate = 1e-6 / ms_p50 if ms_p50 else 0.0  # a block that is never called takes no time
@@ -159,10 +155,9 @@ def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
     Each measurement takes a quarter of the rule's time.
 
     Returns:
-        `gmacs_per_second` and `product_by`, the library and side that reached it (n³ MACs each);
-        `gigabytes_per_second` (bytes read plus bytes written), `copy_by`, and
-        `gigabytes_per_second_memory`, that of arrays that no cache holds; `ridge_macs_per_byte`,
-        where the two ceilings meet; all `matrix_products` and `copies`.
+        Both ceilings with the library and size that reached them, `gigabytes_per_second_memory` of
+        arrays that no cache holds, `ridge_macs_per_byte`, where the ceilings meet, and all
+        `matrix_products` and `copies`.
 
     Raises:
         InputError: for a setting that cannot be measured here.
@@ -176,10 +171,9 @@ def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
             a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
             for library, act in _products(a, b):
                 times = measure(partial(clock.time, act), rule)
-                gmacs = side**3 / times["ms_p50"] / 1e6
-                products.append(
-                    {"library": library, "side": side, **times, "gmacs_per_second": gmacs}
-                )
+                rate = side**3 / times["ms_p50"] / 1e6
+                row = {"library": library, "side": side, **times, "gmacs_per_second": rate}
+                products.append(row)
         for size in COPIES[device.type]:
             # Two arrays; a small GPU may not have room for large ones.
             count = min(size, memory_free(device) // 4) // dtype.itemsize
@@ -187,10 +181,9 @@ def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
             moved = 2 * source.nbytes
             for library, act in _copies(source):
                 times = measure(partial(clock.time, act), rule)
-                speed = moved / times["ms_p50"] / 1e6
-                copies.append(
-                    {"library": library, "bytes": moved, **times, "gigabytes_per_second": speed}
-                )
+                rate = moved / times["ms_p50"] / 1e6
+                row = {"library": library, "bytes": moved, **times, "gigabytes_per_second": rate}
+                copies.append(row)
     product = max(products, key=lambda each: float(each["gmacs_per_second"]))
     copy = max(copies, key=lambda each: float(each["gigabytes_per_second"]))
     largest = max(each["bytes"] for each in copies)
@@ -233,11 +226,8 @@ def _onnx_product(x: Any, y: Any, z: Any) -> Act:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     session = open_session(model.SerializeToString(), "a matrix product")
     binding = session.io_binding()
-    for name, array, bind in (
-        ("x", x, binding.bind_input),
-        ("y", y, binding.bind_input),
-        ("z", z, binding.bind_output),
-    ):
+    for name, array in (("x", x), ("y", y), ("z", z)):
+        bind = binding.bind_output if name == "z" else binding.bind_input
         bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
     return lambda: session.run_with_iobinding(binding)
 

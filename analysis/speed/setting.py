@@ -82,9 +82,9 @@ class Setting:
             raise InputError("runtime 'onnx' is timed on the CPU, in float32, contiguous")
 
     @property
-    def name(self) -> str:
-        """The variant or the model."""
-        return self.model or self.variant
+    def plain(self) -> Setting:
+        """The network `official` on the same device, in the same dtype and with as many threads."""
+        return Setting(device=self.device, dtype=self.dtype, threads=self.threads)
 
     @property
     def config(self) -> FeatherFaceConfig:
@@ -186,6 +186,6 @@ class Setting:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             shapes = " and ".join("×".join(map(str, each.shape)) for each in self.shapes)
             raise InputError(
-                f"{self.name} with dtype {self.dtype}, runtime {self.runtime}, input {shapes} on "
+                f"{self.model or self.variant} with dtype {self.dtype}, runtime {self.runtime}, input {shapes} on "
                 f"{self.device} cannot be run: {reason}"
             ) from error

@@ -112,10 +112,10 @@ def summarise(turns: Turns, rule: Rule) -> dict[str, Any]:
     """Return the statistics of times in milliseconds.
 
     Returns:
-        `ms_p10`, `ms_p50`, `ms_p90`, `ms_mean` and `n` of all runs; `turns`; `ms_p50_interval`,
-        the interval of the turns' medians at the rule's confidence, and `p50_within`, half of its
-        width over the median, both `None` for too few turns; `settled`, whether that is as narrow
-        as the rule asks; `drift`, the median of the second half over that of the first, minus 1.
+        Quantiles, mean and number of all runs; `ms_p50_interval` of the turns' medians, and
+        `p50_within`, half of its width over the median, `None` for too few turns; `settled`: true
+        where that is as narrow as the rule asks; `drift`, the median of the second half of the
+        runs over that of the first, minus 1.
     """
     times = np.array([ms for turn in turns for ms in turn], dtype=np.float64)
     p10, p50, p90 = (float(q) for q in np.quantile(times, (0.1, 0.5, 0.9)))
