@@ -23,12 +23,11 @@ from PIL import Image
 from analysis.benchmarks import authors_way
 from analysis.cost.blocks import check_size, network_cost
 from analysis.environment import stamp
-from analysis.speed.device import device_of
 from analysis.speed.random_network import make_random_network
 from analysis.speed.roofline import measure_ceilings
 from analysis.speed.running import in_onnx_runtime
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.setting import Setting
+from analysis.speed.setting import Setting, device_of
 from analysis.speed.timing import Clock, Rule, summarise, take_turns
 from analysis.speed.timing import measure as measure_alone
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, show, warn
 from featherface.errors import InputError
-
-if TYPE_CHECKING:
-    from analysis.cost.subject import Input
 
 
 def blocks(
@@ -37,25 +34,41 @@ def blocks(
     MACs are multiply-accumulates of convolutions, linear layers and deformable kernels. An
     operator that nothing is known about is named, and the MACs are then a lower bound.
     """
-    from analysis.cost.blocks import describe_layers
-    from analysis.cost.counters import REGISTER
-    from analysis.cost.subject import parse_input, parse_settings
+    from analysis.cost import blocks as costs
+    from analysis.cost import counters as counting
+    from analysis.cost import measure, subject
     from analysis.report.tables import networks as tables
+    from featherface.config import config_of
 
-    chosen = parse_settings(settings or [])
-    given = [parse_input(text) for text in inputs or [f"1 3 {size[0]} {size[1]}"]]
+    chosen = subject.parse_settings(settings or [])
+    given = [subject.parse_input(text) for text in inputs or [f"1 3 {size[0]} {size[1]}"]]
+    shape = given[0].shape
+    answers = []
     if model is None:
-        record, cost, answers = _variant(variant, chosen, given, counters)
+        config = subject.with_settings(config_of(variant), chosen)
+        if shape[:2] != (1, 3) or len(given) > 1 or len(shape) != 4:
+            raise InputError("--input must be 1 3 H W, once, without --model")
+        cost = costs.network_cost(config, *shape[2:])
+        record = costs.measure_blocks(config, *shape[2:])
+        if counters:
+            answers = counting.out_of_the_box(config, *shape[2:])
     else:
-        record, cost, answers = _model(model, chosen, given, counters)
+        network = subject.load_model(model, chosen)
+        cost = measure(network, subject.make_inputs(network, given))
+        record = {"variant": None, "model": model, **costs.describe_blocks(cost, list(shape))}
+        if len(given) > 1:
+            record["inputs"] = [list(each.shape) for each in given]
+        if counters:
+            values = subject.positional(network, given)
+            answers = counting.ask_counters(network, values, cost)
     tree = layers or depth is not None
     if tree:
-        record["layers"] = describe_layers(cost, depth)
+        record["layers"] = costs.describe_layers(cost, depth)
     if counters:
-        record["counters"] = answers
+        record["counters"] = [answer.as_dict() for answer in answers]
         record["register"] = {
-            answer["counter"]: REGISTER[answer["counter"]]
-            for answer in answers
+            answer["counter"]: counting.REGISTER[answer["counter"]]
+            for answer in record["counters"]
             if "deformable_kernel" in answer["macs_difference"]
         }
     if emit(record, json):
@@ -69,41 +82,3 @@ def blocks(
         calls = ", ".join(f"{name} ({n})" for name, n in cost.uncounted.items())
         warn(f"not counted, calls in brackets: {calls}")
         raise typer.Exit(1 if strict else 0)
-
-
-def _variant(
-    variant: str, settings: dict[str, Any], inputs: list[Input], counters: bool
-) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
-    from analysis.cost.blocks import measure_blocks, network_cost
-    from analysis.cost.counters import out_of_the_box
-    from analysis.cost.subject import with_settings
-    from featherface.config import config_of
-
-    config = with_settings(config_of(variant), settings)
-    if inputs[0].shape[:2] != (1, 3) or len(inputs) > 1 or len(inputs[0].shape) != 4:
-        raise InputError("--input must be 1 3 H W, once, without --model")
-    size = inputs[0].shape[2:]
-    answers = out_of_the_box(config, *size) if counters else []
-    cost = network_cost(config, *size)
-    return measure_blocks(config, *size), cost, [answer.as_dict() for answer in answers]
-
-
-def _model(
-    model: str, settings: dict[str, Any], inputs: list[Input], counters: bool
-) -> tuple[dict[str, Any], Any, list[dict[str, Any]]]:
-    from analysis.cost import measure
-    from analysis.cost.blocks import describe_blocks
-    from analysis.cost.counters import ask_counters
-    from analysis.cost.subject import load_model, make_inputs, positional
-
-    network = load_model(model, settings)
-    given = make_inputs(network, inputs)
-    cost = measure(network, given)
-    answers = []
-    if counters:
-        values = positional(network, inputs)
-        answers = [answer.as_dict() for answer in ask_counters(network, values, cost)]
-    record = describe_blocks(cost, list(inputs[0].shape))
-    if len(inputs) > 1:
-        record["inputs"] = [list(each.shape) for each in inputs]
-    return {"variant": None, "model": model, **record}, cost, answers

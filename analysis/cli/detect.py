@@ -71,7 +71,7 @@ def detect(
     from featherface.files import locked
     from featherface.records import append, read
 
-    unusable: list[str] = []
+    unusable: list[str | InputError] = []
     found = find_images(images, unusable, recursive=recursive)
     detector = Detector(
         weights,
@@ -106,7 +106,7 @@ def detect(
 
 
 def find_images(
-    arguments: Iterable[Path], unusable: list[str], *, recursive: bool = False
+    arguments: Iterable[Path], unusable: list[Any], *, recursive: bool = False
 ) -> list[Path]:
     """Return the images that arguments name, each once, in their order. See `list_images`.
 
@@ -130,7 +130,7 @@ def _find(
     paths: list[Path],
     detector: Detector,
     out: Path | None,
-    unusable: list[str],
+    unusable: list[Any],
     track: Callable[..., Iterable[Any]],
 ) -> Iterator[Record]:
     """Yield the record of each image and each frame of a video, and write them annotated.
@@ -139,13 +139,10 @@ def _find(
         unusable: is given a line for each that cannot be read.
     """
 
-    def report(error: InputError) -> None:
-        unusable.append(str(error))
-
     for moving, group in groupby(paths, key=video.is_video):
         if not moving:
             given = list(group)
-            stream = detector.stream(map(_opened, given), on_error=report)
+            stream = detector.stream(map(_opened, given), on_error=unusable.append)
             for results in track(stream, len(given)):
                 yield _record_image(results, out)
             continue
@@ -153,7 +150,7 @@ def _find(
             try:
                 yield from _of_video(path, detector, out, track)
             except InputError as error:
-                report(error)
+                unusable.append(error)
 
 
 def _opened(path: Path) -> Path | BinaryIO:

@@ -53,7 +53,7 @@ def warn(message: object) -> None:
     print(f"featherface: {InputError(str(message))}", file=sys.stderr)
 
 
-def finish(messages: Iterable[str], code: int = 2) -> NoReturn:
+def finish(messages: Iterable[object], code: int = 2) -> NoReturn:
     """Print messages, such as those of inputs that were unusable; exit with 0 if there are none."""
     messages = list(messages)
     for message in messages:

@@ -25,10 +25,9 @@ from typing import Any
 import psutil
 import torch
 
-from analysis.speed.device import device_of, memory_free
 from analysis.speed.running import entered
 from analysis.speed.self_check import OtherLoad, load_doubts
-from analysis.speed.setting import Setting
+from analysis.speed.setting import Setting, device_of, memory_free
 from analysis.speed.timing import Rule, measure
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError

@@ -21,9 +21,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from analysis.speed.device import DTYPES, memory_free
 from analysis.speed.latency import measure_latency
-from analysis.speed.setting import Setting
+from analysis.speed.setting import DTYPES, Setting, memory_free
 from analysis.speed.timing import Rule, clock_of, measure
 from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session
 

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis.cost.subject import make_inputs
-from analysis.speed.device import DTYPES, MEMORY_FORMATS
 from analysis.speed.random_network import SEED, make_random_images
-from analysis.speed.setting import Setting
+from analysis.speed.setting import DTYPES, MEMORY_FORMATS, Setting
 from analysis.speed.timing import Clock, CudaClock, clock_of, l2_flusher
 from featherface.blocks.deform_kernel import runs_gather
 from featherface.blocks.deformable import DeformConv2d

@@ -1,12 +1,16 @@
-"""A network with its input, and how it is run: what every measurement of time begins with."""
+"""A network with its input, and how it is run: on which device, in which type, with threads."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, get_args
 
+import psutil
 import torch
 from torch import nn
 
@@ -14,12 +18,20 @@ from analysis.cost import Cost, measure
 from analysis.cost.blocks import check_size, network_cost
 from analysis.cost.subject import Input, load_model, make_inputs, with_settings
 from analysis.environment import stamp
-from analysis.speed.device import DTYPES, MEMORY_FORMATS, device_of, using_threads
 from analysis.speed.random_network import DESCRIPTION, make_random_network
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import FeatherFaceConfig, config_of
 from featherface.errors import InputError
 from featherface.runtimes.cuda_graph import full_float32
+
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+
+MEMORY_FORMATS = {
+    "contiguous": torch.contiguous_format,
+    "channels-last": torch.channels_last,
+}
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 RUNTIMES = ("torch", "compile", "cuda-graph", "onnx")
 """PyTorch as the network is written, `torch.compile`, CUDA graphs, ONNX Runtime on the CPU."""
@@ -186,6 +198,56 @@ class Setting:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             shapes = " and ".join("×".join(map(str, each.shape)) for each in self.shapes)
             raise InputError(
-                f"{self.model or self.variant} with dtype {self.dtype}, runtime {self.runtime}, input {shapes} on "
-                f"{self.device} cannot be run: {reason}"
+                f"{self.model or self.variant} with dtype {self.dtype}, runtime {self.runtime}, "
+                f"input {shapes} on {self.device} cannot be run: {reason}"
             ) from error
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a name: cpu, cuda or cuda:N.
+
+    Raises:
+        InputError: for another name, or a GPU that is not there.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
+    found = re.fullmatch(r"cuda(?::(\d{1,3}))?", name)
+    if not found:
+        raise InputError(f"device (={name!r}) must be cpu, cuda or cuda:N")
+    index, count = int(found[1] or 0), torch.cuda.device_count()
+    if index >= count:
+        raise InputError(f"device (={name!r}): PyTorch finds {count} CUDA devices here")
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Set the threads of PyTorch's operators; `None` leaves them.
+
+    Raises:
+        InputError: for a number below 1 or above the logical processors here.
+    """
+    before = torch.get_num_threads()
+    most = os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= most:
+        raise InputError(f"threads (={threads}) must be from 1 to {most}, the processors here")
+    torch.set_num_threads(before if threads is None else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def memory_free(device: torch.device) -> int:
+    """Return how many bytes a process may still take on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    try:  # a container may leave less: control groups, version 2
+        most, used = (
+            (_CONTROL_GROUP / f"memory.{kind}").read_text("ascii").strip()
+            for kind in ("max", "current")
+        )
+    except OSError:
+        return free
+    return min(free, max(0, int(most) - int(used))) if most.isdigit() else free

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analysis import environment
-from analysis.speed.device import using_threads
+from analysis.speed.setting import using_threads
 
 CPU = torch.device("cpu")
 

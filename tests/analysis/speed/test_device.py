@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from analysis.speed import device
+from analysis.speed import setting
 from featherface.errors import InputError
 
 CPU = torch.device("cpu")
@@ -20,43 +20,43 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "mps", "", "cpu:0"])
 def test_an_unknown_device_is_named(name: str) -> None:
     with pytest.raises(InputError, match=rf"device \(={re.escape(repr(name))}\) must be"):
-        device.device_of(name)
+        setting.device_of(name)
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match="PyTorch finds 0 CUDA devices here"):
-        device.device_of("cuda")
+        setting.device_of("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert device.device_of("cuda") == torch.device("cuda", 0)
-    assert device.device_of("cuda:1") == torch.device("cuda", 1)
+    assert setting.device_of("cuda") == torch.device("cuda", 0)
+    assert setting.device_of("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(InputError, match="PyTorch finds 2 CUDA devices here"):
-        device.device_of("cuda:2")
+        setting.device_of("cuda:2")
 
 
 def test_threads_are_set_and_given_back() -> None:
     before = torch.get_num_threads()
-    with device.using_threads(1):
+    with setting.using_threads(1):
         assert torch.get_num_threads() == 1
-    with device.using_threads(None):
+    with setting.using_threads(None):
         assert torch.get_num_threads() == before
     assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("threads", [0, -1, (os.cpu_count() or 1) + 1])
 def test_impossible_threads_are_refused(threads: int) -> None:
-    with pytest.raises(InputError, match=r"must be from 1 to"), device.using_threads(threads):
+    with pytest.raises(InputError, match=r"must be from 1 to"), setting.using_threads(threads):
         pytest.fail("threads were accepted")
 
 
 def test_a_container_may_leave_less_memory_than_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(setting, "_CONTROL_GROUP", tmp_path)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
-    assert device.memory_free(CPU) == 5000
+    assert setting.memory_free(CPU) == 5000
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("400\n")
-    assert device.memory_free(CPU) == 600
+    assert setting.memory_free(CPU) == 600
     (tmp_path / "memory.max").write_text("max\n")
-    assert device.memory_free(CPU) == 5000
+    assert setting.memory_free(CPU) == 5000
