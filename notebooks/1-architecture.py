@@ -16,11 +16,9 @@
 # %% [markdown]
 # # The architecture, block by block, and what was said about it
 #
-# FeatherFace is a face detector of seven blocks in a row. People quote one number for it, *0.49 M
-# parameters*, and draw one picture of it. This notebook builds the networks that go by the name,
-# counts them, and holds the count against what was written down.
-#
-# Everything below is computed while you read. Change a variant, run the cell again, and see.
+# FeatherFace is a face detector of seven blocks in a row, and *0.49 M parameters* is what is said
+# of it. This notebook builds the five networks that go by the name, counts the parameters of each
+# block, and compares them with what the paper, the card and the repositories state.
 
 # %%
 from dataclasses import replace
@@ -40,9 +38,11 @@ pd.options.display.max_colwidth = 90
 # %% [markdown]
 # ## Five networks, one name
 #
-# `v1` has the total that the card prints. `v1-deformable` is the network that the card *draws*.
-# `official` is the code that the paper's authors released, `no-attention` an earlier revision of
-# it, and `retinaface` the baseline they compare with. One configuration class describes all five.
+# `v1` has the total that the card prints; the card, a drawing with figures, is by the owner of a
+# fork. `v1-deformable` is the network that the card *draws*. `official` is the code that the
+# paper's authors published. `no-attention` was made by the owner of the fork half a year after the
+# paper, and `retinaface` is the baseline that the paper compares with. One configuration class
+# describes all five.
 
 # %%
 records = {variant: measure_blocks(variant, 640, 640) for variant in CONFIGS}
@@ -62,9 +62,8 @@ pd.DataFrame(
 ).set_index("variant").style.format(thousands=",", precision=3)
 
 # %% [markdown]
-# None of them has 0.49 M parameters and deformable convolutions and attention, all three at once.
-# Only `no-attention` rounds to 0.49 M while keeping its deformable convolutions, and it has no
-# attention. That is the whole affair in one table.
+# None of them has 0.49 M parameters, deformable convolutions and attention, all three at once. `v1`
+# has no deformable convolution, and `no-attention` has no attention.
 #
 # ## Where the parameters are
 #
@@ -74,7 +73,10 @@ pd.DataFrame(
 VARIANT = "official"
 
 model = FeatherFace(VARIANT)
-{name: sum(p.numel() for p in block.parameters()) for name, block in model.named_children()}
+pd.Series(
+    {name: sum(p.numel() for p in block.parameters()) for name, block in model.named_children()},
+    name="parameters",
+).to_frame().style.format(thousands=",")
 
 # %%
 blocks = pd.DataFrame(records[VARIANT]["blocks"])
@@ -84,16 +86,17 @@ blocks[columns].style.format(
 ).hide()
 
 # %% [markdown]
-# Parameters and work are not in the same place. In `official` the context module, where every
-# convolution is deformable, does more than half of the work with less than half of the parameters.
-# Attention, two of the seven blocks, costs next to nothing of either.
+# In `official` the context, where every convolution is deformable, takes more than half of the MACs
+# with less than half of the parameters. Attention, two of the seven blocks, takes little of
+# either.
 
 # %%
+# Figure: The seven blocks of official from left to right on three levels, with parameters, MACs and
+# output shapes of each; the table above has the numbers.
 SVG(static_svg(records[VARIANT], measure_layers(VARIANT, 640, 640)))
 
 # %% [markdown]
-# Every block opens into its layers. These take the most MACs; modules that only hold others are
-# left out:
+# The layers that take the most MACs; modules that only hold others are left out:
 
 # %%
 layers = pd.DataFrame(measure_layers(VARIANT, 640, 640))
@@ -104,8 +107,8 @@ leaves.sort_values("macs", ascending=False)[["path", "type", "params", "macs"]].
 # %% [markdown]
 # ## The verdicts
 #
-# What the card, the paper and the published repositories say is kept as *ledgers*: a sentence, the
-# figure as printed, and an expression that measures it. A verdict is what comes out.
+# What the card, the paper and the published repositories say is kept in *ledgers*: a sentence, the
+# figure as printed, and an expression that measures it. The verdict is computed:
 #
 # - **confirmed**: the measurement gives the printed figure;
 # - **explained**: another convention gives it, which is named;
@@ -117,15 +120,14 @@ verdicts = pd.DataFrame([verdict.as_dict() for verdict in compliance.audit()])
 pd.crosstab(verdicts["source"], verdicts["verdict"], margins=True)
 
 # %% [markdown]
-# The card gets most of its small figures right, because they belong to the network that it counted.
-# What it gets wrong is what it *draws*. Its refuted lines, with what was measured instead:
+# The first of the card's refuted lines, with what was measured instead:
 
 # %%
 refuted = verdicts.query("source == 'card' and verdict == 'refuted'")
 refuted[["statement", "printed", "explanation"]].head(12).style.hide()
 
 # %% [markdown]
-# The total itself is true, of a network that is not the one in the picture:
+# The card's total is that of a network without the deformable convolutions it draws:
 
 # %%
 total = verdicts.query("source == 'card' and statement.str.contains('487,103')")

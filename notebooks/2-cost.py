@@ -16,9 +16,9 @@
 # %% [markdown]
 # # What it costs: parameters, MACs, milliseconds
 #
-# "Lightweight" is a claim about cost, and cost has several meanings that do not follow from each
-# other. This notebook measures them side by side on the machine you are sitting at: what the
-# network stores, how often it multiplies, how long it takes, and what it is waiting for.
+# Parameters, MACs and milliseconds are three costs, and none follows from another. This notebook
+# measures them side by side on the machine it runs on: what the network stores, how often it
+# multiplies, how long it takes, and whether memory or arithmetic is the bound.
 
 # %%
 import pandas as pd
@@ -52,13 +52,12 @@ pd.DataFrame(
 ).T.sort_values("MACs at 640×640").style.format(thousands=",")
 
 # %% [markdown]
-# `official` is the most expensive of them, its baseline `retinaface` included. A counter that does
-# not know deformable convolutions has it the other way round, as the next cell shows.
+# `official` takes the most MACs of the five, more than its baseline `retinaface`.
 #
-# ## How counters go wrong
+# ## What counters miss
 #
 # Four popular counters, used as their documentation says, on the same network. The differences are
-# what each of them did not see, or saw besides.
+# what each of them does not count, or counts besides.
 
 # %%
 counters = [record.as_dict() for record in out_of_the_box("official", 640, 640)]
@@ -66,14 +65,14 @@ HTML(counters_table("official", {"input": [640, 640], "counters": counters}).htm
 
 # %% [markdown]
 # A deformable convolution is a custom operator. A counter that knows operators by name does not
-# know this one, and counts it as nothing; fvcore lists it as unsupported, the others are silent. So
-# the network is suddenly *cheaper* than one without deformable convolutions.
+# know this one, and counts it as nothing; fvcore lists it as unsupported, the others are silent.
+# By each of the four, `official` is cheaper than `retinaface`.
 #
 # ## Milliseconds
 #
 # Each block is timed inside the real forward pass, again and again until the median has settled or
-# the time is spent. The whole is timed separately, without looking into the blocks, so that the
-# price of looking is known.
+# the time is spent. The whole is timed separately, without timers between the blocks, so that the
+# cost of measuring is known.
 
 # %%
 times = {
@@ -94,6 +93,8 @@ pd.DataFrame(
 ).set_index("variant").style.format(precision=2)
 
 # %%
+# Figure: Milliseconds of each network as a bar of its seven blocks; the whole is in the table
+# above.
 SVG(render(plots.by_block(list(times.values())), "svg"))
 
 # %%
@@ -109,17 +110,19 @@ Markdown(
 # The profiler says which operators the blocks spend their time in.
 
 # %%
+# Figure: The operators of official by their share of the time, each coloured by its block.
 operators = measure_operators(Setting(variant="official"), QUICK)
 SVG(render(plots.operators(operators), "svg"))
 
 # %% [markdown]
-# ## What it waits for
+# ## Memory or arithmetic
 #
-# A processor can multiply only as fast as numbers reach it. The roofline puts every block by how
-# many MACs it does for each byte it moves, and by how many it achieves in a second. The roof is
-# measured here too: the best matrix product, and the best copy.
+# A processor multiplies no faster than numbers reach it. The roofline places each block by its MACs
+# for each byte it moves and by its MACs in a second. The ceilings are measured here, too: the best
+# matrix product, and the best copy.
 
 # %%
+# Figure: MACs in a second of each block against its MACs for each byte, below the two ceilings.
 roofline = measure_roofline(Setting(variant="official"), QUICK)
 SVG(render(plots.roofline(roofline), "svg"))
 

@@ -16,9 +16,8 @@
 # %% [markdown]
 # # Which architecture did they count?
 #
-# A number of parameters is a fingerprint. Given 487,103, one can ask: which networks of this family
-# have exactly that many? The family is small enough to count *all* of it, so that an empty answer
-# is a proof and not a failed search.
+# Which networks of this family have exactly 487,103 parameters, the total that the card prints? The
+# family is small enough to count *all* of it, so that "none" is a proof.
 
 # %%
 import pandas as pd
@@ -58,56 +57,60 @@ def matches(total: int) -> pd.DataFrame:
 matches(487_103)
 
 # %% [markdown]
-# Two. Only the first has the 74 channels and the two attention modules that the card states, and
-# its context is an ordinary convolution. So whoever counted 487,103 counted a network *without*
-# deformable convolutions. They also used a reduction of 48; the card prints 16.
+# Two. Only the first has the 74 channels and the two attention modules that the card states. Its
+# context is an ordinary convolution and its reduction 48; the card draws deformable convolutions
+# and prints 16.
 #
 # ## The paper's code
 #
-# The released code has 592,371 parameters, and that total has a single owner:
+# The code that the authors published has 592,371 parameters; no other architecture has as many:
 
 # %%
 matches(592_371)
 
 # %% [markdown]
-# ## So where does 0.49 M come from?
+# ## Where 0.49 M comes from
 #
-# There are two explanations, and both fit. The first is an earlier revision of the code, without
-# attention:
-
-# %%
-matches(489_015)
-
-# %% [markdown]
-# The second is a counter. `thop` counts a parameter when the module that holds it is *called*. A
-# deformable kernel is passed to a function and its module never called, so its weights do not
-# appear; nor do the fusion weights of the pyramid.
+# `thop`, which the authors' training script calls, counts a parameter when the module that holds it
+# is *called*. A deformable kernel is passed to a function and its module never called, so its
+# weights are not counted; nor are the fusion weights of the pyramid.
 
 # %%
 reconciliation = reconcile("official")
 if reconciliation["thop_params"] is None:
     print("Skipped: thop is not installed here; pip install thop setuptools")
-pd.DataFrame(reconciliation["dropped"], columns=["type", "params", "by_part"])
+pd.DataFrame(reconciliation["dropped"], columns=["type", "params"])
 
 # %%
-{key: value for key, value in reconciliation.items() if isinstance(value, int | str)}
+pd.Series(
+    {"parameters": reconciliation["params"], "as thop counts": reconciliation["thop_params"]},
+    name="official",
+).to_frame()
 
 # %% [markdown]
-# 592,371 parameters, of which the counter sees 488,661: 0.49 M. Nothing on record says which of the
-# two the authors had in mind, so both stay on the table.
-#
-# ## One step in each direction
-#
-# How far would another choice have moved the total? A bar is one step in one field, with everything
-# else as in `v1`.
+# 592,371 parameters, of which the counter sees 488,661: the paper's 0.49 M. A network that has 0.49
+# M parameters and deformable convolutions exists, too, without attention. The owner of a fork made
+# it half a year after the paper, so that the paper cannot have counted it:
 
 # %%
+matches(489_015)
+
+# %% [markdown]
+# ## One step in each direction
+#
+# How far does another choice move the total? A bar is one step in one field, with everything else
+# as in `v1`.
+
+# %%
+# Figure: Change of parameters and MACs of v1 with one step in each field, as bars.
 SVG(render(plots.sensitivity(sensitivity(CONFIGS["v1"])), "svg"))
 
 # %% [markdown]
-# And this is where all of them lie. Each panel is one kind of context module; grey is the rest.
+# All architectures by parameters and MACs. Each panel is one kind of context; grey is the rest.
 
 # %%
+# Figure: All architectures by parameters and MACs, a panel a kind of context, with the five
+# networks marked.
 SVG(render(plots.landscape(landscape()), "svg"))
 
 # %% [markdown]

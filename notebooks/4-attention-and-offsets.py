@@ -14,13 +14,13 @@
 # ---
 
 # %% [markdown]
-# # What attention and offsets do to a picture
+# # What attention and offsets do to an image
 #
-# Attention maps make pretty figures, and a pretty figure proves nothing. So this notebook looks
-# twice: first at what the gates and offsets *are* on an image, then at what happens to the faces
-# when each of them is ablated.
+# A map of attention does not say what attention is for. So this notebook shows the gates and
+# offsets on an image first, and then how scores and boxes of its faces change when each of them is
+# ablated.
 #
-# Put the path of an image of your own into `PICTURE` and run all cells. Where the weights of
+# Put the path of an image of your own into `IMAGE` and run all cells. Where the weights of
 # `official` cannot be downloaded, those of `v1` that come with the package are looked at; that
 # network has gates and no offsets.
 
@@ -35,7 +35,7 @@ from analysis.maps import load_for_maps, measure_maps
 from analysis.report.plots.maps import draw_maps
 from featherface.weights.published import CheckpointError
 
-PICTURE = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
+IMAGE = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
 WEIGHTS = "official"  # or "no-attention", "v1", or a checkpoint of yours
 
 # %%
@@ -45,7 +45,7 @@ except CheckpointError as error:
     print(f"v1 instead of {WEIGHTS}: {error}")
     WEIGHTS = "v1"
     model = load_for_maps(WEIGHTS)
-maps = measure_maps(model, PICTURE, weights=WEIGHTS)
+maps = measure_maps(model, IMAGE, weights=WEIGHTS)
 drawn = dict(draw_maps(maps))
 
 
@@ -63,9 +63,11 @@ def figure(name: str) -> None:
 # share one colour scale, so that a difference between two maps is one.
 
 # %%
+# Figure: The spatial gates of both attentions on three levels, over the image.
 figure("gates")
 
 # %%
+# Figure: The channel gates of both attentions on three levels, as bars by falling value.
 figure("channels")
 
 # %% [markdown]
@@ -82,26 +84,31 @@ pd.json_normalize(maps.record["attention"]).iloc[:, :12]
 # thin grid is where an ordinary one would.
 
 # %%
+# Figure: The nine sampling points of each branch and level at the centre of the face, beside the
+# regular grid.
 figure("points-1")
 
 # %%
+# Figure: Distance of the sampling points from their cell, inside faces and outside, as boxes.
 figure("reach")
 
 # %% [markdown]
-# ## And what do they *do*?
+# ## Ablations
 #
-# The same picture again, with offsets set to zero, masks to one, or a gate left out. If a part
-# matters to this picture, the score and the box move.
+# The same image with offsets set to zero, masks to one, or a gate left out. If a part matters to
+# this image, the score and the box move.
 
 # %%
 pd.json_normalize(maps.record["effects"]).iloc[:, :10]
 
 # %%
+# Figure: Score and overlap of the faces with one part ablated at a time; the table above has the
+# numbers.
 figure("effects")
 
 # %% [markdown]
-# A network trained with a part has learned to rely on it, so what a missing part breaks is not what
-# it *adds*: for that, compare networks trained without it, as `no-attention` was. Average precision
-# is in the next notebook.
+# A network trained with a part relies on it: what changes without the part is not what the part
+# adds to accuracy. For that, compare networks trained without it, as `no-attention` was; the next
+# notebook has average precision.
 #
-# **As files**: `featherface maps picture.jpg --out maps --npz` writes all figures and arrays.
+# **As files**: `featherface maps image.jpg --out maps --npz` writes all figures and arrays.

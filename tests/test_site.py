@@ -275,6 +275,33 @@ def test_nothing_is_wider_than_the_screen(
     assert wide == []
 
 
+TOO_SMALL_OR_CUT = """() => {
+  const shown = (selector) =>
+    [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());
+  const cut = (e) => e.scrollWidth > e.clientWidth + 1;
+  return [
+    ...shown(".ff-figure img, .nb-picture img").filter((e) => e.offsetWidth < 600),
+    ...shown(".ff-figure figcaption, .ff-table caption").filter((e) => e.offsetWidth > innerWidth),
+    ...shown(":is(.language-sh, .language-console) pre > code").filter(cut),
+  ].map((e) => e.outerHTML.slice(0, 200));
+}"""
+"""Drawings whose words nobody could read, and captions and commands that end off the screen."""
+
+
+def test_a_phone_shows_drawings_captions_and_commands_whole(
+    visit: Callable[..., Visit], paths: list[str]
+) -> None:
+    reader = visit(viewport={"width": 390, "height": 844})
+    found = {path: reader.go(path).evaluate(TOO_SMALL_OR_CUT) for path in paths}
+    assert {path: elements for path, elements in found.items() if elements} == {}
+
+
+def test_detectors_are_compared_on_one_screen(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 1440, "height": 900}).go("use/choose/")
+    table = page.locator(".ff-table").first
+    assert table.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(visit: Callable[..., Visit], paths: list[str], scheme: str) -> None:
     reader = visit(viewport={"width": 1280, "height": 900}, color_scheme=scheme)

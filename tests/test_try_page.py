@@ -70,6 +70,7 @@ def test_the_page_finds_the_faces_that_python_finds(page: Any) -> None:
     page.click("[name=load]")
     page.wait_for_selector("figcaption:not(:empty)", timeout=120_000)
     assert page.inner_text("figcaption").startswith("1 face in 512×600 pixels")
+    assert page.evaluate("document.activeElement.name") == "sample"  # the loading button is gone
     detector = Detector("v1", score_threshold=0.02)
     small = portrait().crop((190, 120, 345, 330)).resize((25, 40))  # padded at the right
     for image in (portrait(), portrait().resize((333, 217)), small):

@@ -217,6 +217,7 @@ if (root) {
     });
     find("fieldset").hidden = false;
     load.hidden = true;
+    sample.focus();  // where the keyboard was, before the button went
     state.textContent = "Loaded.";
     root.featherface = { detect };
     await showSample();
