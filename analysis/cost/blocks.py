@@ -145,16 +145,10 @@ def describe_blocks(
     Raises:
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
-    parts = {child.path: _parts(child) for child in cost.children}
     blocks = [_block(child, cost, (titles or {}).get(child.path)) for child in cost.children]
     if cost.own_params or counted(cost.own_macs):
-        blocks.append(_block(replace(cost, children=[]), cost, "the network itself"))
-    for block in blocks:
-        block["parts"] = parts.get(block["name"], [])
-        if block["parts"] and block["name"]:
-            own = cost[block["name"]]
-            for key, alone in (("params", own.own_params), ("macs", counted(own.own_macs))):
-                assert sum(part[key] for part in block["parts"]) + alone == block[key], block
+        own = replace(cost, children=[], activation_bytes=0)
+        blocks.append(_block(own, cost, "the network itself"))
     for key in ("params", "macs"):
         assert sum(block[key] for block in blocks) == getattr(cost, key), (key, blocks)
     return {
@@ -207,6 +201,10 @@ def describe_layers(cost: Cost, depth: int | None = None) -> list[dict[str, Any]
 
 def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
     activations = sum(child.activation_bytes for child in network.children)
+    parts = _parts(block)
+    for key, own in (("params", block.own_params), ("macs", counted(block.own_macs))):
+        inside = sum(part[key] for part in parts)
+        assert not parts or inside + own == getattr(block, key), (block, parts)
     shapes = [list(shape) for shape in block.output_shapes]
     names = ["output"] if len(shapes) == 1 else map(str, range(len(shapes)))
     return {
@@ -217,9 +215,10 @@ def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
         "macs": block.macs,
         "macs_share": _share(block.macs, network.macs),
         "macs_by_kind": block.macs_by_kind,
-        "activation_bytes": block.activation_bytes if block.path else 0,
-        "activation_share": _share(block.activation_bytes if block.path else 0, activations),
+        "activation_bytes": block.activation_bytes,
+        "activation_share": _share(block.activation_bytes, activations),
         "output_shapes": dict(zip(names, shapes, strict=True)),
+        "parts": parts,
     }
 
 

@@ -11,7 +11,7 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -47,31 +47,31 @@ thop.profile(model, inputs=(images,), custom_ops={DeformConv2d: deformable})""",
 """The lines by which each counter learns `torchvision.ops.deform_conv2d`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CounterRecord:
     """The answer of one counter for one network and input."""
 
     counter: str
-    version: str | None
+    version: str | None = None
     call: str
     """Its call, with `model` and the (1, 3, H, W) tensor `pictures`."""
     quantity: str
     """The counter's name for the number."""
     per_mac: int
     """Units of it that make one MAC."""
-    value: int | None
+    value: int | None = None
     """As the counter gives it; `None` where it gives none, see `reason`."""
-    macs: int | None
-    params: int | None
+    macs: int | None = None
+    params: int | None = None
     """`None` also for a counter that does not count parameters."""
     our_macs: int
     our_params: int
-    macs_difference: dict[str, int]
+    macs_difference: dict[str, int] = field(default_factory=dict)
     """The counter's excess over ours (below 0: what it misses), by kind of operator; the names
     are ours for what we count, and its own for the rest."""
-    params_difference: dict[str, int]
+    params_difference: dict[str, int] = field(default_factory=dict)
     """The same for parameters, by class of the module that owns them."""
-    unsupported: dict[str, int] | None
+    unsupported: dict[str, int] | None = None
     """Calls of the operators that the counter itself reports as left out; `None` where it
     reports none by design."""
     reason: str | None = None
@@ -132,37 +132,35 @@ def _ask(
     cost: Cost,
     owners: Mapping[str, int],
 ) -> CounterRecord:
-    answer, reason = _Answer(), None
+    record = CounterRecord(
+        counter=counter.name,
+        call=counter.call,
+        quantity=counter.quantity,
+        per_mac=counter.per_mac,
+        our_macs=cost.macs,
+        our_params=cost.params,
+    )
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             answer = counter.ask(model, inputs)
     except ImportError as error:
-        reason = f"{counter.name} cannot be imported: {error}"
+        return replace(record, reason=f"{counter.name} cannot be imported: {error}")
     except Exception as error:  # other people's code on any network
         message = " ".join(str(error).split())[:200]
-        reason = f"{counter.name} fails: {type(error).__name__}: {message}"
+        return replace(record, reason=f"{counter.name} fails: {type(error).__name__}: {message}")
     macs, params = answer.macs, answer.params
-    if macs is None:
-        found = None
-    else:
-        found = torch.__version__ if counter.name == "torch" else version(counter.name)
-        assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
+    assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
     kinds = {kind: cost.macs_by_kind[kind] for kind in KINDS}
-    return CounterRecord(
-        counter=counter.name,
-        version=found,
-        call=counter.call,
-        quantity=counter.quantity,
-        per_mac=counter.per_mac,
+    named = _summed((_SAME.get(name, name), count) for name, count in macs.items())
+    return replace(
+        record,
+        version=torch.__version__ if counter.name == "torch" else version(counter.name),
         value=answer.value,
-        macs=None if macs is None else sum(macs.values()),
+        macs=sum(macs.values()),
         params=None if params is None else sum(params.values()),
-        our_macs=cost.macs,
-        our_params=cost.params,
-        macs_difference={} if macs is None else _difference(_renamed(macs), kinds),
+        macs_difference=_difference(named, kinds),
         params_difference={} if params is None else _difference(params, owners),
         unsupported=answer.unsupported,
-        reason=reason,
     )
 
 
@@ -199,23 +197,19 @@ def reconcile(config: FeatherFaceConfig | str) -> dict[str, Any]:
     for name, parameter in model.named_parameters():
         if name not in counted:
             dropped.setdefault(_owner(model, name), {})[name] = parameter.numel()
-    groups: list[dict[str, Any]] = [
-        {
-            "type": owner,
-            "params": sum(tensors.values()),
-            "by_part": _by_part(tensors),
-            "tensors": tensors,
-        }
-        for owner, tensors in dropped.items()
-    ]
+    groups: list[dict[str, Any]] = []
+    for owner, tensors in dropped.items():
+        parts = ((".".join(name.split(".")[:3]), count) for name, count in tensors.items())
+        params_of = {"params": sum(tensors.values()), "by_part": _summed(parts)}
+        groups.append({"type": owner, **params_of, "tensors": tensors})
     assert params - sum(group["params"] for group in groups) == total, (params, groups, total)
     return document | {"dropped": groups, "thop_params": total}
 
 
 @dataclass(frozen=True)
 class _Answer:
-    value: int | None = None
-    macs: Mapping[str, int] | None = None  # by the counter's names of operators or classes
+    value: int
+    macs: Mapping[str, int]  # by the counter's names of operators or classes
     params: Mapping[str, int] | None = None  # by class of the owner
     unsupported: dict[str, int] | None = None
 
@@ -357,10 +351,6 @@ _SAME = {
 }
 
 
-def _renamed(macs: Mapping[str, int]) -> dict[str, int]:
-    return _summed((_SAME.get(name, name), count) for name, count in macs.items())
-
-
 def _difference(theirs: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
     names = dict.fromkeys([*ours, *theirs])
     differences = {name: theirs.get(name, 0) - ours.get(name, 0) for name in names}
@@ -373,10 +363,6 @@ def _by_owner(model: nn.Module, params: Mapping[str, int]) -> dict[str, int]:
 
 def _owner(model: nn.Module, parameter: str) -> str:
     return type(model.get_submodule(parameter.rpartition(".")[0])).__name__
-
-
-def _by_part(params: Mapping[str, int]) -> dict[str, int]:
-    return _summed((".".join(name.split(".")[:3]), count) for name, count in params.items())
 
 
 def _summed(counts: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -95,16 +95,14 @@ def _product(left: int) -> Handler:
     return lambda args, output: int(output.numel() * args[left].shape[-1])
 
 
-def _attention(args: tuple[Any, ...], output: Any) -> int:
-    """For (..., sequence, channels) queries, keys and values: both of the products."""
-    queries, keys, values = args[:3]
-    return int(prod(queries.shape[:-1]) * keys.shape[-2] * (queries.shape[-1] + values.shape[-1]))
+def _attention(sequence: int) -> Handler:
+    """For queries, keys and values with channels last and this axis for the sequence."""
 
+    def both_products(args: tuple[Any, ...], output: Any) -> int:
+        queries, keys, values = (x.shape for x in args[:3])
+        return int(prod(queries[:-1]) * keys[sequence] * (queries[-1] + values[-1]))
 
-def _attention_heads_last(args: tuple[Any, ...], output: Any) -> int:
-    """For (batch, sequence, heads, channels) queries, keys and values."""
-    queries, keys, values = args[:3]
-    return int(prod(queries.shape[:-1]) * keys.shape[1] * (queries.shape[-1] + values.shape[-1]))
+    return both_products
 
 
 def _recurrent(args: tuple[Any, ...], output: Any) -> int:
@@ -113,19 +111,20 @@ def _recurrent(args: tuple[Any, ...], output: Any) -> int:
     return int(prod(args[0].shape[:-1]) * sum(x.numel() for x in weights))
 
 
-def deformable_macs(weight: Any, output: Any) -> int:
-    """Return the MACs of a deformable convolution, from the shapes of its kernel and output."""
-    return int(prod(output) * prod(weight[1:]))
+def _deformable(args: tuple[Any, ...], output: Tensor) -> int:
+    return int(output.numel() * prod(args[1].shape[1:]))
+
+
+def _deformable_module(args: tuple[Any, ...], output: Tensor) -> int:
+    """For modules that call their kernel past the dispatcher, which sees none of its work."""
+    return _deformable((None, args[0].weight), output)
 
 
 def sampling_macs(args: tuple[Any, ...], output: Tensor) -> int:
     """Return the MACs of the bilinear sampling in `torchvision.ops.deform_conv2d`."""
     inputs, weight = args[:2]
     positions = output.shape[0] * prod(output.shape[2:])
-    return int(_CORNERS * positions * inputs.shape[1] * prod(weight.shape[2:]))
-
-
-_CORNERS = 4  # of a cell, between which bilinear interpolation weighs
+    return int(4 * positions * inputs.shape[1] * prod(weight.shape[2:]))  # 4 corners of a cell
 
 
 def _interpolation(neighbours: int) -> Handler:
@@ -134,48 +133,48 @@ def _interpolation(neighbours: int) -> Handler:
 
 DEFORM_CONV = "torchvision::deform_conv2d"
 
-for _names, _kind, _handler in (
-    ("convolution _convolution convolution_overrideable", "conv", _convolution),
-    ("mm bmm mv _int_mm _scaled_mm", "linear", _product(0)),
-    ("addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
-    ("dot vdot", "linear", lambda args, output: args[0].numel()),
-    ("addr", "linear", lambda args, output: output.numel()),
-    ("addbmm", "linear", lambda args, output: args[1].numel() * args[2].shape[-1]),
+
+def _names(text: str) -> list[str]:
+    """Return the names in a text, each behind its first word."""
+    prefix, *names = text.split()
+    return [prefix + name for name in names]
+
+
+for _text, _kind, _handler in (
+    ("aten:: convolution _convolution convolution_overrideable", "conv", _convolution),
+    ("aten:: mm bmm mv _int_mm _scaled_mm", "linear", _product(0)),
+    ("aten:: addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
+    ("aten:: dot vdot", "linear", lambda args, output: args[0].numel()),
+    ("aten:: addr", "linear", lambda args, output: output.numel()),
+    ("aten:: addbmm", "linear", lambda args, output: args[1].numel() * args[2].shape[-1]),
     (
-        "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
+        "aten:: _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
         "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
         "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math",
         "linear",
-        _attention,
+        _attention(-2),
     ),
-    ("_flash_attention_forward _efficient_attention_forward", "linear", _attention_heads_last),
-    ("mkldnn_rnn_layer _cudnn_rnn miopen_rnn", "linear", _recurrent),
-    ("upsample_linear1d", "sampling", _interpolation(2)),
-    ("upsample_bilinear2d _upsample_bilinear2d_aa", "sampling", _interpolation(4)),
-    ("grid_sampler_2d", "sampling", _interpolation(4)),
-    ("upsample_trilinear3d grid_sampler_3d", "sampling", _interpolation(8)),
-    ("upsample_bicubic2d _upsample_bicubic2d_aa", "sampling", _interpolation(16)),
-):
-    for _name in _names.split():
-        register(f"aten::{_name}", _handler, _kind)
-
-register(
-    DEFORM_CONV,
-    lambda args, output: deformable_macs(args[1].shape, output.shape),
-    "deformable_kernel",
-)
-# Their kernels are called past the dispatcher, which sees none of their work.
-for _name in (
-    "mmcv.ops.deform_conv.DeformConv2d",
-    "mmcv.ops.modulated_deform_conv.ModulatedDeformConv2d",
-    "detectron2.layers.deform_conv.DeformConv",
-    "detectron2.layers.deform_conv.ModulatedDeformConv",
-):
-    register(
-        _name,
-        lambda args, output: deformable_macs(args[0].weight.shape, output.shape),
+    ("aten:: _flash_attention_forward _efficient_attention_forward", "linear", _attention(1)),
+    ("aten:: mkldnn_rnn_layer _cudnn_rnn miopen_rnn", "linear", _recurrent),
+    ("aten:: upsample_linear1d", "sampling", _interpolation(2)),
+    ("aten:: upsample_bilinear2d _upsample_bilinear2d_aa", "sampling", _interpolation(4)),
+    ("aten:: grid_sampler_2d", "sampling", _interpolation(4)),
+    ("aten:: upsample_trilinear3d grid_sampler_3d", "sampling", _interpolation(8)),
+    ("aten:: upsample_bicubic2d _upsample_bicubic2d_aa", "sampling", _interpolation(16)),
+    ("torchvision:: deform_conv2d", "deformable_kernel", _deformable),
+    (
+        "mmcv.ops. deform_conv.DeformConv2d modulated_deform_conv.ModulatedDeformConv2d",
         "deformable_kernel",
-    )
+        _deformable_module,
+    ),
+    (
+        "detectron2.layers.deform_conv. DeformConv ModulatedDeformConv",
+        "deformable_kernel",
+        _deformable_module,
+    ),
+):
+    for _name in _names(_text):
+        register(_name, _handler, _kind)
 
 
 # --- what is free ---------------------------------------------------------------------------------
@@ -209,9 +208,7 @@ FREE: Mapping[str, str] = {
 }
 """By reason, the namespace and names of operators that cost no MACs by convention."""
 
-_FREE_NAMES = frozenset(
-    names.split()[0] + name for names in FREE.values() for name in names.split()[1:]
-)
+_FREE_NAMES = frozenset(name for text in FREE.values() for name in _names(text))
 
 
 def is_free(operator: Any, args: Any) -> bool:

@@ -241,9 +241,7 @@ def test_free_operators_are_counted_by_call() -> None:
 
 
 def test_free_operators_are_named_once_and_not_counted() -> None:
-    names = [
-        group.split()[0] + name for group in operators.FREE.values() for name in group.split()[1:]
-    ]
+    names = [name for text in operators.FREE.values() for name in operators._names(text)]
     assert len(names) == len(set(names))
     assert [name for name in names if operators.find_handler(name)] == []
 
