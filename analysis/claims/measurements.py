@@ -90,9 +90,8 @@ def expression(text: str) -> Expression:
 
 def params(variant: Of, *paths: str, **changes: Any) -> int:
     """Learnable values of the network, or of the modules and tensors at `paths`, each once."""
-    if not paths:
-        return count_parameters(_network(variant, changes))
-    return sum(tensor.numel() for tensor in _parameters(variant, paths, changes).values())
+    tensors = _parameters(variant, paths or ("",), changes)
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def params_of(variant: Of, type: str, path: str = "", **changes: Any) -> int:
@@ -155,13 +154,12 @@ def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> in
     if cost.uncounted:
         names = ", ".join(cost.uncounted)
         raise UntestableError(f"nothing is known about the MACs of the operators {names}")
-    items = cost[path].macs_by_kind if path in {part.path for part in cost.walk()} else {}
-    if path and not any(items.values()):
+    part = {part.path: part for part in cost.walk()}.get(path)
+    if part is None or (path and not any(part.macs_by_kind.values())):
         raise MeasureError(f"{_title(variant)} runs no counted operator at {path!r}")
-    if kind == "total":
-        return sum(items[part] for part in ("conv", "linear", "deformable_kernel"))
+    items = {"total": part.macs} | part.macs_by_kind
     if kind not in items:
-        raise MeasureError(f"there is no kind of MACs {kind!r}; known: total, {', '.join(items)}")
+        raise MeasureError(f"there is no kind of MACs {kind!r}; known: {', '.join(items)}")
     return items[kind]
 
 
@@ -210,10 +208,7 @@ def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> 
 
 def stride(variant: str, level: str) -> float:
     """Pixels of a 640×640 picture per cell of a level, in either direction."""
-    rows, columns = cells(variant, level)
-    if rows != columns:
-        raise MeasureError(f"{variant} has {rows} rows and {columns} columns at {level}")
-    return _SIZE / rows
+    return _SIZE / cells(variant, level)[0]
 
 
 def anchors_per_cell(variant: str) -> float:
@@ -577,8 +572,7 @@ def _counters(config: FeatherFaceConfig | Subject) -> list[CounterRecord]:
 
 def _shape(subject: Subject, path: str = "") -> Value:
     """Shape, without the batch, of the tensor that the module at `path` returned last."""
-    cost = _cost(subject)
-    shapes = cost[path].output_shapes if path in {part.path for part in cost.walk()} else ()
+    shapes = {part.path: part.output_shapes for part in _cost(subject).walk()}.get(path, ())
     if len(shapes) != 1:
         raise MeasureError(f"{subject.model} returns {len(shapes)} tensors at {path!r}, not one")
     return shapes[0][1:]

@@ -35,7 +35,7 @@ class Cost:
     """The cost of one module in one forward pass, and, in `children`, of the modules in it.
 
     Fields that begin with `own_` are of the module alone; `params`, `macs`, `macs_by_kind`,
-    `bytes_moved`, `operators`, `free` and `uncounted` include all modules below it.
+    `bytes_moved` and `uncounted` include all modules below it.
     """
 
     path: str
@@ -52,10 +52,6 @@ class Cost:
     """Read and written by the operators that it ran itself, each reading its tensors once (input,
     weights, statistics) and writing its result once, as if no cache kept anything between two
     operators. Views move nothing; a broadcast tensor is read once."""
-    own_operators: int = 0
-    """Calls of operators that move anything."""
-    own_free: Counter[str] = field(default_factory=Counter)
-    """Calls of the operators that cost nothing by convention."""
     own_uncounted: Counter[str] = field(default_factory=Counter)
     """Calls of the operators that nothing is known about; `macs` is then a lower bound."""
     calls: int = 0
@@ -88,16 +84,10 @@ class Cost:
         return sum(cost.own_bytes for cost in self.walk())
 
     @property
-    def operators(self) -> int:
-        return sum(cost.own_operators for cost in self.walk())
-
-    @property
-    def free(self) -> dict[str, int]:
-        return _sum(cost.own_free for cost in self.walk())
-
-    @property
     def uncounted(self) -> dict[str, int]:
-        return _sum(cost.own_uncounted for cost in self.walk())
+        """Calls by name of operator."""
+        calls = sum((cost.own_uncounted for cost in self.walk()), Counter[str]())
+        return dict(sorted(calls.items()))
 
     def walk(self) -> Iterator[Cost]:
         """Yield this and all costs below, in the order of `nn.Module.named_modules`."""
@@ -190,14 +180,12 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     convolution.steers()
         elif is_free(func, (args, kwargs)):
             origins = self._come_from((args, kwargs))
-            module.own_free[name] += 1
         else:
             module.own_uncounted[name] += 1
         for x in _tensors(output):
             self._origins[x] = origins
         if not _is_view(func, (args, kwargs), output):
             module.own_bytes += sum(map(_bytes, _tensors((args, kwargs, output))))
-            module.own_operators += 1
         return output
 
     def enter(self, path: str) -> None:
@@ -328,13 +316,6 @@ def _bytes(x: Tensor) -> int:
 
 def _tensors(tree: Any) -> list[Tensor]:
     return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]
-
-
-def _sum(counts: Iterator[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(sorted(total.items()))
 
 
 def _type(module: nn.Module) -> str:

@@ -158,13 +158,8 @@ def heads(fields: Fields) -> Iterator[Layer]:
 
 
 LAYERS: dict[str, Callable[[Fields], Iterator[Layer]]] = {
-    "backbone": backbone,
-    "first_attention": first_attention,
-    "pyramid": pyramid,
-    "second_attention": second_attention,
-    "context": context,
-    "shuffle": shuffle,
-    "heads": heads,
+    block.__name__: block
+    for block in (backbone, first_attention, pyramid, second_attention, context, shuffle, heads)
 }
 """The layers of every block, by its name."""
 

@@ -126,7 +126,7 @@ def card(shared: Path) -> dict[int, str]:
 
 
 def pieces(claim: Claim) -> tuple[str, ...]:
-    """What a claim quotes of the card."""
+    """Return the pieces of the card that a claim quotes."""
     return (claim.printed, *claim.operands)
 
 

@@ -11,7 +11,6 @@ import torch
 
 from analysis.cost.blocks import (
     SizeError,
-    count_macs,
     measure_blocks,
     measure_layers,
 )
@@ -21,29 +20,12 @@ from featherface.model import FeatherFace
 SIZES = [(640, 640), (97, 131), (33, 640)]
 # The layout that other programs read.
 KEYS = [
-    "variant",
-    "config",
-    "input",
-    "params",
-    "macs",
-    "macs_by_kind",
-    "uncounted",
-    "activation_bytes",
-    "blocks",
-    "conventions",
+    *("variant", "config", "input", "params", "macs", "macs_by_kind", "uncounted"),
+    *("activation_bytes", "blocks", "conventions"),
 ]
 BLOCK_KEYS = [
-    "name",
-    "title",
-    "params",
-    "params_share",
-    "macs",
-    "macs_share",
-    "macs_by_kind",
-    "activation_bytes",
-    "activation_share",
-    "output_shapes",
-    "parts",
+    *("name", "title", "params", "params_share", "macs", "macs_share", "macs_by_kind"),
+    *("activation_bytes", "activation_share", "output_shapes", "parts"),
 ]
 KINDS = ["conv", "linear", "deformable_kernel", "offset_and_mask_conv", "sampling"]
 FLOAT32 = 4
@@ -69,15 +51,6 @@ def test_blocks_add_up(variant: str, size: tuple[int, int]) -> None:
         for figure in ("params", "macs"):
             parts = sum(part[figure] for part in entry["parts"])
             assert parts == entry[figure], (entry["name"], figure)
-
-
-@pytest.mark.parametrize("variant", CONFIGS)
-def test_totals_are_those_of_the_real_network(variant: str) -> None:
-    model = FeatherFace(variant)
-    record = measure_blocks(variant, 97, 131)
-    assert record["params"] == sum(p.numel() for p in model.parameters())
-    assert record["macs"] == count_macs(model, 97, 131).macs
-    assert record["uncounted"] == {}
 
 
 @pytest.mark.parametrize("size", [(97, 131), (33, 64)])
@@ -163,26 +136,6 @@ def test_unnamed_architecture() -> None:
     assert record["variant"] is None
     assert FeatherFaceConfig(**record["config"]) == config
     assert block(record, "pyramid")["title"].endswith("BiFPN, 1 cell")
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("variant", CONFIGS)
-def test_layers_add_up(variant: str, size: tuple[int, int]) -> None:
-    layers = measure_layers(variant, *size)
-    root = layers[0]
-    assert root["path"] == ""
-    assert root["params"] == sum(layer["own_params"] for layer in layers)
-    assert root["macs"] == sum(layer["own_macs"] for layer in layers)
-    for layer in layers:
-        children = [
-            child
-            for child in layers
-            if child["depth"] == layer["depth"] + 1
-            and (not layer["path"] or child["path"].startswith(layer["path"] + "."))
-        ]
-        for figure in ("params", "macs"):
-            parts = layer[f"own_{figure}"] + sum(child[figure] for child in children)
-            assert parts == layer[figure], (layer["path"], figure)
 
 
 def test_layers_agree_with_blocks() -> None:

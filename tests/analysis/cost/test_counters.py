@@ -1,4 +1,4 @@
-"""What public counters say, and that each difference to our counts is the one named."""
+"""The figures of public counters, and that each difference to ours is the one named."""
 
 from __future__ import annotations
 
@@ -104,10 +104,6 @@ def test_every_counter_misses_the_deformable_kernels(official: dict[str, Counter
     assert {r.our_macs for r in asked.values()} == {1_243_802_176}
 
 
-def test_torch_misses_nothing_else(official: dict[str, CounterRecord]) -> None:
-    assert official["torch"].macs_difference == {"deformable_kernel": -DEFORMABLE_KERNELS}
-
-
 def test_fvcore_admits_what_it_leaves_out(official: dict[str, CounterRecord]) -> None:
     unsupported = official["fvcore"].unsupported
     assert unsupported is not None
@@ -124,16 +120,10 @@ def test_differences_are_what_they_are_called(
     for record in items.values():
         record.pop("deformable_kernel", None)
     fvcore, torchinfo = items["fvcore"], items["torchinfo"]
-    wrong = {}
-    for name, item, expected in (
-        ("fvcore", fvcore.get("batch_norm", 0), 2 * seen["normalised"]),
-        ("torchinfo", torchinfo.get("conv", 0), seen["conv_biased"]),
-        ("torchinfo", torchinfo.get("linear", 0), seen["linear_biased"]),
-        ("torchinfo", torchinfo.get("BatchNorm2d", 0), seen["norm_params"]),
-    ):
-        if item != expected:
-            wrong[name] = (item, expected)
-    assert wrong == {}
+    assert fvcore.get("batch_norm", 0) == 2 * seen["normalised"]
+    assert torchinfo.get("conv", 0) == seen["conv_biased"]
+    assert torchinfo.get("linear", 0) == seen["linear_biased"]
+    assert torchinfo.get("BatchNorm2d", 0) == seen["norm_params"]
     assert items["torch"] == {}
 
 

@@ -219,7 +219,6 @@ def test_unknown_operators_are_listed() -> None:
     )
     cost = count_macs(network, HEIGHT, WIDTH)
     assert cost.uncounted == {"aten::cumsum": 2}
-    assert "aten::cumsum" not in cost.free
     assert cost.macs == 2 * 3 * 33 * 50
 
 
@@ -230,14 +229,7 @@ def test_weighted_interpolation_is_sampling() -> None:
 
 
 def test_in_place_operators_share_the_entry() -> None:
-    count = count_macs(nn.ReLU(inplace=True), HEIGHT, WIDTH)
-    assert count.uncounted == {}
-    assert count.free["aten::relu_"] == 1
-
-
-def test_free_operators_are_counted_by_call() -> None:
-    network = nn.Sequential(nn.ReLU(), nn.Sigmoid(), nn.ReLU())
-    assert count_macs(network, HEIGHT, WIDTH).free["aten::relu"] == 2
+    assert count_macs(nn.ReLU(inplace=True), HEIGHT, WIDTH).uncounted == {}
 
 
 def test_free_operators_are_named_once_and_not_counted() -> None:
@@ -306,13 +298,6 @@ def test_totals_of_the_variants(variant: str) -> None:
     assert count.macs_by_kind["conv"] + count.macs_by_kind["linear"] == products
     assert count.macs_by_kind["deformable_kernel"] == kernels
     assert count.macs == products + kernels
-
-
-def test_official_costs_more_than_the_baseline_only_with_its_deformable_kernels() -> None:
-    official, baseline = (count_macs(on_meta(v), 640, 640) for v in ("official", "retinaface"))
-    assert (
-        official.macs - official.macs_by_kind["deformable_kernel"] < baseline.macs < official.macs
-    )
 
 
 def test_offsets_and_masks_of_official() -> None:
@@ -488,7 +473,6 @@ def test_selection_of_regions_is_free() -> None:
     network = Does(lambda w, x: (nms(boxes, x[0, 0, 0, :2], 0.5), roi_align(x, [boxes], 2)))
     cost = measure(network, torch.zeros(1, 1, 8, 8))
     assert (cost.macs, cost.uncounted) == (0, {})
-    assert cost.free["torchvision::nms"] == cost.free["torchvision::roi_align"] == 1
 
 
 @pytest.mark.parametrize("groups", [1, 2])

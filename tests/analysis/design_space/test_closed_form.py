@@ -60,7 +60,7 @@ def build(config: FeatherFaceConfig) -> FeatherFace:
 
 
 def disagreements(drawn: list[tuple[FeatherFaceConfig, int, int]]) -> list[str]:
-    """What the closed form and the built networks do not agree on, all of it."""
+    """Return every difference between the closed form and the built networks."""
     wrong: list[str] = []
     for config, height, width in drawn:
         model, of = build(config), Fields.of(config)
@@ -101,23 +101,6 @@ def test_drawn_architectures_agree_with_the_built_networks() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_hundreds_of_drawn_architectures_agree_with_the_built_networks(seed: int) -> None:
     assert not disagreements(draw(seed=seed, count=20))
-
-
-@pytest.mark.slow
-def test_parameters_of_hundreds_more() -> None:
-    wrong = {
-        config: (closed, built)
-        for config, _, _ in draw(seed=100, count=400)
-        if (closed := closed_form_parameters(config))
-        != (built := sum(p.numel() for p in build(config).parameters()))
-    }
-    assert not wrong
-
-
-def test_draws_reach_every_kind() -> None:
-    drawn = [config for seed in SEEDS for config, _, _ in draw(seed, 20)]
-    for field in ("pyramid", "attention", "context", "shuffle"):
-        assert {getattr(config, field) for config in drawn} == set(getattr(FAMILY, field))
 
 
 def test_thop_reads_official_as_the_paper_does() -> None:
