@@ -73,10 +73,8 @@ def measure_maps(
         `points` (`analysis.maps.offsets`), and `effects` (`analysis.maps.ablations`).
 
     Raises:
-        InputError: for an image or positions that cannot be used, or a network that has neither
-            attention nor deformable convolutions.
+        InputError: for an image or positions that cannot be used.
     """
-    _require_maps(model.config, weights)
     prepared = prepare(model, picture, size)
     height, width = prepared.picture.shape[:2]
     for x, y in at:
@@ -91,13 +89,9 @@ def measure_maps(
         positions, source = [_centre(f, observed) for f in observed.faces[:POSITIONS]], "faces"
     else:
         positions, source = [_centre(observed.strongest, observed)], "strongest anchor"
+    size_of = {"height": height, "width": width, "input": list(prepared.input_size)}
     record = {
-        "picture": {
-            "name": prepared.name,
-            "height": height,
-            "width": width,
-            "input": list(prepared.input_size),
-        },
+        "picture": {"name": prepared.name, **size_of},
         "weights": weights,
         "variant": model.config.variant,
         "structure": structure_record(model.config),
@@ -175,11 +169,8 @@ def maps_arrays(observed: Observation) -> dict[str, npt.NDArray[Any]]:
     `LEVEL.x` and `LEVEL.y` are the centres of columns and rows in pixels of the original
     image; `boxes` (n, 4) and `scores` (n,) the faces. All float32.
     """
-    arrays = {
-        name: array
-        for name, array in observed.arrays.items()
-        if name.endswith(("_gate", ".offset", ".mask"))
-    }
+    kinds = ("_gate", ".offset", ".mask")
+    arrays = {name: array for name, array in observed.arrays.items() if name.endswith(kinds)}
     for grid in observed.prepared.grids:
         arrays[f"{grid.level}.x"] = np.array([grid.place(0, j)[0] for j in range(grid.columns)])
         arrays[f"{grid.level}.y"] = np.array([grid.place(i, 0)[1] for i in range(grid.rows)])

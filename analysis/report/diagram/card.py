@@ -37,6 +37,7 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
         verdicts: as in `docs/results/verdicts.json`.
     """
     record = next(record for record in records if record["variant"] == VARIANT)
+    blocks = {block["name"]: block for block in record["blocks"]}
     of_card = [verdict for verdict in verdicts if verdict["source"] == "card"]
     claims: dict[str, list[Record]] = {}
     for each in records:
@@ -61,7 +62,7 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
         return Cell("", stated + ("" if name else _sum_of_blocks(sizes, claims[""])))
 
     def measured_cell(name: str) -> Cell:
-        of = next((block for block in record["blocks"] if block["name"] == name), record)
+        of = blocks.get(name, record)
         below = f"output: {output_shapes(of['output_shapes'])}" if name else "the sum of its blocks"
         squares = _squares(of["params"])
         return Cell("", f"{squares}<b>{of['params']:,}</b><br><small>{below}</small>")
@@ -90,11 +91,13 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
             column(f"Measured, {VARIANT}", measured_cell),
             column("Drawn differently by the card", different_cell),
         ),
-        [block["name"] for block in record["blocks"]],
+        list(blocks),
         totals=[""],
     )
-    style = f"<style>{page_style()}</style>"
-    return f'<section class="fa fa-card" data-search-exclude>{style}{table.html()}</section>\n'
+    return (
+        f'<section class="fa fa-card" data-search-exclude><style>{page_style()}</style>'
+        f"{table.html()}</section>\n"
+    )
 
 
 def _size(claims: Sequence[Record], name: str) -> Record:

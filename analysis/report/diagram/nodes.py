@@ -12,12 +12,9 @@ from analysis.report.diagram.svg import n
 
 Record = Mapping[str, Any]
 
-UNIT = 1000
-"""Parameters that one square stands for."""
-
-SIDE, GAP = 4.0, 1.0
+UNIT = 1000  # parameters that one square stands for
+SIDE, GAP = 4.0, 1.0  # in the drawing's units
 PITCH = SIDE + GAP
-"""Side, gap and distance of the squares, in the drawing's units."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +22,7 @@ class Squares:
     """Parameters as squares in rows, one a thousand; the last one is as wide as the rest."""
 
     params: int
-    predicting: int = 0
-    """Those of `params` that predict offsets and masks of deformable convolutions."""
+    predicting: int = 0  # those of `params` that predict offsets and masks
 
     @property
     def columns(self) -> int:
@@ -46,13 +42,10 @@ class Squares:
         return self.rows * PITCH - GAP if self.params else 0.0
 
     def paths(self, x: float, y: float) -> tuple[str, str]:
-        """Return paths to stroke `SIDE` wide, with dashes of `SIDE` and gaps of `GAP`.
+        """Return the path of all squares, and that of the last ones, which predict offsets.
 
-        Args:
-            x, y: the upper left corner.
-
-        Returns:
-            the path of all squares, and that of the last ones, which predict offsets and masks.
+        They start at the upper left corner (x, y), and are to be stroked `SIDE` wide, with dashes
+        of `SIDE` and gaps of `GAP`.
         """
         others = math.ceil((self.params - self.predicting) / UNIT)
         return self._path(x, y, 0), self._path(x, y, others) if self.predicting else ""

@@ -86,11 +86,10 @@ class Wiring:
 
     def head(self, f: float, s: float, towards: str = "f", size: float = HEAD) -> str:
         """Return an arrow's head with its tip at (f, s), towards "f", "s+" or "s-"."""
-        half = size * 0.55
+        half, back = size * 0.55, size if towards == "s-" else -size
         if towards == "f":
-            points = (f, s), (f - size, s - half), (f - size, s + half)
+            points = (f, s), (f + back, s - half), (f + back, s + half)
         else:
-            back = -size if towards == "s+" else size
             points = (f, s), (f - half, s + back), (f + half, s + back)
         return f'<path class="head" d="M{"L".join(self._xy(*p) for p in points)}z"/>'
 
@@ -107,113 +106,92 @@ class Wiring:
 
     def backbone(self, middle: float, stop: float) -> Iterator[str]:
         """Yield three stages, one behind the other; at the end of each a level begins."""
-        block, before = "backbone", None
+        widths, before = self.width_out["backbone"], None
         for level, s in enumerate(self.lanes):
-            _, across = self.extent(self.squares(block, "stage", level))
+            node = self.squares("backbone", "stage", level)
+            _, across = self.extent(node)
+            tip = s - across - 4
             if before is not None:
-                width = self.width_out[block][level - 1]
-                yield self.line(width, (middle, before), (middle, s - across - 4 - HEAD + 1))
-                yield self.head(middle, s - across - 4, "s+", HEAD + width / 2)
-            yield self.line(self.width_out[block][level], (middle, s), (stop, s))
+                yield self.line(widths[level - 1], (middle, before), (middle, tip - HEAD + 1))
+                yield self.head(middle, tip, "s+", HEAD + widths[level - 1] / 2)
+            yield self.line(widths[level], (middle, s), (stop, s))
+            yield from self.node(node, middle, s)
             before = s + across + 4
-        for level, s in enumerate(self.lanes):
-            yield from self.node(self.squares(block, "stage", level), middle, s)
 
     def attention(self, block: str, start: float, stop: float, gate: float) -> Iterator[str]:
         """Yield the tensor, and beside it the gates that it is multiplied with."""
-        aside = 25.0 if not self.upright else 30.0
+        aside = 30.0 if self.upright else 25.0
         for level, s in enumerate(self.lanes):
             node, width = self.squares(block, "level", level), self.width_in[block][level]
             middle, s_node = gate - 26, s - aside
             along, _ = self.extent(node)
             yield self.line(width, (start, s), (stop, s))
             yield self.bend(THIN, (gate - 52, s), (middle - along - 3, s_node), 0.6)
-            yield path(
-                f"M{self._xy(middle + along + 3, s_node)}Q{self._xy(gate, s_node)} "
-                f"{self._xy(gate, s - 6)}",
-                "flow",
-            )
+            turn = f"{self._xy(gate, s_node)} {self._xy(gate, s - 6)}"
+            yield path(f"M{self._xy(middle + along + 3, s_node)}Q{turn}", "flow")
             yield from self.node(node, middle, s_node)
             x, y = self.at(gate, s)
             yield path(f"M{n(x - 6)} {n(y)}a6 6 0 1 0 12 0a6 6 0 1 0-12 0z", "gate")
-            yield path(
-                f"M{n(x - 2.6)} {n(y - 2.6)}l5.2 5.2M{n(x - 2.6)} {n(y + 2.6)}l5.2-5.2",
-                "cross",
-            )
+            down, up = f"M{n(x - 2.6)} {n(y - 2.6)}l5.2 5.2", f"M{n(x - 2.6)} {n(y + 2.6)}l5.2-5.2"
+            yield path(down + up, "cross")
 
     def pyramid(self, start: float, stop: float, first: float, step: float) -> Iterator[str]:
         """Yield laterals, and for each cell a way down the levels and, in a BiFPN, a way up."""
-        block, places = "pyramid", {place for name, place, _ in self._nodes if name == "pyramid"}
+        places = {place for name, place, _ in self._nodes if name == "pyramid"}
         cells = sorted({place.split(".")[0] for place in places if "." in place}, key=int)
-        laterals = [self.squares(block, "lateral", level) for level in range(3)]
-        drawn: list[str] = []
+        before: list[Point] = []  # of each level, the last node's place and half its length
         for level, s in enumerate(self.lanes):
-            yield self.line(self.width_in[block][level], (start, s), (first, s))
-            drawn += self.node(laterals[level], first, s)
-        before = [(first, self.extent(node)[0]) for node in laterals]
+            lateral = self.squares("pyramid", "lateral", level)
+            yield self.line(self.width_in["pyramid"][level], (start, s), (first, s))
+            yield from self.node(lateral, first, s)
+            before.append((first, self.extent(lateral)[0]))
+        start = first + before[2][1]
         for number, cell in enumerate(cells):
-            f = first + self.extent(laterals[2])[0] + number * step
-            if f"{cell}.down" in places:
-                yield from self._cell(cell, before, f, step, drawn)
-            else:
-                yield from self._top_down(cell, before, f, step, drawn)
+            draw = self._cell if f"{cell}.down" in places else self._top_down
+            yield from draw(cell, before, start + number * step, step)
         for level, s in enumerate(self.lanes):
-            yield self.line(self.width_out[block][level], (before[level][0], s), (stop, s))
-        yield from drawn
+            yield self.line(self.width_out["pyramid"][level], (before[level][0], s), (stop, s))
 
-    def _cell(
-        self, cell: str, before: list[Point], f: float, step: float, drawn: list[str]
-    ) -> Iterator[str]:
+    def _cell(self, cell: str, before: list[Point], f: float, step: float) -> Iterator[str]:
         """A cell of a BiFPN: P4 on the way down, then P3, P4 and P5 on the way up."""
-        block, (s3, s4, s5) = "pyramid", self.lanes
+        s3, s4, s5 = self.lanes
         down, out = f + 0.34 * step, f + 0.8 * step
-        width = self.width_out[block][0]
-        middle = self.squares(block, f"{cell}.down", 1)
-        outs = [self.squares(block, f"{cell}.out", level) for level in range(3)]
+        middle = self.squares("pyramid", f"{cell}.down", 1)
+        outs = [self.squares("pyramid", f"{cell}.out", level) for level in range(3)]
         along, across = self.extent(middle)
         _, (f4, e4), (f5, e5) = before
         for level, s in enumerate(self.lanes):
-            yield self.line(width, (before[level][0], s), (out, s))
+            yield self.line(self.width_out["pyramid"][0], (before[level][0], s), (out, s))
         yield self.rise((f5 + e5, s5), (down, s4 + across + 2 + HEAD))
         yield self.head(down, s4 + across + 3, "s-")
         edge = self.extent(outs[0])[1]
         yield self.rise((down + along, s4), (out, s3 + edge + 2 + HEAD))
         yield self.head(out, s3 + edge + 3, "s-")
-        dip = s4 + across + 11  # the way up takes P4 as it came in, too
-        yield self.curve(
-            (f4 + e4 + 2, s4), (f4 + e4 + 8, dip + 3), (out - 16, dip + 3), (out - 4, s4 + 4)
-        )
-        for level in (1, 2):
+        dip = s4 + across + 11 + 3  # the way up takes P4 as it came in, too
+        yield self.curve((f4 + e4 + 2, s4), (f4 + e4 + 8, dip), (out - 16, dip), (out - 4, s4 + 4))
+        # P4's arrow stands beside the curve that arrives from the way down.
+        for level, at in ((1, out + 5), (2, out)):
             tip = self.lanes[level] - self.extent(outs[level])[1] - 3
             away = self.extent(outs[level - 1])[1]
-            side = 5.0 if level == 1 else 0.0  # beside the curve that arrives from the way down
-            yield self.line(
-                THIN, (out + side, self.lanes[level - 1] + away), (out + side, tip - HEAD)
-            )
-            yield self.head(out + side, tip, "s+")
-        drawn += self.node(middle, down, s4)
+            yield self.line(THIN, (at, self.lanes[level - 1] + away), (at, tip - HEAD))
+            yield self.head(at, tip, "s+")
+        yield from self.node(middle, down, s4)
         for level, s in enumerate(self.lanes):
-            drawn += self.node(outs[level], out, s)
+            yield from self.node(outs[level], out, s)
             before[level] = out, self.extent(outs[level])[0]
 
-    def _top_down(
-        self, cell: str, before: list[Point], f: float, step: float, drawn: list[str]
-    ) -> Iterator[str]:
+    def _top_down(self, cell: str, before: list[Point], f: float, step: float) -> Iterator[str]:
         """An FPN: P5 is added to P4, the sum to P3."""
-        block = "pyramid"
         for level, target in ((1, f + 0.34 * step), (0, f + 0.72 * step)):
-            node = self.squares(block, f"{cell}.out", level)
-            across = self.extent(node)[1]
+            s, node = self.lanes[level], self.squares("pyramid", f"{cell}.out", level)
+            along, across = self.extent(node)
             source, reach = before[level + 1]
-            width = self.width_out[block][level]
-            yield self.line(
-                width, (before[level][0], self.lanes[level]), (target, self.lanes[level])
-            )
-            tip = self.lanes[level] + across + 3
+            yield self.line(self.width_out["pyramid"][level], (before[level][0], s), (target, s))
+            tip = s + across + 3
             yield self.rise((source + reach, self.lanes[level + 1]), (target, tip + HEAD - 1))
             yield self.head(target, tip, "s-")
-            drawn += self.node(node, target, self.lanes[level])
-            before[level] = target, self.extent(node)[0]
+            yield from self.node(node, target, s)
+            before[level] = target, along
 
     def on_the_lanes(self, block: str, start: float, stop: float, middle: float) -> Iterator[str]:
         """Yield one module a level."""
@@ -223,13 +201,12 @@ class Wiring:
 
     def shuffle(self, start: float, stop: float, crossing: float, middle: float) -> Iterator[str]:
         """Yield two groups of channels that change places, and the bottleneck if there is one."""
-        block = "shuffle"
         for level, s in enumerate(self.lanes):
-            width = self.width_in[block][level]
+            width = self.width_in["shuffle"][level]
             yield self.line(width, (start, s), (crossing - 14, s))
             yield self.line(width, (crossing + 14, s), (stop, s))
             for side in (-6.0, 6.0):
                 ahead = (-14, 0), (-10, 0), (-10, side), (-6, side), (0, side)
                 behind = (0, -side), (6, -side), (10, -side), (10, 0), (14, 0)
                 yield self.curve(*((crossing + along, s + away) for along, away in ahead + behind))
-            yield from self.node(self.squares(block, "level", level), middle, s)
+            yield from self.node(self.squares("shuffle", "level", level), middle, s)

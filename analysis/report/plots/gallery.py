@@ -86,15 +86,14 @@ def cut_out(
 
 
 def _corners(box: Sequence[float]) -> _Corners:
-    """Return the corners, also of a box turned inside out."""
+    """The corners, also of a box turned inside out."""
     x, y, width, height = map(float, box)
     return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
 
 
 def _window(box: _Corners, width: int, height: int) -> _Window:
     # Of a box that leaves the image, what lies inside; of one outside, the nearest point.
-    x1, x2 = (min(max(value, 0.0), width) for value in box[::2])
-    y1, y2 = (min(max(value, 0.0), height) for value in box[1::2])
+    x1, y1, x2, y2 = np.clip(box, 0, (width, height, width, height)).tolist()
     side = max(CONTEXT * max(x2 - x1, y2 - y1), SMALLEST)
     return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
 
@@ -102,16 +101,13 @@ def _window(box: _Corners, width: int, height: int) -> _Window:
 def _draw_box(draw: ImageDraw.ImageDraw, box: _Corners, window: _Window, colour: str) -> None:
     left, top, side = window
     # Sides outside are moved to just outside: Pillow walks along every pixel of them.
-    x1, x2 = (_clamp((value - left) * TILE / side) for value in box[::2])
-    y1, y2 = (_clamp((value - top) * TILE / side) for value in box[1::2])
+    edges = (left, top, left, top)
+    scaled = [(value - edge) * TILE / side for value, edge in zip(box, edges, strict=True)]
+    x1, y1, x2, y2 = np.clip(scaled, -8, TILE + 8).round().astype(int).tolist()
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "black", 1)
     if x2 - x1 > 4 and y2 - y1 > 4:
         draw.rectangle((x1 + 2, y1 + 2, x2 - 2, y2 - 2), None, "black", 1)
     draw.rectangle((x1, y1, x2, y2), None, colour, 2)
-
-
-def _clamp(value: float) -> int:
-    return round(min(max(value, -8), TILE + 8))
 
 
 def caption(record: Record, *, missed: bool) -> tuple[str, str]:
