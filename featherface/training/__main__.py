@@ -1,7 +1,6 @@
-"""`python -m featherface.training`: a run where PyTorch is installed and little else.
+"""`python -m featherface.training`: `featherface train` without typer and rich.
 
-`featherface train` is the command for people. This one needs neither typer nor rich, and every
-setting of the recipe is given as NAME=VALUE, the value as JSON.
+Every setting of the recipe is given as NAME=VALUE, the value as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 
 from featherface.errors import InputError
 from featherface.training.loop import train
-from featherface.training.recipe import Recipe
+from featherface.training.recipe import Recipe, RecipeError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)  # settings may stand behind options
     try:
         weights = train(
-            Recipe.from_dict(_settings(options.settings)),
+            _recipe(options.settings),
             options.data,
             options.out,
             device=options.device,
@@ -50,15 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    settings = {}
+def _recipe(pairs: Sequence[str]) -> Recipe:
+    settings: dict[str, Any] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
+        if name not in Recipe.__dataclass_fields__:
+            raise RecipeError(f"a recipe has no setting {name}")
         try:
             settings[name] = None if value == "none" else json.loads(value)
         except ValueError:
             settings[name] = value  # a word
-    return settings
+    return Recipe(**settings)
 
 
 if __name__ == "__main__":

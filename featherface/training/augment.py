@@ -81,10 +81,7 @@ class Augment:
             (batch, 3, size, size) float32: blue, green, red minus their mean, zero outside the
             image; and the faces whose centre is inside, cut at the edge.
         """
-        window = self._window(images, index, draws)
-        pixels = self._distort(self._sample(images, index, window), draws)
-        inside = self._inside(images.extents[index], window)
-        return (pixels - self._mean) * inside, self._faces(images, index, window)
+        return self._cut(images, index, self._window(images, index, draws), draws)
 
     def whole(self, images: Images, index: Tensor, zoom: float) -> tuple[Tensor, Faces]:
         """Return the upper left of images at one zoom, without anything random."""
@@ -94,9 +91,7 @@ class Augment:
             torch.full((count,), zoom, device=images.device),
             torch.zeros(count, dtype=torch.bool, device=images.device),
         )
-        inside = self._inside(images.extents[index], window)
-        pixels = (self._sample(images, index, window) - self._mean) * inside
-        return pixels, self._faces(images, index, window)
+        return self._cut(images, index, window, None)
 
     def _window(self, images: Images, index: Tensor, draws: Tensor) -> Window:
         low, high = math.log(self.zoom[0]), math.log(self.zoom[1])
@@ -113,44 +108,44 @@ class Augment:
         origin = torch.minimum(torch.maximum(origin, room.clamp(max=0)), room.clamp(min=0))
         return Window(origin, zoom, draws[:, 5] < 0.5)
 
-    def _positions(self, window: Window) -> tuple[Tensor, Tensor]:
-        """x and y in the image of a crop's columns and rows: (batch, size) each."""
+    def _cut(
+        self, images: Images, index: Tensor, window: Window, draws: Tensor | None
+    ) -> tuple[Tensor, Faces]:
+        """Crops, with the colours distorted that `draws` say, and their faces."""
         columns = torch.where(window.mirrored[:, None], self.size - self._centres, self._centres)
         x = window.origin[:, :1] + columns / window.zoom[:, None]
         y = window.origin[:, 1:] + self._centres / window.zoom[:, None]
-        return x, y
-
-    def _sample(self, images: Images, index: Tensor, window: Window) -> Tensor:
-        x, y = self._positions(window)
         side = images.pixels.shape[-1]
         shape = (len(index), self.size, self.size)
         grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], dim=-1)
-        return F.grid_sample(
+        pixels = F.grid_sample(
             images.pixels[index].float(),
             grid * (2 / side) - 1,
             mode="bilinear",
             padding_mode="border",
             align_corners=False,
         )
-
-    def _inside(self, extents: Tensor, window: Window) -> Tensor:
-        """(batch, 1, size, size): 1 on the image, 0 around it."""
-        x, y = self._positions(window)
+        if draws is not None:
+            pixels = self._distort(pixels, draws)
+        extents = images.extents[index]
         on_x = (x >= 0) & (x <= extents[:, :1])
         on_y = (y >= 0) & (y <= extents[:, 1:])
-        return (on_y[:, None, :, None] & on_x[:, None, None, :]).float()
+        inside = on_y[:, None, :, None] & on_x[:, None, None, :]
+        return (pixels - self._mean) * inside, self._faces(images, index, window)
 
     def _distort(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """Brightness, contrast, saturation and hue of each image, as one affine map of colours."""
         distorted = draws[:, 6] < _DISTORTED
-        signed = draws * 2 - 1
-        zero = torch.zeros_like(signed[:, 7])
-        brightness = torch.where(distorted, signed[:, 7] * _BRIGHTNESS, zero)
-        contrast = torch.where(distorted, _between(draws[:, 8], _CONTRAST), zero + 1)
-        saturation = torch.where(distorted, _between(draws[:, 9], _SATURATION), zero + 1)
-        hue = torch.where(distorted, signed[:, 10] * _HUE, zero)
+        zero, one = torch.zeros_like(draws[:, 7]), torch.ones_like(draws[:, 7])
+
+        def between(column: int, low: float, high: float, kept: Tensor) -> Tensor:
+            return torch.where(distorted, low + (high - low) * draws[:, column], kept)
+
+        brightness = between(7, -_BRIGHTNESS, _BRIGHTNESS, zero)
+        contrast = between(8, *_CONTRAST, one)
+        saturation = between(9, *_SATURATION, one)
+        hue = between(10, -_HUE, _HUE, zero)
         cos, sin = saturation * torch.cos(hue), saturation * torch.sin(hue)
-        one = zero + 1
         turned = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1)
         colours = self._from_yuv @ turned.view(-1, 3, 3) @ self._to_yuv
         colours = colours * contrast[:, None, None]
@@ -161,11 +156,8 @@ class Augment:
         boxes, points = images.boxes[index], images.landmarks[index]
         origin, zoom = window.origin[:, None], window.zoom[:, None, None]
         boxes = (boxes - origin.repeat(1, 1, 2)) * zoom / self.size
-        points = (
-            (points.reshape(*points.shape[:2], 5, 2) - origin[:, None])
-            * zoom[..., None]
-            / self.size
-        )
+        points = points.reshape(*points.shape[:2], 5, 2) - origin[:, None]
+        points = points * zoom[..., None] / self.size
         boxes, points = _mirrored(boxes, points, window.mirrored)
         centre = (boxes[..., :2] + boxes[..., 2:]) / 2
         number = torch.arange(boxes.shape[1], device=boxes.device)
@@ -181,10 +173,6 @@ class Augment:
             points.flatten(2).gather(1, chosen.expand(-1, -1, 10)),
             size >= 0,
         )
-
-
-def _between(draw: Tensor, limits: tuple[float, float]) -> Tensor:
-    return limits[0] + (limits[1] - limits[0]) * draw
 
 
 def _mirrored(boxes: Tensor, points: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:

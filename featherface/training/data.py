@@ -11,7 +11,6 @@ Annotations that are understood, by what a folder holds:
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
@@ -27,7 +26,8 @@ from torch import Tensor
 from featherface.boxes import MEAN_BGR
 from featherface.errors import InputError
 from featherface.files import read_bytes
-from featherface.images import RGBArray, read_picture
+from featherface.images import PictureError, RGBArray, read_picture
+from featherface.training.recipe import Recipe
 
 BOXES = "boxes.json"
 IMAGES = "images"
@@ -56,14 +56,14 @@ class Source:
     samples: list[Sample]
     sha256: str  # of the annotations
 
-    def read(self, sample: Sample) -> bytes:
-        """Return the encoded image of a sample."""
+    def read(self, sample: Sample) -> RGBArray:
+        """Return the image of a sample; PictureError or DataError where it cannot be read."""
         if isinstance(self.images, Path):
-            return read_bytes(self.images / sample.name, error=DataError)
+            return read_picture(self.images / sample.name)
         file = self.images / str(PurePosixPath(sample.name).with_suffix(".webp"))
         try:
-            return file.read_bytes()
-        except (OSError, zipfile.BadZipFile) as error:
+            return read_picture(file.read_bytes())
+        except (OSError, zipfile.BadZipFile, PictureError) as error:
             raise DataError(f"{file}: cannot be read: {error}") from error
 
 
@@ -149,8 +149,7 @@ def _wider_face(text: str) -> list[Sample]:
         if len(rows) < count or any(len(row) < 4 for row in rows):
             raise ValueError(f"{name}: fewer than {count} lines of boxes")
         # The eighth number says that a box is not to be used.
-        boxes = [row[:4] for row in rows if not (len(row) > 7 and row[7])]
-        samples.append(Sample(name, boxes))
+        samples.append(Sample(name, [row[:4] for row in rows if not any(row[7:8])]))
         at += 2 + max(count, 1)
     return samples
 
@@ -195,16 +194,9 @@ def decode(
     source: Source,
     samples: Sequence[Sample],
     device: torch.device | str,
-    longest: int | None = None,
+    longest: int = Recipe.longest,
 ) -> Images:
-    """Read and decode samples, on all processor cores, and move them to the device.
-
-    Args:
-        longest: images whose longer side has more pixels are reduced to so many, with their faces.
-
-    Raises:
-        DataError: for an image that is missing; PictureError for one that cannot be decoded.
-    """
+    """Return samples read and decoded, reduced to a longer side of `longest` pixels at most."""
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(lambda sample: _decoded(source, sample, longest), samples))
     arrays = [array for array, _ in decoded]
@@ -216,7 +208,9 @@ def decode(
     for i, ((array, scale), sample) in enumerate(zip(decoded, samples, strict=True)):
         for channel, mean in enumerate(MEAN_BGR):
             pixels[i, channel] = round(mean)
-        pixels[i, :, : array.shape[0], : array.shape[1]] = torch.from_numpy(array).permute(2, 0, 1)
+        pixels[i, :, : array.shape[0], : array.shape[1]] = (
+            torch.from_numpy(array).permute(2, 0, 1).flip(0)
+        )
         if sample.boxes:
             boxes[i, : len(sample.boxes)] = torch.tensor(sample.boxes) * scale
         for j, points in enumerate(sample.landmarks):
@@ -229,13 +223,9 @@ def decode(
     return Images(*(tensor.to(device) for tensor in tensors))
 
 
-def _decoded(source: Source, sample: Sample, longest: int | None) -> tuple[RGBArray, float]:
-    """The image, blue first, and the factor by which it was reduced."""
-    with Image.open(io.BytesIO(source.read(sample))) as image:
-        pixels = read_picture(image)
-    scale = 1.0 if longest is None else min(1.0, longest / max(pixels.shape[:2]))
-    if scale < 1:
-        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(resized)
-    return np.ascontiguousarray(pixels[:, :, ::-1]), scale
+def _decoded(source: Source, sample: Sample, longest: int) -> tuple[RGBArray, float]:
+    """The image, and the factor by which it was reduced."""
+    image = Image.fromarray(source.read(sample))
+    side = max(image.size)
+    image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=None)
+    return np.array(image), max(image.size) / side

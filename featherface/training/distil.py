@@ -47,11 +47,8 @@ def as_teacher(model: FeatherFace) -> FeatherFace:
 
 def after_backbone(model: FeatherFace, levels: list[Tensor]) -> Outputs:
     """Return the outputs of a network for levels of its backbone."""
-    levels = model.first_attention(levels)
-    levels = model.pyramid(levels)
-    levels = model.second_attention(levels)
-    levels = model.context(levels)
-    outputs: Outputs = model.heads(model.shuffle(levels))
+    levels = model.second_attention(model.pyramid(model.first_attention(levels)))
+    outputs: Outputs = model.heads(model.shuffle(model.context(levels)))
     return outputs
 
 
@@ -71,13 +68,9 @@ class Trained(nn.Module):
 def score_losses(student: Outputs, teacher: Outputs) -> tuple[dict[str, Tensor], Tensor]:
     """Return the sums of what student and teacher differ in, and what to divide them by.
 
-    Args:
-        student, teacher: float32.
-
-    Returns:
-        `scores`: cross-entropy with the teacher's score over all anchors, in excess of the
-        teacher's own, weighted by `EVERY_ANCHOR` and the difference; `boxes` and `landmarks`:
-        smooth L1, weighted by the teacher's score. The divisor is the sum of its scores.
+    `scores`: cross-entropy with the teacher's score over all anchors, in excess of the teacher's
+    own, weighted by `EVERY_ANCHOR` and the difference; `boxes` and `landmarks`: smooth L1,
+    weighted by the teacher's score. The divisor is the sum of its scores.
     """
     score = ((torch.sigmoid(margin(teacher.logits)) - FLOOR) / (1 - FLOOR)).clamp(min=0)
     logit = margin(student.logits)

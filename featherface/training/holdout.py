@@ -32,11 +32,7 @@ def measure(
     """Return the average precision of a network by `SIZES`, and boxes above 0.02 an image.
 
     Plain average precision at IoU 0.5, not the benchmark's protocol: for following a run. None
-    where no face counts.
-
-    Args:
-        model: in evaluation mode.
-        zoom: pixels at the network per pixel of the stored image.
+    where no face counts. `zoom` is in pixels at the network per pixel of the stored image.
     """
     device = images.device
     side = -(-int(images.extents.max() * zoom) // MIN_SIZE) * MIN_SIZE
@@ -49,14 +45,12 @@ def measure(
         outputs = model(pixels)
         scores = torch.sigmoid(margin(outputs.logits.float()))
         decoded = decode_boxes(outputs.boxes.float(), anchors) * side
-        for i in range(len(index)):
-            chosen = scores[i] > _SCORE
-            boxes += int(chosen.sum())
-            box, score = decoded[i][chosen], scores[i][chosen]
-            score, order = score.sort(descending=True)
-            box = box[order[: 3 * _MOST]]
-            kept = torchvision.ops.nms(box, score[: len(box)], _NMS)[:_MOST]
-            found.append((box[kept].cpu(), score[kept].cpu()))
+        for i, score in enumerate(scores):
+            above = int((score > _SCORE).sum())
+            boxes += above
+            score, order = score.topk(min(above, 3 * _MOST))
+            kept = torchvision.ops.nms(decoded[i][order], score, _NMS)[:_MOST]
+            found.append((decoded[i][order[kept]].cpu(), score[kept].cpu()))
             truth.append(faces.boxes[i][faces.valid[i]].cpu() * side)
     values = {name: average_precision(found, truth, least) for name, least in SIZES.items()}
     known = {name: None if math.isnan(value) else value for name, value in values.items()}
@@ -80,13 +74,11 @@ def average_precision(
         hit = torch.zeros(len(boxes))
         if len(boxes) and len(wanted):
             overlap, face = torchvision.ops.box_iou(boxes, wanted).max(1)
-            taken = set()
-            for i, (iou, j) in enumerate(zip(overlap.tolist(), face.tolist(), strict=True)):
-                if iou >= _IOU and not counts[j]:
-                    hit[i] = -1  # on a face that does not count
-                elif iou >= _IOU and j not in taken:
-                    taken.add(j)
-                    hit[i] = 1
+            for j in range(len(wanted)):
+                on_face = (overlap >= _IOU) & (face == j)
+                hit[on_face.nonzero()[:1]] = 1  # the first finds it, the others are false
+                if not counts[j]:
+                    hit[on_face] = -1
         scores.append(score[hit >= 0])
         hits.append(hit[hit >= 0])
     if not faces:

@@ -50,17 +50,13 @@ def draw(recipe: Recipe, images: int, step: int) -> tuple[Tensor, Tensor]:
     Every epoch is a permutation of the images. Both depend on seed and step alone, so that a run
     that was stopped goes on as it would have.
     """
-    first = step * recipe.batch
-    orders: dict[int, Tensor] = {}
-    index = []
-    for number in range(first, first + recipe.batch):
-        epoch, place = divmod(number, images)
-        if epoch not in orders:
-            shuffled = _generator(recipe.seed, 2 * epoch + 1)
-            orders[epoch] = torch.randperm(images, generator=shuffled)
-        index.append(int(orders[epoch][place]))
-    generator = _generator(recipe.seed, 2 * step)
-    return torch.tensor(index), torch.rand(recipe.batch, DRAWS, generator=generator)
+    epoch, place = divmod(step * recipe.batch, images)
+    epochs = range(epoch, epoch + -(-(place + recipe.batch) // images))
+    orders = [
+        torch.randperm(images, generator=_generator(recipe.seed, 2 * epoch + 1)) for epoch in epochs
+    ]
+    draws = torch.rand(recipe.batch, DRAWS, generator=_generator(recipe.seed, 2 * step))
+    return torch.cat(orders)[place : place + recipe.batch], draws
 
 
 def train(
@@ -74,48 +70,35 @@ def train(
     log_every: float = 2.0,
     report: Log = lambda row: None,
 ) -> Path:
-    """Follow a recipe, or go on with it where `out` holds its checkpoint.
+    """Return the path of trained weights; go on with the run whose checkpoint `out` holds.
+
+    The weights are averaged; their metadata name the recipe, the data and versions. At Ctrl-C a
+    checkpoint is written before KeyboardInterrupt is raised; a third one does not wait for it.
 
     Args:
         data: see `featherface.training.data.read_source`.
-        out: a folder for the checkpoint, the log and the weights.
         device: by default a GPU where there is one, else the CPU.
         record: on a GPU, record steps as CUDA graphs.
         every, log_every: seconds between checkpoints, and between rows of the log.
-        report: gets every row of the log, too.
-
-    Returns:
-        The weights (averaged, safetensors) with recipe, versions and data in their metadata.
+        report: is called with every row of the log, too.
 
     Raises:
-        InputError: for a device, data, weights or a checkpoint that cannot be used.
-        TrainingError: where the loss is no longer finite, too.
-        KeyboardInterrupt: at Ctrl-C, after a checkpoint; a third one does not wait for it.
+        InputError: for a device, data, weights or a checkpoint that cannot be used, and
+            (TrainingError) where the loss is no longer finite.
     """
     processes = join(checked_device(device))
-    return Run(recipe, data, Path(out), processes, record, every, log_every, report).finish()
+    record = record and processes.world == 1  # exchanges are not recorded
+    return _Run(recipe, data, Path(out), processes, report).finish(record, every, log_every)
 
 
-class Run:
-    """One run; see `train`."""
-
+class _Run:
     def __init__(
-        self,
-        recipe: Recipe,
-        data: str | Path,
-        out: Path,
-        processes: Processes,
-        record: bool,
-        every: float,
-        log_every: float,
-        report: Log,
+        self, recipe: Recipe, data: str | Path, out: Path, processes: Processes, report: Log
     ) -> None:
         if recipe.batch % processes.world:
             raise RecipeError(f"batch (={recipe.batch}) must divide by {processes.world} processes")
         device = processes.device
-        self.recipe, self.out, self.processes = recipe, out, processes
-        self.every, self.log_every, self.report = every, log_every, report
-        self.record = record and processes.world == 1  # exchanges are not recorded
+        self.recipe, self.out, self.processes, self.report = recipe, out, processes, report
         out.mkdir(parents=True, exist_ok=True)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # all steps have the same shapes
@@ -133,30 +116,25 @@ class Run:
         self.facts = {
             "recipe": asdict(recipe),
             "data": {"sha256": source.sha256, "images": len(kept), "held_out": len(held)},
-            "versions": {
-                "featherface": featherface.__version__,
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
-            },
+            "versions": {p.__name__: p.__version__ for p in (featherface, torch, torchvision)},
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "processes": processes.world,
         }
         self._resume()
-        prepared = round(time.monotonic() - started, 2)
-        self._log({"event": "start", "step": self.done, "prepared_s": prepared, **self.facts})
+        self._log("start", prepared_s=round(time.monotonic() - started, 2), **self.facts)
 
-    def finish(self) -> Path:
+    def finish(self, record: bool, every: float, log_every: float) -> Path:
         """Run to the end and write the weights; at Ctrl-C a checkpoint after the step."""
         with _interrupts() as interrupts:
-            self._run(interrupts)
+            self._run(interrupts, record, every, log_every)
         self._checkpoint()
         if self.done > self._logged_step:
             self._log_losses()
         self._deliver(self.out / WEIGHTS)
-        self._log({"event": "end", "step": self.done, "spent_s": self.spent})
+        self._log("end", spent_s=self.spent)
         return self.out / WEIGHTS
 
-    def _run(self, interrupts: list[int]) -> None:
+    def _run(self, interrupts: list[int], record: bool, every: float, log_every: float) -> None:
         recipe = self.recipe
         runner: Recorded | None = None
         frozen: bool | None = None
@@ -168,13 +146,13 @@ class Run:
             if runner is None or stays != frozen:
                 frozen = stays
                 runner = None  # its graph's memory is freed before the next one is recorded
-                self._log({"event": "phase", "step": self.done, "backbone_frozen": frozen})
+                self._log("phase", backbone_frozen=frozen)
                 here = recipe.batch // self.processes.world
-                runner = Recorded(self.step, here, frozen, self.record)
+                runner = Recorded(self.step, here, frozen, record)
             self._take_step(runner)
-            if self.spent - self._logged >= self.log_every:
+            if self.spent - self._logged >= log_every:
                 self._log_losses()
-            if self.spent - self._saved >= self.every:
+            if self.spent - self._saved >= every:
                 self._checkpoint()
                 epoch = self.done * recipe.batch // len(self.images)
                 name = f"weights-epoch-{epoch:03d}-step-{self.done:06d}.safetensors"
@@ -186,7 +164,6 @@ class Run:
                 raise KeyboardInterrupt
 
     def _take_step(self, runner: Recorded) -> None:
-        """Take the next step of the run."""
         # By time alone a slow start would leave but a few steps to warm up.
         factor = min(schedule(self._elapsed(), self.recipe.warmup), (self.done + 1) / _WARM_STEPS)
         self.step.set_rates(factor, self.done)
@@ -195,8 +172,8 @@ class Run:
         runner(*(self.processes.share(rows) for rows in drawn))
         self.done += 1
         if runner.settled and not settled:
-            row = {"event": "recorded", "step": self.done, "failure": runner.failure}
-            self._log({**row, "gpu_bytes": torch.cuda.max_memory_allocated()})
+            memory = torch.cuda.max_memory_allocated()
+            self._log("recorded", failure=runner.failure, gpu_bytes=memory)
         if self.done % 10 == 0 and self.images.device.type == "cuda":
             torch.cuda.synchronize()  # else the clock would run ahead of the device
         self._tick()
@@ -216,18 +193,18 @@ class Run:
     def _deliver(self, path: Path) -> None:
         """Write the averaged weights, and measure them on the images held out."""
         trained = self._averaged()
-        if not self.processes.first:
+        if self.processes.rank != 0:
             return
         model = FeatherFace(self.recipe.variant)
         model.load_state_dict(trained.state_dict())
         save(model, path, {"training": json.dumps(self.facts)})
         if self.held is not None:
             measured = holdout.measure(trained, self.held)
-            self._log({"event": "measured", "step": self.done, "spent_s": self.spent, **measured})
+            self._log("measured", spent_s=self.spent, **measured)
 
     def _checkpoint(self) -> None:
-        """Everything to go on from, in one file, written whole."""
-        if not self.processes.first:
+        """Write everything to go on from as one file."""
+        if self.processes.rank != 0:
             return
         state = {
             "step": self.done,
@@ -267,13 +244,13 @@ class Run:
         except Exception as error:  # a damaged file can make the unpickler fail in any way
             raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
         log = self.out / LOG
-        if self.processes.first and log.exists():
+        if self.processes.rank == 0 and log.exists():
             # What came after the checkpoint is done again, and the last row may be incomplete.
             rows = [row for row in read_text(log).splitlines(keepends=True) if row.endswith("}\n")]
             write_text(log, "".join(row for row in rows if json.loads(row)["step"] <= self.done))
 
     def _averaged(self) -> FeatherFace:
-        """Return a copy of the network with its averaged weights, in evaluation mode.
+        """A copy of the network with its averaged weights, in evaluation mode.
 
         Statistics of normalisation are measured anew: a running mean of them would be of the
         weights of many steps, none of which are the averaged ones (Wu and Johnson 2021, section 3).
@@ -302,19 +279,17 @@ class Run:
         if not math.isfinite(parts["loss"]):
             raise TrainingError(f"step {self.done}: the loss is not finite; {parts}")
         self._log(
-            {
-                "event": "loss",
-                "step": self.done,
-                "spent_s": round(self.spent, 2),
-                "elapsed": round(self._elapsed(), 4),
-                "crops_per_s": round(self.recipe.batch / taken, 1),
-                **{name: round(value, 6) for name, value in parts.items()},
-            }
+            "loss",
+            spent_s=round(self.spent, 2),
+            elapsed=round(self._elapsed(), 4),
+            crops_per_s=round(self.recipe.batch / taken, 1),
+            **{name: round(value, 6) for name, value in parts.items()},
         )
 
-    def _log(self, row: dict[str, Any]) -> None:
-        if not self.processes.first:
+    def _log(self, event: str, **values: Any) -> None:
+        if self.processes.rank != 0:
             return
+        row = {"event": event, "step": self.done, **values}
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(to_json(row, indent=None))
         self.report(row)
@@ -327,27 +302,24 @@ def _interrupts() -> Iterator[list[int]]:
     The processes of torchrun get the same one twice, from the terminal and from torchrun.
     """
     caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught  # where signals do not arrive
-        return
 
     def catch(number: int, _: object) -> None:
         caught.append(number)
         if len(caught) > 2:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, catch)
+    arrive = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, catch) if arrive else None
     try:
         yield caught
     finally:
-        signal.signal(signal.SIGINT, before)
+        if arrive:
+            signal.signal(signal.SIGINT, before)
 
 
 def _networks(recipe: Recipe, device: torch.device) -> tuple[FeatherFace, FeatherFace | None]:
     """The network as it starts, and its teacher."""
-    teacher = None
-    if recipe.teacher is not None:
-        teacher = load(recipe.teacher, device=device)
+    teacher = None if recipe.teacher is None else load(recipe.teacher, device=device)
     torch.manual_seed(recipe.seed)
     model = FeatherFace(recipe.variant)
     for conv in model.heads.classes:

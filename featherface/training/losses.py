@@ -22,16 +22,10 @@ NEGATIVES = 7
 
 
 def match(faces: Faces, anchors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for every anchor the face that it overlaps most, and where that is enough.
+    """Return the face that each of N anchors overlaps most, and which anchors are to find theirs.
 
-    A face's best anchor is matched with it, too, from `LEAST_OVERLAP`; where an anchor is the
-    best of two such faces, the later one has it.
-
-    Args:
-        anchors: (N, 4), see `featherface.boxes.make_anchors`.
-
-    Returns:
-        (batch, N) int64, the face; and (batch, N) bool: the anchor is to find it.
+    A face's best anchor is to find it, too, from `LEAST_OVERLAP`; where an anchor is the best of
+    two such faces, the later one has it. Shapes: (batch, N) int64, and (batch, N) bool.
     """
     batch, count = faces.valid.shape
     iou = box_iou(faces.boxes.flatten(0, 1), _corners(anchors)).view(batch, count, -1)
@@ -55,13 +49,7 @@ def margin(logits: Tensor) -> Tensor:
 
 
 def hardest(loss: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
-    """Return (batch, N) bool: the `wanted` candidates of each row with the largest loss.
-
-    Args:
-        loss: (batch, N).
-        candidates: (batch, N) bool.
-        wanted: (batch, 1) int64.
-    """
+    """Return (batch, N) bool: of each row's candidates the `wanted` (batch, 1) of largest loss."""
     order = loss.masked_fill(~candidates, -torch.inf).argsort(1, descending=True)
     rank = torch.zeros_like(order).scatter(
         1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)

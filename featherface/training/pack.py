@@ -1,15 +1,12 @@
 """One file with all images of a folder, re-encoded smaller: `python -m featherface.training.pack`.
 
-For a machine to which only so many bytes can be carried. A pack is a zip of WebP images and
-`boxes.json`; what was lost shows in `quality`, which its `pack.json` names.
+For a machine to which only so many bytes can be carried: a zip of WebP images and `boxes.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +15,12 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from featherface.errors import InputError
-from featherface.files import read_bytes, write_bytes
-from featherface.images import read_picture
+from featherface.files import write_bytes
 from featherface.training.data import BOXES, IMAGES, DataError, Sample, read_source
 
 
 def pack(folder: str | Path, file: str | Path, quality: int) -> int:
-    """Write the images of a folder as one pack of WebP at a quality of 0 to 100.
-
-    Returns:
-        The size of the pack in bytes.
+    """Write the images of a folder as a pack, WebP at a quality of 0 to 100; return its bytes.
 
     Raises:
         DataError: where the folder holds no training data, or an image of it cannot be read.
@@ -38,18 +31,12 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
 
     def encoded(sample: Sample) -> bytes:
         content = io.BytesIO()
-        with Image.open(io.BytesIO(source.read(sample))) as image:
-            Image.fromarray(read_picture(image)).save(content, "WEBP", quality=quality, method=4)
+        Image.fromarray(source.read(sample)).save(content, "WEBP", quality=quality, method=4)
         return content.getvalue()
 
     written = io.BytesIO()
-    with (
-        zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        boxes = read_bytes(Path(folder) / BOXES)
-        archive.writestr(BOXES, boxes, zipfile.ZIP_DEFLATED)
-        archive.writestr("pack.json", json.dumps({"format": "webp", "quality": quality}))
+    with zipfile.ZipFile(written, "w") as archive, ThreadPoolExecutor() as pool:
+        archive.write(Path(folder) / BOXES, BOXES, zipfile.ZIP_DEFLATED)
         for sample, content in zip(source.samples, pool.map(encoded, source.samples), strict=True):
             name = PurePosixPath(IMAGES, sample.name).with_suffix(".webp")
             archive.writestr(str(name), content)

@@ -24,11 +24,6 @@ class Processes:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
-    @property
-    def first(self) -> bool:
-        """True for the process that writes the files."""
-        return self.rank == 0
-
     def share(self, rows: Tensor) -> Tensor:
         """Return this process's part of a batch."""
         return rows.chunk(self.world)[self.rank]
@@ -71,9 +66,8 @@ class _FabricProcesses(Processes):
         self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
 
     def mean(self, tensor: Tensor) -> Tensor:
-        total = tensor.detach().clone()
-        dist.all_reduce(total)
-        return total / self.world
+        shared: Tensor = _Mean.apply(tensor.detach())
+        return shared
 
     def agree(self, value: float) -> float:
         return float(self.mean(torch.tensor(value, dtype=torch.float64, device=self.device)))
@@ -81,8 +75,7 @@ class _FabricProcesses(Processes):
     def wrap(self, module: nn.Module) -> nn.Module:
         for name, child in list(module.named_modules()):
             if isinstance(child, nn.BatchNorm2d):
-                parent = module.get_submodule(name.rpartition(".")[0])
-                setattr(parent, name.rpartition(".")[2], SharedNorm.like(child))
+                module.set_submodule(name, SharedNorm.like(child))
         wrapped: nn.Module = self.fabric.setup_module(module, move_to_device=False)
         return wrapped
 
@@ -101,10 +94,11 @@ def join(device: torch.device) -> Processes:
 
 
 class SharedNorm(nn.BatchNorm2d):
-    """Batch normalisation over the batches of all processes, on CPUs too.
+    """Batch normalisation over all processes, on CPUs too, which PyTorch's SyncBatchNorm is not."""
 
-    PyTorch's SyncBatchNorm is for GPUs alone.
-    """
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> SharedNorm:
@@ -117,26 +111,18 @@ class SharedNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            y: Tensor = super().forward(x)
-            return y
+            return super().forward(x)
         wide = x.float()
         mean: Tensor = _Mean.apply(wide.mean((0, 2, 3)))
         centred = wide - mean[:, None, None]
         variance: Tensor = _Mean.apply(centred.square().mean((0, 2, 3)))
         count = dist.get_world_size() * x.numel() // x.shape[1]
-        self._update(mean.detach(), variance.detach(), count)
+        self.num_batches_tracked.add_(1)
+        weight = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.detach(), weight)
+        self.running_var.lerp_(variance.detach() * (count / max(count - 1, 1)), weight)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-
-    def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        assert self.num_batches_tracked is not None
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        self.num_batches_tracked += 1
-        momentum = self.momentum
-        weight = 1 / int(self.num_batches_tracked) if momentum is None else momentum
-        self.running_mean.lerp_(mean, weight)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), weight)
 
 
 class _Mean(torch.autograd.Function):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from math import isfinite
-from typing import Any, Literal
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from featherface.config import CONFIGS, MIN_SIZE
 from featherface.errors import InputError
@@ -13,6 +13,9 @@ MAX_CROP = 4096
 """The largest side of a crop, in pixels."""
 MAX_NUMBER = 2**32
 """The largest number of steps, crops and so on."""
+
+
+_ACCEPTED: dict[Any, Any] = {float: float | int, float | None: float | int | None}
 
 
 class RecipeError(InputError):
@@ -63,9 +66,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         positive = ("steps", "minutes", "batch", "faces", "learning_rate", "clip")
-        words = {"backbone": ("teacher", "random"), "precision": ("auto", "float32", "bfloat16")}
-        words["optimizer"] = ("adamw", "sgd")
-        for name, value in vars(self).items():
+        for name, hint in get_type_hints(type(self)).items():
+            value, kind = getattr(self, name), get_origin(hint)
+            if kind is Literal and value not in get_args(hint):
+                raise RecipeError(f"{name} (={value!r}) must be one of {', '.join(get_args(hint))}")
+            if kind not in (Literal, tuple) and not isinstance(value, _ACCEPTED.get(hint, hint)):
+                wanted = self.__annotations__[name]
+                raise RecipeError(f"{name} (={value!r}) must be of type {wanted}")
             if isinstance(value, float) and not isfinite(value):
                 raise RecipeError(f"{name} (={value}) must be finite")
             if isinstance(value, int) and value > MAX_NUMBER:
@@ -74,34 +81,21 @@ class Recipe:
                 raise RecipeError(f"{name} (={value}) must be above 0")
             if name in ("frozen", "warmup", "average") and not 0 <= value <= 1:
                 raise RecipeError(f"{name} (={value}) must be from 0 to 1")
-            if name in words and value not in words[name]:
-                raise RecipeError(f"{name} (={value!r}) must be one of {', '.join(words[name])}")
         if self.variant not in CONFIGS:
             raise RecipeError(f"variant (={self.variant!r}) must be one of {', '.join(CONFIGS)}")
         if (self.steps is None) == (self.minutes is None):
             raise RecipeError("give either steps or minutes")
-        if not MIN_SIZE <= self.size <= MAX_CROP or self.size % MIN_SIZE:
-            raise RecipeError(
-                f"size (={self.size}) must be a multiple of {MIN_SIZE}, at most {MAX_CROP}"
-            )
-        if not 0 < self.zoom[0] <= self.zoom[1] or not isfinite(self.zoom[1]):
-            raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
+        if self.size not in range(MIN_SIZE, MAX_CROP + 1, MIN_SIZE):
+            wanted = f"a multiple of {MIN_SIZE}, at most {MAX_CROP}"
+            raise RecipeError(f"size (={self.size}) must be {wanted}")
+        match self.zoom:
+            case (float() | int() as low, float() | int() as high) if 0 < low <= high < inf:
+                pass
+            case _:
+                raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
         if self.holdout < 0:
             raise RecipeError(f"holdout (={self.holdout}) must not be negative")
         if self.teacher is None and self.backbone == "teacher":
             raise RecipeError("backbone (='teacher') needs a teacher; start from 'random'")
         if self.teacher is None and self.face_loss <= 0:
             raise RecipeError("face_loss (=0) leaves nothing to learn from without a teacher")
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Recipe:
-        """Return the recipe of settings by name, also after their way through JSON.
-
-        Raises:
-            RecipeError: for a setting that does not exist.
-        """
-        unknown = sorted(record.keys() - {field.name for field in fields(cls)})
-        if unknown:
-            raise RecipeError(f"a recipe has no setting {', '.join(unknown)}")
-        zoom = {"zoom": tuple(record["zoom"])} if "zoom" in record else {}
-        return cls(**{**record, **zoom})

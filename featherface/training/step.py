@@ -64,15 +64,7 @@ def schedule(elapsed: float, warmup: float) -> float:
 
 
 class Step:
-    """Takes steps of a recipe.
-
-    Args:
-        model: is trained.
-        processes: which this one shares every batch with.
-
-    Attributes:
-        average: the running average of `state_of` the model.
-    """
+    """Steps of a recipe; `average` is the running average of `state_of` the model."""
 
     def __init__(
         self,
@@ -94,6 +86,9 @@ class Step:
             self.optimizer = torch.optim.AdamW(groups, fused=on_gpu, capturable=on_gpu)
         self.average = [t.clone() for t in state_of(model)]
         self.trained = processes.wrap(Trained(model))
+        taught = (recipe.score_loss, recipe.box_loss, recipe.landmark_loss, recipe.level_loss)
+        seen = (recipe.face_loss, 2 * recipe.face_loss, recipe.face_loss)
+        self.weights = torch.tensor([*taught, *seen], device=device)  # of PARTS
         self.half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and on_gpu)
         self.augment = Augment(recipe.size, recipe.zoom, recipe.faces, device)
         self.anchors = make_anchors(recipe.size, recipe.size, model.config.anchors, device=device)
@@ -119,24 +114,20 @@ class Step:
 
     def __call__(self, index: Tensor, draws: Tensor, frozen: bool) -> None:
         """Take one step on the images `index` (batch,) with the crops that `draws` say."""
-        recipe = self.recipe
         with torch.no_grad():
             pixels, faces = self.augment(self.images, index, draws)
             if pixels.is_cuda:  # the faster layout: 60 instead of 97 ms a step on an H100
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-        theirs, their_levels = self._teach(pixels)
+        theirs, their_levels = self._teach(self.teacher, pixels) if self.teacher else (None, [])
         with self._autocast(torch.bfloat16):
-            given = None
-            if frozen:
-                assert their_levels is not None
-                dtype = torch.bfloat16 if self.half else torch.float32
-                given = [level.to(dtype) for level in their_levels]
+            dtype = torch.bfloat16 if self.half else torch.float32
+            given = [level.to(dtype) for level in their_levels] if frozen else None
             levels, outputs = self.trained(pixels, given)
         ours = _wide(outputs)
         mean = self.processes.mean
         parts = {name: pixels.new_zeros(()) for name in PARTS}
         known = None
-        if theirs is not None and their_levels is not None:
+        if theirs is not None:
             sums, weight = score_losses(ours, theirs)
             weight = mean(weight).clamp(min=1)
             parts |= {name: value / weight for name, value in sums.items()}
@@ -144,17 +135,18 @@ class Step:
             if not frozen:
                 off, size = level_losses(levels, their_levels)
                 parts["levels"] = (off / mean(size).clamp(min=1e-6)).mean()
-        if recipe.face_loss:
+        if self.recipe.face_loss:
             sums, count = face_losses(ours, faces, self.anchors, known)
             count = mean(count).clamp(min=1)
             parts |= {name: value / count for name, value in sums.items()}
-        loss = self._weighted(parts)
+        values = torch.stack([parts[name] for name in PARTS])
+        loss = self.weights @ values
         self.processes.backward(loss)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
+        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip, foreach=True)
         self.optimizer.step()
         with torch.no_grad():
-            self.totals += torch.stack([*(parts[name].detach() for name in PARTS), loss, norm])
+            self.totals += torch.stack([*values, loss, norm])
             change = torch._foreach_sub(state_of(self.model), self.average)
             torch._foreach_mul_(change, self.fresh)
             torch._foreach_add_(self.average, change)
@@ -165,25 +157,12 @@ class Step:
         with self._autocast(torch.bfloat16):
             model(self.augment(self.images, index, draws)[0])
 
-    def _teach(self, pixels: Tensor) -> tuple[Outputs | None, list[Tensor] | None]:
-        if self.teacher is None:
-            return None, None
+    def _teach(self, teacher: FeatherFace, pixels: Tensor) -> tuple[Outputs, list[Tensor]]:
         # Half precision with the longer mantissa: a trained network's range is known to fit.
         dtype = torch.float16 if pixels.is_cuda else torch.bfloat16
         with torch.no_grad(), self._autocast(dtype):
-            levels = self.teacher.backbone(pixels)
-            return _wide(after_backbone(self.teacher, levels)), levels
-
-    def _weighted(self, parts: dict[str, Tensor]) -> Tensor:
-        recipe = self.recipe
-        taught = (
-            recipe.score_loss * parts["scores"]
-            + recipe.box_loss * parts["boxes"]
-            + recipe.landmark_loss * parts["landmarks"]
-            + recipe.level_loss * parts["levels"]
-        )
-        seen = parts["face_scores"] + 2 * parts["face_boxes"] + parts["face_landmarks"]
-        return taught + recipe.face_loss * seen
+            levels = teacher.backbone(pixels)
+            return _wide(after_backbone(teacher, levels)), levels
 
     def set_rates(self, factor: float, step: int) -> None:
         """Set the learning rate, and how much of the new weights the average takes."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from featherface.errors import InputError
 from featherface.training.data import DataError, decode, read_source, split
 from featherface.training.pack import main as pack
 
@@ -105,7 +106,7 @@ def test_what_holds_no_data_is_named(tmp_path: Path) -> None:
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text('{"a.png": {"boxes": []}}')
     source = read_source(tmp_path)
-    with pytest.raises(DataError, match=r"a\.png: cannot be read"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be read"):
         decode(source, source.samples, "cpu")
 
 
