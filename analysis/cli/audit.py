@@ -14,10 +14,10 @@ from analysis.cli.output import emit, progress, show, warn
 def audit(
     json: options.Json = None,
     ledger: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE|torchvision",
-            parser=options.ledger_file,
+            parser=options.name_or_file,
             help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
             "figures that the installed torchvision has of its own networks.",
         ),
@@ -66,12 +66,12 @@ def audit(
     before = verdicts.recorded(path) if not accept and (needed or path.exists()) else None
     if ledger is None:
         books = ledgers.load_all()
-    elif ledger.name == "torchvision" and not ledger.is_file():
+    elif ledger == "torchvision" and not Path(ledger).exists():
         from analysis.claims import torchvision_ledger
 
         books = torchvision_ledger.ledgers()
     else:
-        books = [ledgers.load(ledger)]
+        books = [ledgers.load(Path(ledger))]
     with progress("judging claims") as track:
         judged = verdicts.audit(books, track=track)
     records = [

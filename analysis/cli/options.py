@@ -84,12 +84,6 @@ output_file = _paths_of("file", "pipe", "device", access=os.F_OK, missing=True)
 output_folder = _paths_of("folder", access=os.W_OK | os.X_OK, missing=True)
 
 
-def ledger_file(text: str | Path) -> Path:
-    """Return the path of a ledger, as `text_file`, or "torchvision" where no file has the name."""
-    path = Path(text)
-    return path if path == Path("torchvision") and not path.exists() else text_file(text)
-
-
 def name_or_file(text: str) -> str:
     """Return a name, or the path of a regular file that can be read."""
     _paths_of("file", missing=True)(text)

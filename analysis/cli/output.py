@@ -1,4 +1,4 @@
-"""What commands print and write: records as JSON, tables, messages, progress."""
+"""Records as JSON, tables, messages and progress, as all commands print and write them."""
 
 from __future__ import annotations
 

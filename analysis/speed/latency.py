@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import cycle
 from typing import Any
 
 from torch import nn
@@ -82,15 +83,12 @@ def _structures(subject: Subject, kernel: str | None) -> dict[str, str]:
 
 def _alternating(subject: Subject) -> Callable[[], Mapping[str, float]]:
     """Return one run: whole, and with marks where there are blocks, either first in turn."""
-    turn = 0
+    whole_first = cycle((True, False))  # neither always finds the other's warm caches
 
     def run() -> dict[str, float]:
-        nonlocal turn
-        turn += 1
         if not subject.has_blocks:
             return {"whole": subject.time()}
-        # Neither always finds the other's warm caches.
-        if turn % 2:
+        if next(whole_first):
             return {"whole": subject.time(), **subject.time_blocks()}
         return {**subject.time_blocks(), "whole": subject.time()}
 

@@ -50,14 +50,13 @@ def _network(config: FeatherFaceConfig) -> FeatherFace:
         ]
         for conv in steering:
             nn.init.normal_(conv.weight)
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 1.0
+        calibrated = copy.deepcopy(model).train()
+        for module in calibrated.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
         images = make_random_images(1, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
-        model.train()(images)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        calibrated(images)
+        model.load_state_dict(calibrated.state_dict())
         hooks = [conv.register_forward_hook(_scale_to_one) for conv in steering]
         model.eval()(images)
         for hook in hooks:

@@ -67,8 +67,7 @@ def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parame
         yield from _parameters(group.typer_instance, (*path, str(group.name)))
 
 
-TEXTS = (options.text_file, options.ledger_file)
-INPUTS = (options.input_file, *TEXTS, options.input_path, options.input_folder)
+INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
 READ = (*INPUTS, options.name_or_file, options.record_file)
 EVERY = (*READ, options.output_file, options.output_folder)
 PATH_CHECKS = (*EVERY, options.image)
@@ -125,14 +124,14 @@ HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
         _folder,
         (
             options.input_file,
-            *TEXTS,
+            options.text_file,
             options.name_or_file,
             options.output_file,
             options.record_file,
         ),
     ),
     "file": (_file, (options.input_folder, options.output_folder)),
-    "huge": (_huge, (*TEXTS, options.record_file)),
+    "huge": (_huge, (options.text_file, options.record_file)),
     "missing": (lambda folder: str(folder / "none"), INPUTS),
     "not UTF-8": (lambda folder: str(folder / os.fsdecode(b"caf\xe9")), INPUTS),
     "markup": (lambda folder: str(folder / "[red]x[/b]"), INPUTS),

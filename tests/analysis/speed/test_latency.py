@@ -81,7 +81,6 @@ def test_a_record_is_plain_and_its_parts_belong_together(record: dict[str, Any])
     assert record["environment"]["threads"] == 1
     assert sum(block["share"] for block in record["blocks"]) == pytest.approx(1)
     whole, marked = record["whole"], record["marked"]
-    assert record["overhead"] == marked["ms_p50"] / whole["ms_p50"] - 1
     assert 0 <= record["outside_blocks"] < 1
     assert whole["n"] == marked["n"] == record["blocks"][0]["n"] == 3
     assert 0 < whole["ms_p10"] <= whole["ms_p50"] <= whole["ms_p90"]
@@ -151,21 +150,14 @@ def test_an_operator_without_a_kernel_for_the_dtype_is_one_line() -> None:
         ({"memory_format": "rows"}, "memory_format"),
         ({"kernel": "magic"}, "kernel"),
         ({"flush_l2": True}, "L2"),
+        ({"runtime": "fast"}, r"runtime \(='fast'\)"),
+        ({"runtime": "cuda-graph"}, "'cuda-graph' runs on CUDA, not on device 'cpu'"),
+        ({"runtime": "onnx", "dtype": "float64"}, "in float32"),
     ],
 )
 def test_bad_settings_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         measure_latency(Setting(height=32, width=32).at(**change), SHORT)
-
-
-def test_an_unknown_runtime_is_named() -> None:
-    with pytest.raises(InputError, match=r"runtime \(='fast'\)"):
-        measure_latency(Setting(runtime="fast"), SHORT)
-
-
-def test_onnx_has_float32_alone() -> None:
-    with pytest.raises(InputError, match="in float32"):
-        measure_latency(Setting(height=32, width=32, dtype="float64", runtime="onnx"), SHORT)
 
 
 @pytest.mark.gpu
@@ -179,11 +171,6 @@ def test_cuda_events_time_the_blocks(runtime: str, dtype: str) -> None:
     assert found["outside_blocks"] < 0.5
     assert all(block["ms_p50"] >= 0 for block in found["blocks"])
     assert found["deform_kernel"] == ("torchvision" if runtime == "torch" else "gather")
-
-
-def test_cuda_graphs_are_refused_without_a_gpu() -> None:
-    with pytest.raises(InputError, match="'cuda-graph' runs on CUDA, not on device 'cpu'"):
-        measure_latency(Setting(height=32, width=32, runtime="cuda-graph"), SHORT)
 
 
 @pytest.mark.slow

@@ -109,7 +109,6 @@ def test_a_roofline_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     roof = found["ceilings"]
     best = max(p["gmacs_per_second"] for p in roof["matrix_products"])
     assert roof["gmacs_per_second"] == best
-    assert roof["ridge_macs_per_byte"] == best / roof["gigabytes_per_second"]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
