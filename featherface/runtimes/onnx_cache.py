@@ -17,7 +17,7 @@ from featherface.errors import InputError
 from featherface.files import cache_folder, write_bytes, write_json
 from featherface.model import FeatherFace
 from featherface.runtimes import export
-from featherface.runtimes.onnx_session import runtime_version
+from featherface.runtimes.onnx_session import import_onnxruntime
 
 _KEPT = 32  # files; some 2.5 MB each
 
@@ -49,7 +49,7 @@ def _file_name(variant: str | None, state: str) -> str:
         "state": state,
         "format": export.FORMAT,
         "versions": export.versions(),
-        "onnxruntime": runtime_version(),
+        "onnxruntime": str(import_onnxruntime().__version__),
         "machine": [platform.system(), platform.machine()],
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -29,7 +29,7 @@ def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
         RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
         InputError: where the bytes are no ONNX model.
     """
-    onnxruntime = _onnxruntime()
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
     # Patterns of allocation are kept for each size of picture, and sizes do not repeat.
@@ -45,12 +45,8 @@ def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
         raise InputError(f"{name}: not an ONNX model: {one_line(error)}") from error
 
 
-def runtime_version() -> str:
-    """Return ONNX Runtime's version; RuntimeUnavailableError where it is not installed."""
-    return str(_onnxruntime().__version__)
-
-
-def _onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
+    """Return the module `onnxruntime`; RuntimeUnavailableError where it is not installed."""
     # Without it, onnxruntime from 1.29 writes an identifier below the user's home and sends
     # telemetry; to ask it later not to is too late.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -403,7 +403,7 @@ def test_an_interrupt_while_onnxruntime_is_imported_is_an_interrupt(
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     with pytest.raises(KeyboardInterrupt):
-        onnx_session.runtime_version()
+        onnx_session.import_onnxruntime()
 
 
 def test_an_exported_network_of_a_fixed_size_is_run_at_that_size(
