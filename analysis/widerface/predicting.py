@@ -12,8 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,12 @@ from analysis.widerface.shards import Group
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import PictureError, read_picture
+from featherface.pipeline import MOST_AT_ONCE, in_order
 from featherface.weights.checkpoints import identify
 from featherface.weights.reading import read_stated
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 """Passes its items on while it shows how many of a total have come."""
-
-_MOST_THREADS = 16
-"""Unless asked for more: each holds the activations of an image, 100 bytes a pixel."""
 
 
 def predict(
@@ -159,14 +156,11 @@ def _all(
     track: Track | None,
 ) -> list[dict[str, str]]:
     """Do every entry, several at once; return what failed."""
-    pool = ThreadPoolExecutor(threads)
-    try:
-        futures = [pool.submit(one, entry) for entry in entries]
-        done = (future.result() for future in as_completed(futures))
-        results = track(done, len(futures)) if track else done
+    # Also when interrupted, the images under way are finished.
+    with closing(in_order(one, entries, threads=threads, ahead=4 * threads)) as futures:
+        done = (future.result() for future in futures)
+        results = track(done, len(entries)) if track else done
         return [failure for failure in results if failure is not None]
-    finally:  # also when interrupted: the images under way are finished, the others left
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _default_threads(device: str) -> int:
@@ -178,7 +172,7 @@ def _default_threads(device: str) -> int:
     else:
         cores = os.cpu_count() or 1
     # A GPU runs one image at a time: the others are read and written meanwhile.
-    return min(cores, _MOST_THREADS if device == "cpu" else 4)
+    return min(cores, MOST_AT_ONCE if device == "cpu" else 4)
 
 
 def _pixels(path: Path) -> float:

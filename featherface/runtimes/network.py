@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -123,6 +124,12 @@ class OnnxNetwork:
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
         return RawDetections(*(rows[0] for rows in run(self.session, pixels, self.name)))
+
+    @cached_property
+    def on_one_thread(self) -> OnnxNetwork:
+        """The same network, each call on the thread that calls: several may at once."""
+        content, name, threads = self._arguments
+        return self if threads == 1 else OnnxNetwork(content, name, 1)
 
     def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[bytes, str, int | None]]:
         return OnnxNetwork, self._arguments

@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,8 @@ from PIL import Image
 import featherface
 from featherface import Detector, Face, FeatherFace, InputError, Results, Transform, load
 from featherface.faces import _TEMPLATE, Source
-from featherface.images import PictureError, preprocess
+from featherface.images import MAX_NETWORK_PIXELS, FloatArray, PictureError, preprocess
+from featherface.runtimes.network import OnnxNetwork, RawDetections
 from featherface.synthetic import draw_crowd
 from featherface.weights.published import PUBLISHED
 
@@ -69,38 +71,115 @@ def test_nothing_to_read_is_one_line(detector: Detector, tmp_path: Path) -> None
         detector(tmp_path / "missing.jpg")
 
 
-def test_a_stream_reads_ahead_a_little_and_stops_with_its_reader(
-    detector: Detector, folder: Path
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def streaming(request: pytest.FixtureRequest) -> Detector:
+    """In ONNX Runtime, three images at once."""
+    torch.manual_seed(0)
+    return Detector(
+        FeatherFace("retinaface"),
+        runtime=request.param,
+        device="cpu",
+        threads=3,
+        score_threshold=0.1,
+        max_faces=5,
+    )
+
+
+def cut_outs(count: int) -> list[np.ndarray]:
+    """Images of many sizes and costs."""
+    crowd = draw_crowd()
+    return [crowd[: 40 + 90 * (i % 5), : 600 - 130 * (i % 3)] for i in range(count)]
+
+
+@pytest.mark.parametrize("limit", [MAX_NETWORK_PIXELS, 3 * 400 * 300])
+def test_a_stream_finds_what_a_loop_finds_in_order(
+    streaming: Detector, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = 0
+    """Also where the larger images are computed one by one."""
+    given = cut_outs(25)
+    expected = [streaming(image) for image in given]
+    assert len({tuple(found) for found in expected}) > 10
+    monkeypatch.setattr("featherface.detector.MAX_NETWORK_PIXELS", limit)
+    assert list(streaming.stream(given)) == expected
+    assert list(streaming.stream(iter(given), ahead=1)) == expected
+
+
+def test_as_many_images_at_once_as_threads(
+    streaming: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+    original = OnnxNetwork.__call__
+
+    def counted(network: OnnxNetwork, pixels: FloatArray) -> RawDetections:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        found = original(network, pixels)
+        with lock:
+            under_way -= 1
+        return found
+
+    monkeypatch.setattr(OnnxNetwork, "__call__", counted)
+    list(streaming.stream(cut_outs(24)))
+    assert most == (3 if streaming.runtime == "onnx" else 0)
+    most = 0
+    monkeypatch.setattr("featherface.detector.MAX_NETWORK_PIXELS", 1)
+    list(streaming.stream(cut_outs(24)))
+    assert most == (1 if streaming.runtime == "onnx" else 0)
+
+
+def test_a_stream_takes_a_little_ahead_and_stops_with_its_reader(
+    streaming: Detector, folder: Path
+) -> None:
+    before = set(threading.enumerate())
+    taken = 0
 
     def endless() -> Iterator[Path]:
-        nonlocal asked
+        nonlocal taken
         while True:
-            asked += 1
+            taken += 1
             yield folder / "0.png"
 
-    stream = detector.stream(endless(), ahead=3)
-    for count in range(1, 6):
-        next(stream)
-        assert asked <= count + 3
-    stream.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("featherface-reads")]
+    for ahead, most in ((3, 3), (None, 6)):
+        taken = 0
+        stream = streaming.stream(endless(), ahead=ahead)
+        for count in range(1, 6):
+            next(stream)
+            assert taken <= count + most
+        assert set(threading.enumerate()) > before
+        stream.close()
+        assert set(threading.enumerate()) == before
 
 
-def test_a_stream_fails_at_the_image_that_cannot_be_read(detector: Detector, folder: Path) -> None:
-    stream = detector.stream([folder / "0.png", folder / "notes.txt", folder / "1.png"])
-    assert next(stream) == detector(folder / "0.png")
+def test_a_stream_fails_at_the_image_that_cannot_be_read(streaming: Detector, folder: Path) -> None:
+    given = [folder / "0.png", folder / "notes.txt", *[folder / "1.png"] * 20]
+    stream = streaming.stream(given)
+    assert next(stream) == streaming(folder / "0.png")
     with pytest.raises(PictureError, match=r"notes\.txt"):
         next(stream)
+    assert list(stream) == []
 
 
-def test_a_stream_can_leave_out_what_cannot_be_read(detector: Detector, folder: Path) -> None:
+def test_a_stream_can_leave_out_what_cannot_be_read(streaming: Detector, folder: Path) -> None:
     errors: list[Exception] = []
-    images = [folder / "0.png", folder / "notes.txt", folder / "1.png"]
-    found = list(detector.stream(images, on_error=errors.append))
-    assert found == [detector(folder / "0.png"), detector(folder / "1.png")]
+    given = [folder / "0.png", folder / "notes.txt", *[folder / "1.png"] * 20]
+    found = list(streaming.stream(given, on_error=errors.append))
+    assert found == [streaming(folder / "0.png"), *[streaming(folder / "1.png")] * 20]
     assert ["notes.txt" in str(error) for error in errors] == [True]
+
+
+def test_a_stream_fails_where_its_images_do(streaming: Detector, folder: Path) -> None:
+    before = set(threading.enumerate())
+
+    def broken() -> Iterator[Path]:
+        yield folder / "0.png"
+        raise RuntimeError("the camera is gone")
+
+    with pytest.raises(RuntimeError, match="the camera is gone"):
+        list(streaming.stream(broken()))
+    assert set(threading.enumerate()) == before
 
 
 def test_results_convert_print_and_draw(detector: Detector, folder: Path) -> None:

@@ -1,0 +1,39 @@
+"""Work on many items, several at once, with the results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_AT_ONCE = 16
+"""Images at once, unless more are asked for: each holds its activations, 100 bytes a pixel."""
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+) -> Generator[Future[Result], None, None]:
+    """Yield the `Future` of `work` on each item, in order; its `result()` waits or raises.
+
+    Closed early or interrupted, what is under way is finished and the rest is left.
+
+    Args:
+        threads: so many items are worked on at once.
+        ahead: at most so many items are taken before they are due.
+    """
+    coming = iter(items)
+    pool = ThreadPoolExecutor(threads, "featherface")
+    waiting: deque[Future[Result]] = deque()
+    try:
+        while True:
+            waiting += (pool.submit(work, each) for each in islice(coming, ahead - len(waiting)))
+            if not waiting:
+                return
+            yield waiting.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
