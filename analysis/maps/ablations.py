@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
+from analysis.maps.geometry import rounded
 from analysis.maps.observation import (
     FaceRecord,
     Prepared,
@@ -27,7 +28,6 @@ from analysis.maps.observation import (
     observe,
 )
 from analysis.maps.offsets import SINGLE, branches, point_records
-from analysis.maps.summaries import rounded
 from featherface.config import LEVELS, FeatherFaceConfig
 from featherface.model import FeatherFace
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.maps.geometry import rounded
 from analysis.maps.observation import Prepared
-from analysis.maps.summaries import rounded
 from featherface.model import FeatherFace
 
 Record = dict[str, Any]

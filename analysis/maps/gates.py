@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.maps.geometry import Mask
+from analysis.maps.geometry import Mask, inside_and_outside, rounded
 from analysis.maps.observation import STAGES, Observation
-from analysis.maps.summaries import inside_and_outside, rounded
 
 Record = dict[str, Any]
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.maps.geometry import Grid, make_grids
-from analysis.maps.summaries import rounded
+from analysis.maps.geometry import Grid, make_grids, rounded
 from featherface.blocks.heads import Outputs
 from featherface.boxes import make_anchors
 from featherface.config import LEVELS, FeatherFaceConfig

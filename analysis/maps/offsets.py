@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.maps.geometry import Floats, Grid
+from analysis.maps.geometry import Floats, Grid, inside_and_outside, rounded
 from analysis.maps.observation import Observation
-from analysis.maps.summaries import inside_and_outside, rounded
 from featherface.blocks.deform_kernel import KERNEL, TAPS
 from featherface.config import FeatherFaceConfig
 

@@ -14,22 +14,24 @@ from xml.sax.saxutils import escape
 
 from analysis.report.formats import MARKS
 
-COLOURS: Mapping[str, tuple[str, str, str | None]] = {
-    "ground": ("#ffffff", "#0d1117", "ground"),
-    "panel": ("#f4f5f8", "#242a35", "panel"),
-    "active": ("#e4ecf8", "#2f3b52", None),
-    "text": ("#1b1f24", "#e8ebf0", "text"),
-    "muted": ("#545d68", "#aab4c2", "muted"),
-    "frame": ("#7b8592", "#7f8b9c", None),
-    "flow": ("#7b8592", "#8592a5", None),
-    "params": ("#0b4f93", "#86bdff", None),
-    "macs": ("#a84b08", "#f3a869", None),
-    "confirmed": ("#176a35", "#6fd08c", "confirmed"),
-    "explained": ("#7d5700", "#e3bd4f", "explained"),
-    "refuted": ("#b3251c", "#ff9a90", "refuted"),
-    "untested": ("#545d68", "#aab4c2", "untested"),
+COLOURS: Mapping[str, tuple[str, str]] = {
+    "ground": ("#ffffff", "#0d1117"),
+    "panel": ("#f4f5f8", "#242a35"),
+    "active": ("#e4ecf8", "#2f3b52"),
+    "text": ("#1b1f24", "#e8ebf0"),
+    "muted": ("#545d68", "#aab4c2"),
+    "frame": ("#7b8592", "#7f8b9c"),
+    "flow": ("#7b8592", "#8592a5"),
+    "params": ("#0b4f93", "#86bdff"),
+    "macs": ("#a84b08", "#f3a869"),
+    "confirmed": ("#176a35", "#6fd08c"),
+    "explained": ("#7d5700", "#e3bd4f"),
+    "refuted": ("#b3251c", "#ff9a90"),
+    "untested": ("#545d68", "#aab4c2"),
 }
-"""For light and for dark pages, and the site's own colour where a page has one."""
+"""For light and for dark pages."""
+
+_OF_THE_SITE = ("ground", "panel", "text", "muted", *MARKS)  # its own take their place on its pages
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _RULES = "\n" + Path(__file__).with_name("drawing.css").read_text(encoding="utf-8")
@@ -55,10 +57,9 @@ def file_style() -> str:
 
 def _variables(scheme: int, *, on_the_site: bool) -> str:
     declared = []
-    for name, (light, dark, of_site) in COLOURS.items():
-        colour = (light, dark)[scheme]
-        value = f"var(--ff-{of_site},{colour})" if on_the_site and of_site else colour
-        declared.append(f"--fa-{name}:{value}")
+    for name, colours in COLOURS.items():
+        own, site = colours[scheme], on_the_site and name in _OF_THE_SITE
+        declared.append(f"--fa-{name}:" + (f"var(--ff-{name},{own})" if site else own))
     return ";".join(declared)
 
 

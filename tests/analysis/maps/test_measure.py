@@ -141,7 +141,7 @@ def test_what_has_nothing_to_show_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_trained_gates_turn_away_from_faces(weights: Path) -> None:
-    """What the site tells of `official`, measured again on the picture it is told of."""
+    """Measure again what the site tells of `official`, on the same image."""
     from matplotlib.cbook import get_sample_data
 
     picture = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))

@@ -49,7 +49,7 @@ every_variant = pytest.mark.parametrize(
 
 
 def squares(path: str, columns: int) -> float:
-    """How many squares a path of dashes shows, the last one in part."""
+    """Return the number of squares that a path of dashes shows, the last one in part."""
     count = 0.0
     for length in re.findall(r"h([\d.]+)", path):
         whole, rest = divmod(float(length), nodes.PITCH)
@@ -173,7 +173,7 @@ OWN = svg.COLOURS.items()
 def colours_of(scheme: str, on_the_site: bool) -> dict[str, str]:
     """The drawing's colours; on the site, its own take the place of some."""
     if not on_the_site:
-        return {name: dark if scheme == "dark" else light for name, (light, dark, _) in OWN}
+        return {name: dark if scheme == "dark" else light for name, (light, dark) in OWN}
     name = {"light": "default", "dark": "slate"}[scheme]
     css = (ROOT / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
     rules = re.findall(rf'\[data-md-color-scheme="{name}"\] {{([^}}]*)}}', css)
