@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -27,7 +26,6 @@ _LEGENDS = {
     "misses": "Yellow: the face as annotated. Blue: the detection that overlaps it most.",
     "false_alarms": "Yellow: the detection. Blue: the annotated face that overlaps it most.",
 }
-_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def gallery(
@@ -54,11 +52,13 @@ def gallery(
     from analysis.report.plots.gallery import caption, grid
     from analysis.widerface import worst
     from analysis.widerface.average_precision import evaluate_files
+    from analysis.widerface.image_folder import image_paths
     from featherface.files import write_bytes
 
     evaluation = evaluate_files(predictions, ground_truth, subset)
     matches = evaluation.matches
     faces, alarms = worst.missed(matches, score), worst.false_alarms(matches, score)
+    paths = image_paths(images)
     skipped: dict[str, str] = {}
     shown = {}
     with progress("cropping") as track:
@@ -66,7 +66,7 @@ def gallery(
             ("misses", worst.describe_missed(matches, faces, score)),
             ("false_alarms", worst.describe_false_alarms(matches, alarms)),
         ):
-            tiles = islice(_tiles(records, images, skipped), number)
+            tiles = islice(_tiles(records, paths, skipped), number)
             shown[part] = list(track(tiles, total=number))
     if skipped and not any(shown.values()):
         name, reason = next(iter(skipped.items()))
@@ -115,17 +115,19 @@ def gallery(
 
 
 def _tiles(
-    records: Iterator[dict[str, Any]], images: Path, skipped: dict[str, str]
+    records: Iterator[dict[str, Any]], paths: dict[tuple[str, str], Path], skipped: dict[str, str]
 ) -> Iterator[tuple[dict[str, Any], Image.Image]]:
     """Yield records with their crops; note why others' images are not usable."""
     from analysis.report.plots.gallery import crop
     from featherface.images import PictureError, read_picture
 
     for record in records:
-        name = f"{record['event']}/{record['picture']}"
+        event, image = record["event"], record["picture"]
+        name = f"{event}/{image}"
         if name in skipped:
             continue
-        path = image_path(images, record["event"], record["picture"])
+        # Looked up among the listed names: one like ../x leads nowhere.
+        path = paths.get((event, image)) or paths.get(("", image))
         try:
             if path is None:
                 raise PictureError("not there")
@@ -134,14 +136,3 @@ def _tiles(
             skipped[name] = str(error)
             continue
         yield record, crop(pixels, record["box"], record["nearest"])
-
-
-def image_path(images: Path, event: str, image: str) -> Path | None:
-    """Return the file of an image; None where it is not there, an error for a name elsewhere."""
-    for name in (event, image):
-        # What either system separates names with, so that one refused here is refused everywhere.
-        if name in ("", ".", "..") or set(name) & set("/\\:") or not name.isprintable():
-            raise InputError(f"ground truth: {event!r}, {image!r}: no names of folder and file")
-    candidates = (images / event / f"{image}{ending}" for ending in _ENDINGS)
-    # That of os.path is also False, and no error, for a name that no file can have.
-    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113

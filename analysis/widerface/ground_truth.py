@@ -101,17 +101,19 @@ class GroundTruth:
         chosen = np.flatnonzero(faces)
         return chosen[np.argsort(-self.boxes[chosen, 3], kind="stable")]
 
-    def only(self, chosen: Iterable[tuple[str, str]]) -> GroundTruth:
+    def only(
+        self, chosen: Iterable[tuple[str, str]], source: str | Path = "the list of images"
+    ) -> GroundTruth:
         """Return the ground truth of some images, as (event, image); other faces do not count.
 
         Raises:
-            InputError: where there are none, or one is not in the ground truth.
+            InputError: where there are none, or one is not in the ground truth, of the `source`.
         """
         keys = set(chosen)
-        unknown = sorted("/".join(key) for key in keys - self.index.keys())
+        unknown = sorted("/".join(key).lstrip("/") for key in keys - self.index.keys())
         if unknown or not keys:
             reason = f"{unknown[0]!r} is not in the ground truth" if unknown else "it is empty"
-            raise InputError(f"the list of images: {reason}; a line is EVENT/IMAGE.jpg")
+            raise InputError(f"{source}: {reason}; a line is EVENT/IMAGE.jpg")
         if len(keys) == len(self.index):
             return self
         images = np.array([self.key(p) in keys for p in range(len(self.images))])
@@ -141,6 +143,9 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; it should hold {ALL_FACES} and its companions")
     path = folder / ALL_FACES
+    below = next(folder.glob(f"*/{ALL_FACES}"), None)
+    if below is not None and not path.exists():
+        raise InputError(f"{folder}: holds no {ALL_FACES}; is {below.parent} meant?")
     event_list, file_list, boxes_list = _read(path, "event_list", "file_list", "face_bbx_list")
     try:
         events = tuple(map(_name, _cells(event_list)))
@@ -165,12 +170,15 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
     )
     if len(truth.index) != len(truth.images):
         raise InputError(f"{path}: lists an image twice")
-    return truth if subset is None else truth.only(read_list(subset))
+    return truth if subset is None else truth.only(read_list(subset), subset)
 
 
 def _read(path: Path, *names: str) -> list[Value]:
     if not path.exists():
-        raise InputError(f"{path}: no such file; it is part of WIDER FACE's ground truth")
+        raise InputError(
+            f"{path}: no such file; the faces of Easy, Medium and Hard are in the benchmark's four "
+            ".mat files alone, which `featherface widerface fetch --no-images` downloads"
+        )
     variables = read_mat(path, names)
     for name in names:
         if name not in variables:

@@ -136,7 +136,8 @@ def first_error(error: ValidationError) -> str:
     """Return the first field that pydantic refuses, if it is one, and the reason."""
     first = error.errors()[0]
     field = ".".join(map(str, first["loc"]))
-    return f"{field}: {first['msg']}" if field else first["msg"]
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {reason}" if field else reason
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
@@ -169,14 +170,13 @@ def expect(
         row
         for row in latest(read(path))
         if what in (row.detector, row.checkpoint)
-        and row.comparable == (protocol, images)
+        and (*row.comparable, row.images) == (protocol, images, evaluated["images"])
         and None not in (row.easy, row.medium, row.hard)
     ]
     if not rows:
-        which = "all images" if images is None else f"these {evaluated['images']} images"
         raise InputError(
-            f"{path}: no AP of {what!r} on {which} under the protocol {protocol!r}; "
-            "`featherface widerface track` adds one"
+            f"{path}: no AP of {what!r} on these {evaluated['images']:,} images under the protocol "
+            f"{protocol!r}; `featherface widerface track` adds one"
         )
     row = ([row for row in rows if row.source == "measured"] or rows)[-1]
     source = f"{row.source} {row.date}, {row.by}"

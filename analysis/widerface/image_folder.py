@@ -104,6 +104,11 @@ def list_images(folder: str | Path, subset: str | Path | None = None) -> list[En
     return entries if subset is None else sorted(_chosen(entries, Path(subset), folder))
 
 
+def image_paths(folder: str | Path) -> dict[tuple[str, str], Path]:
+    """Return the path of every image of a folder by event, "" beside the events, and name."""
+    return {(each.event, each.stem): Path(folder) / each.image for each in list_images(folder)}
+
+
 def _listed(folder: Path) -> list[Path]:
     with named(folder):
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -47,8 +47,8 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
         InputError: where there is no such file, it is of another kind, damaged, or too large.
     """
     content = memoryview(read_bytes(path, LIMIT))
-    if bytes(content[_HEADER - 2 : _HEADER]) != b"IM":
-        raise InputError(f"{path}: not a little-endian .mat file (of MATLAB 5 to 7)")
+    if bytes(content[_HEADER - 4 : _HEADER]) != b"\0\1IM":  # version and byte order
+        raise InputError(f"{path}: not a little-endian .mat file of MATLAB 5 to 7.2 (save -v7)")
     found: dict[str, Value] = {}
     elements = _Elements(content[_HEADER:])
     left = LIMIT

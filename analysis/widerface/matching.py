@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from analysis.widerface.ground_truth import GroundTruth
 from analysis.widerface.predictions import Predictions
-from featherface.errors import InputError
 
 IOU = 0.5
 THRESHOLDS = 1000
@@ -52,7 +51,6 @@ class Matches:
 
     def found(self, score: float) -> NDArray[np.bool_]:
         """(F,): whether some row that scores at least this much lies on the face."""
-        require_number(score)
         return self.best_score >= score
 
     def false(self, subset: int, score: float) -> NDArray[np.bool_]:
@@ -70,12 +68,6 @@ class Matches:
         """(B,): whether a row lies on a face of (F,) `kept`."""
         # The added entry is what face -1 finds.
         return np.append(kept, False)[self.face]
-
-
-def require_number(score: float) -> None:
-    """Raise an `InputError` for a score that is no number, to which all compare as false."""
-    if not np.isfinite(score):
-        raise InputError(f"score (={score}) must be a number")
 
 
 def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:

@@ -85,7 +85,7 @@ def _chosen(source: str, prefix: str, members: Members, select: Select) -> Itera
         if not is_result(name) or "__MACOSX" in folders:
             continue
         folder = next((each for each in reversed(folders) if each not in ("", ".")), "")
-        image = bare(name.removesuffix(".txt")) if name.endswith(".txt") else None
+        image = bare(name[:-4]) if name.lower().endswith(".txt") else None
         key = select(prefix + path, folder, image)
         if key is None:
             continue

@@ -64,17 +64,22 @@ def sections(path: Path, content: bytes, select: Select) -> Iterator[ImageText]:
     Each starts with a line "EVENT/IMAGE.jpg", perhaps with "#" before it, and perhaps a line with
     the number of its boxes.
     """
+    content = _text(f"{path}", content)
     titles = list(islice(_TITLE.finditer(content), SECTION_LIMIT + 1))
     if len(titles) > SECTION_LIMIT:
         raise InputError(f"{path}: more than {SECTION_LIMIT:,} images")
     if not titles or content[: titles[0].start()].strip():
         raise InputError(f"{path}:1: no line EVENT/IMAGE.jpg, which starts an image")
     ends = [*(title.start() for title in titles[1:]), len(content)]
+    seen = set()
     for title, end in zip(titles, ends, strict=True):
         name = title[0].decode("utf-8", "surrogateescape").strip().lstrip("# \t")
         label = f"{path}:{name}"
         key = select(label, *key_of(name))
+        if key in seen:
+            raise InputError(f"{label}: the image is there twice")
         if key is not None:
+            seen.add(key)
             body = content[title.end() + 1 : end]
             counted = _COUNT.match(body)
             stated = counted[1] if counted else b"%d" % len(body.strip().splitlines())
@@ -117,16 +122,24 @@ def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
     label, event, image, content = file
     if not content.strip():
         return ImageBoxes(label, event, image, "", 0, _NO_ROWS), b""
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    first, _, rest = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    first, _, rest = _text(label, content).partition(b"\n")
     second, _, body = rest.partition(b"\n")
     title = first.decode("utf-8", errors="replace").strip()
-    if not title or _is_number(title.split()[0]):
+    name = key_of(title)[1]
+    if not title or (_is_number(title.split()[0]) and name != image):
         raise InputError(f"{label}:1: {title[:60]!r} where the image's name should be")
     if not second.strip().isdigit():
         raise InputError(f"{label}:2: {_shown(second)} is no number of boxes")
-    return ImageBoxes(label, event, image, key_of(title)[1], int(second), _NO_ROWS), body
+    return ImageBoxes(label, event, image, name, int(second), _NO_ROWS), body
+
+
+def _text(label: str, content: bytes) -> bytes:
+    """Return a text with Unix line ends and without a byte order mark."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in content.partition(b"\n")[0]:
+        raise InputError(f"{label}:1: null bytes, as in UTF-16, where UTF-8 text should be")
+    return content.removeprefix(b"\xef\xbb\xbf")
 
 
 # What each byte is: white space as in bytes.split, part of a plain number, or anything else.

@@ -97,6 +97,8 @@ def read_predictions(path: str | Path, ground_truth: GroundTruth) -> Predictions
         images = records.read_json_lines(path, select)
     elif name.endswith(".parquet"):
         images = records.read_parquet(path, select)
+    elif name.endswith(".txt"):
+        raise InputError(f"{path}: of one image only; predictions are the folder of all of them")
     else:
         kinds = ", ".join((*files.ARCHIVES, ".txt", ".jsonl", ".parquet"))
         raise InputError(f"{path}: predictions are a folder or one of {kinds}")

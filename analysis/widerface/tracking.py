@@ -14,7 +14,8 @@ import torch
 from analysis.environment import stamp
 from analysis.widerface import history
 from analysis.widerface.average_precision import Evaluation, evaluate
-from analysis.widerface.ground_truth import SUBSETS, read_ground_truth
+from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES, read_ground_truth
+from analysis.widerface.image_folder import image_paths
 from analysis.widerface.predicting import Track, is_exported, predict
 from analysis.widerface.predictions import read_predictions
 from analysis.widerface.protocol import PROTOCOLS, Protocol
@@ -49,6 +50,21 @@ def track(
     """
     # What is wrong with any of it should show before hours of predicting, not after.
     truth = read_ground_truth(ground_truth, subset)
+    if truth.subset is None and len(truth.images) != VALIDATION_IMAGES:
+        raise InputError(
+            f"{ground_truth}: of {len(truth.images):,} images, where WIDER FACE's validation set, "
+            f"of which the history is, has {VALIDATION_IMAGES:,}"
+        )
+    lacking = [name for name, faces in truth.faces.items() if not faces]
+    if lacking:
+        raise InputError(f"{subset}: images without faces of {', '.join(lacking)} have no AP there")
+    paths = image_paths(images)
+    absent = [key for key in truth.index if key not in paths and ("", key[1]) not in paths]
+    if absent:
+        raise InputError(
+            f"{images}: lacks {len(absent):,} of the {len(truth.images):,} images to evaluate, the "
+            f"first {'/'.join(absent[0])}"
+        )
     named = names(checkpoints)
     for checkpoint in named.values():
         if is_exported(checkpoint):
@@ -78,17 +94,8 @@ def track(
 
 
 def row_of(evaluation: Evaluation, made: dict[str, Any], detector: str) -> history.Row:
-    """Return the row of the history for an evaluation of predictions that `predict` has `made`.
-
-    Raises:
-        InputError: where AP is undefined, as a subset has no faces, or images are missing.
-    """
+    """Return the row of the history for an evaluation of predictions that `predict` has `made`."""
     record, weights = evaluation.as_dict(), made["weights"]
-    if record["missing"]:
-        raise InputError(
-            f"{detector}: {record['missing']} of {record['images']} images have no predictions; "
-            "a row of the history has them all (name a subset, or predict the rest)"
-        )
     epoch = re.search(r"epoch[-_ ]?(\d+)", weights["name"])
     fields = {
         "date": datetime.date.today().isoformat(),

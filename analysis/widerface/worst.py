@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
-from analysis.widerface.matching import Matches, overlaps, require_number
+from analysis.widerface.matching import Matches, overlaps
 
 Boxes = NDArray[np.float64]
 
@@ -26,7 +26,6 @@ def false_alarms(matches: Matches, score: float) -> NDArray[np.int64]:
     A second detection on a face is not among these, though false by the protocol; nor is one on
     an image without annotated faces. Many of the surest lie on faces that nobody annotated.
     """
-    require_number(score)
     predictions = matches.predictions
     counted = matches.ground_truth.has_faces(predictions.image_of_row)
     counted &= (matches.face < 0) & (predictions.rows[:, 4] >= score)

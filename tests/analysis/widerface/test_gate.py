@@ -69,8 +69,11 @@ def test_other_protocols_and_images_are_no_expectation(path: Path) -> None:
     assert expect("official", evaluated(subset=SHA), "original", path)["easy"] == 0.6
     with pytest.raises(InputError, match="no AP of 'official' on these 10 images"):
         expect("official", evaluated(subset="f" * 64), "original", path)
-    with pytest.raises(InputError, match="no AP of 'retinaface' on all images"):
+    with pytest.raises(InputError, match="no AP of 'retinaface' on these 3,226 images"):
         expect("retinaface", evaluated(), "original", path)
+    other_ground_truth = evaluated() | {"images": 15}
+    with pytest.raises(InputError, match="no AP of 'official' on these 15 images"):
+        expect("official", other_ground_truth, "original", path)
 
 
 def test_a_fall_is_named_and_a_rise_is_none(path: Path) -> None:

@@ -109,16 +109,21 @@ def cell(*values: Any) -> np.ndarray:
 def test_a_missing_folder_or_file_is_named(truth_folder: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         read_ground_truth(truth_folder / "elsewhere")
+    with pytest.raises(InputError, match=f"is {truth_folder} meant"):
+        read_ground_truth(truth_folder.parent)
     (truth_folder / FILES["hard"]).unlink()
     with pytest.raises(InputError, match=r"wider_hard_val\.mat: no such file"):
         read_ground_truth(truth_folder)
 
 
 @pytest.mark.parametrize("name", [ALL_FACES, FILES["medium"]])
-@pytest.mark.parametrize("content", [b"", b"no mat file", b"MATLAB 5.0 MAT-file" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no mat file", b"MATLAB 5.0 MAT-file" * 40, b"MATLAB 7.3".ljust(124) + b"\0\2IM"],
+)
 def test_a_file_that_is_no_mat_file(truth_folder: Path, name: str, content: bytes) -> None:
     (truth_folder / name).write_bytes(content)
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(InputError, match=f"{name}: not a little-endian .mat file"):
         read_ground_truth(truth_folder)
 
 

@@ -63,6 +63,8 @@ def same(read: Predictions) -> None:
 def test_a_folder_at_any_depth(truth: GroundTruth, tmp_path: Path) -> None:
     same(read_predictions(write(tmp_path / "a", FILES), truth))
     deeper = {f"run/txt/{name}": text for name, text in FILES.items()}
+    upper = {name.replace(".txt", ".TXT"): text for name, text in FILES.items()}
+    same(read_predictions(write(tmp_path / "c", upper), truth))
     hidden = {".cache/0--Parade/0_Parade_1.txt": "x", "0--Parade/._0_Parade_1.txt": "\0"}
     made = {"protocol.json": "{}"}
     same(read_predictions(write(tmp_path / "b", {**deeper, **hidden, **made}), truth))
@@ -155,16 +157,18 @@ def test_an_empty_file_is_an_image_without_faces(truth: GroundTruth, tmp_path: P
 
 
 @pytest.mark.parametrize("counted", [True, False])
-@pytest.mark.parametrize("mark", ["", "# ", "#"])
+@pytest.mark.parametrize("mark", ["", "# ", "#", "\ufeff# "])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
 def test_one_file_for_all_images(
-    truth: GroundTruth, tmp_path: Path, mark: str, counted: bool
+    truth: GroundTruth, tmp_path: Path, mark: str, counted: bool, end: str
 ) -> None:
     sections = []
     for name, content in FILES.items():
         _, count, *rows = content.splitlines()
         title = f"{mark}{name.replace('.txt', '.jpg')}"
+        mark = mark.removeprefix("\ufeff")  # which starts the file alone
         sections += [title, *([count] if counted else []), *rows]
-    folder = write(tmp_path / "a", {"all.txt": "\r\n".join(sections)})
+    folder = write(tmp_path / "a", {"all.txt": end.join(sections)})
     same(read_predictions(folder, truth))
     same(read_predictions(folder / "all.txt", truth))
 
@@ -176,6 +180,8 @@ def test_one_file_for_all_images(
         ("10 10 40 40 0.9\n# 0--Parade/0_Parade_1.jpg\n", "no line EVENT/IMAGE.jpg"),
         ("# 0--Parade/0_Parade_1.jpg\n1 2 3 4\n", "0_Parade_1.jpg:3: 4 values"),
         ("# 9--Elsewhere/x.jpg\n", "holds no EVENT"),
+        ("# 0--Parade/0_Parade_1.jpg\n" * 2, "0_Parade_1.jpg: the image is there twice"),
+        ("\0#\0 \0a\0/\0", "all.txt:1: null bytes, as in UTF-16"),
     ],
 )
 def test_a_malformed_file_for_all(
@@ -228,6 +234,11 @@ def test_what_is_tolerated(title: str, body: str) -> None:
     assert text(f"{title}\n2\n{body}") == [[1, 2, 3, 4, 0.5], [5, 6, 7, 8, 0.25]]
 
 
+def test_an_image_may_be_named_by_a_number() -> None:
+    (boxes,) = parse([ImageText("1.txt", "e", "1", b"1\n1\n1 2 3 4 0.5\n")])
+    assert (boxes.title, boxes.rows.tolist()) == ("1", [[1, 2, 3, 4, 0.5]])
+
+
 def test_old_mac_line_ends() -> None:
     assert text("p\r1\r1 2 3 4 0.5\r") == [[1, 2, 3, 4, 0.5]]
 
@@ -236,6 +247,8 @@ def test_old_mac_line_ends() -> None:
     ("content", "where", "words"),
     [
         ("1 2 3 4 0.5\n1 2 3 4 0.5\n", 1, "the image's name"),
+        ("1\n0\n", 1, "the image's name"),
+        ("p\n2\n".encode("utf-16"), 1, "null bytes, as in UTF-16"),
         ("p\n", 2, "number of boxes"),
         ("p\nmany\n", 2, "number of boxes"),
         ("p\n-1\n", 2, "number of boxes"),
@@ -381,6 +394,12 @@ def test_a_damaged_list_of_unreadable_images(
     folder = write(tmp_path / "a", {**FILES, "unreadable.json": content})
     with pytest.raises(InputError, match=r"unreadable\.json: "):
         read_predictions(folder, truth)
+
+
+def test_the_file_of_one_image_is_not_all_predictions(truth: GroundTruth, tmp_path: Path) -> None:
+    path = write(tmp_path, FILES) / "0--Parade" / "0_Parade_1.txt"
+    with pytest.raises(InputError, match=r"0_Parade_1\.txt: of one image only"):
+        read_predictions(path, truth)
 
 
 @pytest.mark.parametrize("name", ["nothing", "a.exe", "empty"])

@@ -75,6 +75,9 @@ def test_nothing_is_recorded_unasked(call: Any, small: list[object], tmp_path: P
         (["{tmp}/list.onnx"], "list.onnx: not an ONNX model"),
         (["--subset", "{tmp}/other.txt"], "is not in the ground truth"),
         (["--history", "{tmp}/damaged.jsonl"], "damaged.jsonl, line 1: damaged"),
+        (["--subset", "{tmp}/absent.txt"], "images: lacks 1 of the 1 images to evaluate"),
+        (["--subset", "{tmp}/faceless.txt"], "without faces of easy, medium, hard have no AP"),
+        (["--subset", "{tmp}/all.txt"], "truth: of 3 images, where WIDER FACE's validation set"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_predicted(
@@ -91,6 +94,10 @@ def test_bad_input_is_one_line_before_anything_is_predicted(
     monkeypatch.setattr(tracking, "predict", never)
     (tmp_path / "list.onnx").write_bytes(b"no network")
     (tmp_path / "other.txt").write_text("0--Parade/0_Parade_3.jpg\n")
+    (tmp_path / "absent.txt").write_text("0--Parade/0_Parade_1.jpg\n")
+    (tmp_path / "faceless.txt").write_text("1--Handshaking/1_Handshaking_1.jpg\n")
+    names = ("0--Parade/0_Parade_1", "0--Parade/0_Parade_2", "1--Handshaking/1_Handshaking_1")
+    (tmp_path / "all.txt").write_text("\n".join(names))
     (tmp_path / "damaged.jsonl").write_text('{"date": ')
     assert words in call(*small, *(each.format(tmp=tmp_path) for each in more)).refusal
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,6 @@ from analysis.widerface.worst import (
     false_alarms,
     missed,
 )
-from featherface.errors import InputError
 
 FACES = [[0, 0, 9, 9], [50, 0, 29, 29], [100, 0, 59, 59], [200, 0, 99, 99], [0, 100, 9, 19]]
 """On image a the first four, of which Hard ignores the tallest; on b the last; on c none."""
@@ -114,12 +113,6 @@ def test_boxes_without_area_turned_round_or_absurd_still_make_records() -> None:
     assert records[0]["iou"] == pytest.approx(1 / 100, abs=1e-15)
     assert [record["iou"] for record in records[1:]] == [0.0] * 4
     json.dumps([records, list(describe_missed(found, missed(found, 0.1), 0.1))], allow_nan=False)
-
-
-def test_no_score_is_refused() -> None:
-    for select in (missed, false_alarms):
-        with pytest.raises(InputError, match=r"score \(=nan\)"):
-            select(matches(), float("nan"))
 
 
 def test_on_published_predictions_the_counts_are_those_of_the_evaluation(shared: Path) -> None:
