@@ -71,8 +71,8 @@ def maps(
         raise InputError("--npz needs --out DIR, the folder to write into")
     from analysis.maps import load_for_maps, measure_maps
     from analysis.maps import npz as arrays_as_npz
-    from analysis.report.maps_record import portrait
     from analysis.report.plots.maps import draw_maps
+    from analysis.report.portrait import portrait
     from analysis.report.tables import maps as tables
     from featherface.files import write_bytes
     from featherface.runtimes.network import checked_device

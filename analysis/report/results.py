@@ -11,7 +11,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import distributions
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,11 @@ from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import SPACE
 from analysis.report import diagram
-from analysis.report.found_faces import found_faces
-from analysis.report.maps_record import RECORDED, portrait, recorded_maps
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
 from analysis.report.plots.style import SCHEMES, Scheme, render, themed
+from analysis.report.portrait import RECORDED, found_faces, recorded_maps
 from analysis.report.table import Table
 from analysis.report.tables import networks
 from analysis.speed import latest
@@ -57,9 +55,7 @@ def generate(
 ) -> list[Path]:
     """Write everything below `docs`, each file whole or not at all, and return the paths.
 
-    Args:
-        docs: the folder of pages.
-        track: wraps the list of steps, to show progress.
+    `track` wraps the list of steps, to show progress.
 
     Raises:
         InputError: where a file cannot be written, or a ledger cannot be used.
@@ -117,11 +113,8 @@ def _counts(variant: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
         ]
         if recorded["reconciliation"]["params"] == reconciliation["params"]:
             reconciliation = recorded["reconciliation"]
-    return {
-        "input": [1, 3, HEIGHT, WIDTH],
-        "counters": counters,
-        "reconciliation": reconciliation,
-    }
+    shape = [1, 3, HEIGHT, WIDTH]
+    return {"input": shape, "counters": counters, "reconciliation": reconciliation}
 
 
 def _recorded_counts(path: Path) -> dict[str, Any]:
@@ -179,8 +172,8 @@ def _design_space(docs: Path) -> Written:
     record = {"totals": found, "sensitivity": steps, "landscape": counted}
     yield "results/design_space.json", to_json(record)
     yield "results/design_space.md", _page("Design space", [_SPACE_NOTE, *map(_found, found)])
-    for variant, records in steps.items():
-        yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, records))
+    for variant, changes in steps.items():
+        yield from _figure(f"sensitivity-{variant}", partial(plots.sensitivity, changes))
     yield from _figure("design-space", partial(plots.landscape, drawn))
 
 
@@ -192,21 +185,17 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 def _times(docs: Path) -> Written:
     """Figures of the times on record, of the CPU and of the GPU that were measured last."""
-    drawings: tuple[tuple[str, Callable[..., Figure]], ...] = (
-        ("latency", times.by_block),
-        ("operators", times.operators),
-        ("roofline", times.roofline),
-        ("growth", times.growth),
-    )
-    for (kind, draw), (device, end) in product(drawings, (("cpu", ""), ("cuda", "-gpu"))):
-        recorded = read_records(docs / "results" / f"{kind}.jsonl")
-        rows = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
-        if kind == "latency":
-            shown: Any = [row for row in rows if row["blocks"]]
-        else:
-            shown = next((row for row in reversed(rows) if row["variant"] == "official"), None)
-        if shown:
-            yield from _figure(f"{kind}{end}", partial(draw, shown))
+    of_one = {"operators": times.operators, "roofline": times.roofline, "growth": times.growth}
+    for device, end in (("cpu", ""), ("cuda", "-gpu")):
+        rows = {}
+        for kind in ("latency", *of_one):
+            recorded = read_records(docs / "results" / f"{kind}.jsonl")
+            rows[kind] = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
+        if passes := [row for row in rows["latency"] if row["blocks"]]:
+            yield from _figure(f"latency{end}", partial(times.by_block, passes))
+        for kind, draw in of_one.items():
+            if found := [row for row in rows[kind] if row["variant"] == "official"]:
+                yield from _figure(f"{kind}{end}", partial(draw, found[-1]))
 
 
 def _widerface(docs: Path) -> Written:
@@ -248,17 +237,14 @@ def has_weights() -> bool:
     return folder != "" and all((Path(folder) / f"{name}.pth").is_file() for name in needed)
 
 
-def _maps(docs: Path) -> Written:
-    """Attention and offsets of published weights, where these are at hand."""
+def _portrait(docs: Path) -> Written:
+    """Faces found and, where the published weights are at hand, attention and offsets."""
+    yield "figures/faces.svg", found_faces()
     if has_weights():
-        record, drawn = recorded_maps(portrait())
+        record, drawn = recorded_maps()
         yield "results/maps.json", to_json(record)
         for name, svg in drawn.items():
             yield f"figures/{name}", svg
-
-
-def _faces(docs: Path) -> Written:
-    yield "figures/faces.svg", found_faces(portrait())
 
 
 def _environment(docs: Path) -> Written:
@@ -279,8 +265,7 @@ STEPS = (
     _verdicts,
     _times,
     _widerface,
-    _maps,
-    _faces,
+    _portrait,
     _environment,
 )
 

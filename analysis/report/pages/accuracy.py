@@ -6,48 +6,22 @@ from collections.abc import Sequence
 from html import escape
 from operator import attrgetter
 
+import yaml
+
 from analysis.report.formats import MISSING, count, fixed
-from analysis.report.pages.html import fold, missing, themed
+from analysis.report.pages.html import fold, missing, themed, words
 from analysis.report.pages.records import Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from analysis.widerface.history import Row, checked
 from analysis.widerface.protocol import PROTOCOLS
 
-_ORIGINAL, _RESIZED = PROTOCOLS["original"], PROTOCOLS["1600"]
-_SHORTER, _LONGER = _RESIZED.longest or (0, 0)
-
-SECTIONS = {
-    "original": (
-        "Original size",
-        f"Each image once, at its size; score > {_ORIGINAL.score_threshold}, NMS "
-        f"{_ORIGINAL.nms_threshold}; boxes counted with their last pixel in suppression, and "
-        "corners cut to whole pixels, as RetinaFace’s script does both.",
-    ),
-    "exact": ("Original size, exact boxes", "The same with boxes as the network computes them."),
-    "1600": (
-        f"Resized to {_SHORTER}",
-        f"The shorter side {_SHORTER} pixels, the longer at most {_LONGER}.",
-    ),
-    "multi-scale": ("Several scales", "Several sizes, each also mirrored, and box voting."),
-    "vga": ("VGA", "Resized into 640×480."),
-    "not stated": (
-        "Protocol not stated",
-        "The source does not say how images were resized.",
-    ),
-}
+_SHORTER, _LONGER = PROTOCOLS["1600"].longest or (0, 0)
+_WORDS = yaml.safe_load(
+    words("accuracy.yaml", original=PROTOCOLS["original"], shorter=_SHORTER, longer=_LONGER)
+)
+SECTIONS: dict[str, tuple[str, str]] = _WORDS["protocols"]
 """The protocols by name, in the order of the page: a title, and what is done."""
-
-FIGURES = {
-    "widerface-curves": "Precision against recall on Easy, Medium and Hard",
-    "widerface-height": "Average precision by height of the face",
-    "widerface-events": "Average precision by event",
-    "widerface-training-official": "Average precision of official over the epochs of its training, "
-    "on a subset",
-    "widerface-training-v1": "Average precision of this project’s own v1 over the epochs of its "
-    "training, on a subset",
-}
-"""Shown where they exist under docs/figures, with what each shows."""
 
 
 def lead(records: Records) -> str:
@@ -64,11 +38,13 @@ def lead(records: Records) -> str:
         [100 * getattr(found[source], name) for name in SUBSETS]
         for source in ("measured", "published")
     )
-    most = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
-    return (
-        f"`official` reaches {_listed(ours, '.4f')} % on Easy, Medium and Hard, on all "
-        f"{found['measured'].images:,} validation images; its trainer recorded "
-        f"{_listed(theirs, 'g')} %, which differs by at most {most:.1g} points. {apart}\n"
+    return words(
+        "widerface-lead.md",
+        ours=_listed(ours, ".4f"),
+        images=found["measured"].images,
+        theirs=_listed(theirs, "g"),
+        most=max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
+        apart=apart,
     )
 
 
@@ -149,7 +125,7 @@ def _source(row: Row) -> Cell:
 def curves(records: Records) -> str:
     """Return the figures of the recorded curves."""
     shown = []
-    for name, alt in FIGURES.items():
+    for name, alt in _WORDS["figures"].items():
         if (records.docs / "figures" / f"{name}.svg").exists():
             figure = themed(records.docs, name, alt, escape(alt))
             # The largest figure is loaded when somebody opens it.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
 from analysis.design_space.closed_form import Fields, block_macs, block_parameters
 from analysis.design_space.formulas import DECIDES, formulas
-from analysis.design_space.space import KINDS, OPTIONAL, SPACE, VARIANTS
+from analysis.design_space.space import FIELDS, KINDS, OPTIONAL, SPACE, VARIANTS
 from analysis.report.formats import count, signed
 from analysis.report.pages.html import inline, words
 from analysis.report.pages.records import Record, Records, address_of
@@ -70,30 +71,18 @@ def card(records: Records) -> Record:
 
 
 def _controls() -> str:
-    channels, cells = SPACE.channels, SPACE.cells
-    controls = [
-        _slider("channels", channels[0], channels[-1], channels[1] - channels[0]),
-        _choice("pyramid", KINDS["pyramid"]),
-        _slider("cells", cells[0], cells[-1], 1),
-        _choice("attention", KINDS["attention"]),
-        _choice("reduction", SPACE.reduction),
-        _choice("context", KINDS["context"]),
-        _choice("shuffle", KINDS["shuffle"]),
-        _choice("anchors", SPACE.anchors),
-    ]
+    """Return a slider for each number of many, and a list for what has a few values."""
+    controls = []
+    for name in FIELDS:
+        values: tuple[Any, ...] = KINDS.get(name) or getattr(SPACE, name)
+        if name in ("channels", "cells"):
+            ends = f'min="{values[0]}" max="{values[-1]}" step="{values[1] - values[0]}"'
+            field = f'<span></span><input type="range" name="{name}" {ends}>'
+        else:
+            options = "".join(f"<option>{value}</option>" for value in values)
+            field = f'<select name="{name}">{options}</select>'
+        controls.append(f"<label>{name} {field}</label>")
     return f'<div class="ff-calc-fields">{"".join(controls)}</div>'
-
-
-def _slider(name: str, least: int, most: int, step: int) -> str:
-    return (
-        f"<label>{name} <span></span>"
-        f'<input type="range" name="{name}" min="{least}" max="{most}" step="{step}"></label>'
-    )
-
-
-def _choice(name: str, values: tuple[str | int, ...]) -> str:
-    options = "".join(f"<option>{value}</option>" for value in values)
-    return f'<label>{name} <select name="{name}">{options}</select></label>'
 
 
 def _blocks(config: Record) -> tuple[list[Record], Record]:

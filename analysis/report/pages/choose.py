@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -103,11 +102,11 @@ def table(records: Records) -> str:
         timing.measured_last(records, kind) for kind in ("cpu", "cuda")
     )
     columns = (
-        Column("detector", name, lambda cell: cell, left=True),
+        Column("detector", name),
         Column("parameters", lambda row: row["params"] or row.get("params_stated"), _number),
         Column("cost of an image", "cost"),
-        Column("CPU", partial(timing.fastest, cpu_rows, "onnx"), timing.cell, unit="ms"),
-        Column("GPU", partial(timing.fastest, gpu_rows, "cuda-graph"), timing.cell, unit="ms"),
+        timing.fastest("CPU", cpu_rows, "onnx", "ms"),
+        timing.fastest("GPU", gpu_rows, "cuda-graph", "ms"),
         *(Column(subset.title(), subset, _PERCENT, unit="%") for subset in SUBSETS),
         Column("protocol", protocol),
         Column("licence", "licence"),

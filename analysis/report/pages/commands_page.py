@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from analysis.report.pages.html import inline
-from analysis.report.table import Cell, Column, Table, code
+from analysis.report.pages.html import inline, prose
+from analysis.report.table import Column, Table, code
 
 
 def reference(command: Any) -> str:
@@ -54,13 +54,11 @@ def _paragraphs(text: str | None) -> str:
     return "\n\n".join(f"<p>{inline(' '.join(p.split()))}</p>" for p in paragraphs if p.strip())
 
 
-def _effect(row: tuple[str, str]) -> Cell:
-    text = " ".join(row[1].split())
-    return Cell(text, inline(text))
-
-
 def _name(row: tuple[str, str]) -> str:
     return row[0] if row[0].startswith("-") else row[0].split()[0]  # an argument without its type
 
 
-_COLUMNS = (Column("option", _name, code), Column("effect", _effect, width=1))
+_COLUMNS = (
+    Column("option", _name, code),
+    Column("effect", lambda row: " ".join(row[1].split()), prose, width=1),
+)

@@ -45,7 +45,7 @@ def overview(records: Records) -> str:
             rows.append((name, segments, form(record[key])))
             words.append(f"{name} {record[key]:,}")
         label = f"{title} by block. {'; '.join(words)}. The tables below have every number."
-        out.append(f'<p class="ff-chart-title">{title}</p>' + bars(label, rows, most).rstrip("\n"))
+        out.append(f'<p class="ff-chart-title">{title}</p>' + bars(label, rows, most))
     names = [block["name"].replace("_", " ") for block in records.blocks["official"]["blocks"]]
     keys = "".join(f'<li><i class="b{at}"></i>{name}</li>' for at, name in enumerate(names))
     keys += '<li><i class="b4 hatched"></i>deformable kernels, skipped by usual counters</li>'

@@ -23,12 +23,11 @@ from analysis.report.pages import (
     home,
     maps_page,
     notebooks,
-    sources,
     space,
     timing,
     verdict_list,
 )
-from analysis.report.pages.records import Records
+from analysis.report.pages.records import Records, drawn_from, sources
 from featherface.errors import InputError
 from featherface.files import read_bytes, write_bytes, write_json
 
@@ -99,7 +98,7 @@ def generate(
     """Bring all that the pages include up to date; only what differs is written, when all is made.
 
     Args:
-        root: of the project: the folder of `mkdocs.yml`.
+        root: the folder of `mkdocs.yml`.
         command: the Click command whose reference is written.
         track: wraps the list of notebooks, to show progress.
 
@@ -111,7 +110,7 @@ def generate(
         for page in sorted((root / folder).glob("*.md")):
             name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
             if name in text:
-                fragments[name] = sources.line(text, read, up)
+                fragments[name] = sources(text, read, up)
     fragments["commands.md"] = commands_page.reference(command)
     files: dict[str, bytes] = {}
     pages: list[notebooks.Page] = []
@@ -134,7 +133,7 @@ def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
     for name, make in FRAGMENTS.items():
         own = replace(records, read=set())
         fragments[name] = make(own)
-        read[name] = own.read | sources.drawn_from(fragments[name])
+        read[name] = own.read | drawn_from(fragments[name])
     return fragments, read
 
 

@@ -10,7 +10,7 @@ from html import escape
 from analysis.claims.ledger import Ledger
 from analysis.report.formats import count, fixed
 from analysis.report.pages import verdict_list
-from analysis.report.pages.html import MEANING, bars, inline, words
+from analysis.report.pages.html import MEANING, bars, prose, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from featherface.errors import InputError
@@ -48,18 +48,14 @@ def _months(dates: Sequence[str]) -> str:
 
 def commands(records: Records) -> str:
     """Return three commands, each with the figures that it prints, which a test compares."""
-    official = records.blocks["official"]["params"]
-    thop = records["counters.json"]["official"]["reconciliation"]["thop_params"]
-    drawn = records.verdict("card-total-as-drawn")["measured"]
     card = Counter(r["verdict"] for r in records["verdicts.json"] if r["source"] == "card")
-    found = ", ".join(f"{card[verdict]} {verdict}" for verdict in MEANING)
-    lines = {
-        "featherface audit --source card": found,
-        "featherface blocks --variant official --counters": f"{official:,}; thop says {thop:,}",
-        "featherface blocks --variant v1-deformable --set reduction=16": f"{drawn:,} as drawn",
-    }
-    listing = "\n".join(f"{command}  # {printed}" for command, printed in lines.items())
-    return f"```sh\n{listing}\n```\n"
+    return words(
+        "home-commands.md",
+        card=", ".join(f"{card[verdict]} {verdict}" for verdict in MEANING),
+        official=records.blocks["official"]["params"],
+        thop=records["counters.json"]["official"]["reconciliation"]["thop_params"],
+        drawn=records.verdict("card-total-as-drawn")["measured"],
+    )
 
 
 def tally_by_source(records: Records) -> str:
@@ -97,12 +93,9 @@ def publications(records: Records) -> str:
         name = " @ ".join(filter(None, (row["repository"], row["revision"]))) or "DOI"
         return Cell(name, f'<a href="{escape(row["link"])}">{escape(name)}</a>')
 
-    def what(row: Record) -> Cell:
-        return Cell(row["what"], inline(row["what"]))
-
     columns = (
         Column("when", lambda row: " to ".join(filter(None, (row["date"], row["until"])))),
-        Column("publication", what, width=2),
+        Column("publication", "what", prose, width=2),
         Column("who", "who", width=1),
         Column("where", where),
     )
@@ -131,7 +124,7 @@ def the_size(records: Records) -> str:
     )
     return words(
         "home-size.md",
-        bars=bars(label, rows, official).strip(),
+        bars=bars(label, rows, official),
         official=official,
         kernels=kernels,
         fusion=fusion,
@@ -160,7 +153,7 @@ def the_card(records: Records) -> str:
     )
     return words(
         "home-card.md",
-        bars=bars(label, rows, max(values.values())).strip(),
+        bars=bars(label, rows, max(values.values())),
         total=values["printed total"],
         sum_of_blocks=values["sum of printed blocks"],
         drawn=values["both corrections"],
@@ -194,7 +187,7 @@ def the_cost(records: Records) -> str:
     )
     return words(
         "home-cost.md",
-        bars=bars(label, rows, official).strip(),
+        bars=bars(label, rows, official),
         counted=counted,
         baseline=baseline,
         hidden=hidden,

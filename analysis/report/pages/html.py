@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.formats import MARKS
+from analysis.report.table import Cell
 from featherface.errors import InputError
 from featherface.files import named
 
@@ -49,6 +50,11 @@ def inline(text: str) -> str:
     return "".join([*out, escape(text[at:])])
 
 
+def prose(text: str) -> Cell:
+    """Return a cell with a paragraph; see `inline`."""
+    return Cell(text, inline(text))
+
+
 def badge(verdict: str) -> str:
     """Return a verdict as sign, word and colour."""
     return (
@@ -62,10 +68,8 @@ def bars(
 ) -> str:
     """Return bars of segments on one scale, as an image whose text alternative is `label`.
 
-    Args:
-        label: the text alternative.
-        rows: a name, segments (length, CSS class, hint) and what stands at the end.
-        most: the length that fills the width.
+    A row is a name, segments (length, CSS class, hint) and what stands at the end; `most` is the
+    length that fills the width.
     """
     lines = []
     for name, segments, end in rows:
@@ -79,7 +83,7 @@ def bars(
             f'<span class="ff-bar">{drawn}</span>'
             f'<span class="ff-bar-end">{escape(end)}</span></div>'
         )
-    return f'<div class="ff-bars" role="img" aria-label="{escape(label)}">{"".join(lines)}</div>\n'
+    return f'<div class="ff-bars" role="img" aria-label="{escape(label)}">{"".join(lines)}</div>'
 
 
 def fold(summary: str, body: str, *, open: bool = False) -> str:
@@ -108,11 +112,7 @@ _VIEW = re.compile(rb'<svg[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"', re.DOTALL)
 def themed(docs: Path, name: str, alt: str, caption: str = "") -> str:
     """Return a figure in two versions, of which a browser loads the one of the reader's scheme.
 
-    Args:
-        docs: the folder of pages.
-        name: of the figure, without `.svg`; `NAME-dark.svg` is its version for the dark scheme.
-        alt: the text alternative.
-        caption: stands below; HTML.
+    They are NAME.svg and NAME-dark.svg in `docs`/figures; `caption` is HTML.
     """
     folder = docs / "figures"
     dark = f"{name}-dark" if (folder / f"{name}-dark.svg").exists() else name

@@ -44,29 +44,25 @@ def maps(records: Records) -> str:
             "The maps are computed with published weights, which are not part of the project.",
             "featherface maps --weights official image.jpg --out maps",
         )
-    drawn = next(iter(records.maps["maps"].values()))
-    images = records.maps["images"]
-    parts = [
-        "## Before and after { #compare }",
-        _comparison(records.docs, records.maps["comparison"]),
-        "## Three images { #images }",
-        themed(records.docs, "maps-images", *_words_of_images(images)),
-        tables.images(images).html(),
-        "## Gates and sampling points { #figures }",
-        *(_figure(records, drawn, name) for name in captions.names(drawn) if name != "effects"),
-        "## Ablations { #effects }",
-        "The portrait with one part ablated at a time. IoU is the overlap with the box of the "
-        "unchanged network.",
-        _figure(records, drawn, "effects"),
-        *(
-            f"### `{name}`\n\n{tables.effects(record).html()}"
-            for name, record in records.maps["maps"].items()
-        ),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    by_weights, images = records.maps["maps"], records.maps["images"]
+    drawn = next(iter(by_weights.values()))
+    figures = {name: _figure(records.docs, drawn, name) for name in captions.names(drawn)}
+    effects = figures.pop("effects")
+    ablations = (
+        f"### `{name}`\n\n{tables.effects(record).html()}" for name, record in by_weights.items()
+    )
+    return words(
+        "maps.md",
+        states=_states(records.docs, records.maps["comparison"]),
+        images=themed(records.docs, "maps-images", *_words_of_images(images)),
+        of_images=tables.images(images).html(),
+        figures="\n\n".join(figures.values()),
+        effects=effects,
+        ablations="\n\n".join(ablations),
+    )
 
 
-def _comparison(docs: Path, states: Sequence[Record]) -> str:
+def _states(docs: Path, states: Sequence[Record]) -> str:
     """Return an image for each state, which a script lays over the first."""
     shown = []
     for state in states:
@@ -77,7 +73,7 @@ def _comparison(docs: Path, states: Sequence[Record]) -> str:
             f'<figure data-state="{name}">{image(docs, "maps-state-" + state["id"], caption)}'
             f"<figcaption>{caption}.</figcaption></figure>"
         )
-    return words("maps-comparison.html", figures="".join(shown)).strip()
+    return "".join(shown)
 
 
 def _words_of_images(images: list[Record]) -> tuple[str, str]:
@@ -94,11 +90,7 @@ def _words_of_images(images: list[Record]) -> tuple[str, str]:
     return f"The images with the faces found: {listed}.", caption
 
 
-def _figure(records: Records, drawn: Record, name: str) -> str:
-    if not (records.docs / "figures" / f"maps-{name}.svg").exists():
-        return ""
+def _figure(docs: Path, drawn: Record, name: str) -> str:
     title, alternative, finding = captions.caption(drawn, name)
-    figure = themed(
-        records.docs, f"maps-{name}", alternative, escape(f"{title}. {finding}")
-    ).strip()
+    figure = themed(docs, f"maps-{name}", alternative, escape(f"{title}. {finding}")).strip()
     return fold(escape(title), f'{figure}<p class="ff-note">{escape(alternative)}</p>')

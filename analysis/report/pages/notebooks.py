@@ -13,13 +13,12 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib import import_module
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
 from featherface.errors import InputError
@@ -44,8 +43,7 @@ print(_json.dumps(sorted(_opened | {
 _NUMBER_CELL = re.compile(r"<td(?=[^>]*>\s*[+−-]?[\d,.]+(?:e[+-]?\d+)?\s?%?\s*</td>)([^>]*>)")
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A notebook as a page."""
 
     name: str
@@ -69,10 +67,10 @@ def render(source: Path, root: Path, cache: Path) -> Page:
     Raises:
         InputError: where a cell fails or the title is missing.
     """
-    manifest = cache / "manifest.json"
-    before, key = _read_manifest(manifest), _key(source)
-    unchanged = before is not None and before["key"] == key and _same(root, before["files"])
-    if before is None or not unchanged:
+    manifest, key = cache / "manifest.json", _key(source)
+    known = _read_manifest(manifest)
+    ran = known.get("key") != key or _hashes(root, known["files"]) != known["files"]
+    if ran:
         if manifest.is_file():  # of ours; whatever else lies there stays
             with named(cache, "written"):
                 shutil.rmtree(cache)
@@ -82,9 +80,10 @@ def render(source: Path, root: Path, cache: Path) -> Page:
         for path, content in files.items():
             write_bytes(cache / path, content)
         write_text(cache / "page.md", page)
-        before = {"key": key, "files": _hashes(root, opened), "title": title, "summary": summary}
-        write_json(manifest, before)
-    return Page(source.stem, before["title"], before["summary"], not unchanged, unpaired(source))
+        ours = _files_of(root, opened)
+        known = {"key": key, "files": _hashes(root, ours), "title": title, "summary": summary}
+        write_json(manifest, known)
+    return Page(source.stem, known["title"], known["summary"], ran, unpaired(source))
 
 
 def unpaired(source: Path) -> bool:
@@ -93,11 +92,11 @@ def unpaired(source: Path) -> bool:
     pair = source.with_suffix(".ipynb")
     if not pair.exists():
         return False
-    script, book = (
+    script, notebook = (
         [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
         for path in (source, pair)
     )
-    return bool(script != book)
+    return bool(script != notebook)
 
 
 def listed(pages: Sequence[Page]) -> str:
@@ -114,60 +113,51 @@ def _download(up: str, name: str) -> str:
     return f'<a href="{up}{name}.ipynb" download>{name}.ipynb</a>'
 
 
-# --- what has changed -------------------------------------------------------------------------
-
-
-def _read_manifest(path: Path) -> dict[str, Any] | None:
+def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if {"key", "files", "title", "summary"} <= found.keys() else None
+        return found if {"key", "files", "title", "summary"} <= found.keys() else {}
     except (OSError, ValueError, AttributeError):  # none yet, or cut short: it runs again
-        return None
+        return {}
 
 
 def _key(source: Path) -> str:
     """Return a hash of all that the outputs depend on, but for files of the project."""
     parts = [
-        _hash(source),
-        _hash(Path(__file__)),
+        *(path.read_text(encoding="utf-8") for path in (source, Path(__file__))),
         platform.python_version(),
         sorted({f"{package.name} {package.version}" for package in distributions()}),
-        *(_listing(os.environ.get(name)) for name in _FOLDERS),
+        *map(_listing, _FOLDERS),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _listing(folder: str | None) -> list[str]:
-    """Return names and sizes: which weights or data are there decides what a notebook can show."""
-    if not folder or not Path(folder).is_dir():
-        return []
-    found = [path for path in Path(folder).iterdir() if path.is_file()]
-    return sorted(f"{path.name} {path.stat().st_size}" for path in found)
+def _listing(variable: str) -> list[str]:
+    """Return names and sizes of files: which weights or data are there decides what is shown."""
+    folder = os.environ.get(variable)
+    files = Path(folder).glob("*") if folder else ()
+    return sorted(f"{path.name} {path.stat().st_size}" for path in files if path.is_file())
 
 
-def _hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _hashes(root: Path, opened: Sequence[str]) -> dict[str, str | None]:
-    """Return the hashes of the project's own files among those opened."""
-    found = {}
-    for path in (Path(name).resolve() for name in opened):
+def _files_of(root: Path, opened: Iterable[Path]) -> Iterator[str]:
+    """Yield those of the files that are the project's own, relative to its root."""
+    for path in (path.resolve() for path in opened):
         if path.is_relative_to(root) and path.is_file() and path.suffix != ".pyc":
             below = path.relative_to(root)
             if not any(part.startswith(".") or part == "site-packages" for part in below.parts):
-                found[below.as_posix()] = _hash(path)
-    return dict(sorted(found.items()))
+                yield below.as_posix()
 
 
-def _same(root: Path, files: Mapping[str, str]) -> bool:
-    return all(_hash(root / name) == digest for name, digest in files.items())
+def _hashes(root: Path, files: Iterable[str]) -> dict[str, str | None]:
+    """Return the hash of each file; None for one that is gone."""
+    found = {}
+    for name in sorted(files):
+        path = root / name
+        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return found
 
 
-# --- running and writing ----------------------------------------------------------------------
-
-
-def _run(source: Path) -> tuple[list[Any], list[str]]:
+def _run(source: Path) -> tuple[list[Any], list[Path]]:
     """Return the notebook's cells with their outputs, and the files opened meanwhile."""
     jupytext: Any = import_module("jupytext")
     nbformat: Any = import_module("nbformat")
@@ -189,7 +179,7 @@ def _run(source: Path) -> tuple[list[Any], list[str]]:
         first = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{source}: a cell failed: {first}") from error
     opened = json.loads("".join(output.text for output in tell.outputs))
-    return notebook.cells[1:-1], [str(source.parent / name) for name in opened]
+    return notebook.cells[1:-1], [source.parent / name for name in opened]
 
 
 def _heading(cells: Sequence[Any], source: Path) -> tuple[str, str]:
@@ -222,7 +212,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
             elif "image/svg+xml" in data:
                 image = f"{name}_files/{name}_{number}_{at}.svg"
                 files[image] = data["image/svg+xml"].encode()
-                alt = escape(_alternative(cell, data.get("text/plain", "")))
+                alt = escape(_alternative(cell.source))
                 parts.append(f'<p class="nb-picture"><img src="../{image}" alt="{alt}"></p>')
             else:
                 parts.append(_printed(output.get("text") or data["text/plain"]))
@@ -249,12 +239,8 @@ def _table(html: str) -> str:
     return f'<div class="ff-table nb-html" {region}>{body}</div>'
 
 
-def _alternative(cell: Any, plain: str) -> str:
-    """Return a `# Figure: …` comment of the cell, or else what the figure says of itself."""
-    comment = re.search(r"^#\s*Figure:\s*(.+(?:\n#\s.+)*)", cell.source, re.MULTILINE)
-    if comment:
+def _alternative(source: str) -> str:
+    """Return a `# Figure: …` comment of a cell, or else its first line."""
+    if comment := re.search(r"^#\s*Figure:\s*(.+(?:\n#\s.+)*)", source, re.MULTILINE):
         return " ".join(re.sub(r"\n#\s", " ", comment[1]).split())
-    if plain and not plain.startswith("<"):
-        return " ".join(plain.split())
-    first = cell.source.strip().splitlines()[0].lstrip("# ")
-    return f"Figure drawn by the cell above: {first}"
+    return f"Figure drawn by the cell above: {source.strip().splitlines()[0].lstrip('# ')}"

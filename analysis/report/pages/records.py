@@ -1,8 +1,9 @@
-"""The records under docs/results/ and the ledgers, which the pages are made from."""
+"""The records under docs/results/ and the ledgers, and which of them a page is made from."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,24 @@ VARIANTS = {
     "retinaface": "the baseline that the paper compares with",
 }
 """The five networks in the order of the pages, and what each is."""
+
+FIGURES: Mapping[str, str | None] = {
+    "architecture": "blocks.json",
+    "design-space": "design_space.json",
+    "sensitivity": "design_space.json",
+    "latency": "latency.jsonl",
+    "operators": "operators.jsonl",
+    "roofline": "roofline.jsonl",
+    "growth": "growth.jsonl",
+    "maps": "maps.json",
+    "widerface-training": "widerface.jsonl",
+    "widerface": "widerface-breakdown.json",
+    "faces": None,
+}
+"""The file that a figure is drawn from, by the start of its name; the first that fits counts.
+
+None for what `featherface report` finds with the weights in the package while it draws.
+"""
 
 
 @dataclass
@@ -87,6 +106,31 @@ class Records:
 def address_of(verdict: Record) -> str:
     """Return the fragment of a claim's own address: its source and its name."""
     return f"{verdict['source']}-{verdict['id']}"
+
+
+def drawn_from(fragment: str) -> set[str]:
+    """Return the files that the figures of a fragment are drawn from."""
+    names = re.findall(r"figures/([\w-]+)\.svg", fragment)
+    return {file for file in map(file_of_figure, names) if file is not None}
+
+
+def file_of_figure(name: str) -> str | None:
+    """Return the file that a figure is drawn from; see `FIGURES`."""
+    return next(file for start, file in FIGURES.items() if name.startswith(start))
+
+
+def sources(page: str, files: Mapping[str, set[str]], up: str = "") -> str:
+    """Return a line that names the records behind the numbers of a page, which is Markdown.
+
+    `files` are those that each fragment is made from, `up` the way to the folder of all pages.
+    """
+    included = re.findall(r'^--8<-- "([^"]+)"$', page, re.MULTILINE)
+    names = sorted(set().union(*(files.get(name, set()) for name in included)))
+    links = ", ".join(f"[{name}]({up}results/{name})" for name in names)
+    return (
+        f"Numbers and figures on this page are made from the records {links}. "
+        f"[What no record holds]({up}method.md#stated) is listed with its source.\n"
+    )
 
 
 def _content(path: Path) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from html import escape
-from typing import Any
 
 from analysis.report.formats import count, fixed, shape
 from analysis.report.pages.html import fold, missing, themed, words
@@ -47,10 +45,7 @@ def _beside(records: Records) -> Table:
     for place, device, runtimes in places:
         here, machine = measured_last(records, device)
         machines.append(f"{place}: {machine}")
-        columns += [
-            Column(f"{place}, {runtime}", partial(fastest, here, runtime), cell)
-            for runtime in runtimes
-        ]
+        columns += [fastest(f"{place}, {runtime}", here, runtime) for runtime in runtimes]
     return Table(
         f"A pass at {shape(size)}, CPU beside GPU: p50 in milliseconds",
         (Column("network", "variant", code), *columns),
@@ -72,18 +67,20 @@ def measured_last(records: Records, device: str) -> tuple[list[Record], str]:
     return rows, latest.machine({**rows[0]["environment"], "memory_format": "contiguous"})
 
 
-def fastest(rows: Sequence[Record], runtime: str, shown: Record) -> Any:
-    """Return the fastest row of the network that a table shows; "" where there is none."""
-    found = [row for row in rows if (row["variant"], row["runtime"]) == (shown["variant"], runtime)]
-    return min(found, key=lambda row: float(row["whole"]["ms_p50"]), default="")
+def fastest(title: str, rows: Sequence[Record], runtime: str, unit: str = "") -> Column:
+    """Return a column: of the network in a row the fastest time, and what speaks against it."""
 
+    def time(shown: Record) -> Cell:
+        about = shown["variant"], runtime
+        found = [row for row in rows if (row["variant"], row["runtime"]) == about]
+        if not found:
+            return Cell("not measured")
+        row = min(found, key=lambda row: float(row["whole"]["ms_p50"]))
+        settled = _settled(row)
+        note = {"yes": "", "no": "not settled"}.get(settled, settled)
+        return Cell(fixed(2)(row["whole"]["ms_p50"]), note=note)
 
-def cell(row: Any) -> Cell | str:
-    if not row:
-        return "not measured"
-    settled = _settled(row)
-    note = {"yes": "", "no": "not settled"}.get(settled, settled)
-    return Cell(fixed(2)(row["whole"]["ms_p50"]), note=note)
+    return Column(title, time, lambda cell: cell, unit)
 
 
 def _whole(machine: str, rows: Sequence[Record]) -> Table:

@@ -98,17 +98,18 @@ def _claim(record: Record, position: int, printed: Sequence[str], where: str) ->
         else "no: a counter’s output, recorded by this project",
     }
     details = {name: value for name, value in details.items() if value or name == "Why"}
-    return (
-        f'<li data-at="{position}" data-verdict="{verdict}" data-source="{record["source"]}" '
-        f'data-kind="{record["kind"]}"><details class="ff-claim">'
-        f"<summary>{badge(verdict)}"
-        f'<h2 class="ff-statement" id="{address}">{inline(record["statement"])}</h2>'
-        f'<span class="ff-against"><span class="ff-printed">'
-        f"{escape(shortened(record['printed'], 26))}"
-        f'</span> <span class="ff-is">{escape(shortened(found, 26))}</span></span>'
-        f'<span class="ff-source">{record["source"]}{_lines(record)}</span></summary>'
-        f"{facts(details)}</details></li>"
-    )
+    return words(
+        "verdict-claim.html",
+        record=record,
+        at=position,
+        badge=badge(verdict),
+        address=address,
+        statement=inline(record["statement"]),
+        printed=escape(shortened(record["printed"], 26)),
+        measured=escape(shortened(found, 26)),
+        lines=_lines(record),
+        facts=facts(details),
+    ).strip()
 
 
 def _replication(replication: Record) -> str:

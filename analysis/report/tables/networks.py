@@ -6,24 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from analysis.report.formats import (
-    count,
-    fixed,
-    measured,
-    ranges,
-    shape,
-    shapes,
-    signed,
-    some,
-)
+from analysis.report.formats import count, fixed, measured, ranges, shape, shapes, signed, some
 from analysis.report.table import Cell, Column, Table, bar, strong
 
 Record = Mapping[str, Any]
 
 COLOURS = {"confirmed": "green", "explained": "cyan", "refuted": "red", "untested": "yellow"}
 """Of each verdict, on a terminal."""
-
-_TEXT = (Column("", lambda pair: pair[0]), Column("", lambda pair: pair[1]))
 
 
 def _title(record: Record) -> str:
@@ -122,35 +111,32 @@ def _reasons(differences: Mapping[str, int]) -> Cell:
 
 def identity(record: Record) -> Table:
     """Return what a checkpoint holds, from `featherface.identify`."""
-    rows = [
-        ("file", record["file"]),
-        ("sha256", record["sha256"]),
-        ("published as", record["published"] or "not among the known publications"),
-        ("variant", record["variant"] or "none by name"),
-    ]
-    if record["config"]:
-        settings = ", ".join(f"{k} {v}" for k, v in record["config"].items())
-        rows.append(("configuration", settings))
     misshapen = (
         f"{t['key']}: {shape(t['shape'])} instead of {shape(t['expected'])}"
         for t in record["misshapen"]
     )
-    rows += [
-        ("parameters", count(record["parameters"])),
-        ("tensors", count(record["tensors"])),
-        ("complete", "yes" if record["complete"] else "no"),
-        ("stray", _stray(record["stray"])),
-        ("missing", some(record["missing"])),
-        ("misshapen", some(misshapen)),
-    ]
-    rows += [("not told by the tensors", f"{k}: {v}") for k, v in record["undetermined"].items()]
-    if record["nearest"]:
-        rows.append(("nearest variant", record["nearest"]))
-        rows += [
-            ("difference", f"{setting}: {here} here, {there} in {record['nearest']}")
+    undetermined = (f"{name}: {reason}" for name, reason in record["undetermined"].items())
+    rows = {
+        "file": record["file"],
+        "sha256": record["sha256"],
+        "published as": record["published"] or "not among the known publications",
+        "variant": record["variant"] or "none by name",
+        "configuration": ", ".join(f"{k} {v}" for k, v in (record["config"] or {}).items()),
+        "parameters": count(record["parameters"]),
+        "tensors": count(record["tensors"]),
+        "complete": "yes" if record["complete"] else "no",
+        "stray": _stray(record["stray"]),
+        "missing": some(record["missing"]),
+        "misshapen": some(misshapen),
+        "not told by the tensors": "\n".join(undetermined),
+        "nearest variant": record["nearest"],
+        "difference": "\n".join(
+            f"{setting}: {here} here, {there} in {record['nearest']}"
             for setting, (here, there) in record["difference"].items()
-        ]
-    return Table("", _TEXT, rows, header=False)
+        ),
+    }
+    columns = (Column("", lambda row: row[0]), Column("", lambda row: row[1]))
+    return Table("", columns, [row for row in rows.items() if row[1]], header=False)
 
 
 def _stray(stray: Mapping[str, str]) -> str:
@@ -178,12 +164,9 @@ def faces(records: Sequence[Record], title: str) -> Table:
 
 
 def verdicts(records: Sequence[Record], title: str, style: str = "") -> Table:
-    """Return claims with their verdicts.
+    """Return claims with their verdicts, as in `docs/results/verdicts.json`.
 
-    Args:
-        records: as in `docs/results/verdicts.json`.
-        title: of the table; the number of claims is added.
-        style: a colour of the title on a terminal.
+    The title gets their number; `style` is its colour on a terminal.
     """
     return Table(
         f"{title} ({len(records)})",
@@ -209,8 +192,7 @@ def _place(record: Record) -> str:
 def torchvision(records: Sequence[Record]) -> Table:
     """Return torchvision's own figures beside the measured ones, a row a set of weights.
 
-    Args:
-        records: as in `docs/results/torchvision.json`: parameters and operations in turn.
+    The records of `docs/results/torchvision.json` are of parameters and operations in turn.
     """
     rows = []
     for params, operations in zip(records[::2], records[1::2], strict=True):

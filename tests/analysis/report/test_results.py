@@ -58,7 +58,7 @@ def test_maps_are_recorded_where_the_weights_are(
     assert not results.has_weights()
     monkeypatch.setenv("FEATHERFACE_WEIGHTS", str(weights))
     assert results.has_weights()
-    files = dict(results._maps(tmp_path))
+    files = dict(results._portrait(tmp_path))
     record = json.loads(files["results/maps.json"])
     assert set(record["structure"]) == set(CONFIGS)
     assert record["maps"]["official"]["picture"]["name"] == "grace_hopper.jpg"

@@ -58,7 +58,7 @@ def test_every_fragment_is_whole(records: Records, name: str) -> None:
 
 def test_every_claim_has_a_row_with_its_address(records: Records) -> None:
     text = verdict_list.claims(records)
-    rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)".*? id="([\w-]+)"', text)
+    rows = re.findall(r'data-verdict="(\w+)" data-source="(\w+)"[\s\S]*? id="([\w-]+)"', text)
     expected = [(r["verdict"], r["source"], address_of(r)) for r in records["verdicts.json"]]
     assert rows == expected
     assert len({address for *_, address in rows}) == len(rows)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report.pages import choose, sources
+from analysis.report.pages import choose
 from analysis.report.pages.generate import FRAGMENTS, made_from
-from analysis.report.pages.records import Records
+from analysis.report.pages.records import Records, file_of_figure, sources
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "use").glob("*.md")]
@@ -37,6 +37,7 @@ def prose(markdown: str) -> str:
         r"\]\([^)]*\)",
         r"\{[^}]*\}",
         r"^--8<-- .*$",
+        r'^  "[^"]*":$',  # the keys of YAML
     ):
         markdown = re.sub(pattern, " ", markdown, flags=re.DOTALL | re.MULTILINE)
     return markdown
@@ -107,7 +108,7 @@ def test_each_page_names_the_records_of_what_it_includes(records: Records) -> No
         read = set().union(*(files[fragment] for fragment in included))
         if read:
             assert f'--8<-- "sources-{path.stem}.md"' in page, path.name
-            line = sources.line(page, files)
+            line = sources(page, files)
             for name in read:
                 assert (ROOT / "docs" / "results" / name).is_file()
                 assert f"results/{name})" in line
@@ -118,5 +119,5 @@ def test_each_page_names_the_records_of_what_it_includes(records: Records) -> No
 
 def test_every_figure_is_drawn_from_a_record() -> None:
     for path in (ROOT / "docs" / "figures").glob("*.svg"):
-        name = sources.file_of_figure(path.stem)
+        name = file_of_figure(path.stem)
         assert name is None or (ROOT / "docs" / "results" / name).is_file()

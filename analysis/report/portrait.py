@@ -1,7 +1,8 @@
-"""The record and figures of attention and offsets, made on a machine that has the weights."""
+"""Figures of a portrait: the faces found, and attention and offsets with their record."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,63 @@ from analysis.maps.observation import prepare
 from analysis.report.plots.maps import draw_maps
 from analysis.report.plots.maps.effects import draw_comparison, draw_images
 from analysis.report.plots.style import SCHEMES
+from featherface import Detector
 from featherface.config import CONFIGS
+from featherface.faces import Face
 
 RECORDED = ("official", "no-attention", "v1")
 """The weights whose maps are recorded; the first is drawn."""
 
+_STYLE = (
+    ".face{fill:none;stroke:#ffd84d;stroke-width:4}"
+    ".point{fill:#ffd84d;stroke:#1b1f24;stroke-width:1}"
+    ".label{fill:#ffd84d}"
+    "text{font:600 20px system-ui,sans-serif;fill:#1b1f24}"
+)
 
-def recorded_maps(image: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return everything that the site says and shows of attention and offsets.
 
-    Args:
-        image: that may be shown; its file name is recorded, its folder is not.
+def portrait() -> Path:
+    """Return the file of the portrait of Grace Hopper that comes with Matplotlib."""
+    from matplotlib.cbook import get_sample_data
 
-    Returns:
-        the record: `structure` of every variant (see `analysis.maps.structure_record`),
-        `alignment` (see `analysis.maps.alignment`) and `maps` by name of the weights (see
-        `analysis.maps.measure_maps`), `comparison` (see `analysis.maps.ablations.comparison`) of
-        the first of them, and `images`: a summary for each image made of the portrait and each of
-        the weights; and the figures as SVG by file name.
+    return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
+
+
+def found_faces() -> str:
+    """Return the portrait with boxes, scores and landmarks of the faces found, in whole pixels."""
+    path = portrait()
+    with Image.open(path) as image:
+        width, height = image.size
+    faces = Detector("v1", runtime="torch", device="cpu")(path)
+    photo = base64.b64encode(path.read_bytes()).decode()
+    label = f"A portrait. {len(faces)} face is found: its box, its score and five landmarks."
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{label}"><style>{_STYLE}</style>'
+        f'<image width="{width}" height="{height}" href="data:image/jpeg;base64,{photo}"/>'
+        f"{''.join(map(_drawn, faces))}</svg>\n"
+    )
+
+
+def _drawn(face: Face) -> str:
+    left, top, right, bottom = map(round, face.box)
+    points = "".join(
+        f'<circle class="point" cx="{x:.0f}" cy="{y:.0f}" r="4"/>' for x, y in face.landmarks
+    )
+    return (
+        f'<rect class="face" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
+        f'{points}<rect class="label" x="{left - 2}" y="{top - 28}" width="68" height="28"/>'
+        f'<text x="{left + 5}" y="{top - 7}">{face.score:.3f}</text>'
+    )
+
+
+def recorded_maps() -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the record of attention and offsets, and its figures as SVG by file name.
 
     Raises:
         InputError: where the weights are unavailable.
     """
+    image = portrait()
     models = {weights: load_for_maps(weights) for weights in RECORDED}
     maps = {
         weights: measure_maps(model, image, weights=weights) for weights, model in models.items()
@@ -45,7 +81,7 @@ def recorded_maps(image: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     drawn_of, model = maps[RECORDED[0]], models[RECORDED[0]]
     images = {"portrait": drawn_of} | {
         name: measure_maps(model, pixels, weights=RECORDED[0])
-        for name, pixels in made_of(image).items()
+        for name, pixels in _made_of_copies(image).items()
     }
     x, y = drawn_of.record["positions"][0]
     states = comparison(model, prepare(model, image), (x, y))
@@ -72,14 +108,7 @@ def recorded_maps(image: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return record, drawn
 
 
-def portrait() -> Path:
-    """Return the file of the portrait of Grace Hopper that comes with Matplotlib."""
-    from matplotlib.cbook import get_sample_data
-
-    return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
-
-
-def made_of(image: Path) -> dict[str, Image.Image]:
+def _made_of_copies(image: Path) -> dict[str, Image.Image]:
     """Return a crowd and a sheet of small faces, made of copies of a portrait."""
     with Image.open(image) as opened:
         face = opened.convert("RGB")
