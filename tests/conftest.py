@@ -126,6 +126,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def portrait() -> Path:
+    """A photograph of one face, 512×600, that comes with Matplotlib."""
+    from matplotlib import cbook
+
+    return Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh `retinaface`, which finds many faces anywhere: its scores lie around one half."""
+    import torch
+
+    from featherface.model import FeatherFace, save
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save(FeatherFace("retinaface"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of published weights, reference outputs and WIDER FACE; skips without it."""
     default = Path(__file__).resolve().parents[2] / "shared"

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from featherface import Detector, Face, FeatherFace, InputError, load
@@ -35,9 +34,8 @@ needs_weights = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
-    with get_sample_data("grace_hopper.jpg") as file:
-        return read_picture(file.name)
+def portrait(portrait: Path) -> np.ndarray:
+    return read_picture(portrait)
 
 
 @pytest.fixture(scope="module")
@@ -434,10 +432,9 @@ def official() -> FeatherFace:
 
 
 @pytest.fixture(scope="module")
-def faces(official: FeatherFace) -> list[Face]:
+def faces(official: FeatherFace, portrait: np.ndarray) -> list[Face]:
     """Of the portrait, at its original size."""
-    with get_sample_data("grace_hopper.jpg") as file:
-        return Detector(official)(file.name)
+    return Detector(official)(portrait)
 
 
 @needs_weights

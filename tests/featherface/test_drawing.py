@@ -199,7 +199,7 @@ def test_huge_boxes_take_no_longer() -> None:
 
 
 def test_palettes_with_partial_transparency() -> None:
-    """Which Pillow warns of where they become RGB directly; warnings are errors here."""
+    """Pillow warns of such images where they become RGB directly; warnings are errors here."""
     picture = Image.new("P", (60, 50))
     picture.info["transparency"] = bytes(10)
     assert changed(draw(picture, [face(10, 10, 40, 40)])).any()

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 from torchvision.ops import nms
 
@@ -22,11 +21,10 @@ from featherface.model import save
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def picture(tmp_path: Path, portrait: Path) -> Path:
     path = tmp_path / "images" / "a" / "portrait.png"
     path.parent.mkdir(parents=True)
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
-        portrait.resize((103, 121)).save(path)
+    Image.open(portrait).resize((103, 121)).save(path)
     return path
 
 

@@ -12,21 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from analysis.cli.detect import find_images
-from featherface import Detector, FeatherFace
-from featherface.model import save
+from featherface import Detector
 from featherface.runtimes.network import TorchNetwork
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "fresh.safetensors"
-    save(FeatherFace("retinaface"), path)
-    return path
 
 
 @pytest.fixture
@@ -148,10 +138,9 @@ def test_names_are_taken_as_they_are(
     assert shown[:100] in call(*given).out.replace("\n", "")
 
 
-def test_the_portraits_face_is_found(call: Any, tmp_path: Path, weights: Path) -> None:
-    from matplotlib.cbook import get_sample_data
-
-    portrait = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
+def test_the_portraits_face_is_found(
+    call: Any, tmp_path: Path, weights: Path, portrait: Path
+) -> None:
     given = ("detect", portrait, "--weights", weights / "official.pth", "--out", tmp_path)
     (record,) = call(*given, "--json", "-").json
     (face,) = record["faces"]

@@ -140,13 +140,10 @@ def test_what_has_nothing_to_show_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_trained_gates_turn_away_from_faces(weights: Path) -> None:
+def test_trained_gates_turn_away_from_faces(weights: Path, portrait: Path) -> None:
     """Measure again what the site tells of `official`, on the same image."""
-    from matplotlib.cbook import get_sample_data
-
-    picture = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
     model = load_for_maps(weights / "official.pth")
-    record = measure_maps(model, picture, weights="official").record
+    record = measure_maps(model, portrait, weights="official").record
     assert len(record["faces"]) == 1
     gates = {(r["stage"], r["level"]): r["spatial"] for r in record["attention"]}
     for level in ("p3", "p4", "p5"):

@@ -24,7 +24,7 @@ def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _same_plots() -> bool:
-    """Whether plots are drawn by the version of Matplotlib that drew the committed ones."""
+    """True where the Matplotlib here has the version that drew the committed plots."""
     recorded = json.loads((DOCS / "results" / "environment.json").read_text(encoding="utf-8"))
     return bool(recorded["matplotlib"] == matplotlib.__version__)
 

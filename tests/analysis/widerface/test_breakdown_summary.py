@@ -1,4 +1,4 @@
-"""What figures are drawn from: the curve's corners, and nothing that JSON has no word for."""
+"""Data of the figures: the curve's corners, and nothing that JSON has no word for."""
 
 from __future__ import annotations
 

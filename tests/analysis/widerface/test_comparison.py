@@ -1,4 +1,4 @@
-"""What changed between two detectors, on images small enough to do by hand."""
+"""Changes between two detectors, on images small enough to do by hand."""
 
 from __future__ import annotations
 

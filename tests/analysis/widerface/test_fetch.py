@@ -1,4 +1,4 @@
-"""What is taken out of the ground truth's archive, and what is refused."""
+"""Files that are taken out of the ground truth's archive, and archives that are refused."""
 
 from __future__ import annotations
 

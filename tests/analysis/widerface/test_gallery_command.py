@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,15 @@ EVENTS = {
 
 
 @pytest.fixture
-def setting(tmp_path: Path, write_ground_truth: Callable[[Path, Any], Path]) -> dict[str, Path]:
+def setting(
+    tmp_path: Path, write_ground_truth: Callable[[Path, Any], Path], portrait: Path
+) -> dict[str, Path]:
     """Ground truth, predictions with two false alarms, and the images."""
-    from matplotlib import cbook
-
-    with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
-        portrait = image.convert("RGB")
     for event, images in EVENTS.items():
         (tmp_path / "images" / event).mkdir(parents=True)
         (tmp_path / "found" / event).mkdir(parents=True)
         for name in images:
-            portrait.save(tmp_path / "images" / event / f"{name}.jpg")
+            shutil.copyfile(portrait, tmp_path / "images" / event / f"{name}.jpg")
     rows = {
         "0--Parade/0_Parade_1": ["50 40 100 120 0.95", "300 300 50 50 0.7"],
         "0--Parade/0_Parade_2": ["10 10 300 500 0.2", "480 -20 900 90 0.8"],

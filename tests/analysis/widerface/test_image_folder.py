@@ -1,4 +1,4 @@
-"""Which images a folder holds, and which names are refused."""
+"""Images that a folder holds, and names that are refused."""
 
 from __future__ import annotations
 

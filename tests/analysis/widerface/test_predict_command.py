@@ -10,26 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from analysis.widerface import breakdown, fetch, history, image_folder, mat_file, predicting
-from featherface import CONFIGS, FeatherFace
 from featherface.errors import InputError
-from featherface.model import save
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> list[str]:
+def arguments(tmp_path: Path, portrait: Path, checkpoint: Path) -> list[str]:
     event = tmp_path / "images" / "a"
     event.mkdir(parents=True)
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
-        portrait.resize((64, 64)).save(event / "1.jpg")
-    torch.manual_seed(0)
-    save(FeatherFace(CONFIGS["retinaface"]), tmp_path / "random.safetensors")
+    Image.open(portrait).resize((64, 64)).save(event / "1.jpg")
     return [
-        *("widerface", "predict", "--weights", str(tmp_path / "random.safetensors")),
+        *("widerface", "predict", "--weights", str(checkpoint)),
         *("--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")),
         *("--runtime", "torch", "--device", "cpu"),
     ]

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from analysis.widerface import predicting, shards
@@ -42,22 +41,12 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that finds many faces anywhere: its scores lie around one half."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save(FeatherFace(CONFIGS["retinaface"]), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
-        for name, (height, width) in SIZES.items():
-            path = folder / f"{name}.jpg"
-            path.parent.mkdir(exist_ok=True)
-            portrait.resize((width, height)).save(path, quality=95)
+    for name, (height, width) in SIZES.items():
+        path = folder / f"{name}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.open(portrait).resize((width, height)).save(path, quality=95)
     return folder
 
 

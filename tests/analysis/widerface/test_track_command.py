@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from analysis.widerface import history, predicting, tracking
@@ -20,12 +19,11 @@ FIGURES = ("training", "curves", "height", "events")
 
 
 @pytest.fixture
-def small(tmp_path: Path, truth_folder: Path) -> list[object]:
+def small(tmp_path: Path, truth_folder: Path, portrait: Path) -> list[object]:
     """The arguments for two random networks, on one of the small ground truth's images."""
     event = tmp_path / "images" / "0--Parade"
     event.mkdir(parents=True)
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as portrait:
-        portrait.resize((96, 96)).save(event / "0_Parade_2.jpg")
+    Image.open(portrait).resize((96, 96)).save(event / "0_Parade_2.jpg")
     for seed in (10, 20):
         torch.manual_seed(seed)
         save(FeatherFace(CONFIGS["retinaface"]), tmp_path / f"epoch_{seed}.safetensors")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from matplotlib import cbook
-from PIL import Image
 
 from featherface import CONFIGS, Detector, load
 from featherface.weights import published
@@ -28,9 +25,7 @@ def test_shipped_weights_load_without_network_or_data(
     assert FOLDER.joinpath(f"{name}.md").is_file()
 
 
-def test_v1_finds_the_face_of_the_sample_portrait() -> None:
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        portrait = np.asarray(Image.open(file).convert("RGB"))
+def test_v1_finds_the_face_of_the_sample_portrait(portrait: Path) -> None:
     faces = Detector("v1", runtime="torch")(portrait)
     assert len(faces) == 1
     x1, y1, x2, y2 = faces[0].box

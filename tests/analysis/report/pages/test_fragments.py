@@ -1,4 +1,4 @@
-"""What the pages say follows from the records."""
+"""Sentences of the pages follow from the records."""
 
 from __future__ import annotations
 

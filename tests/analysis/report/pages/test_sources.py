@@ -27,7 +27,7 @@ def numbers(text: str) -> set[str]:
 
 
 def prose(markdown: str) -> str:
-    """What a page says itself: without its head, code, markup, and what it includes."""
+    """A page's own words: without its head, code, markup, and what it includes."""
     for pattern in (
         r"\A---\n.*?\n---\n",
         r"^```.*?^```$",
