@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import typer
 
-from analysis.cli import (
-    widerface_compare,
-    widerface_evaluate,
-    widerface_fetch,
-    widerface_gallery,
-    widerface_predict,
-    widerface_track,
-)
+from analysis.cli.widerface_compare import compare
+from analysis.cli.widerface_evaluate import evaluate
+from analysis.cli.widerface_fetch import fetch
+from analysis.cli.widerface_gallery import gallery
+from analysis.cli.widerface_predict import predict
+from analysis.cli.widerface_track import track
 
 app = typer.Typer(
     help="WIDER FACE: fetch it, predict faces, evaluate AP, track and compare it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.command(epilog=f"Example: {widerface_fetch.EXAMPLE}")(widerface_fetch.fetch)
-app.command(epilog=f"Example: {widerface_predict.EXAMPLE}")(widerface_predict.predict)
-app.command(epilog=f"Example: {widerface_evaluate.EXAMPLE}")(widerface_evaluate.evaluate)
-app.command(epilog=f"Example: {widerface_track.EXAMPLE}")(widerface_track.track)
-app.command(epilog=f"Example: {widerface_compare.EXAMPLE}")(widerface_compare.compare)
-app.command(epilog=f"Example: {widerface_gallery.EXAMPLE}")(widerface_gallery.gallery)
+TRUTH, IMAGES = "--ground-truth eval_tools/ground_truth", "--images WIDER_val/images"
+for command, example in (
+    (fetch, "fetch --out data"),
+    (predict, f"predict --weights official {IMAGES} --out found"),
+    (evaluate, f"evaluate found {TRUTH}"),
+    (track, "track official epoch_*.pth --images DIR --ground-truth DIR"),
+    (compare, "compare before/ after/ --ground-truth DIR"),
+    (gallery, f"gallery found {TRUTH} {IMAGES} --out gallery"),
+):
+    app.command(epilog=f"Example: featherface widerface {example}")(command)

@@ -10,8 +10,6 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import emit, show, warn
 
-EXAMPLE = "featherface widerface compare before/ after/ --ground-truth DIR"
-
 
 def compare(
     a: Annotated[

@@ -10,8 +10,6 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import emit, finish, show, warn
 
-EXAMPLE = "featherface widerface evaluate found --ground-truth eval_tools/ground_truth"
-
 
 def evaluate(
     predictions: options.Predictions,

@@ -9,8 +9,6 @@ import typer
 
 from analysis.cli import options
 
-EXAMPLE = "featherface widerface fetch --out data"
-
 
 def fetch(
     out: Annotated[Path, options.out_folder("Images go to DIR/widerface, the rest beside it.")],

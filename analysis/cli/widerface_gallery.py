@@ -17,10 +17,6 @@ from featherface.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-EXAMPLE = (
-    "featherface widerface gallery found --ground-truth eval_tools/ground_truth "
-    "--images WIDER_val/images --out gallery"
-)
 NOTE = "For local use: these images show people. Do not publish them."
 _LEGENDS = {
     "misses": "Yellow: the face as annotated. Blue: the detection that overlaps it most.",

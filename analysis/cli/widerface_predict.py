@@ -10,8 +10,6 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import emit, progress, warn
 
-EXAMPLE = "featherface widerface predict --weights official --images WIDER_val/images --out found"
-
 
 def predict(
     images: options.Images,

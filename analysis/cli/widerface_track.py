@@ -10,8 +10,6 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
 
-EXAMPLE = "featherface widerface track official epoch_*.pth --images DIR --ground-truth DIR"
-
 
 def track(
     checkpoints: Annotated[
