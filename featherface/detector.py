@@ -186,6 +186,7 @@ class Detector:
         *,
         bgr: bool = False,
         ahead: int | None = None,
+        keep: bool = False,
         on_error: Callable[[InputError], object] | None = None,
     ) -> Iterator[Results]:
         """Yield the faces of each image, in order.
@@ -198,6 +199,8 @@ class Detector:
             images: as for a call, of any number.
             ahead: at most so many images are taken before they are due; `None` for two a thread,
                 at least four.
+            keep: keep the pixels of each image with its results, to draw and crop without
+                reading it again.
             on_error: is called with the error of an image that cannot be read or used, which is
                 then left out; by default it is raised.
 
@@ -217,7 +220,7 @@ class Detector:
         ahead = max(4, 2 * at_once) if ahead is None else _integer("ahead", ahead, 1)
 
         def work(image: Picture) -> _Prepared | Results:
-            prepared = self._prepare(image, bgr)
+            prepared = self._prepare(image, bgr, keep)
             if on_one_thread is None:
                 return prepared
             # Large images one by one: together they would take several times their memory.
@@ -257,10 +260,11 @@ class Detector:
         self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
         return self
 
-    def _prepare(self, image: Picture, bgr: bool) -> _Prepared:
+    def _prepare(self, image: Picture, bgr: bool, keep: bool = False) -> _Prepared:
         source = Source(image, bgr=bgr)
         # An open file can be read once; whatever else is given can be read again.
-        pixels = source.pixels if hasattr(image, "read") else read_picture(image, bgr=bgr)
+        kept = keep or hasattr(image, "read")
+        pixels = source.pixels if kept else read_picture(image, bgr=bgr)
         return _Prepared(source, preprocess(pixels, self.size, name=source.name))
 
     def _detect(self, prepared: _Prepared, network: Network) -> Detections:

@@ -40,6 +40,8 @@ def blocks(
     from analysis.report.tables import networks as tables
     from featherface.config import config_of
 
+    if model is None and not inputs:
+        costs.check_size(*size)
     chosen = subject.parse_settings(settings or [])
     given = [subject.parse_input(text) for text in inputs or [f"1 3 {size[0]} {size[1]}"]]
     shape = given[0].shape

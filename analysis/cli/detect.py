@@ -142,7 +142,8 @@ def _find(
     for moving, group in groupby(paths, key=video.is_video):
         if not moving:
             given = list(group)
-            stream = detector.stream([_opened(path) for path in given], on_error=unusable.append)
+            opened = [_opened(path) for path in given]
+            stream = detector.stream(opened, keep=out is not None, on_error=unusable.append)
             for results in track(stream, len(given)):
                 yield _record_image(results, out)
             continue

@@ -92,6 +92,7 @@ def test_counters_of_official_and_what_teaches_them(blocks: Any) -> None:
         ((*MODEL, "--input", "1", "3", "9", "9"), "Net: cannot be measured: RuntimeError"),
         ((*MODEL, "--set", "reduction=16"), "model (='small_network:Net'): TypeError: "),
         (("--input", "1", "1", "64", "64"), "--input must be 1 3 H W"),
+        (("--size", "-5", "64"), "height (=-5) must be from 32"),
         (("--set", "reduction"), "setting (='reduction') must be FIELD=VALUE"),
         (("--set", "reduction=99"), "reduction (=99) must not exceed"),
     ],

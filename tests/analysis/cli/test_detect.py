@@ -16,6 +16,7 @@ from PIL import Image
 
 from analysis.cli.detect import find_images
 from featherface import Detector
+from featherface import images as reading
 from featherface.runtimes.network import TorchNetwork
 
 
@@ -83,6 +84,21 @@ def test_calls_with_one_folder_add_up(detect: Any, images: list[Path], tmp_path:
     detect(images[0], "--out", out)  # again: the line is added, the latest list keeps its length
     assert len((out / "faces.jsonl").read_bytes().splitlines()) == len(images) + 1
     assert len(json.loads((out / "faces.json").read_text(encoding="utf-8"))) == len(images)
+
+
+def test_an_image_that_is_drawn_is_decoded_once(
+    detect: Any, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = reading._decode
+    names: list[str] = []
+
+    def noted(content: bytes, name: str) -> Any:
+        names.append(name)
+        return decode(content, name)
+
+    monkeypatch.setattr(reading, "_decode", noted)
+    assert detect(*images, "--out", tmp_path / "found").code == 0
+    assert sorted(names) == sorted(map(str, images))
 
 
 def test_an_interrupt_keeps_what_is_done(
