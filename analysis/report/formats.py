@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,11 @@ def some(items: Iterable[str], most: int = 5) -> str:
     listed = list(items)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more if listed else "none"
+
+
+def event(folder: str) -> str:
+    """Return the name of an event of WIDER FACE: "53--Car_Racing" → "Car Racing"."""
+    return re.sub("--|_", " ", re.sub(r"^\d+--", "", folder))
 
 
 def shortened(text: str, length: int) -> str:

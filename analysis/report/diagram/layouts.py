@@ -153,10 +153,10 @@ class Layout(Wiring):
     ) -> Iterator[str]:
         """Yield parameters and MACs on their baselines, and bars; `scale` is the whole network."""
         block = self.blocks[name]
-        yield text(left, params, f"{block['params']:,}", "p b")
-        yield text(right, params, formats.share(block["params_share"]), "p e")
-        yield text(left, macs, magnitude(block["macs"]), "c b")
-        yield text(right, macs, formats.share(block["macs_share"]), "c e")
+        rows = (("p", params, "params", formats.count), ("c", macs, "macs", magnitude))
+        for style, y, key, form in rows:
+            yield text(left, y, form(block[key]), f"{style} b")
+            yield text(right, y, formats.share(block[f"{key}_share"]), f"{style} e")
         yield path(f"M{left:.1f} {params + 8:.1f}h{scale * block['params_share']:.1f}", "bp")
         broken = block["macs_by_kind"]["deformable_kernel"] / self.record["macs"] * scale
         solid = scale * block["macs_share"] - broken
@@ -274,7 +274,7 @@ class TopToBottom(Layout):
     """Blocks are rows, levels are columns: legible at 360 pixels."""
 
     name, upright = "down", True
-    lanes = (166.0, 243.0, 320.0)
+    lanes = (162.0, 241.0, 321.0)
     first, between = 150.0, 31.0  # shapes stand between blocks
 
     _LEFT, _RIGHT = 13.0, 127.0  # of the figures

@@ -66,8 +66,7 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
             words, at = f"{field} {steps[first]['from']}", (-0.27, rows[first])
             axes[0].annotate(words, at, ha="right", weight="bold", annotation_clip=False, **place)
-        name = records[0]["variant"] or "an architecture"
-        figure.suptitle(f"One step in each field of {name}", weight="bold")
+        figure.suptitle(f"One step in each field of {records[0]['variant']}", weight="bold")
     return figure
 
 
@@ -104,21 +103,18 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     colours = LinearSegmentedColormap.from_list("these", _FEW_TO_MANY[scheme.name])
     bold = _look(VERMILION, scheme.background, 8)
     small = _look(scheme.background, scheme.muted, 4)
-    columns = min(4, len(counts))
-    lines = -(-len(counts) // columns)
     with canvas(scheme):
-        figure = Figure(figsize=(2.9 * columns + 0.6, 2.7 * lines + 0.8), layout="constrained")
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        panels = dict(zip(counts, grid.flat, strict=False))
-        for ax in list(grid.flat)[len(counts) :]:
-            ax.set_axis_off()
+        figure = Figure(figsize=(12.2, 6.2), layout="constrained")
+        grid = figure.subplots(2, 4, sharex=True, sharey=True)
+        *axes, corner = grid.flat
+        panels = dict(zip(counts, axes, strict=True))
         norm = LogNorm(1, most)
         drawn: dict[str, Any] = {"norm": norm, "interpolation": "none", "extent": extent}
         drawn |= {"origin": "lower", "aspect": "auto"}
         for kind, ax in panels.items():
             ax.imshow(np.ma.masked_equal(everything, 0), cmap=behind, **drawn)
             ax.imshow(np.ma.masked_equal(counts[kind], 0), cmap=colours, **drawn)
-            ax.set_title(CONTEXT_LABELS.get(kind, kind))
+            ax.set_title(CONTEXT_LABELS[kind])
             ax.set_xlim(extent[:2])
             ax.set_ylim(extent[2:])
         handles: list[Artist] = []
@@ -126,8 +122,7 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
             for kind, ax in panels.items():
                 _mark(ax, variant, marker, bold if kind == variant["context"] else small, scheme)
             handles.append(Line2D([], [], marker=marker, label=variant["variant"], **bold))
-        # Below every column, whether its last panel is in the last line or above it.
-        for ax in list(panels.values())[-columns:]:
+        for ax in axes[-4:]:  # the last of each column
             ax.set_xlabel("parameters, thousand")
             ax.tick_params(labelbottom=True)
         for ax in grid[:, 0]:
@@ -138,8 +133,8 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
             Line2D([], [], marker="o", label="variant with another context", **small),
             Patch(color=scheme.faint, label="another context"),
         ]
-        if len(counts) < grid.size:
-            grid.flat[-1].legend(handles=handles, loc="center")
+        corner.set_axis_off()
+        corner.legend(handles=handles, loc="center")
         figure.suptitle(
             f"Where {record['inside']:,} of {record['looked_at']:,} architectures lie, "
             "by context module",

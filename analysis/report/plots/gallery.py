@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from analysis.report.formats import event
 from analysis.report.plots.style import SKY, YELLOW, Record
 
 TILE = 240
@@ -112,11 +113,13 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: _Corners, window: _Window, colour:
 
 def caption(record: Record, *, missed: bool) -> tuple[str, str]:
     """Return two lines about a record of `worst`: rank and event; height or score, overlap."""
-    event = record["event"].partition("--")[2].replace("_", " ") or record["event"]
     score = "not detected" if record["score"] is None else f"score {record['score']:.3f}"
     height = f"{record['height']:.0f} px"
     details = (height, score) if missed else (score, height)
-    return f"{record['rank']}  {event}", f"{', '.join(details)}, IoU {record['iou']:.2f}"
+    return (
+        f"{record['rank']}  {event(record['event'])}",
+        f"{', '.join(details)}, IoU {record['iou']:.2f}",
+    )
 
 
 def grid(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.report.formats import event
 from analysis.report.plots.style import (
     BLUE,
     GREEN,
@@ -100,6 +101,7 @@ def by_height(
         for place, number in zip(places, faces, strict=True):
             bottom.text(place, number, f"{number:,}", ha="center", va="bottom", size=8)
         bottom.set_ylim(0, max(1, *faces) * 1.3)
+        bottom.yaxis.set_major_formatter("{x:,g}")
         bottom.set_ylabel("faces")
         bottom.set_xticks(places, [span(bucket) for bucket in first])
         bottom.set_xlabel("height of the annotated face, pixels")
@@ -123,11 +125,7 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme
         for (name, events), style in zip(records.items(), _styles(), strict=False):
             values = np.array([events[i]["hard"] for i in order], float)
             ax.plot(values, rows, **style, linestyle="", markersize=5, label=name, alpha=0.9)
-        labels = [
-            f"{first[i]['event'].partition('--')[2].replace('_', ' ')} "
-            f"({first[i]['faces']['hard']:,})"
-            for i in order
-        ]
+        labels = [f"{event(first[i]['event'])} ({first[i]['faces']['hard']:,})" for i in order]
         ax.set_yticks(rows, labels, size=7.5)
         ax.set_ylim(len(order) - 0.4, -0.6)
         ax.set_xlim(0, 1.02)
@@ -167,7 +165,7 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
             ax.annotate(words, at, va="center", weight="bold", annotation_clip=False, **place)
         ax.set_xticks(places, labels)
         for label, epoch in zip(ax.get_xticklabels(), epochs, strict=True):
-            if epoch is None:
+            if epoch is None and len(label.get_text()) > 3:
                 label.set_rotation(20)
         ax.set_xlabel("epoch of training")
         ax.set_ylabel("AP")

@@ -47,11 +47,11 @@ def style(scheme: Scheme) -> Any:
     }
 
 
-def panel(ax: Axes, title: str, note: str = "") -> None:
-    """Remove ticks, write a title above and a note below."""
+def panel(ax: Axes, title: str, note: str = "", **look: Any) -> None:
+    """Remove ticks, write a title above, in its own look, and a note below."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    ax.set_title(title, pad=3)
+    ax.set_title(title, pad=3, **look)
     ax.set_xlabel(note, fontsize=8, labelpad=3)
 
 

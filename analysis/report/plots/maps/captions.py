@@ -61,7 +61,7 @@ def _gates(rows: Sequence[Record]) -> Caption:
 
 
 def _channels(rows: Sequence[Record]) -> Caption:
-    means = _listed(rows, lambda row: row["channel"]["mean"])
+    means = _listed(rows, lambda row: f"{row['channel']['mean']:.2f}")
     least, most = _extremes(rows, lambda row: row["channel"]["mean"])
     return Caption(
         "Channel gates",
@@ -106,9 +106,9 @@ def _offsets(rows: Sequence[Record]) -> Caption:
     return Caption(
         "Offsets",
         f"Displacement of the taps over the image. Means: {means}.",
-        f"Taps move by {low:.2f} cells on average ({_place(least)}) to {high:.2f} "
-        f"({_place(most)}), where {share(most['adaptive'])} of the mean square varies from cell "
-        "to cell.",
+        f"Taps move on average between {low:.2f} cells ({_place(least)}) and {high:.2f} "
+        f"({_place(most)}); of the latter's mean square, {share(most['adaptive'])} varies from "
+        "cell to cell.",
     )
 
 

@@ -60,8 +60,7 @@ def effects(maps: Maps, scheme: Scheme) -> Figure:
     for ax, (title, faces) in zip(axes, images.items(), strict=True):
         canvas.show(ax, canvas.photograph(maps.picture, window, 190), window)
         canvas.outline_faces(ax, faces, YELLOW)
-        canvas.panel(ax, title, _best(faces))
-        ax.title.set(fontsize=8, fontweight="normal")
+        canvas.panel(ax, title, _best(faces), fontsize=8, fontweight="normal")
     scores, overlaps = below.subplots(1, 2, sharey=True, width_ratios=(2, 1.6))
     _scores(scores, record, scheme)
     _overlaps(overlaps, record, scheme)
@@ -95,7 +94,7 @@ def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
         after = row["mean_score"] if faces else row["best_score"]
         colour = _PART_COLOURS[row["part"]]
         ax.plot([before, after], [place, place], color=colour, linewidth=1.4)
-        ax.plot(after, place, marker="o", color=colour, markersize=5)
+        ax.plot(after, place, marker="o", color=colour, markersize=5, clip_on=False)
         side, aligned = (-1, "right") if after >= 0.5 else (1, "left")
         # Over the line, where a low score stands on it.
         behind = {"facecolor": scheme.background, "edgecolor": "none", "pad": 0.8}

@@ -177,7 +177,7 @@ def test_findings_of_the_recorded_image() -> None:
         "channels": "between 0.33 (first attention, P5) and 0.56 (second attention, P4)",
         "gains": "between 4.8 % of their input (second attention, P5)",
         "points-1": "(P5, branch b1)",
-        "offsets": "to 1.76 (P5, branch a)",
+        "offsets": "and 1.76 (P5, branch a)",
         "reach": "in 14 of 15 convolutions",
         "effects": "All offsets at 0: 1 of 1 faces found, mean score 0.8820 (0.9997 before).",
     }
