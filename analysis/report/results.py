@@ -9,6 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -185,17 +186,34 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 def _times(docs: Path) -> Written:
     """Figures of the times on record, of the CPU and of the GPU that were measured last."""
-    of_one = {"operators": times.operators, "roofline": times.roofline, "growth": times.growth}
-    for device, end in (("cpu", ""), ("cuda", "-gpu")):
-        rows = {}
-        for kind in ("latency", *of_one):
-            recorded = read_records(docs / "results" / f"{kind}.jsonl")
-            rows[kind] = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
-        if passes := [row for row in rows["latency"] if row["blocks"]]:
-            yield from _figure(f"latency{end}", partial(times.by_block, passes))
-        for kind, draw in of_one.items():
-            if found := [row for row in rows[kind] if row["variant"] == "official"]:
-                yield from _figure(f"{kind}{end}", partial(draw, found[-1]))
+    kinds: dict[str, Callable[..., Figure]] = {
+        "latency": times.by_block,
+        "operators": times.operators,
+        "roofline": times.roofline,
+        "growth": times.growth,
+    }
+    for kind, draw in kinds.items():
+        path = docs / "results" / f"{kind}.jsonl"
+        recorded = read_records(path, latest.FIELDS[kind])
+        for device, end in (("cpu", ""), ("cuda", "-gpu")):
+            with _drawing(path):
+                rows = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
+                if kind == "latency":
+                    found = [row for row in rows if row["blocks"]]
+                else:
+                    found = [row for row in rows if row["variant"] == "official"][-1:]
+                if found:
+                    shown = found if kind == "latency" else found[0]
+                    yield from _figure(f"{kind}{end}", partial(draw, shown))
+
+
+@contextmanager
+def _drawing(path: Path) -> Iterator[None]:
+    """Turn what a damaged record of a file leads to into one line."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
 
 
 def _widerface(docs: Path) -> Written:
@@ -206,10 +224,8 @@ def _widerface(docs: Path) -> Written:
     for record in whole or records:
         title = history.title(record["protocol"], record["images"])
         for scheme in SCHEMES.values():
-            try:
+            with _drawing(path):
                 drawn = widerface.figures(record, title, scheme)
-            except (LookupError, TypeError, ValueError) as error:
-                raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
             for name, figure in drawn.items():
                 yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
     for variant, training in _trainings(history.read(docs / "results" / history.HISTORY.name)):

@@ -53,7 +53,8 @@ def _listed(values: Sequence[float], spec: str) -> str:
 
 
 def _rows(records: Records) -> list[Row]:
-    return [checked(dict(row), "widerface.jsonl") for row in records["widerface.jsonl"]]
+    path, rows = records.docs / "results" / "widerface.jsonl", records["widerface.jsonl"]
+    return [checked(dict(row), f"{path}, line {at}") for at, row in enumerate(rows, start=1)]
 
 
 def results(records: Records) -> str:

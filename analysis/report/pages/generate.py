@@ -28,8 +28,8 @@ from analysis.report.pages import (
     verdict_list,
 )
 from analysis.report.pages.records import Records, drawn_from, sources
-from featherface.errors import InputError
-from featherface.files import read_bytes, write_bytes, write_json
+from featherface.errors import InputError, one_line
+from featherface.files import read_bytes, read_text, write_bytes, write_json
 
 CACHE = Path("build") / "pages"
 MANIFEST = Path("docs") / "notebooks" / ".generated.json"
@@ -108,7 +108,7 @@ def generate(
     fragments, read = made_from(Records(root / "docs"))
     for folder, up in (("docs", ""), ("docs/use", "../")):
         for page in sorted((root / folder).glob("*.md")):
-            name, text = f"sources-{page.stem}.md", page.read_text(encoding="utf-8")
+            name, text = f"sources-{page.stem}.md", read_text(page)
             if name in text:
                 fragments[name] = sources(text, read, up)
     fragments["commands.md"] = commands_page.reference(command)
@@ -128,11 +128,25 @@ def generate(
 
 
 def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
-    """Return the fragments by name, and the files below docs/results/ that each is made from."""
+    """Return the fragments by name, and the files below docs/results/ that each is made from.
+
+    Raises:
+        InputError: where a record is not what a fragment takes it for, as one that is damaged or
+            of another version.
+    """
     fragments, read = {}, {}
     for name, make in FRAGMENTS.items():
         own = replace(records, read=set())
-        fragments[name] = make(own)
+        try:
+            fragments[name] = make(own)
+        except InputError:
+            raise
+        except Exception as error:
+            files = (str(records.docs / "results" / file) for file in sorted(own.read))
+            raise InputError(
+                f"{' or '.join(files) or 'a ledger'}: damaged or of another version: {name} cannot "
+                f"be made of it: {type(error).__name__}: {one_line(error)}"
+            ) from error
         read[name] = own.read | drawn_from(fragments[name])
     return fragments, read
 

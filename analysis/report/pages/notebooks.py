@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
-from featherface.errors import InputError
-from featherface.files import named, write_bytes, write_json, write_text
+from featherface.errors import InputError, one_line
+from featherface.files import named, read_text, write_bytes, write_json, write_text
 
 _FOLDERS = ("FEATHERFACE_WEIGHTS", "FEATHERFACE_SHARED")
 _CELL_SECONDS = 600
@@ -67,19 +67,23 @@ def render(source: Path, root: Path, cache: Path) -> Page:
     Raises:
         InputError: where a cell fails or the title is missing.
     """
-    manifest, key = cache / "manifest.json", _key(source)
+    manifest, page, key = cache / "manifest.json", cache / "page.md", _key(source)
     known = _read_manifest(manifest)
-    ran = known.get("key") != key or _hashes(root, known["files"]) != known["files"]
+    ran = (
+        not page.exists()
+        or known.get("key") != key
+        or _hashes(root, known["files"]) != known["files"]
+    )
     if ran:
         if manifest.is_file():  # of ours; whatever else lies there stays
             with named(cache, "written"):
                 shutil.rmtree(cache)
         cells, opened = _run(source)
         title, summary = _heading(cells, source)
-        page, files = _page(cells, source.stem, title)
+        text, files = _page(cells, source.stem, title)
         for path, content in files.items():
             write_bytes(cache / path, content)
-        write_text(cache / "page.md", page)
+        write_text(page, text)
         ours = _files_of(root, opened)
         known = {"key": key, "files": _hashes(root, ours), "title": title, "summary": summary}
         write_json(manifest, known)
@@ -88,15 +92,21 @@ def render(source: Path, root: Path, cache: Path) -> Page:
 
 def unpaired(source: Path) -> bool:
     """Return whether the `.ipynb` beside a script differs from it: an edit that is not shown."""
-    jupytext: Any = import_module("jupytext")
     pair = source.with_suffix(".ipynb")
     if not pair.exists():
         return False
     script, notebook = (
-        [(cell.cell_type, cell.source) for cell in jupytext.read(path).cells]
-        for path in (source, pair)
+        [(cell.cell_type, cell.source) for cell in _read(path).cells] for path in (source, pair)
     )
     return bool(script != notebook)
+
+
+def _read(path: Path) -> Any:
+    jupytext: Any = import_module("jupytext")
+    try:
+        return jupytext.read(path)
+    except Exception as error:  # each format has errors of its own
+        raise InputError(f"{path}: not a notebook: {one_line(error)}") from error
 
 
 def listed(pages: Sequence[Page]) -> str:
@@ -124,7 +134,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _key(source: Path) -> str:
     """Return a hash of all that the outputs depend on, but for files of the project."""
     parts = [
-        *(path.read_text(encoding="utf-8") for path in (source, Path(__file__))),
+        *(read_text(path) for path in (source, Path(__file__))),
         platform.python_version(),
         sorted({f"{package.name} {package.version}" for package in distributions()}),
         *map(_listing, _FOLDERS),
@@ -159,12 +169,11 @@ def _hashes(root: Path, files: Iterable[str]) -> dict[str, str | None]:
 
 def _run(source: Path) -> tuple[list[Any], list[Path]]:
     """Return the notebook's cells with their outputs, and the files opened meanwhile."""
-    jupytext: Any = import_module("jupytext")
     nbformat: Any = import_module("nbformat")
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    notebook = jupytext.read(source)
+    notebook = _read(source)
     observe, tell = (nbformat.v4.new_code_cell(text) for text in (_OBSERVE, _TELL))
     notebook.cells = [observe, *notebook.cells, tell]
     client = NotebookClient(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims.ledger import Ledger, load_all
+from analysis.speed.latest import FIELDS
 from featherface import records as json_lines
 from featherface.errors import InputError
 from featherface.files import read_text
@@ -135,9 +136,13 @@ def sources(page: str, files: Mapping[str, set[str]], up: str = "") -> str:
 
 def _content(path: Path) -> Any:
     if path.suffix == ".jsonl":
-        return json_lines.read(path)
+        return json_lines.read(path, FIELDS.get(path.stem))
     text = read_text(path)
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")

@@ -88,6 +88,17 @@ def test_recorded_counts_that_are_none_are_one_line(tmp_path: Path) -> None:
         generate(tmp_path)
 
 
+def test_times_that_cannot_be_drawn_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    row = json.loads(
+        (DOCS / "results" / "growth.jsonl").read_text(encoding="utf-8").split("\n")[-2]
+    )
+    damaged = json.dumps({**row, "fits": {}}) + "\n"
+    (tmp_path / "results" / "growth.jsonl").write_text(damaged, encoding="utf-8")
+    with pytest.raises(InputError, match=r"growth\.jsonl: a record that cannot be drawn"):
+        list(results._times(tmp_path))
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "docs").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be written"):

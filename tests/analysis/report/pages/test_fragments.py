@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from analysis.cli.main import app
 from analysis.report.pages import accuracy, choose, home, space, timing, verdict_list
-from analysis.report.pages.generate import FRAGMENTS
+from analysis.report.pages.generate import FRAGMENTS, made_from
 from analysis.report.pages.records import Records, address_of
 from featherface.errors import InputError
 
@@ -185,11 +186,49 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
     assert "8,888.00" in kept
 
 
-def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("counters.json", None),
+        ("counters.json", b""),
+        ("counters.json", b"["),
+        ("counters.json", b"[" * 100_000),
+        ("counters.json", b'{"share": NaN}'),
+        ("counters.json", "é".encode("latin1")),
+        ("latency.jsonl", b"\x00\xff"),
+        ("latency.jsonl", b'{"record": "latency", "variant": "v1"}\n'),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
     (tmp_path / "results").mkdir()
-    records = Records(tmp_path, ledgers=())
-    with pytest.raises(InputError, match=r"provenance\.json: cannot be read"):
-        records["provenance.json"]
-    (tmp_path / "results" / "provenance.json").write_text("[")
-    with pytest.raises(InputError, match=r"provenance\.json: is not JSON"):
-        records["provenance.json"]
+    if content is not None:
+        (tmp_path / "results" / name).write_bytes(content)
+    with pytest.raises(InputError, match=name) as failure:
+        Records(tmp_path, ledgers=())[name]
+    assert len(str(failure.value)) < 300
+
+
+DAMAGES: dict[str, Callable[[Any], Any]] = {
+    "blocks.json": lambda blocks: blocks[0].pop("macs"),
+    "layers.json": lambda layers: layers.update(official=7),
+    "counters.json": lambda counters: counters["official"]["reconciliation"].clear(),
+    "verdicts.json": lambda verdicts: verdicts[3].update(measured={"a": 1}),
+    "design_space.json": lambda space: space.pop("totals"),
+    "provenance.json": lambda origin: origin["publications"][1].update(date="soon"),
+    "maps.json": lambda maps: maps.update(images=[]),
+    "torchvision.json": lambda verdicts: verdicts.pop(),
+    "latency.jsonl": lambda rows: rows[-1]["environment"].pop("device_name"),
+    "growth.jsonl": lambda rows: rows[-1].update(fits={}),
+    "roofline.jsonl": lambda rows: rows[-1]["ceilings"].pop("product_by"),
+    "widerface.jsonl": lambda rows: rows[-1].update(easy="x"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_record_of_another_kind_is_one_line_that_names_it(records: Records, name: str) -> None:
+    content = copy.deepcopy(records[name])
+    DAMAGES[name](content)
+    with pytest.raises(InputError, match=name):
+        made_from(_with(records, name, content))

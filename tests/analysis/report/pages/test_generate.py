@@ -193,3 +193,6 @@ def test_a_notebook_that_left_its_text_is_told(tmp_path: Path) -> None:
     paired.cells[-1].source += "\n1 + 1"
     jupytext.write(paired, book)
     assert notebooks.unpaired(script)
+    book.write_text("{")
+    with pytest.raises(InputError, match=r"story\.ipynb: not a notebook"):
+        notebooks.unpaired(script)

@@ -121,3 +121,17 @@ def test_every_figure_is_drawn_from_a_record() -> None:
     for path in (ROOT / "docs" / "figures").glob("*.svg"):
         name = file_of_figure(path.stem)
         assert name is None or (ROOT / "docs" / "results" / name).is_file()
+
+
+def test_what_others_publish_of_their_detectors_has_its_source(records: Records) -> None:
+    rows = records["widerface.jsonl"]
+    published = {row["detector"] for row in rows if row["source"] == "published"}
+    for name, other in choose.others().items():
+        assert name in published
+        assert other["source"].startswith("https://")
+        stated = re.match(r"([\d.]+) ([MG])FLOPs(?: at (\d+)×(\d+))?", other["cost"])
+        flops, size = None, None
+        if stated:
+            flops = round(float(stated[1]) * {"M": 1e6, "G": 1e9}[stated[2]])
+            size = [int(stated[4]), int(stated[3])] if stated[3] else None
+        assert (other["flops"], other["size"]) == (flops, size), name
