@@ -17,31 +17,34 @@ def boxes(*rows: list[float]) -> Tensor:
     return torch.tensor(rows).view(-1, 4)
 
 
-def test_all_found_first_is_one() -> None:
-    found = [(boxes(A, B, ELSEWHERE), torch.tensor([0.9, 0.8, 0.1]))]
-    assert average_precision(found, [boxes(A, B)]) == pytest.approx(1)
+EVERYTHING, NOTHING = [boxes(A, B)], [boxes()]
 
 
-def test_a_false_box_between_costs_its_share() -> None:
-    found = [(boxes(A, ELSEWHERE, B), torch.tensor([0.9, 0.8, 0.1]))]
-    assert average_precision(found, [boxes(A, B)]) == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
-
-
-def test_a_face_is_found_once() -> None:
-    found = [(boxes(A, A), torch.tensor([0.9, 0.8]))]
-    assert average_precision(found, [boxes(A, B)]) == pytest.approx(1 / 2)
-
-
-def test_scores_are_compared_over_all_images() -> None:
-    found = [(boxes(ELSEWHERE), torch.tensor([0.95])), (boxes(A), torch.tensor([0.9]))]
-    assert average_precision(found, [boxes(), boxes(A)]) == pytest.approx(1 / 2)
+@pytest.mark.parametrize(
+    ("found", "truth", "expected"),
+    [
+        pytest.param([(boxes(A, B, ELSEWHERE), [0.9, 0.8, 0.1])], EVERYTHING, 1, id="all first"),
+        pytest.param(
+            [(boxes(A, ELSEWHERE, B), [0.9, 0.8, 0.1])], EVERYTHING, 1 / 2 + 1 / 3, id="one false"
+        ),
+        pytest.param([(boxes(A, A), [0.9, 0.8])], EVERYTHING, 1 / 2, id="one found twice"),
+        pytest.param(
+            [(boxes(ELSEWHERE), [0.95]), (boxes(A), [0.9])],
+            [boxes(), boxes(A)],
+            1 / 2,
+            id="scores of all images",
+        ),
+        pytest.param([(boxes(), [])], [boxes(A)], 0, id="nothing found"),
+        pytest.param([(boxes(), [])], NOTHING, math.nan, id="nothing to find"),
+    ],
+)
+def test_average_precision(
+    found: list[tuple[Tensor, list[float]]], truth: list[Tensor], expected: float
+) -> None:
+    scored = [(box, torch.tensor(scores)) for box, scores in found]
+    assert average_precision(scored, truth) == pytest.approx(expected, nan_ok=True)
 
 
 def test_small_faces_count_neither_way() -> None:
     found = [(boxes(A, B), torch.tensor([0.9, 0.8]))]
-    assert average_precision(found, [boxes(A, B)], least=20) == pytest.approx(1)
-
-
-def test_nothing_to_find_is_undefined_and_nothing_found_is_zero() -> None:
-    assert math.isnan(average_precision([(boxes(), torch.zeros(0))], [boxes()]))
-    assert average_precision([(boxes(), torch.zeros(0))], [boxes(A)]) == 0
+    assert average_precision(found, EVERYTHING, least=20) == pytest.approx(1)

@@ -10,16 +10,10 @@ from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
 from featherface.blocks.heads import Outputs
-from featherface.boxes import (
-    decode_boxes,
-    decode_landmarks,
-    encode_boxes,
-    encode_landmarks,
-    make_anchors,
-)
+from featherface.boxes import make_anchors
 from featherface.training.augment import Faces
 from featherface.training.distil import EVERY_ANCHOR, FLOOR, level_losses, score_losses
-from featherface.training.losses import face_losses, hardest, match
+from featherface.training.losses import face_losses
 
 ANCHORS = make_anchors(64, 96)
 CORNERS = box_convert(ANCHORS, "cxcywh", "xyxy")
@@ -43,9 +37,9 @@ def faces() -> Faces:
     return Faces(boxes, landmarks, valid)
 
 
-def plain_match(boxes: list[Tensor]) -> list[int | None]:
+def plain_match(boxes: Tensor) -> list[int | None]:
     """The face of every anchor of one image."""
-    iou = box_iou(torch.stack(boxes), CORNERS)
+    iou = box_iou(boxes, CORNERS)
     found: list[int | None] = []
     for anchor in range(len(ANCHORS)):
         best = int(iou[:, anchor].argmax())
@@ -57,33 +51,13 @@ def plain_match(boxes: list[Tensor]) -> list[int | None]:
     return found
 
 
-def of_image(faces: Faces, image: int) -> list[Tensor]:
-    return list(faces.boxes[image][faces.valid[image]])
-
-
-def test_matching_is_that_of_the_plain_loop(faces: Faces) -> None:
-    faces_found, positives = match(faces, ANCHORS)
-    for image in range(2):
-        expected = plain_match(of_image(faces, image))
-        found = [
-            int(face) if positive else None
-            for face, positive in zip(faces_found[image], positives[image], strict=True)
-        ]
-        assert found == expected
-        assert any(face is not None for face in expected)
-
-
-def test_a_face_without_overlap_is_not_matched(faces: Faces) -> None:
-    face, positive = match(faces, ANCHORS)
-    assert not (face[0][positive[0]] == 2).any()
-
-
 def cross_entropy(logits: Tensor, label: int) -> float:
     return -float(torch.log_softmax(logits, 0)[label])
 
 
-def smooth(x: float) -> float:
-    return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
+def smooth_l1(found: Tensor, wanted: list[float]) -> float:
+    off = [abs(x - y) for x, y in zip(found.tolist(), wanted, strict=True)]
+    return sum(0.5 * x * x if x < 1 else x - 0.5 for x in off)
 
 
 def test_multibox_is_that_of_the_plain_loop(faces: Faces) -> None:
@@ -93,7 +67,7 @@ def test_multibox_is_that_of_the_plain_loop(faces: Faces) -> None:
     scores = boxes = landmarks = 0.0
     positives = 0
     for image in range(2):
-        matched = plain_match(of_image(faces, image))
+        matched = plain_match(faces.boxes[image][faces.valid[image]])
         background = []
         for anchor, face in enumerate(matched):
             logits = found.logits[image, anchor]
@@ -111,38 +85,20 @@ def test_multibox_is_that_of_the_plain_loop(faces: Faces) -> None:
                 math.log((x2 - x1) / aw) / 0.2,
                 math.log((y2 - y1) / ah) / 0.2,
             ]
-            boxes += sum(
-                smooth(p - t)
-                for p, t in zip(found.boxes[image, anchor].tolist(), target, strict=True)
-            )
+            boxes += smooth_l1(found.boxes[image, anchor], target)
             points = faces.landmarks[image, face].tolist()
             if not math.isnan(points[0]):
+                centres, sides = (ax, ay) * 5, (aw, ah) * 5
                 target = [
-                    (p - (ax, ay)[i % 2]) / (0.1 * (aw, ah)[i % 2]) for i, p in enumerate(points)
+                    (p - c) / (0.1 * s) for p, c, s in zip(points, centres, sides, strict=True)
                 ]
-                landmarks += sum(
-                    smooth(p - t)
-                    for p, t in zip(found.landmarks[image, anchor].tolist(), target, strict=True)
-                )
+                landmarks += smooth_l1(found.landmarks[image, anchor], target)
         wanted = 7 * sum(face is not None for face in matched)
         scores += sum(sorted(background, reverse=True)[:wanted])
     assert count == positives
     assert float(sums["face_scores"]) == pytest.approx(scores, rel=1e-5)
     assert float(sums["face_boxes"]) == pytest.approx(boxes, rel=1e-5)
     assert float(sums["face_landmarks"]) == pytest.approx(landmarks, rel=1e-5)
-
-
-def test_perfect_boxes_and_landmarks_cost_nothing(faces: Faces) -> None:
-    face, positive = match(faces, ANCHORS)
-    chosen = face[:, :, None]
-    boxes = faces.boxes.gather(1, chosen.expand(-1, -1, 4))
-    found = outputs(0)
-    exact = found._replace(boxes=torch.zeros_like(found.boxes))
-    safe = torch.where(positive[..., None], boxes, CORNERS)
-    exact = exact._replace(boxes=encode_boxes(safe, ANCHORS))
-    sums, _ = face_losses(exact, faces, ANCHORS)
-    assert float(sums["face_boxes"]) == pytest.approx(0, abs=1e-9)
-    assert torch.allclose(decode_boxes(exact.boxes, ANCHORS)[positive], boxes[positive], atol=1e-6)
 
 
 def test_gradients_are_finite_where_no_face_is(faces: Faces) -> None:
@@ -152,13 +108,6 @@ def test_gradients_are_finite_where_no_face_is(faces: Faces) -> None:
     sum(sums.values()).backward()  # type: ignore[union-attr]
     assert count == 0
     assert all(t.grad is not None and t.grad.isfinite().all() for t in found)
-
-
-def test_hardest_takes_the_largest_of_each_row() -> None:
-    loss = torch.tensor([[3.0, 1.0, 2.0, 9.0], [1.0, 2.0, 3.0, 4.0]])
-    candidates = torch.tensor([[True, True, True, False], [True, True, True, True]])
-    kept = hardest(loss, candidates, torch.tensor([[2], [0]]))
-    assert kept.tolist() == [[True, False, True, False], [False] * 4]
 
 
 def test_distillation_is_that_of_the_plain_loop() -> None:
@@ -172,16 +121,9 @@ def test_distillation_is_that_of_the_plain_loop() -> None:
         entropy = -sum(p * math.log(p) for p in (score, 1 - score) if p > 0)
         cross = -score * math.log(mine) - (1 - score) * math.log(1 - mine)
         scores += (EVERY_ANCHOR + (1 - EVERY_ANCHOR) * abs(mine - score)) * (cross - entropy)
-        for name, n in (("boxes", 4), ("landmarks", 10)):
-            pairs = zip(
-                getattr(ours, name)[0, anchor], getattr(theirs, name)[0, anchor], strict=True
-            )
-            part = score * sum(smooth(float(a - b)) for a, b in pairs)
-            assert n in (4, 10)
-            if name == "boxes":
-                boxes += part
-            else:
-                landmarks += part
+        boxes += score * smooth_l1(ours.boxes[0, anchor], theirs.boxes[0, anchor].tolist())
+        points = theirs.landmarks[0, anchor].tolist()
+        landmarks += score * smooth_l1(ours.landmarks[0, anchor], points)
         total += score
     assert float(weight) == pytest.approx(total, rel=1e-5)
     assert float(sums["scores"]) == pytest.approx(scores, rel=1e-4)
@@ -194,11 +136,7 @@ def test_a_student_like_its_teacher_has_no_loss_and_no_gradient() -> None:
     logit = torch.sigmoid(theirs.logits[..., 1] - theirs.logits[..., 0])
     score = ((logit - FLOOR) / (1 - FLOOR)).clamp(min=0)
     same = torch.stack([torch.zeros_like(score), torch.logit(score)], dim=2).clamp(-30, 30)
-    ours = Outputs(
-        theirs.boxes.clone().requires_grad_(),
-        same.requires_grad_(),
-        theirs.landmarks.clone().requires_grad_(),
-    )
+    ours = Outputs(*(x.clone().requires_grad_() for x in theirs._replace(logits=same)))
     sums, _ = score_losses(ours, theirs)
     sum(sums.values()).backward()  # type: ignore[union-attr]
     assert all(float(value.detach()) == pytest.approx(0, abs=1e-3) for value in sums.values())
@@ -208,21 +146,7 @@ def test_a_student_like_its_teacher_has_no_loss_and_no_gradient() -> None:
 
 
 def test_level_losses_are_mean_squares() -> None:
-    ours, theirs = (
-        [torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 1, 1)],
-        [
-            torch.full((1, 2, 2, 2), 3.0),
-            torch.ones(1, 1, 1, 1),
-        ],
-    )
+    ours = [torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 1, 1)]
+    theirs = [torch.full((1, 2, 2, 2), 3.0), torch.ones(1, 1, 1, 1)]
     off, size = level_losses(ours, theirs)
     assert (off.tolist(), size.tolist()) == ([4.0, 1.0], [9.0, 1.0])
-
-
-def test_landmarks_are_encoded_as_the_detector_decodes_them(faces: Faces) -> None:
-    face, positive = match(faces, ANCHORS)
-    anchor = int((positive[0] & (face[0] == 0)).nonzero()[0])
-    points = faces.landmarks[0, 0].view(1, 5, 2)
-    encoded = encode_landmarks(points, ANCHORS[anchor : anchor + 1])
-    decoded = decode_landmarks(encoded, ANCHORS[anchor : anchor + 1])
-    assert torch.allclose(decoded, points, atol=1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from featherface.config import ConfigError, FeatherFaceConfig
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).resolve().parents[4] / "docs"
+SCRIPT = "calculator.js"
 
 SET = """(configs) => configs.map((config) => {
   const form = document.getElementById("calculator-form");
@@ -29,29 +28,8 @@ SET = """(configs) => configs.map((config) => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def records() -> Records:
-    return Records(DOCS)
-
-
-@pytest.fixture(scope="module")
-def file(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    script = (DOCS / "assets" / "calculator.js").read_text(encoding="utf-8")
-    path = tmp_path_factory.mktemp("calculator") / "page.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Calculator</title>'
-        f'<h2 id="calculator">Calculator</h2>{calculator(records)}<script>{script}</script>',
-        encoding="utf-8",
-    )
-    return path
-
-
-@pytest.fixture
-def page(browser: Any, file: Path) -> Iterator[Any]:
-    page = browser.new_page()
-    page.goto(file.as_uri())
-    yield page
-    page.close()
+def body(records: Records) -> str:
+    return f'<h2 id="calculator">Calculator</h2>{calculator(records)}'
 
 
 def expected(values: dict[str, Any]) -> list[str]:
@@ -114,14 +92,11 @@ def test_what_is_not_there_is_off(page: Any) -> None:
     assert not any(page.get_by_label(name).is_disabled() for name in OPTIONAL)
 
 
-def test_without_scripts_the_card_is_shown(browser: Any, file: Path, records: Records) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(file.as_uri())
+def test_without_scripts_the_card_is_shown(plain_page: Any) -> None:
+    page = plain_page
     assert not page.locator("#calculator-form").is_visible()
     assert "532,034 parameters" in page.inner_text("#calculator-said")
     assert page.inner_text("#calculator-command").endswith("v1-deformable --set reduction=16")
-    context.close()
 
 
 def test_it_starts_with_what_the_card_states(records: Records) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from analysis.report.pages import maps_page
 from analysis.report.pages.records import Records
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
+SCRIPT = "compare.js"
 
 
-def test_the_finding_has_the_numbers_of_the_table() -> None:
-    records = Records(DOCS)
+def test_the_finding_has_the_numbers_of_the_table(records: Records) -> None:
     assert records.maps is not None
     small = records.maps["images"][-1]
     kept = f"keeps {small['effects']['gates-zero']['found']} with all gates at zero"
@@ -25,26 +24,8 @@ def test_the_finding_has_the_numbers_of_the_table() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assets = DOCS / "assets"
-    style, script = ((assets / name).read_text() for name in ("site.css", "compare.js"))
-    path = tmp_path_factory.mktemp("compare") / "page.html"
-    text = maps_page.maps(Records(DOCS)).replace('src="../', f'src="{DOCS.as_uri()}/')
-    path.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Maps</title>'
-        f"<style>{style}</style><body class='md-typeset'>{text}<script>{script}</script></html>",
-        encoding="utf-8",
-    )
-    return path
-
-
-@pytest.fixture
-def page(browser: Any, file: Path) -> Iterator[Any]:
-    page = browser.new_page(viewport={"width": 900, "height": 900})
-    page.goto(file.as_uri())
-    yield page
-    page.close()
+def body(records: Records) -> str:
+    return maps_page.maps(records).replace('src="../', f'src="{DOCS.as_uri()}/')
 
 
 @pytest.mark.slow
@@ -72,9 +53,5 @@ def test_a_choice_shows_its_state_and_says_the_scores(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_without_scripts_all_states_stand_side_by_side(browser: Any, file: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(file.as_uri())
-    assert page.locator(".ff-compare figcaption:visible").count() == 5
-    context.close()
+def test_without_scripts_all_states_stand_side_by_side(plain_page: Any) -> None:
+    assert plain_page.locator(".ff-compare figcaption:visible").count() == 5
