@@ -26,6 +26,8 @@ from featherface.training.recipe import Recipe, RecipeError
 from featherface.weights.reading import read_contents
 
 ROOT = Path(__file__).resolve().parents[3]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+SETTINGS = ["teacher=none", "backbone=random", "size=64", "batch=4", "holdout=0"]
 TINY = Recipe(
     teacher=None,
     backbone="random",
@@ -51,13 +53,13 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
     return read_contents(path).tensors
 
 
-def rows(out: Path, event: str = "loss") -> list[dict[str, Any]]:
+def rows(out: Path, event: str) -> list[dict[str, Any]]:
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [row for row in log if row["event"] == event]
 
 
 def losses(out: Path) -> dict[int, float]:
-    return {row["step"]: row["loss"] for row in rows(out)}
+    return {row["step"]: row["loss"] for row in rows(out, "loss")}
 
 
 def assert_equal(one: Path, two: Path) -> None:
@@ -109,18 +111,26 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_step(drawn: Path, tmp_path: Path) -> 
 
 
 def test_settings_may_stand_behind_options(drawn: Path, tmp_path: Path) -> None:
-    settings = ["teacher=none", "backbone=random", "size=64", "batch=4", "holdout=0"]
     options = ["--device", "cpu", "--no-graph", "steps=1"]
-    assert main([str(drawn), str(tmp_path), *settings, *options]) == 0
+    assert main([str(drawn), str(tmp_path), *SETTINGS, *options]) == 0
     assert rows(tmp_path, "end")[0]["step"] == 1
 
 
-def test_a_device_that_is_not_here_is_one_line(
-    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["steps=1", "--device", "cuda:99"], "device (='cuda:99') cannot be used: "),
+        (["steps=few"], "steps (='few') must be of type int | None"),
+        (["steps=1", "zoom=[1]"], "zoom (=[1]) must be two rising numbers above 0"),
+        (["pace=1"], "a recipe has no setting pace"),
+    ],
+)
+def test_bad_input_is_one_line(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main([str(drawn), str(tmp_path), "--device", "cuda:99", "steps=1"])
-    assert "featherface: device (='cuda:99') cannot be used: " in capsys.readouterr().err
+        main([str(drawn), str(tmp_path), *arguments])
+    assert f"featherface: {said}" in capsys.readouterr().err
 
 
 def test_the_weights_say_what_they_were_made_from(drawn: Path, tmp_path: Path) -> None:
@@ -135,13 +145,10 @@ def test_the_weights_say_what_they_were_made_from(drawn: Path, tmp_path: Path) -
     assert model.config == CONFIGS["v1"]
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(drawn: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(drawn: Path, tmp_path: Path) -> None:
     train(replace(TINY, steps=1), drawn, tmp_path)
     with pytest.raises(InputError, match=r"checkpoint\.pt: of a run with another recipe: batch"):
         train(replace(TINY, steps=1, batch=2), drawn, tmp_path)
-
-
-def test_a_damaged_checkpoint_is_refused(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read as a checkpoint"):
         train(TINY, drawn, tmp_path)
@@ -241,10 +248,10 @@ def test_a_step_never_reads_back_from_the_device(drawn: Path, teacher: str, tmp_
 
 @pytest.mark.slow
 def test_killed_outright_a_run_goes_on(drawn: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "featherface.training", str(drawn), str(tmp_path / "killed")]
-    settings = ["teacher=none", "backbone=random", "steps=40", "size=64", "batch=4", "holdout=0"]
-    options = ["--device", "cpu", "--every", "0"]
-    process = subprocess.Popen([*command, *settings, *options], cwd=ROOT, env=_environment())
+    command = [sys.executable, "-m", "featherface.training", "--device", "cpu", str(drawn)]
+    settings = [*SETTINGS, "steps=40"]
+    killed = [*command, str(tmp_path / "killed"), *settings, "--every", "0"]
+    process = subprocess.Popen(killed, cwd=ROOT, env=ENVIRONMENT)
     for _ in range(600):
         time.sleep(0.1)
         if list((tmp_path / "killed").glob("weights-epoch-*")):
@@ -253,13 +260,9 @@ def test_killed_outright_a_run_goes_on(drawn: Path, tmp_path: Path) -> None:
     process.wait()
     done = torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["step"]
     assert 0 < done < 40
-    subprocess.run(
-        [*command, *settings, "--device", "cpu"], cwd=ROOT, env=_environment(), check=True
-    )
-    command[-1] = str(tmp_path / "whole")
-    subprocess.run(
-        [*command, *settings, "--device", "cpu"], cwd=ROOT, env=_environment(), check=True
-    )
+    for name in ("killed", "whole"):
+        run = [*command, str(tmp_path / name), *settings]
+        subprocess.run(run, cwd=ROOT, env=ENVIRONMENT, check=True)
     assert_equal(tmp_path / "killed", tmp_path / "whole")
 
 
@@ -286,7 +289,7 @@ def test_two_processes_learn_what_one_does(
     for name, options in (("one", []), ("two", launch)):
         command = [sys.executable, *options, str(tmp_path / "program.py"), str(drawn)]
         command += [str(tmp_path / name), json.dumps(asdict(recipe))]
-        subprocess.run(command, cwd=ROOT, env=_environment(), check=True)
+        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True)
     one, two = (losses(tmp_path / name) for name in ("one", "two"))
     assert len(one) == recipe.steps
     assert two == pytest.approx(one, rel=1e-5)
@@ -308,7 +311,3 @@ def test_eight_drawn_images_are_learned_by_heart(drawn: Path, tmp_path: Path) ->
     measured = holdout.measure(model, decode(source, source.samples, "cpu"), zoom=1.0)
     assert measured["ap"] == pytest.approx(1.0)
     assert measured["boxes_an_image"] < 100
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
