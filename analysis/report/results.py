@@ -228,22 +228,13 @@ def _widerface(docs: Path) -> Written:
                 drawn = widerface.figures(record, title, scheme)
             for name, figure in drawn.items():
                 yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
-    for variant, training in _trainings(history.read(docs / "results" / history.HISTORY.name)):
+    for variant, training in history.trainings(
+        history.read(docs / "results" / history.HISTORY.name)
+    ):
         rows = [row.model_dump(mode="json") for row in training]
         title = history.title(training[0].protocol.name, training[0].images)
         draw = partial(widerface.training, rows, f"{variant}: {title}")
         yield from _figure(f"widerface-training-{variant}", draw)
-
-
-def _trainings(rows: Sequence[history.Row]) -> Iterator[tuple[str, list[history.Row]]]:
-    """Yield variants with the checkpoints of their training, the last one among them."""
-    series: dict[tuple[Any, ...], list[history.Row]] = {}
-    for row in history.latest(rows):
-        if row.source == "measured" and row.variant:
-            series.setdefault((row.variant, row.runtime, *row.comparable), []).append(row)
-    for (variant, *_), checkpoints in series.items():
-        if any(row.epoch is not None for row in checkpoints):
-            yield variant, checkpoints
 
 
 def has_weights() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -221,3 +221,14 @@ def _expectation(values: Iterable[Any], source: str, where: str) -> dict[str, An
     except (TypeError, ValueError) as error:
         raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from error
     return {**expected, "source": source}
+
+
+def trainings(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield variants with the checkpoints of their training, the last one among them."""
+    series: dict[tuple[Any, ...], list[Row]] = {}
+    for row in latest(rows):
+        if row.source == "measured" and row.variant:
+            series.setdefault((row.variant, row.runtime, *row.comparable), []).append(row)
+    for (variant, *_), checkpoints in series.items():
+        if any(row.epoch is not None for row in checkpoints):
+            yield variant, checkpoints

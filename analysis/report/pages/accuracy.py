@@ -11,9 +11,10 @@ import yaml
 from analysis.report.formats import MISSING, count, fixed
 from analysis.report.pages.html import fold, missing, themed, words
 from analysis.report.pages.records import Records
+from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
-from analysis.widerface.history import Row, checked
+from analysis.widerface.history import Row, checked, trainings
 from analysis.widerface.protocol import PROTOCOLS
 
 _SHORTER, _LONGER = PROTOCOLS["1600"].longest or (0, 0)
@@ -123,12 +124,26 @@ def _source(row: Row) -> Cell:
     return Cell(text, note="; ".join(row.remarks))
 
 
+def _finding(records: Records, name: str) -> str:
+    """The finding of a figure; see `analysis.report.results` for the records that it draws."""
+    kind = name.split("-")[1]
+    if kind == "training":
+        rows = dict(trainings(_rows(records)))[name.rpartition("-")[2]]
+        return findings.training([row.model_dump(mode="json") for row in rows])
+    recorded = records["widerface-breakdown.json"]
+    whole = [record for record in recorded if record["images_sha256"] is None]
+    detectors = (whole or recorded)[-1]["detectors"]
+    of_detectors = {"curves": findings.curves, "height": findings.by_height}
+    return of_detectors.get(kind, findings.by_event)(detectors)
+
+
 def curves(records: Records) -> str:
     """Return the figures of the recorded curves."""
     shown = []
     for name, alt in _WORDS["figures"].items():
         if (records.docs / "figures" / f"{name}.svg").exists():
-            figure = themed(records.docs, name, alt, escape(alt))
+            below = f"{alt}. {_finding(records, name)}"
+            figure = themed(records.docs, name, alt, escape(below))
             # The largest figure is loaded when somebody opens it.
             shown.append(fold("By event", figure) if name == "widerface-events" else figure)
     return "\n".join(shown) or missing(

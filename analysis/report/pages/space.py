@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.report.formats import count
 from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table
 from analysis.report.tables import networks
 
@@ -87,6 +88,7 @@ def sensitivity(records: Records) -> str:
                 records.docs,
                 f"sensitivity-{name}",
                 f"Change of parameters and MACs of {name} with one step along each setting",
+                findings.sensitivity(records["design_space.json"]["sensitivity"][name]),
             ),
             open=name == _OPEN,
         )

@@ -8,6 +8,7 @@ from html import escape
 from analysis.report.formats import count, fixed, shape
 from analysis.report.pages.html import fold, missing, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
@@ -176,13 +177,26 @@ def _page(
     for name in figures:
         for end, where in (("", ""), ("-gpu", ", on a GPU")):
             if (records.docs / "figures" / f"{name}{end}.svg").exists():
-                words = f"{_FIGURES[name]}{where}"
-                parts.append(themed(records.docs, f"{name}{end}", words, f"{words}."))
+                alt = f"{_FIGURES[name]}{where}"
+                below = f"{alt}. {escape(_finding(records, name, 'cuda' if end else 'cpu'))}"
+                parts.append(themed(records.docs, f"{name}{end}", alt, below))
     place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():
         group.sort(key=lambda row: place.get(row["variant"], len(place)))  # others come last
         parts += section(machine, group)
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _finding(records: Records, name: str, device: str) -> str:
+    """The finding of a figure; see `analysis.report.results` for the rows that it draws."""
+    size = records.blocks["official"]["input"]
+    rows = latest.measured_last(records[f"{name}.jsonl"], device, size)
+    if name == "latency":
+        passes = [row for row in rows if row["blocks"]]
+        return findings.by_block(passes) if passes else ""
+    of_one = {"operators": findings.operators, "roofline": findings.roofline}
+    official = [row for row in rows if row["variant"] == "official"]
+    return of_one.get(name, findings.growth)(official[-1]) if official else ""
 
 
 def _fold(row: Record) -> str:

@@ -35,7 +35,7 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             input.
     """
     with canvas(scheme):
-        figure, ax = _bars([_label(record) for record in records], 1.5 + 0.5 * len(records), 0.5)
+        figure, ax = _bars([label(record) for record in records], 1.5 + 0.5 * len(records), 0.5)
         for row, record in enumerate(records):
             left = 0.0
             for block in record["blocks"]:
@@ -68,7 +68,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
     with canvas(scheme):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         for ax, (key, scale, unit, title) in zip(figure.subplots(1, 2), panels, strict=True):
-            for name, colour, marker, label in series:
+            for name, colour, marker, words in series:
                 known = [point for point in record[name] if point["skipped"] is None]
                 if not known:
                     continue
@@ -77,12 +77,12 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
                 line = record["fits"][name][key]
                 if line is not None:
                     slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
-                    label += f": {_number(slope)} {unit} per megapixel"
+                    words += f": {_number(slope)} {unit} per megapixel"
                     if line["r_squared"] is not None:
-                        label += f", R² {line['r_squared']:.3f}"
+                        words += f", R² {line['r_squared']:.3f}"
                     ends = np.asarray([0, max(x)])
                     ax.plot(ends, slope * ends + zero, color=colour, linewidth=1)
-                ax.plot(x, y, marker=marker, linestyle="", color=colour, label=label)
+                ax.plot(x, y, marker=marker, linestyle="", color=colour, label=words)
             ax.set_title(title)
             ax.set_xlabel("megapixels of all images together")
             ax.grid(True)
@@ -91,7 +91,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
             ax.yaxis.set_major_formatter("{x:,g}")
-        _finish(figure, f"Growth of {_label(record)}: {machine(record['environment'])}")
+        _finish(figure, f"Growth of {label(record)}: {machine(record['environment'])}")
     return figure
 
 
@@ -137,13 +137,13 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.plot([at, block["macs_per_byte_most"]], [speed, speed], color=colour, linewidth=1.4)
             ax.plot(at, speed, zorder=3, **look)
             name = block["name"].replace("_", " ")
-            label = f"{name}: {100 * block['share_of_roof']:.1f} % of its roof"
-            handles.append(Line2D([], [], label=label, **look))
+            words = f"{name}: {100 * block['share_of_roof']:.1f} % of its roof"
+            handles.append(Line2D([], [], label=words, **look))
         ax.set_xlabel("MACs per byte moved (mark: every operator; line's end: least possible)")
         ax.set_ylabel("GMAC/s")
         ax.xaxis.set_major_formatter("{x:,g}")
         ax.yaxis.set_major_formatter("{x:,g}")
-        _finish(figure, f"Roofline of {_label(record)}: {_setting(record)}", handles, columns=2)
+        _finish(figure, f"Roofline of {label(record)}: {_setting(record)}", handles, columns=2)
     return figure
 
 
@@ -170,7 +170,7 @@ def operators(record: Record, scheme: Scheme = LIGHT) -> Figure:
         ax.set_xlabel("share of the profiled time, %")
         present = {row["block"] for row in shown}
         patches = _patches(name for name in BLOCKS if name in present)
-        _finish(figure, f"Operators of {_label(record)}: {_setting(record)}", patches)
+        _finish(figure, f"Operators of {label(record)}: {_setting(record)}", patches)
     return figure
 
 
@@ -200,7 +200,8 @@ def _finish(figure: Figure, title: str, handles: Sequence[Any] = (), columns: in
     figure.suptitle(title, weight="bold", size=10)
 
 
-def _label(record: Record) -> str:
+def label(record: Record) -> str:
+    """Return the name of a network, with its kernel and its runtime where it has another."""
     kernel = record.get("deform_kernel") or record.get("kernel")
     named = f" ({kernel})" if kernel in ("gather", "torchvision") else ""
     runtime = record.get("runtime")
