@@ -11,10 +11,10 @@ import hashlib
 import io
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 
 from analysis.widerface.ground_truth import VALIDATION_IMAGES
+from analysis.widerface.prediction_files import DAMAGED
 from featherface.errors import InputError, one_line
 from featherface.files import read_bytes, write_bytes
 from featherface.weights.published import sha256_of
@@ -73,7 +73,7 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
                 # macOS puts a file of the same name, with other contents, beside each.
                 if hashlib.sha256(content).hexdigest() == GROUND_TRUTH[name]:
                     contents[name] = content
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, *DAMAGED) as error:
         raise InputError(f"{archive}: cannot be read as a zip: {one_line(error)}") from error
     missing = ", ".join(sorted(GROUND_TRUTH.keys() - contents.keys()))
     if missing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -36,6 +37,12 @@ PATH_LIMIT = 4096
 HEADER_LIMIT = 1 << 18
 """Bytes of a tar member's header, with its long name; of a zip's list of members 64 times that."""
 
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error),
+    *(EOFError, ValueError, RuntimeError),
+)
+"""Exceptions by which the standard library says that an archive is damaged, or none."""
+
 Members = Iterator[tuple[str, int, Callable[[], bytes]]]
 """Of each file: its path inside, its size, and what reads it."""
 
@@ -53,13 +60,12 @@ def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
     """
     check_readable(path, TOTAL_LIMIT)
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
-    damaged = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
     try:
         with named(path):
             yield from _chosen(f"{path}", f"{path}:", members(path), select)
     except InputError:
         raise
-    except (*damaged, ValueError, RuntimeError) as error:  # zipfile raises the last two, too
+    except DAMAGED as error:
         raise InputError(
             f"{path}: a damaged archive, or none: {first_sentence(error).rstrip(':')}"
         ) from error
@@ -167,7 +173,7 @@ def _zip_members(path: Path) -> Members:
     _require_short_list(path)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if not member.is_dir():
+            if not member.filename.endswith("/"):
                 yield member.filename, member.file_size, partial(archive.read, member)
 
 

@@ -71,15 +71,13 @@ def read_json_lines(path: Path, select: Select) -> Iterator[ImageBoxes]:
 
 def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
     """Yield the images of a .parquet file, which needs pyarrow."""
-    table = _table(path)
-    rows = np.column_stack([_numbers(path, table, name) for name in NUMBERS])
+    frame = _frame(path)
+    rows = np.column_stack([_numbers(path, frame.pop(name)) for name in NUMBERS])
     empty = np.asarray(np.isnan(rows).all(axis=1))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1) & ~empty)
     if len(bad):
         raise InputError(f"{path}: row {bad[0] + 1}: not finite: {rows[bad[0]].tolist()}")
-    texts = table.select(TEXTS).to_pandas()
-    del table
-    images = texts.groupby(list(TEXTS), sort=False, observed=True).indices
+    images = frame.groupby(list(TEXTS), sort=False, observed=True).indices
     for (event, image), chosen in images.items():
         label = f"{event}/{image}"
         key = select(label, event, bare(image))
@@ -88,9 +86,10 @@ def read_parquet(path: Path, select: Select) -> Iterator[ImageBoxes]:
             yield ImageBoxes(f"{path}:{label}", *key, key[1], len(boxes), boxes)
 
 
-def _table(path: Path) -> Any:
+def _frame(path: Path) -> Any:
+    """Return the columns as a pandas.DataFrame."""
     try:
-        from pyarrow import parquet, types
+        from pyarrow import parquet
     except ImportError as error:
         raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
     check_readable(path, TOTAL_LIMIT)
@@ -108,20 +107,21 @@ def _table(path: Path) -> Any:
                 f"{path}: {count:,} rows of {size:,} bytes, more than "
                 f"{BOX_LIMIT:,} rows or {TOTAL_LIMIT:,} bytes"
             )
-        table = file.read(columns=[*TEXTS, *NUMBERS])
+        frame = file.read(columns=[*TEXTS, *NUMBERS]).to_pandas(ignore_metadata=True)
     except InputError:
         raise
     except Exception as error:  # Arrow's errors share no class of their own
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
     for name in TEXTS:
-        if table.column(name).null_count or not types.is_dictionary(table.column(name).type):
+        column = frame[name]
+        categories = column.cat.categories if column.dtype == "category" else [None]
+        if column.hasnans or not all(isinstance(text, str) for text in categories):
             raise InputError(f"{path}: column {name} holds no texts")
-    return table
+    return frame
 
 
-def _numbers(path: Path, table: Any, name: str) -> NDArray[np.float64]:
-    column = table.column(name)
+def _numbers(path: Path, column: Any) -> NDArray[np.float64]:
     try:
-        return np.asarray(column.to_numpy(), dtype=np.float64)
+        return np.asarray(column, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: column {name} holds no numbers ({column.type})") from error
+        raise InputError(f"{path}: column {column.name} holds no numbers") from error

@@ -426,6 +426,24 @@ def test_a_damaged_archive_is_one_line(truth: GroundTruth, tmp_path: Path, endin
             read_predictions(path, truth)
 
 
+def test_a_zip_with_a_member_of_no_name(truth: GroundTruth, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {"?": "", **FILES}.items():
+            archive.writestr(name, content)
+    path.write_bytes(path.read_bytes().replace(b"?", b"\0"))
+    same(read_predictions(path, truth))
+
+
+def test_damage_to_parquet_is_one_line(truth: GroundTruth, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet")
+    whole = path.read_bytes()
+    for at in range(0, len(whole), len(whole) // 200):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(InputError):  # any other exception is a failure
+            read_predictions(path, truth)
+
+
 def test_a_tar_whose_header_broke_in_the_middle(truth: GroundTruth, tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tar", list(FILES.items()))
     content = bytearray(path.read_bytes())
@@ -543,6 +561,7 @@ def test_malformed_json_lines(truth: GroundTruth, tmp_path: Path, line: str, wor
         ({"x": [np.inf] * 4}, "row 1: not finite"),
         ({"x": [np.nan] * 4}, "row 1: not finite"),
         ({"event": [None] * 4}, "column event holds no texts"),
+        ({"picture": [b"0_Parade_1"] * 4}, "column picture holds no texts"),
     ],
 )
 def test_malformed_parquet(
