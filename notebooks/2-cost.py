@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # What it costs: parameters, MACs, milliseconds
+# # What FeatherFace costs: parameters, MACs, milliseconds
 #
 # Parameters, MACs and milliseconds are three costs, and none follows from another. This notebook
 # measures them side by side on the machine it runs on: what the network stores, how often it

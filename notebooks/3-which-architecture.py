@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Which architecture did they count?
+# # Which architectures have a published total
 #
 # Which networks of this family have exactly 487,103 parameters, the total that the card prints? The
 # family is small enough to count *all* of it, so that "none" is a proof.

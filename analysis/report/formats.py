@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,66 @@ def measured(value: Any) -> str:
             nested = any(isinstance(item, list | tuple) for item in value)
             return ("; " if nested else ", ").join(map(measured, value)) or "none"
     return str(value)
+
+
+_NAMED = {
+    "shape": "{}×{}×{}",
+    "channels": "{}→{} channels",
+    "kernel": "{}×{}",
+    "cells": "{}×{} cells",
+    "step": "stride {}",
+    "stride": "stride {}",
+    "padding": "padding {}",
+    "groups": "{} groups",
+    "anchor_sides": "{} and {} pixels",
+    "landmark_points": "{} points of {}",
+}
+"""The text of what functions of a ledger measure, as a template of their values."""
+
+
+def named(value: Any, measure: str) -> str:
+    """Return a measured value with the names of its parts: [3, 8, 3, 3] → "3→8 channels, 3×3".
+
+    Args:
+        value: what `measure` gave, as it is recorded.
+        measure: an expression of a ledger: a measurement, several in a tuple, or a sum of tuples.
+    """
+    if not isinstance(value, list) or not measure:
+        return measured(value)
+    templates = [_NAMED.get(name, "{}") for name in _functions(measure)]
+    if all(isinstance(item, list) for item in value):  # one for each module, or each measurement
+        if len(templates) == 1:
+            templates *= len(value)
+        parts = value
+    else:
+        parts, rest = [], value
+        for template in templates:
+            taken = template.count("{}")
+            parts.append(rest[:taken])
+            rest = rest[taken:]
+        if rest:
+            return measured(value)
+    if [len(part) for part in parts] != [template.count("{}") for template in templates]:
+        return measured(value)
+    texts = [t.format(*map(measured, part)) for t, part in zip(templates, parts, strict=True)]
+    return f"{texts[0]} each" if len(texts) > 1 and len(set(texts)) == 1 else ", ".join(texts)
+
+
+def _functions(measure: str) -> list[str]:
+    """Return the function of each part of a measurement; "" for what is calculated from several."""
+    terms, parts = [ast.parse(measure, mode="eval").body], []
+    while terms:
+        match terms.pop(0):
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                terms[:0] = [left, right]
+            case ast.Tuple(elts=elements):
+                parts += elements
+            case term:
+                parts.append(term)
+    return [
+        part.func.id if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) else ""
+        for part in parts
+    ]
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -62,24 +62,14 @@ def claims_list(claims: Sequence[Record], *, source: bool = True) -> str:
 def _item(claim: Record, source: bool) -> str:
     figures, measured = formats.shortened(claim["printed"], 40), claim["measured"]
     if measured is not None and not isinstance(measured, bool) and claim["verdict"] != "confirmed":
-        figures += f", measured {formats.shortened(_value(claim), 40)}"
+        value = formats.named(measured, claim["measure"])
+        figures += f", measured {formats.shortened(value, 40)}"
     figures += f" · {claim['source']}" if source else ""
     statement = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(claim["statement"], quote=False))
     return (
         f'<li>{verdict_mark(claim)} <a href="{escape(claim_address(claim))}">{statement}</a> '
         f"<small>{escape(figures)}</small></li>"
     )
-
-
-def _value(claim: Record) -> str:
-    """The measured value, numbers joined as in print: 128→74 for 64→74."""
-    measured, printed = claim["measured"], claim["printed"]
-    if isinstance(measured, list) and all(isinstance(item, int) for item in measured):
-        if "→" in printed:
-            return "→".join(map(str, measured))
-        if "×" in printed and claim["kind"] == "shape":
-            return formats.shape(measured)
-    return formats.measured(measured)
 
 
 def verdict_mark(claim: Record) -> str:

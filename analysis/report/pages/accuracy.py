@@ -140,12 +140,12 @@ def _finding(records: Records, name: str) -> str:
 def curves(records: Records) -> str:
     """Return the figures of the recorded curves."""
     shown = []
-    for name, alt in _WORDS["figures"].items():
+    for name, title in _WORDS["figures"].items():
         if (records.docs / "figures" / f"{name}.svg").exists():
-            below = f"{alt}. {_finding(records, name)}"
-            figure = themed(records.docs, name, alt, escape(below))
+            alt = f"{title}. {_finding(records, name)}"
+            figure = themed(records.docs, name, alt, escape(alt))
             # The largest figure is loaded when somebody opens it.
-            shown.append(fold("By event", figure) if name == "widerface-events" else figure)
+            shown.append(fold(escape(alt), figure) if name == "widerface-events" else figure)
     return "\n".join(shown) or missing(
         "The curves are drawn from predictions, which need the weights and WIDER FACE’s images.",
         "featherface widerface track official --images WIDER_val/images --ground-truth "

@@ -70,7 +70,8 @@ def _summary(record: Record) -> str:
         if kinds["sampling"]
         else ""
     )
-    return f"{VARIANTS[record['variant']].capitalize()}. MACs: {', '.join(parts)}.{sampling}"
+    first, rest = VARIANTS[record["variant"]][:1], VARIANTS[record["variant"]][1:]
+    return f"{first.upper()}{rest}. MACs: {', '.join(parts)}.{sampling}"
 
 
 def torchvision_lead(records: Records) -> str:

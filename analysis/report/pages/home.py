@@ -27,6 +27,7 @@ def lead(records: Records) -> str:
     return words(
         "home-lead.html",
         official=records.blocks["official"]["params"],
+        total=records.verdict("card-total")["measured"],
         figures=len(_published(records)),
         tally=verdict_list.tally(records, "verdicts/").strip(),
         by_source=tally_by_source(records).strip(),
@@ -91,7 +92,8 @@ def publications(records: Records) -> str:
 
     def where(row: Record) -> Cell:
         name = " @ ".join(filter(None, (row["repository"], row["revision"]))) or "DOI"
-        return Cell(name, f'<a href="{escape(row["link"])}">{escape(name)}</a>')
+        shown = escape(name).replace("/", "/<wbr>").replace(" @ ", " @<wbr> ")
+        return Cell(name, f'<a href="{escape(row["link"])}">{shown}</a>')
 
     columns = (
         Column("when", lambda row: " to ".join(filter(None, (row["date"], row["until"])))),

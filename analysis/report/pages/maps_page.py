@@ -53,8 +53,7 @@ def maps(records: Records) -> str:
     )
     return words(
         "maps.md",
-        states=_states(records.docs, records.maps["comparison"]),
-        links=", ".join(map(_link, records.maps["comparison"])),
+        states=_states(records.docs, records.maps["comparison"], images[0]["effects"]),
         images=themed(records.docs, "maps-images", *_words_of_images(images)),
         of_images=tables.images(images).html(),
         figures="\n\n".join(figures.values()),
@@ -63,22 +62,22 @@ def maps(records: Records) -> str:
     )
 
 
-def _states(docs: Path, states: Sequence[Record]) -> str:
-    """Return an image for each state, which a script lays over the first."""
+def _states(docs: Path, states: Sequence[Record], kept: Record) -> str:
+    """Return an image for each state, which a script lays over the first.
+
+    `kept` has the effects of each ablation on the same image.
+    """
     shown = []
     for state in states:
         name = _STATES[state["id"]]
-        scores = ", ".join(f"{face['score']:.4f}" for face in state["faces"]) or "none"
-        caption = f"{name.capitalize()}: faces found with a score of {scores}"
+        scores = ", ".join(f"{box['score']:.4f}" for box in state["faces"])
+        lost = kept.get(state["id"], {"found": 1})["found"] == 0
+        caption = f"{name.capitalize()}: score {scores}{', none of it on the face' * lost}"
         shown.append(
             f'<figure data-state="{name}">{image(docs, "maps-state-" + state["id"], caption)}'
             f"<figcaption>{caption}.</figcaption></figure>"
         )
     return "".join(shown)
-
-
-def _link(state: Record) -> str:
-    return f'<a href="../figures/maps-state-{state["id"]}.svg" download>{_STATES[state["id"]]}</a>'
 
 
 def _words_of_images(images: list[Record]) -> tuple[str, str]:
@@ -97,5 +96,6 @@ def _words_of_images(images: list[Record]) -> tuple[str, str]:
 
 def _figure(docs: Path, drawn: Record, name: str) -> str:
     title, alternative, finding = captions.caption(drawn, name)
-    figure = themed(docs, f"maps-{name}", alternative, escape(f"{title}. {finding}")).strip()
-    return fold(escape(title), f'{figure}<p class="ff-note">{escape(alternative)}</p>')
+    figure = themed(docs, f"maps-{name}", alternative, escape(finding)).strip()
+    summary = f"<b>{escape(title)}.</b> {escape(finding)}"
+    return fold(summary, f'{figure}<p class="ff-note">{escape(alternative)}</p>')

@@ -222,10 +222,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
                 image = f"{name}_files/{name}_{number}_{at}.svg"
                 files[image] = data["image/svg+xml"].encode()
                 alt = escape(_alternative(cell.source))
-                parts.append(
-                    f'<p class="nb-picture"><img src="../{image}" alt="{alt}"> '
-                    f'<a href="../{image}" download>SVG</a></p>'
-                )
+                parts.append(f'<p class="nb-picture"><img src="../{image}" alt="{alt}"></p>')
             else:
                 parts.append(_printed(output.get("text") or data["text/plain"]))
     note = (
@@ -252,7 +249,9 @@ def _table(html: str) -> str:
 
 
 def _alternative(source: str) -> str:
-    """Return a `# Figure: …` comment of a cell, or else its first line."""
-    if comment := re.search(r"^#\s*Figure:\s*(.+(?:\n#\s.+)*)", source, re.MULTILINE):
-        return " ".join(re.sub(r"\n#\s", " ", comment[1]).split())
-    return f"Figure drawn by the cell above: {source.strip().splitlines()[0].lstrip('# ')}"
+    """Return the `# Figure: …` comment of a cell."""
+    comment = re.search(r"^#\s*Figure:\s*(.+(?:\n#\s.+)*)", source, re.MULTILINE)
+    if comment is None:
+        first = source.strip().splitlines()[0]
+        raise InputError(f"a cell draws a figure without a comment `# Figure: …`: {first}")
+    return " ".join(re.sub(r"\n#\s", " ", comment[1]).split())

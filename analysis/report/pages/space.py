@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from analysis.report.formats import count
 from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
@@ -72,7 +74,8 @@ def landscape(records: Records) -> str:
     return themed(
         records.docs,
         "design-space",
-        "Architectures by parameters and MACs, with the published totals marked",
+        "Architectures by parameters and MACs, with the published totals marked: "
+        f"{', '.join(map(count, records.totals))} parameters",
         "{inside:,} of the {looked_at:,} architectures of a larger space than the one above: "
         "networks with RetinaFace’s pyramid or without a shuffle are in it, too. The published "
         "totals are marked.".format_map(records["design_space.json"]["landscape"]),
@@ -84,13 +87,15 @@ def sensitivity(records: Records) -> str:
     return "".join(
         fold(
             f"<code>{name}</code>",
-            themed(
-                records.docs,
-                f"sensitivity-{name}",
-                f"Change of parameters and MACs of {name} with one step along each setting",
-                findings.sensitivity(records["design_space.json"]["sensitivity"][name]),
-            ),
+            _steps(records, name),
             open=name == _OPEN,
         )
         for name in (_OPEN, *(name for name in VARIANTS if name != _OPEN))
     )
+
+
+def _steps(records: Records, name: str) -> str:
+    finding = findings.sensitivity(records["design_space.json"]["sensitivity"][name])
+    title = f"Change of parameters and MACs of {name} with one step along each setting"
+    alt = f"{title}. {finding}"
+    return themed(records.docs, f"sensitivity-{name}", alt, escape(alt))

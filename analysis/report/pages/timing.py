@@ -13,11 +13,9 @@ from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
 
-_NO_GPU = f'<p class="ff-note">{latest.NO_GPU.replace("n", "N", 1)}.</p>'
-
 _FIGURES = {
     "latency": "Milliseconds by block, for each network",
-    "operators": "Milliseconds by operator inside the blocks of official",
+    "operators": "Share of the time of official by operator inside its blocks",
     "roofline": "GMAC/s of each block of official, below the machine’s ceilings of arithmetic "
     "and memory",
     "growth": "Milliseconds and memory of official against the size of the image",
@@ -51,7 +49,7 @@ def _beside(records: Records) -> Table:
         f"A pass at {shape(size)}, CPU beside GPU: p50 in milliseconds",
         (Column("network", "variant", code), *columns),
         [{"variant": variant} for variant in VARIANTS],
-        notes=("; ".join(machines), "the fastest deformable kernel and memory format of each"),
+        notes=("; ".join(machines), "Of each, the fastest deformable kernel and memory format."),
     )
 
 
@@ -169,17 +167,18 @@ def _page(
 ) -> str:
     """Figures, and a section for each machine, with the latest row of each network and setting."""
     rows = records[f"{kind}.jsonl"]
+    no_gpu = f'<p class="ff-note">{kind.capitalize()} was {latest.NO_GPU}.</p>'
     if not rows:
         option = "" if kind == "latency" else f" --{kind}"
         command = f"featherface latency --variant official{option}"
-        return "\n\n".join([_NO_GPU, missing(nothing, command)])
-    parts = [] if latest.has_gpu(rows) else [_NO_GPU]
+        return "\n\n".join([no_gpu, missing(nothing, command)])
+    parts = [] if latest.has_gpu(rows) else [no_gpu]
     for name in figures:
         for end, where in (("", ""), ("-gpu", ", on a GPU")):
             if (records.docs / "figures" / f"{name}{end}.svg").exists():
-                alt = f"{_FIGURES[name]}{where}"
-                below = f"{alt}. {escape(_finding(records, name, 'cuda' if end else 'cpu'))}"
-                parts.append(themed(records.docs, f"{name}{end}", alt, below))
+                finding = _finding(records, name, "cuda" if end else "cpu")
+                alt = f"{_FIGURES[name]}{where}. {finding}"
+                parts.append(themed(records.docs, f"{name}{end}", alt, escape(alt)))
     place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():
         group.sort(key=lambda row: place.get(row["variant"], len(place)))  # others come last

@@ -13,7 +13,7 @@ from html import escape
 from analysis.claims.ledger import Source, load
 from analysis.claims.measurements import expression
 from analysis.claims.verdicts import beside, recorded
-from analysis.report.formats import MARKS, measured, shortened
+from analysis.report.formats import MARKS, measured, named, shortened
 from analysis.report.pages.html import MEANING, badge, facts, inline, words
 from analysis.report.pages.records import Record, Records, address_of
 from analysis.report.table import Column, Table, strong
@@ -79,11 +79,11 @@ def claims(records: Records) -> str:
 
 def _claim(record: Record, position: int, printed: Sequence[str], where: str) -> str:
     address, verdict = address_of(record), record["verdict"]
-    found = measured(record["measured"])
+    found = named(record["measured"], record["measure"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
     details = {
         "As printed": " · ".join(f"<q>{escape(text)}</q>" for text in dict.fromkeys(printed)),
-        "Measured": f"<b>{escape(found)}</b>{escape(unit)}",
+        "Measured": f"<b>{escape(measured(record['measured']))}</b>{escape(unit)}",
         "By another convention": "<br>".join(map(inline, record["readings"])),
         "Replications": "<br>".join(map(_replication, record["replications"])),
         "Why": inline(record["explanation"]),
@@ -106,7 +106,7 @@ def _claim(record: Record, position: int, printed: Sequence[str], where: str) ->
         address=address,
         statement=inline(record["statement"]),
         printed=escape(shortened(record["printed"], 26)),
-        measured=escape(shortened(found, 26)),
+        measured=escape(shortened(found, 40)),
         lines=_lines(record),
         facts=facts(details),
     ).strip()
@@ -119,7 +119,7 @@ def _replication(replication: Record) -> str:
 
 
 def _citation(record: Record) -> str:
-    found = f"{measured(record['measured'])} measured, {record['printed']} printed"
+    found = f"{named(record['measured'], record['measure'])} measured, {record['printed']} printed"
     said = f"“{record['statement']}”: {record['verdict']}, {found}"
     return escape(f"FeatherFace, measured. Claim {address_of(record)}: {said}.")
 
