@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -121,8 +122,10 @@ def _measure(point: Setting, rule: Rule, before: dict[Setting, dict[str, Any]]) 
     try:
         if point.device != "cpu":
             return row | measure_point(point, rule)
-        # "spawn": a forked child would inherit threads' locks.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        # "spawn": a forked child would inherit threads' locks. Ctrl-C, which reaches the child too,
+        # ends it without a word.
+        spawn, quietly = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_DFL)
+        with ProcessPoolExecutor(1, spawn, signal.signal, quietly) as process:
             return row | process.submit(measure_point, point, rule).result()
     except BrokenProcessPool:
         return row | {"skipped": "the system ended the process: too little memory"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from analysis.speed import growth
@@ -120,6 +124,28 @@ def test_larger_pictures_take_more_memory_each_in_a_fresh_process() -> None:
     assert small["n"] == large["n"] == 3
     # At least the two largest neighbouring activations of the backbone, 8 and 16 channels.
     assert large["peak_bytes"] > 4 * 24 * 320 * 320
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into the process as Linux shows it")
+def test_an_interrupt_ends_the_process_beside_without_a_word() -> None:
+    command = (sys.executable, "-m", "featherface", "latency", "--growth", "--seconds", "600")
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+
+        def measures() -> bool:
+            return any(
+                "torch" in Path(loaded.path).name
+                for child in psutil.Process(process.pid).children()
+                for loaded in child.memory_maps()
+            )
+
+        while process.poll() is None and not measures():
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate()
+    assert (process.returncode, said) == (130, "")
 
 
 @pytest.mark.slow
