@@ -101,7 +101,7 @@ def _scores(ax: Axes, record: Record, scheme: Scheme) -> None:
         look: dict[str, Any] = {"ha": aligned, "va": "center", "size": 8, "bbox": behind}
         ax.text(after + 0.025 * side, place, f"{after:.3f}", **look)
     ax.set_yticks(range(len(rows)), [row["title"] for row in rows])
-    ax.tick_params(axis="y", length=0, labelcolor=scheme.text)
+    ax.tick_params(axis="y", length=0, pad=7, labelcolor=scheme.text)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(0, 1.03)
     ax.set_xlabel("mean score of the faces after" if faces else "score of the best anchor after")
