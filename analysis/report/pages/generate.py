@@ -63,6 +63,7 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "torchvision.html": cost.torchvision,
     "second-card.html": verdict_list.second_card,
     "cost-latency.md": timing.latency,
+    "cost-roofline-lead.md": timing.roofline_lead,
     "cost-roofline.md": timing.roofline,
     "cost-growth.md": timing.growth,
     "space-lead.md": space.lead,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
-from analysis.report.formats import count, fixed, shape
+from analysis.report.formats import count, fixed, shape, share
 from analysis.report.pages.html import fold, missing, themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.plots import findings
@@ -112,6 +112,22 @@ def _settled(row: Record) -> str:
     return "yes" if row["settled"] else "no"
 
 
+def roofline_lead(records: Records) -> str:
+    """Return how near the blocks of `official` come to what their machines allow."""
+    closest = []
+    for place, device in (("CPU", "cpu"), ("GPU", "cuda")):
+        for row in _of_official(records, "roofline", device)[-1:]:
+            block = findings.by_reach(row)[-1]
+            name = block["name"].replace("_", " ")
+            closest.append(f"{share(block['share_of_roof'])} of it on the {place} ({name})")
+    if not closest:
+        return ""
+    return (
+        "The block of `official` that comes closest to the ceiling of its machine reaches "
+        f"{' and '.join(closest)}.\n"
+    )
+
+
 def roofline(records: Records) -> str:
     """Return for each machine how far each block is from what memory and arithmetic allow."""
 
@@ -188,14 +204,20 @@ def _page(
 
 def _finding(records: Records, name: str, device: str) -> str:
     """The finding of a figure; see `analysis.report.results` for the rows that it draws."""
-    size = records.blocks["official"]["input"]
-    rows = latest.measured_last(records[f"{name}.jsonl"], device, size)
     if name == "latency":
+        rows, _ = measured_last(records, device)
         passes = [row for row in rows if row["blocks"]]
         return findings.by_block(passes) if passes else ""
+    rows = _of_official(records, name, device)
     of_one = {"operators": findings.operators, "roofline": findings.roofline}
-    official = [row for row in rows if row["variant"] == "official"]
-    return of_one.get(name, findings.growth)(official[-1]) if official else ""
+    return of_one.get(name, findings.growth)(rows[-1]) if rows else ""
+
+
+def _of_official(records: Records, kind: str, device: str) -> list[Record]:
+    """The latest rows of `official` on the machine measured last."""
+    size = records.blocks["official"]["input"]
+    rows = latest.measured_last(records[f"{kind}.jsonl"], device, size)
+    return [row for row in rows if row["variant"] == "official"]
 
 
 def _fold(row: Record) -> str:

@@ -41,10 +41,15 @@ def operators(row: Record) -> str:
     )
 
 
+def by_reach(row: Record) -> list[Record]:
+    """Return the blocks with MACs from the farthest below their ceiling to the closest."""
+    blocks = [block for block in row["blocks"] if block["macs_per_byte"]]
+    return sorted(blocks, key=lambda block: float(block["share_of_roof"]))
+
+
 def roofline(row: Record) -> str:
     """Return the blocks that come closest to their ceiling and stay farthest below it."""
-    blocks = [block for block in row["blocks"] if block["macs_per_byte"]]
-    low, high = _ends(blocks, lambda block: block["share_of_roof"])
+    low, *_, high = by_reach(row)
     return (
         f"{_words(high['name']).capitalize()} comes closest to its ceiling, with "
         f"{share(high['share_of_roof'])} of it; the farthest below is {_words(low['name'])}, with "

@@ -120,9 +120,9 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
         ax.set(xscale="log", yscale="log", xlim=(least, most), ylim=(lowest / 2, compute * 2.2))
         product = f"matrix product, measured: {_number(compute)} GMAC/s"
         _note(ax, product, (most, compute), (-4, 4), ha="right")
-        middle = (least * ridge) ** 0.5
+        inside = least**0.35 * ridge**0.65  # far enough from the axis for the words before it
         copying = f"copying, measured: {_number(memory)} GB/s"
-        _note(ax, copying, (middle, middle * memory), (-10, 8), ha="right")
+        _note(ax, copying, (inside, inside * memory), (-10, 8), ha="right")
         foot = (ridge, lowest / 2)
         _note(ax, "← bound by memory", foot, (-6, 6), ha="right", color=scheme.muted)
         _note(ax, "by compute →", foot, (6, 6), color=scheme.muted)
