@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -88,6 +90,8 @@ class Expression:
             Exception: whatever a function of the vocabulary raises.
         """
         value: Value = self._evaluate(self.tree)
+        if not _is_finite(value):
+            raise ExpressionError(f"{self.text!r} has no value: {value} is not finite")
         return value
 
     def functions(self) -> set[str]:
@@ -107,8 +111,10 @@ class Expression:
                 return tuple(map(self._evaluate, node.elts))
             case ast.Call():
                 function = self.vocabulary.functions[_name(node)]
+                given = [self._evaluate(argument) for argument in node.args]
                 named = {str(k.arg): self._evaluate(k.value) for k in node.keywords}
-                return self._apply(function, *map(self._evaluate, node.args), **named)
+                _bind(self.text, _name(node), function, given, named)
+                return self._apply(function, *given, **named)
             case ast.UnaryOp():
                 return self._operate(node.op, self._evaluate(node.operand))
             case ast.BinOp():
@@ -177,6 +183,8 @@ def parse_template(text: str, vocabulary: Vocabulary) -> list[tuple[str, Express
         for before, field, spec, conversion in Formatter().parse(text):
             if conversion:
                 raise ExpressionError(f"{text!r}: '!{conversion}' is not understood here")
+            if re.search(r"\d{3}", spec or ""):
+                raise ExpressionError(f"{text!r}: the format {spec!r} asks for over 99 characters")
             expression = None if field is None else parse(field, vocabulary)
             parts.append((before, expression, spec or ""))
     except InputError:
@@ -210,14 +218,47 @@ def _require_fitting(text: str, call: ast.Call, vocabulary: Vocabulary) -> None:
         raise ExpressionError(f"{text!r}: there is no function {name!r}; known: {known}")
     values = [_literal(argument) for argument in call.args]
     named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
+    arguments = _bind(text, name, vocabulary.functions[name], values, named)
     try:
-        bound = inspect.signature(vocabulary.functions[name]).bind(*values, **named)
-        bound.apply_defaults()
-        vocabulary.check(name, bound.arguments)
-    except TypeError as error:
-        raise ExpressionError(f"{text!r}: {name}: {error}") from error
+        vocabulary.check(name, arguments)
     except InputError as error:
         raise ExpressionError(f"{text!r}: {error}") from error
+
+
+def _bind(
+    text: str, name: str, function: Function, values: list[Any], named: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a call by parameter, refused where they do not fit or are no such."""
+    signature = inspect.signature(function, eval_str=True)
+    try:
+        bound = signature.bind(*values, **named)
+    except TypeError as error:
+        raise ExpressionError(f"{text!r}: {name}: {error}") from error
+    for key, given in bound.arguments.items():
+        parameter = signature.parameters[key]
+        several = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        accepted, title = _TYPES.get(parameter.annotation, (object, ""))
+        for value in given if several else (given,):
+            truth = isinstance(value, bool) and parameter.annotation is not bool
+            if value is not UNKNOWN and (not isinstance(value, accepted) or (title and truth)):
+                raise ExpressionError(f"{text!r}: {name}: {key} (={value!r}) must be {title}")
+    bound.apply_defaults()
+    return bound.arguments
+
+
+_TYPES: dict[Any, tuple[Any, str]] = {
+    bool: (bool, "True or False"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "text"),
+}
+"""Of an annotation: the types of its values, and their title."""
+
+
+def _is_finite(value: Value) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _calls(tree: ast.expr) -> Iterator[ast.Call]:

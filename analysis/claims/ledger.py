@@ -6,6 +6,7 @@ nothing about whether they hold. `analysis.claims.verdicts` finds that out.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -58,7 +59,8 @@ def _frozen(value: Any, depth: int = 3) -> Value:
         if not depth or len(value) > 100:
             raise ValueError("lists of at most 100 entries, three deep, are understood")
         return tuple(_frozen(item, depth - 1) for item in value)
-    if not isinstance(value, bool | int | float | str):
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if not (finite and isinstance(value, bool | int | float | str)):
         raise ValueError(f"{value!r} is not a number, text, truth value or list of these")
     return value
 

@@ -30,7 +30,7 @@ from analysis.claims.expression import (
     parse,
 )
 from analysis.cost import Cost, CostError, measure
-from analysis.cost.blocks import network_cost
+from analysis.cost.blocks import check_size, network_cost
 from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
 from analysis.cost.subject import Subject, SubjectError, make_inputs, positional
 from analysis.cost.trace import count_parameters
@@ -138,7 +138,10 @@ def param_bytes(variant: Of, **changes: Any) -> int:
 
 def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, groups: int = 1) -> int:
     """Parameters of a single `nn.Conv2d` so written, which has a bias unless it says otherwise."""
-    return count_parameters(nn.Conv2d(inputs, outputs, kernel, bias=bias, groups=groups))
+    if min(inputs, outputs, kernel, groups) < 1 or inputs % groups or outputs % groups:
+        raise MeasureError("a convolution has numbers from 1, and groups that divide its channels")
+    with torch.device("meta"):
+        return count_parameters(nn.Conv2d(inputs, outputs, kernel, bias=bias, groups=groups))
 
 
 # --- computation --------------------------------------------------------------------------------
@@ -286,6 +289,7 @@ def dense_convs(variant: Of, path: str, kernel: int) -> int:
 
 def setting(variant: str, name: str) -> Value:
     """A field of the configuration that the network is built from."""
+    _require_setting(name)
     value: Value = getattr(config_of(variant), name)
     return value
 
@@ -473,17 +477,20 @@ def _check(name: str, arguments: Mapping[str, Any]) -> None:
         value = arguments.get(key, UNKNOWN)
         if value is not UNKNOWN:
             config_of(value)
-    if name == "setting" and arguments["name"] not in _FIELDS:
-        raise MeasureError(f"there is no setting {arguments['name']!r}: {', '.join(_FIELDS)}")
+    if name == "setting" and arguments["name"] is not UNKNOWN:
+        _require_setting(arguments["name"])
     changes = arguments.get("changes", {})
-    unknown = [change for change in changes if change not in _FIELDS]
-    if unknown:
-        raise MeasureError(f"there is no setting {unknown[0]!r}; settings: {', '.join(_FIELDS)}")
+    for change in changes:
+        _require_setting(change)
     if changes and name != "can_be_built" and UNKNOWN not in changes.values():
         _config(arguments["variant"], changes)
 
 
-_FIELDS = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
+def _require_setting(name: str) -> None:
+    known = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
+    if name not in known:
+        raise MeasureError(f"there is no setting {name!r}; settings: {', '.join(known)}")
+
 
 _OF_ANY_NETWORK: tuple[Function, ...] = (
     *(params, params_of, kernels, biases, params_of_standard_layers, param_bytes, macs),
@@ -523,6 +530,9 @@ def vocabulary(subject: Subject | None) -> Vocabulary:
 
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
     own = described(config_of(variant))
+    for name in names:
+        if name not in own:
+            raise MeasureError(f"there is no field {name!r}; fields: {', '.join(own)}")
     return {name: own[name] for name in names}
 
 
@@ -580,10 +590,10 @@ def _shape(subject: Subject, path: str = "") -> Value:
 
 @functools.cache
 def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tuple[int, ...]]:
-    network: FeatherFace = _built(config)
-    pictures = torch.zeros(1, 3, height, width)
-    with torch.inference_mode():
-        outputs, named = network.intermediates(pictures)
+    check_size(height, width)
+    with torch.inference_mode(), torch.device("meta"):
+        pictures = torch.zeros(1, 3, height, width)
+        outputs, named = FeatherFace(config).eval().intermediates(pictures)
     tensors = {"input": pictures} | outputs._asdict() | named
     return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.foreign import foreign_code
 from analysis.cost.operators import KINDS
 from analysis.cost.trace import Cost, count_parameters, measure
 from featherface.config import MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.errors import InputError
 from featherface.model import FeatherFace
 
 REGISTER = {
@@ -141,13 +143,16 @@ def _ask(
         our_params=cost.params,
     )
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with (
+            foreign_code(InputError, f"{counter.name} fails"),
+            torch.random.fork_rng(devices=[]),
+            torch.no_grad(),
+        ):
             answer = counter.ask(model, inputs)
-    except ImportError as error:
-        return replace(record, reason=f"{counter.name} cannot be imported: {error}")
-    except Exception as error:  # other people's code on any network
-        message = " ".join(str(error).split())[:200]
-        return replace(record, reason=f"{counter.name} fails: {type(error).__name__}: {message}")
+    except InputError as error:
+        if isinstance(error.__cause__, ImportError):
+            return replace(record, reason=f"{counter.name} cannot be imported: {error.__cause__}")
+        return replace(record, reason=str(error))
     macs, params = answer.macs, answer.params
     assert answer.value == counter.per_mac * sum(macs.values()), (counter.name, answer)
     kinds = {kind: cost.macs_by_kind[kind] for kind in KINDS}

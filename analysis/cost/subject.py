@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from analysis.cost.foreign import foreign_code
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 
@@ -50,16 +51,18 @@ def load_model(
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with torch.random.fork_rng(devices=[]), nullcontext() if values else _WithoutValues():
+        with (
+            foreign_code(SubjectError, f"model (={name!r})"),
+            torch.random.fork_rng(devices=[]),
+            nullcontext() if values else _WithoutValues(),
+        ):
             made = _make(place, factory, dict(arguments or {}))
-    except (Exception, SystemExit) as error:  # whatever the code of others raises
-        reason = " ".join(str(error).split())[:300]
-        raise SubjectError(f"model (={name!r}): {type(error).__name__}: {reason}") from error
+            if isinstance(made, nn.Module):
+                return made.eval()
     finally:
-        sys.path.remove(folder)
-    if not isinstance(made, nn.Module):
-        raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
-    return made.eval()
+        if folder in sys.path:  # that code may have changed it, too
+            sys.path.remove(folder)
+    raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
 
 
 class _WithoutValues(TorchFunctionMode):

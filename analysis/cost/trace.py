@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from analysis.cost.foreign import foreign_code
 from analysis.cost.operators import (
     DEFORM_CONV,
     ITEMS,
@@ -141,15 +142,15 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     home = next((x.device for x in tensors), torch.device("cpu"))
     for device in dict.fromkeys([torch.device("meta"), home]):
         try:
-            with _prepared(module, device):
+            with (
+                foreign_code(CostError, f"{_type(module)}: cannot be measured"),
+                _prepared(module, device),
+            ):
                 arguments = tree_map(lambda x, device=device: _to(x, device), (given, named))
                 return _trace(module, device, *arguments)
-        except Exception as error:  # whatever the code of the network raises
+        except CostError as error:
             failure = error
-    reason = next(iter(str(failure).splitlines()), "")[:200]
-    raise CostError(
-        f"{_type(module)}: cannot be measured: {type(failure).__name__}: {reason}"
-    ) from failure
+    raise failure
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]

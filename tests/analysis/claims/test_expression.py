@@ -71,6 +71,9 @@ def test_it_calculates_as_python_does(text: str, value: Any) -> None:
         ("double(1, 2, 3)", "double: too many positional arguments"),
         ("double(x=1, y=2)", "double: got an unexpected keyword argument 'y'"),
         ("double(13)", "13 cannot be doubled"),
+        ("double('a')", "double: x (='a') must be a whole number"),
+        ("double(1, times=2.5)", "double: times (=2.5) must be a whole number"),
+        ("double(True)", "double: x (=True) must be a whole number"),
         ("double(**pair())", "'**' is not part of the language"),
         ("double(*pair())", "Starred is not part of the language"),
         ("pair().count(3)", "Attribute is not part of the language"),
@@ -104,12 +107,19 @@ def test_what_is_not_in_the_language_is_refused_when_parsed(text: str, message: 
     "text",
     [
         *("1 / 0", "1 % 0", "pair() - 1", "pair()[2]", "'a' < 1", "'a' * 2", "pair() * 2"),
-        "double(1, 'b')",
+        *("1e400", "(1, 1e400)", "1e308 * 10 - 1e308 * 10"),
     ],
 )
 def test_an_expression_without_a_value_says_so(text: str) -> None:
     expression = parse(text, WORDS)
     with pytest.raises(ExpressionError, match="has no value"):
+        expression.evaluate()
+
+
+@pytest.mark.parametrize("text", ["double(pair())", "double(1, times=1 / 2)", "double('a' + 'b')"])
+def test_a_measured_argument_of_another_kind_is_refused(text: str) -> None:
+    expression = parse(text, WORDS)
+    with pytest.raises(ExpressionError, match="must be a whole number"):
         expression.evaluate()
 
 
@@ -145,7 +155,9 @@ def test_a_template_holds_expressions_and_formats() -> None:
     assert rendered == "{half} of 4 is 0.33"
 
 
-@pytest.mark.parametrize("text", ["{", "}", "{}", "{double(}", "{double(1)!r}", "{triple(1)}"])
+@pytest.mark.parametrize(
+    "text", ["{", "}", "{}", "{double(}", "{double(1)!r}", "{triple(1)}", "{1:9999999999}"]
+)
 def test_a_bad_template_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse_template(text, WORDS)

@@ -111,6 +111,8 @@ def test_claimed_values_keep_their_kind(tmp_path: Path, claimed: Any, frozen: An
         ({"explanation": "{params('v3')}"}, "claim 'total': explanation: \"params('v3')\": vari"),
         ({"requires": "data"}, "claim 'total': requires: claims of accuracy, and only these"),
         ({"kind": "accuracy"}, "claim 'total': requires: claims of accuracy, and only these"),
+        ({"claimed": float("inf")}, "claim 'total': claimed: inf is not a number"),
+        ({"claimed": [float("nan")]}, "claim 'total': claimed: nan is not a number"),
         ({"blocks": ["neck"]}, "claim 'total': blocks: 'neck' must be one of backbone, "),
         ({"blocks": "heads"}, "claim 'total': blocks: Input should be a valid list"),
         ({"network": "v1"}, "claim 'total': network: the claim already names its variant"),

@@ -22,6 +22,10 @@ class Net(nn.Module):
     def forward(self, x, steps=None):
         x = self.rest(self.first(x))
         return x if steps is None else (x, steps.float().cumsum(0))
+class Chatty(Net):
+    def forward(self, x):
+        print("said by the network")
+        return super().forward(x)
 """
 
 
@@ -53,6 +57,13 @@ def test_any_network(blocks: Any) -> None:
         ("", 5, 0),
     ]
     assert record["params"] == sum(b["params"] for b in record["blocks"])
+
+
+def test_what_a_network_prints_stays_out_of_the_json(blocks: Any) -> None:
+    chatty = ("--model", "small_network:Chatty", "--input", "1 2 6 7", "--counters")
+    result = blocks(*chatty, "--json", "-")
+    assert result.json["params"] == 4 * 2 * 9 + 4 + 4 + 1 + 5
+    assert "said by the network" in result.err
 
 
 def test_the_tree_to_a_depth(blocks: Any) -> None:

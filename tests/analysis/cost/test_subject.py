@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_inputs_have_the_type_of_the_weights_or_their_own() -> None:
 
 def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_network.py").write_text(
+        "import sys\n"
         "from torch import nn\n"
         "class Net:\n"
         "    @staticmethod\n"
@@ -65,13 +67,20 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "def fails(): raise KeyError('no\\nweights')\n"
         "def number(): return 3\n"
         "def leaves(): raise SystemExit(3)\n"
+        "class Odd(BaseException):\n"
+        "    def __str__(self): raise ValueError\n"
+        "def odd(): raise Odd\n"
+        "def loses_its_path(): sys.path.clear()\n"
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
     assert isinstance(load_model("own_network:Net.make"), nn.Conv2d)
     assert not load_model("own_network:ready").training
     for name, message in (
         ("own_network:fails", r"KeyError: 'no\\nweights'$"),
         ("own_network:leaves", "SystemExit: 3"),
+        ("own_network:odd", "Odd: its message raises ValueError"),
+        ("own_network:loses_its_path", "makes a NoneType, not a network"),
         ("own_network:number", "makes a int, not a network"),
         ("own_network:missing", "AttributeError: "),
     ):

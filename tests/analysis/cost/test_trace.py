@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -534,6 +535,7 @@ def test_registering_a_handler(handlers: None) -> None:
         (nn.LazyLinear(3), torch.zeros(2, 2), "LazyLinear: has lazy modules, run it once"),
         (nn.Linear(3, 3), torch.zeros(2, 2), "Linear: cannot be measured: RuntimeError: mat1"),
         (nn.Linear(3, 3), (), "Linear: cannot be measured: TypeError: "),
+        (Does(lambda w, x: sys.exit(4)), torch.zeros(1), "Does: cannot be measured: SystemExit: 4"),
         (Item(nn.Linear(3, 3, device="meta")), torch.zeros(2, 3), "Item: cannot be measured: "),
     ],
 )

@@ -1,0 +1,32 @@
+"""Running code of others: factories, networks and counters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from featherface.errors import InputError
+
+
+@contextmanager
+def foreign_code(error: type[InputError], where: str) -> Iterator[None]:
+    """Run code of others: what it prints goes to stderr, whatever it raises becomes one line.
+
+    An interrupt stays one.
+
+    Args:
+        error: the class that is raised.
+        where: the beginning of its message.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # such as SystemExit, which would end our program
+        try:
+            reason = " ".join(str(failure).split())[:300]
+        except Exception as second:
+            reason = f"its message raises {type(second).__name__}"
+        raise error(f"{where}: {type(failure).__name__}: {reason}") from failure
