@@ -53,12 +53,16 @@ class LedgerError(InputError):
     """A ledger that cannot be used; the message names the file, the entry and the field."""
 
 
-def _frozen(value: Any, depth: int = 3) -> Value:
-    """Return lists as tuples."""
+def frozen(value: Any, depth: int = 3) -> Value:
+    """Return a value with lists as tuples.
+
+    Raises:
+        ValueError: for what no measurement can be.
+    """
     if isinstance(value, list | tuple):
         if not depth or len(value) > 100:
             raise ValueError("lists of at most 100 entries, three deep, are understood")
-        return tuple(_frozen(item, depth - 1) for item in value)
+        return tuple(frozen(item, depth - 1) for item in value)
     finite = not isinstance(value, float) or math.isfinite(value)
     if not (finite and isinstance(value, bool | int | float | str)):
         raise ValueError(f"{value!r} is not a number, text, truth value or list of these")
@@ -70,7 +74,7 @@ def _one_or_more(value: Any) -> Any:
 
 
 def _frozen_values(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _frozen(value) for name, value in values.items()}
+    return {name: frozen(value) for name, value in values.items()}
 
 
 def _one_line(text: str) -> str:
@@ -110,7 +114,7 @@ class Claim(_Strict):
     """Its place in the source, if that has no lines."""
     statement: Text
     """The claim in the project's words."""
-    claimed: Annotated[Any, AfterValidator(_frozen)]
+    claimed: Annotated[Any, AfterValidator(frozen)]
     unit: str = ""
     printed: Text
     """The figure as the source prints it, such as "43.7%"."""

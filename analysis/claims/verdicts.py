@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from analysis.claims.expression import Expression, Value, Vocabulary, parse, parse_template
-from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, is_number, load_all
+from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, frozen, is_number, load_all
 from analysis.claims.measurements import UntestableError, vocabulary
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
@@ -414,16 +414,21 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         raise RecordError(f"{path}: is not JSON: {error}") from error
     if not isinstance(rows, list):
         raise RecordError(f"{path}: is not a list of verdicts")
-    names = {field.name for field in fields(Recorded)}
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or not names <= set(row) or row["verdict"] not in VERDICTS:
-            raise RecordError(f"{path}: entry {number} is not a verdict")
+        try:
+            _recorded(row)
+        except (LookupError, TypeError, ValueError) as error:
+            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from error
     return rows
 
 
 def _recorded(row: dict[str, Any]) -> Recorded:
-    return Recorded(**{field.name: _tuples(row[field.name]) for field in fields(Recorded)})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    if row["verdict"] not in VERDICTS or not all(isinstance(row[k], str) for k in ("id", "source")):
+        raise ValueError(f"verdict {row['verdict']!r} of {row['source']!r}:{row['id']!r}")
+    return Recorded(
+        id=row["id"],
+        source=row["source"],
+        claimed=frozen(row["claimed"]),
+        measured=None if row["measured"] is None else frozen(row["measured"]),
+        verdict=row["verdict"],
+    )

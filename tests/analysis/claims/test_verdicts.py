@@ -344,7 +344,18 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
         ("{}", "is not a list of verdicts"),
         ("[1]", "entry 1 is not a verdict"),
         ('[{"id": "x"}]', "entry 1 is not a verdict"),
-        (json.dumps([verdict().as_dict() | {"verdict": "plausible"}]), "entry 1 is not a verdict"),
+        ("[NaN]", "entry 1 is not a verdict"),
+        *(
+            (json.dumps([verdict().as_dict() | damage]), "entry 1 is not a verdict")
+            for damage in (
+                {"verdict": "plausible"},
+                {"verdict": ["confirmed"]},
+                {"id": 3},
+                {"claimed": {"a": 1}},
+                {"claimed": None},
+                {"measured": float("nan")},
+            )
+        ),
     ],
 )
 def test_damaged_records_are_named(tmp_path: Path, content: str, message: str) -> None:
