@@ -6,6 +6,7 @@ torch takes seconds to import, so every command imports what it needs when it ru
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a finding fails a gate, 2 bad input, 130 interrupted."""
     _open_streams()
     warnings.showwarning = _show_warning
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # warns of a HOME it cannot write to
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()

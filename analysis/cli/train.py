@@ -120,10 +120,10 @@ def train(
 
 @contextmanager
 def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show rows as lines on standard error; on a terminal, losses on one line that changes."""
+    """Show rows as lines on standard error; on a terminal, losses where they change in place."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     status = console.status("")
 
     def show(row: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
             status.update(line)
             status.start()
         else:
-            console.print(line)
+            console.print(line, soft_wrap=True)
 
     try:
         yield show

@@ -53,6 +53,31 @@ def test_a_reader_that_has_gone_is_no_failure(arguments: tuple[str, ...]) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
+PLOT = """
+import contextlib
+from analysis.cli.main import main
+with contextlib.suppress(SystemExit):
+    main(["--version"])
+import matplotlib
+matplotlib.get_configdir()
+"""
+
+
+@posix
+def test_a_home_that_cannot_be_written_is_not_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    home = {"HOME": str(tmp_path / "home"), "MPLCONFIGDIR": "", "XDG_CONFIG_HOME": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", PLOT],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **home},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @posix
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_signs_that_the_encoding_lacks_are_replaced(encoding: str) -> None:
