@@ -10,7 +10,7 @@ import pytest
 
 from analysis.speed import self_check
 
-QUICK = ("latency", "--variant", "retinaface", "--size", 32, 32, "--seconds", 0)
+QUICK = ("latency", "--variant", "retinaface", "--size", 32, 32, "--seconds", 0, "--device", "cpu")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str,
 
 def test_another_network_is_measured_by_its_name(tmp_path: Path, call: Any) -> None:
     model = ("--model", "torchvision:squeezenet1_1", "--input", 2, 3, 32, 32)
-    options = ("--seconds", 0, "--record", tmp_path, "--record-doubtful")
+    options = ("--seconds", 0, "--device", "cpu", "--record", tmp_path, "--record-doubtful")
     done = call("latency", *model, *options)
     assert done.code == 0
     assert "torchvision:squeezenet1_1 at 2×3×32×32" in done.out
