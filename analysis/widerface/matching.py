@@ -98,7 +98,7 @@ class _Corners:
 
     def __init__(self, boxes: NDArray[np.float64]) -> None:
         self.left, self.top, width, height = boxes[:, :4].T.copy()
-        with np.errstate(over="ignore"):  # a box of absurd size overlaps nothing
+        with np.errstate(over="ignore", invalid="ignore"):  # an absurd size overlaps nothing
             self.right, self.bottom = self.left + width, self.top + height
             wide, high = self.right - self.left + 1, self.bottom - self.top + 1
             self.area = wide * high

@@ -91,7 +91,7 @@ def _rows(predictions: Predictions) -> Iterator[Remark]:
     if empty:
         message = f"{empty:,} of {len(rows):,} boxes have no area (a width or height of 0 or less)"
         yield Remark("no-area", message, empty)
-    rising = np.flatnonzero(np.diff(rows[:, 4]) > 0)
+    rising = np.flatnonzero(rows[1:, 4] > rows[:-1, 4])
     # A rise from one image's last row to the next one's first is none.
     rising = rising[~np.isin(rising + 1, offsets)]
     unsorted = len(np.unique(np.searchsorted(offsets, rising, side="right")))

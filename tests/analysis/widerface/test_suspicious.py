@@ -148,6 +148,11 @@ def test_rows_out_of_order_and_scores_out_of_range(truth: GroundTruth) -> None:
 
     assert kinds(truth, change(truth, swap))["unsorted"].count == 2
 
+    def absurd(rows: np.ndarray) -> None:
+        rows[0, :, 4] = [-1e308, 1e308]
+
+    assert kinds(truth, change(truth, absurd))["unsorted"].count == 1
+
     def logits(rows: np.ndarray) -> None:
         rows[..., 4] = rows[..., 4] * 20 - 5
 
