@@ -23,6 +23,8 @@ AHEAD = 1 << 16
 """The columns of so many rows are computed at once."""
 SHARE = 0.3
 """Of both areas together, that an intersection must be for its overlap to be computed."""
+THIN = 0.1
+"""Boxes of fewer pixels, in either direction, are lost in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +104,9 @@ class _Corners:
             self.right, self.bottom = self.left + width, self.top + height
             wide, high = self.right - self.left + 1, self.bottom - self.top + 1
             self.area = wide * high
+        self.shorter = np.minimum(wide, high)
         # A box turned inside out overlaps nothing; its area shall not cancel another's.
-        self.area[(wide <= 0) | (high <= 0)] = 1
+        self.area[self.shorter <= 0] = 1
 
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -116,7 +119,7 @@ def _near(predictions: Predictions, truth: GroundTruth) -> Iterator[Pairs]:
     An overlap of 0.5 is an intersection of a third of both areas together. This asks for 0.3 of
     them, without a division and in single precision where that is exact to a hundredth: for
     faces at less than 32,768 pixels, as a box that overlaps them by half is not far from there.
-    All pairs of a row come together.
+    Of THIN boxes all pairs are taken. All pairs of a row come together.
     """
     rows = predictions.rows
     large = len(truth.boxes) and np.abs(truth.boxes).max() >= 1 << 15
@@ -162,7 +165,9 @@ def _columns(boxes: NDArray[np.float64], dtype: DTypeLike) -> tuple[NDArray[Any]
     box = _Corners(boxes)
     lows, highs = np.stack([box.left - 1, box.top - 1]), np.stack([box.right, box.bottom])
     with np.errstate(over="ignore"):
-        return tuple(each.astype(dtype) for each in (lows, highs, box.area * SHARE))
+        share = box.area * SHARE
+        share[(box.shorter > 0) & (box.shorter < THIN)] = -np.inf
+        return tuple(each.astype(dtype) for each in (lows, highs, share))
 
 
 def _unfolded(found: list[NDArray[np.int64]], blocks: list[tuple[int, int, int]]) -> Pairs:

@@ -127,6 +127,7 @@ def agree(images: list[Image]) -> Evaluation:
 
 ALL = [{0}, {0}, {0}]
 FACE: Box = (10, 10, 20, 20)
+SLIVER: Box = (-1.3767343385109876e-12, 0, -1, 0)  # of no width but for the rounding of its edge
 
 CASES: dict[str, tuple[list[Image], float]] = {
     "no faces": ([([(1, 1, 5, 5, 0.5)], [], [set(), set(), set()])], math.nan),
@@ -149,6 +150,7 @@ CASES: dict[str, tuple[list[Image], float]] = {
     "zero area": ([([(10, 10, 0, 0, 0.9), (0, 0, 0, 0, 0.1)], [(10, 10, 0, 0)], ALL)], 1.0),
     "inside out": ([([(30, 30, -20, -20, 0.9), (0, 0, 5, 5, 0.1)], [FACE], ALL)], 0.0),
     "face inside out": ([([(1, 1, 5, 5, 0.9), (0, 0, 3, 3, 0.1)], [(4, 4, -2, 0)], ALL)], 0.0),
+    "hardly there": ([([(*SLIVER, 0.9), (50, 50, 1, 1, 0)], [SLIVER], ALL)], 1.0),
     # With the last pixel counted, one pixel of two is half, and one of three is not.
     "just half": ([([(0, 0, 0, 0, 0.9), (50, 50, 1, 1, 0)], [(0, 0, 1, 0)], ALL)], 1.0),
     "below half": ([([(0, 0, 0, 0, 0.9), (50, 50, 1, 1, 0)], [(0, 0, 2, 0)], ALL)], 0.0),
