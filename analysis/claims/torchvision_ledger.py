@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import get_model, get_model_weights, list_models
 
-from analysis.claims.ledger import Ledger
+from analysis.claims.ledger import Claim, Ledger, Source
 
 NAME = "torchvision"
 """What `featherface audit --ledger` calls them."""
@@ -23,6 +23,12 @@ SIDE = 512
 """Of the image that torchvision counted with, before the transforms."""
 
 _VERSION = torchvision.__version__.partition("+")[0]
+_SOURCE = Source(
+    id=NAME,
+    title="torchvision's figures of its own networks",
+    what='meta["num_params"] and meta["_ops"] of every set of weights',
+    where=f"torchvision {_VERSION}",
+)
 _DETECTOR = f"{__name__}:Detector"
 _NO_VALUES = {"init_weights": False}  # else some networks warn and take seconds
 
@@ -103,19 +109,12 @@ def _ledger(name: str, weights: Any) -> Ledger:
         "measure": "macs() / 1000000000",
         "alternatives": readings["macs"],
     }
-    return Ledger.model_validate(
-        {
-            "source": {
-                "id": NAME,
-                "title": "torchvision's figures of its own networks",
-                "what": 'meta["num_params"] and meta["_ops"] of every set of weights',
-                "where": f"torchvision {_VERSION}",
-            },
-            "subject": _DETECTOR if task == "detection" else f"torchvision:{name}",
-            "input": _inputs(task, weights.transforms()),
-            "arguments": _arguments(name, task, weights.transforms()),
-            "claims": [common | params, common | macs],
-        }
+    return Ledger(
+        source=_SOURCE,
+        subject=_DETECTOR if task == "detection" else f"torchvision:{name}",
+        input=_inputs(task, weights.transforms()),
+        arguments=_arguments(name, task, weights.transforms()),
+        claims=[Claim.model_validate(common | claim) for claim in (params, macs)],
     )
 
 

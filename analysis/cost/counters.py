@@ -6,11 +6,10 @@ Each is called as its own documentation says, on a network in evaluation mode. T
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -101,9 +100,8 @@ def out_of_the_box(
         ConfigError: for an unknown variant.
         SizeError: for a size that the networks do not take.
     """
-    cost = network_cost(config, height, width)
-    with _fresh(config, height, width) as (model, pictures):
-        return ask_counters(model, (pictures,), cost)
+    model, pictures = _fresh(config, height, width)
+    return ask_counters(model, (pictures,), network_cost(config, height, width))
 
 
 def ask_counters(
@@ -185,19 +183,20 @@ def reconcile(config: FeatherFaceConfig | str) -> dict[str, Any]:
         AssertionError: where what is itemised does not explain the difference.
     """
     config = config_of(config) if isinstance(config, str) else config
-    with _fresh(config, MIN_SIZE, MIN_SIZE) as (model, pictures):
-        params = count_parameters(model)
-        document: dict[str, Any] = {
-            "variant": config.variant,
-            "params": params,
-            "dropped": [],
-            "thop_params": None,
-            "reason": None,
-        }
-        try:
+    model, pictures = _fresh(config, MIN_SIZE, MIN_SIZE)
+    params = count_parameters(model)
+    document: dict[str, Any] = {
+        "variant": config.variant,
+        "params": params,
+        "dropped": [],
+        "thop_params": None,
+        "reason": None,
+    }
+    try:
+        with torch.no_grad():
             _, total, counted = _profile(model, (pictures,))
-        except ImportError as error:
-            return document | {"reason": f"thop cannot be imported: {error}"}
+    except ImportError as error:
+        return document | {"reason": f"thop cannot be imported: {error}"}
     dropped: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
         if name not in counted:
@@ -336,14 +335,11 @@ def _profile(
     return dict(macs), int(params), counted
 
 
-@contextlib.contextmanager
-def _fresh(
-    config: FeatherFaceConfig | str, height: int, width: int
-) -> Iterator[tuple[FeatherFace, Tensor]]:
-    """A new network, without gradients, and an image; the random state outside stays as it is."""
+def _fresh(config: FeatherFaceConfig | str, height: int, width: int) -> tuple[FeatherFace, Tensor]:
+    """Return a new network and an image; the random state stays as it is."""
     check_size(height, width)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        yield FeatherFace(config).eval(), torch.zeros(1, 3, height, width)
+    with torch.random.fork_rng(devices=[]):
+        return FeatherFace(config).eval(), torch.zeros(1, 3, height, width)
 
 
 # The counters' names of what we count too, by operator or class of module.

@@ -105,16 +105,19 @@ def test_a_confirmed_figure_needs_no_other_reading() -> None:
     assert verdict(alternatives=[same_again]).readings == ()
 
 
+ACCURACY: dict[str, Any] = {
+    "kind": "accuracy",
+    "claimed": 50.0,
+    "printed": "50.0%",
+    "unit": "% AP",
+    "variant": "v1-deformable",
+    "measure": "ap('v1-deformable', 'easy')",
+    "requires": "trained weights",
+}
+
+
 def test_untested_says_what_is_missing() -> None:
-    found = verdict(
-        kind="accuracy",
-        claimed=87.0,
-        printed="87.0%",
-        unit="% AP",
-        measure="ap('v1-deformable', 'easy')",
-        requires="trained weights",
-        variant="v1-deformable",
-    )
+    found = verdict(**ACCURACY)
     assert (found.verdict, found.measured, found.missing) == ("untested", None, ())
     assert found.explanation == (
         "Not measured: nobody has published trained weights of v1-deformable. "
@@ -123,20 +126,12 @@ def test_untested_says_what_is_missing() -> None:
 
 
 def test_replications_stand_beside_a_claim_that_cannot_be_tested() -> None:
-    found = verdict(
-        kind="accuracy",
-        claimed=50.0,
-        printed="50.0%",
-        unit="% AP",
-        variant="official",
-        measure="ap('official', 'mean', 'paper')",
-        requires="the paper's weights",
-        replications=[
-            {"statement": "one training", "measure": "mean(40, 60)"},
-            {"statement": "another", "measure": "mean(40, 50)"},
-            {"statement": "not there", "measure": "ap('v1', 'easy')"},
-        ],
-    )
+    replications = [
+        {"statement": "one training", "measure": "mean(40, 60)"},
+        {"statement": "another", "measure": "mean(40, 50)"},
+        {"statement": "not there", "measure": "ap('v1', 'easy')"},
+    ]
+    found = verdict(**ACCURACY, replications=replications)
     assert (found.verdict, found.measured) == ("untested", None)
     assert found.replications == (
         {"statement": "one training", "measured": 50.0, "holds": True},
@@ -147,15 +142,8 @@ def test_replications_stand_beside_a_claim_that_cannot_be_tested() -> None:
 
 def test_an_untested_claim_stays_so_though_its_figure_is_anothers() -> None:
     """That another quantity has the figure neither confirms nor refutes what was said of this."""
-    found = verdict(
-        kind="accuracy",
-        claimed=50.0,
-        printed="50.0%",
-        unit="% AP",
-        measure="ap('v1', 'easy')",
-        requires="trained weights",
-        alternatives=[{"reading": "the mean of another", "measure": "mean(40, 60)"}],
-    )
+    other = {"reading": "the mean of another", "measure": "mean(40, 60)"}
+    found = verdict(**ACCURACY, alternatives=[other])
     assert (found.verdict, found.readings) == ("untested", ("the mean of another",))
     assert "another reading — the mean of another: 50% AP" in found.explanation
 
@@ -308,14 +296,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
             printed="p",
             measure="channels('v1', 'heads.classes.*')",
         ),
-        verdict(
-            id="open",
-            kind="accuracy",
-            claimed=50,
-            printed="50",
-            measure="ap('v1', 'hard')",
-            requires="weights",
-        ),
+        verdict(id="open", **ACCURACY),
     ]
     path = tmp_path / "new" / "verdicts.json"
     record(verdicts, path)
