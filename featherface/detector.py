@@ -274,7 +274,7 @@ class Detector:
             raw = network(pixels)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise PictureError(
-                f"{name}: too little memory for {width}×{height} pixels; a smaller size= takes less"
+                f"{name}: too little memory for {width}×{height} pixels; a smaller size takes less"
             ) from error
         except NotImplementedError as error:  # backends such as MPS lack some operators
             raise InputError(

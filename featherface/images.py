@@ -83,7 +83,7 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     """
     name = describe(picture)
     if name.startswith(("http:/", "https:/")):
-        raise PictureError(f"{name}: URLs are not opened; give urllib.request.urlopen(url)")
+        raise PictureError(f"{name}: URLs are not opened; download it first, or give an open file")
     if isinstance(picture, str | os.PathLike):
         path = Path(os.fsdecode(picture))
         array = _decode(read_bytes(path, error=PictureError), name)
@@ -324,7 +324,7 @@ def preprocess(
     if math.prod(padded) > MAX_NETWORK_PIXELS:
         raise PictureError(
             f"{name}: {padded[1]}×{padded[0]} pixels are more than the {MAX_NETWORK_PIXELS:,} the "
-            "network takes at once; give a smaller size=, say size=2048"
+            "network takes at once; give a smaller size, say 2048"
         )
     if (new_height, new_width) != (height, width):
         # Enlarging, this is cv2.INTER_LINEAR up to the rounding to 8 bits. Reducing, it averages

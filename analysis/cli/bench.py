@@ -29,7 +29,7 @@ def bench(
         ),
     ] = None,
     device: options.Device = None,
-    seconds: Annotated[float, typer.Option(help="For each way of each comparison.")] = 15.0,
+    seconds: Annotated[float, typer.Option(min=0, help="For each way of each comparison.")] = 15.0,
     json: options.Json = None,
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.

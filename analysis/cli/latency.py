@@ -75,9 +75,10 @@ def latency(
         bool, typer.Option("--all", help="All of this for all variants, kernels and runtimes.")
     ] = False,
     settled_within: Annotated[
-        float, typer.Option(help="A median is settled within so many percent (95 %).")
+        float,
+        typer.Option(min=0.01, max=100, help="A median is settled within so many percent (95 %)."),
     ] = 2.0,
-    seconds: Annotated[float, typer.Option(help="For each measurement.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0, help="For each measurement.")] = 20.0,
     record: Annotated[
         Path | None,
         options.out_folder(

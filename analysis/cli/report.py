@@ -12,6 +12,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import progress, show, warn
+from featherface.errors import InputError
 
 
 def report(
@@ -31,10 +32,13 @@ def report(
     too; elsewhere their record is kept. Run it before the site is built. A notebook runs again
     only where something that it depends on has changed.
     """
+    root = out.resolve().parent
+    has_site = (root / "mkdocs.yml").is_file()
+    if pages and not has_site:
+        raise InputError(f"{out}: no mkdocs.yml beside it, so there are no pages to write")
     if not pages:
         _records(out)
-    root = out.resolve().parent
-    if (root / "mkdocs.yml").is_file():
+    if has_site:
         _pages(root, context.find_root().command)
 
 

@@ -50,7 +50,9 @@ def train(
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long.")] = None,
     steps: Annotated[int | None, typer.Option(help="Or how many steps.")] = None,
-    crop: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the crops.")] = 512,
+    crop: Annotated[
+        int, typer.Option(min=32, max=4096, metavar="PIXELS", help="Side of the crops.")
+    ] = 512,
     batch: Annotated[int, typer.Option(help="Crops a step, of all processes together.")] = 64,
     optimizer: Annotated[
         Literal["adamw", "sgd"], typer.Option(help="sgd: with momentum 0.9.")

@@ -13,6 +13,8 @@ MAX_CROP = 4096
 """The largest side of a crop, in pixels."""
 MAX_NUMBER = 2**32
 """The largest number of steps, crops and so on."""
+MAX_STEP_PIXELS = 2**32
+"""Of the crops of one step, 50 GB in float32."""
 
 
 _ACCEPTED: dict[Any, Any] = {float: float | int, float | None: float | int | None}
@@ -88,6 +90,11 @@ class Recipe:
         if self.size not in range(MIN_SIZE, MAX_CROP + 1, MIN_SIZE):
             wanted = f"a multiple of {MIN_SIZE}, at most {MAX_CROP}"
             raise RecipeError(f"size (={self.size}) must be {wanted}")
+        if self.batch * self.size**2 > MAX_STEP_PIXELS:
+            raise RecipeError(
+                f"batch (={self.batch}) of crops of {self.size}×{self.size} pixels must not exceed "
+                f"{MAX_STEP_PIXELS:,} pixels"
+            )
         match self.zoom:
             case (float() | int() as low, float() | int() as high) if 0 < low <= high < inf:
                 pass

@@ -51,6 +51,7 @@ from featherface import CONFIGS, FeatherFace
         ["search", "--params", "1", "--cells", "1-1000", "--reduction", "1-1000"],
         ["search", "--params", "9" * 5000],
         ["audit", "--recorded", "none.json"],
+        ["report", "--pages"],
     ],
     ids=lambda arguments: " ".join(arguments)[:60],
 )

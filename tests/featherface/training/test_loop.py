@@ -200,6 +200,7 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
         ({"size": 100}, "multiple of 32"),
         ({"size": 2**63}, "must not exceed"),
         ({"size": 8192}, "at most 4096"),
+        ({"batch": 10**8, "size": 512}, "of 512×512 pixels must not exceed"),
         ({"learning_rate": float("inf")}, "must be finite"),
         ({"zoom": (2.0, 1.0)}, "zoom"),
         ({"zoom": (0.5, float("inf"))}, "zoom"),
