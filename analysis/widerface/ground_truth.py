@@ -153,6 +153,8 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
         sizes = [len(listed) for listed in names]
         if len(events) != len(sizes) or sizes != [len(boxed) for boxed in boxes]:
             raise ValueError("its lists of events, images and boxes differ in length")
+        if not any(sizes):
+            raise ValueError("it lists no images")
         flat = list(chain.from_iterable(boxes))
         together = np.concatenate([np.empty((0, 4)), *flat]).astype(np.float64)
         if not np.isfinite(together).all():
@@ -199,7 +201,7 @@ def _by_event(value: Value, convert: Callable[[Value], Any]) -> list[list[Any]]:
 
 
 def _name(value: Value) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError(f"{value!r:.60} where a name should be")
     return value
 

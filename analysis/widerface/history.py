@@ -218,7 +218,7 @@ def _expectation(values: Iterable[Any], source: str, where: str) -> dict[str, An
         expected = dict(zip(SUBSETS, map(float, values), strict=True))
         if not all(0 <= value <= 1 for value in expected.values()):
             raise ValueError("not within 0 to 1")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from error
     return {**expected, "source": source}
 

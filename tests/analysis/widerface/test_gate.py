@@ -103,6 +103,9 @@ def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: 
     assert expect(str(record), evaluated(), "multi-scale")["easy"] == 0.93
     with pytest.raises(InputError, match="under the protocol 'multi-scale', not 'original'"):
         expect(str(record), evaluated(), "original")
+    record.write_text(json.dumps(evaluated() | {"easy": 10**400}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"before\.json must be three AP from 0 to 1"):
+        expect(str(record), evaluated(), "original")
     record.write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="not the record of an evaluation"):
         expect(str(record), evaluated(), "original")

@@ -189,6 +189,12 @@ def test_a_file_that_unpacks_to_too_much(truth_folder: Path) -> None:
         (ALL_FACES, {"face_bbx_list": np.ones((2, 1))}, "where a column of cells should be"),
         (ALL_FACES, {"face_bbx_list": cell(cell(np.ones((2, 4))))}, "differ in length"),
         (ALL_FACES, {"event_list": cell(np.ones(3), "b")}, "where a name should be"),
+        (ALL_FACES, {"event_list": cell("a", "\x1b[31mb")}, "where a name should be"),
+        (
+            ALL_FACES,
+            dict.fromkeys(("event_list", "file_list", "face_bbx_list"), cell()),
+            "lists no images",
+        ),
         (
             ALL_FACES,
             {"face_bbx_list": cell(cell(np.ones((1, 3)), np.ones((1, 4))), cell(np.ones((1, 4))))},
