@@ -28,6 +28,8 @@ from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import SPACE
 from analysis.report import diagram
+from analysis.report.pages import choose
+from analysis.report.pages.records import Records
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
@@ -237,6 +239,11 @@ def _widerface(docs: Path) -> Written:
         yield from _figure(f"widerface-training-{variant}", draw)
 
 
+def _choice(docs: Path) -> Written:
+    """The figure of AP against cost, which has what others publish as well."""
+    yield from _figure("choose", partial(widerface.cost, choose.charted(Records(docs))))
+
+
 def has_weights() -> bool:
     """Return whether the folder that FEATHERFACE_WEIGHTS names has what the maps are made with."""
     folder = os.environ.get("FEATHERFACE_WEIGHTS", "")
@@ -272,6 +279,7 @@ STEPS = (
     _verdicts,
     _times,
     _widerface,
+    _choice,
     _portrait,
     _environment,
 )

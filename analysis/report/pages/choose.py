@@ -10,11 +10,10 @@ from typing import Any
 
 import yaml
 
-from analysis.report.diagram.svg import path, text
 from analysis.report.formats import count, fixed
 from analysis.report.pages import timing
 from analysis.report.pages.accuracy import SECTIONS
-from analysis.report.pages.html import words
+from analysis.report.pages.html import themed, words
 from analysis.report.pages.records import VARIANTS, Record, Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
@@ -121,46 +120,26 @@ def _number(value: int | str) -> str:
     return value if isinstance(value, str) else count(value)
 
 
-_WIDTH, _HEIGHT = 500, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 440, 26, 252
-_GMAC, _AP = (0.3, 1.5), (0.72, 0.84)
-"""The ranges of the axes; MACs are logarithmic."""
-
-
-def _x(gmac: float) -> float:
-    low, high = map(math.log, _GMAC)
-    return _LEFT + (_RIGHT - _LEFT) * (math.log(gmac) - low) / (high - low)
-
-
-def _y(ap: float) -> float:
-    return _BOTTOM - (_BOTTOM - _TOP) * (ap - _AP[0]) / (_AP[1] - _AP[0])
-
-
-def chart(records: Records) -> str:
-    """Return AP on Hard against MACs, for rows of the protocol “original size”."""
-    rows = [
+def charted(records: Records) -> list[Record]:
+    """Return the rows of the chart: those of the protocol “original size” with MACs and AP."""
+    return [
         row
         for row in _rows(records)
         if row["macs"] and row["hard"] and row["protocol"]["name"] == "original"
     ]
-    marks = [text(0, 12, "AP on Hard, %"), text(_WIDTH, 296, "GMAC at 640×640, logarithmic", "e")]
-    for percent in range(72, 85, 2):
-        marks.append(path(f"M{_LEFT} {_y(percent / 100):.1f}H{_WIDTH}", "grid"))
-        marks.append(text(_LEFT - 8, _y(percent / 100) + 4, str(percent), "e"))
-    for gmac in (0.4, 0.6, 0.8, 1.0, 1.2):
-        marks.append(text(_x(gmac), _BOTTOM + 20, f"{gmac}", "i"))
-    for row in rows:
-        x, y = _x(row["macs"] / 1e9), _y(row["hard"])
-        kind = "published" if row["source"] else "measured"
-        marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>')
-        marks.append(text(x + 11, y + 4, row["name"]))
+
+
+def chart(records: Records) -> str:
+    """Return AP on Hard against MACs."""
     listed = "; ".join(
-        f"{row['name']} {row['macs'] / 1e9:.3f} GMAC, {_PERCENT(row['hard'])} %" for row in rows
+        f"{row['name']} {row['macs'] / 1e9:.3f} GMAC, {_PERCENT(row['hard'])} %"
+        for row in charted(records)
     )
-    return words(
-        "choose-chart.html",
-        width=_WIDTH,
-        height=_HEIGHT,
-        label=escape(f"AP on Hard against MACs at 640×640: {listed}"),
-        marks="".join(marks),
+    return themed(
+        records.docs,
+        "choose",
+        f"AP on Hard against MACs at 640×640: {listed}",
+        "Upper left is better. Filled: measured by this project. Hollow: published by its authors, "
+        "their FLOPs taken as MACs and scaled to 640×640.",
+        up="../../",
     )

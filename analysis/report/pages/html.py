@@ -109,27 +109,25 @@ def facts(pairs: Mapping[str, str]) -> str:
 _VIEW = re.compile(rb'<svg[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"', re.DOTALL)
 
 
-def themed(docs: Path, name: str, alt: str, caption: str = "") -> str:
+def themed(docs: Path, name: str, alt: str, caption: str = "", up: str = "../") -> str:
     """Return a figure in two versions, of which a browser loads the one of the reader's scheme.
 
-    They are NAME.svg and NAME-dark.svg in `docs`/figures; `caption` is HTML.
+    They are NAME.svg and NAME-dark.svg in `docs`/figures; `caption` is HTML, and `up` the way from
+    the page to the root of the site.
     """
-    folder = docs / "figures"
-    dark = f"{name}-dark" if (folder / f"{name}-dark.svg").exists() else name
-    images = "".join(
-        image(docs, file, alt, f"ff-only-{scheme}")
-        for scheme, file in (("light", name), ("dark", dark))
-    )
-    caption += f' <a href="../figures/{name}.svg" download>SVG</a>'
-    return f'<figure class="ff-figure">{images}<figcaption>{caption}</figcaption></figure>\n'
+    dark = f"{name}-dark" if (docs / "figures" / f"{name}-dark.svg").exists() else name
+    images, links = "", ""
+    for scheme, file in (("light", name), ("dark", dark)):
+        images += image(docs, file, alt, f"ff-only-{scheme}", up)
+        links += f' <a class="ff-only-{scheme}" href="{up}figures/{file}.svg" download>SVG</a>'
+    return f'<figure class="ff-figure">{images}<figcaption>{caption}{links}</figcaption></figure>\n'
 
 
-def image(docs: Path, name: str, alt: str, css: str = "") -> str:
+def image(docs: Path, name: str, alt: str, css: str = "", up: str = "../") -> str:
     """Return a figure that is the same in both schemes, without a caption; see `themed`."""
     size = _dimensions(docs / "figures" / f"{name}.svg")
-    return (
-        f'<img class="{css}" src="../figures/{name}.svg" alt="{escape(alt)}" {size} loading="lazy">'
-    )
+    source = f'src="{up}figures/{name}.svg" alt="{escape(alt)}"'
+    return f'<img class="{css}" {source} {size} loading="lazy">'
 
 
 def _dimensions(path: Path) -> str:

@@ -54,6 +54,7 @@ def maps(records: Records) -> str:
     return words(
         "maps.md",
         states=_states(records.docs, records.maps["comparison"], images[0]["effects"]),
+        links=", ".join(map(_link, records.maps["comparison"])),
         images=themed(records.docs, "maps-images", *_words_of_images(images)),
         of_images=tables.images(images).html(),
         figures="\n\n".join(figures.values()),
@@ -78,6 +79,10 @@ def _states(docs: Path, states: Sequence[Record], kept: Record) -> str:
             f"<figcaption>{caption}.</figcaption></figure>"
         )
     return "".join(shown)
+
+
+def _link(state: Record) -> str:
+    return f'<a href="../figures/maps-state-{state["id"]}.svg" download>{_STATES[state["id"]]}</a>'
 
 
 def _words_of_images(images: list[Record]) -> tuple[str, str]:

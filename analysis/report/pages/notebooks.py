@@ -222,7 +222,10 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
                 image = f"{name}_files/{name}_{number}_{at}.svg"
                 files[image] = data["image/svg+xml"].encode()
                 alt = escape(_alternative(cell.source))
-                parts.append(f'<p class="nb-picture"><img src="../{image}" alt="{alt}"></p>')
+                parts.append(
+                    f'<p class="nb-picture"><img src="../{image}" alt="{alt}"> '
+                    f'<a href="../{image}" download>SVG</a></p>'
+                )
             else:
                 parts.append(_printed(output.get("text") or data["text/plain"]))
     note = (

@@ -28,6 +28,7 @@ VARIANTS = {
 
 FIGURES: Mapping[str, str | None] = {
     "architecture": "blocks.json",
+    "choose": "widerface.jsonl",
     "design-space": "design_space.json",
     "sensitivity": "design_space.json",
     "latency": "latency.jsonl",

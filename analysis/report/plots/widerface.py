@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from analysis.report.formats import event
 from analysis.report.plots.style import (
@@ -17,6 +18,7 @@ from analysis.report.plots.style import (
     LIGHT,
     ORANGE,
     PURPLE,
+    SKY,
     VERMILION,
     Record,
     Scheme,
@@ -134,6 +136,32 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme
         ax.set_axisbelow(True)
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
         ax.set_title(title)
+    return figure
+
+
+def cost(rows: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
+    """Draw AP on Hard against MACs: filled where it is measured here, hollow where published.
+
+    Args:
+        rows: `name`, `macs` at 640×640, `hard`, and `source`, which is empty for what is ours.
+    """
+    with canvas(scheme):
+        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+        ax = figure.subplots()
+        for row in rows:
+            at = row["macs"] / 1e9, 100 * row["hard"]
+            inside = scheme.background if row["source"] else SKY
+            ax.plot(*at, "o", color=SKY, markerfacecolor=inside, markersize=8, markeredgewidth=1.6)
+            ax.annotate(row["name"], at, xytext=(8, 0), textcoords="offset points", va="center")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6, 8)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.margins(x=0.15, y=0.14)
+        ax.set_xlabel("GMAC at 640×640, logarithmic")
+        ax.set_ylabel("AP on Hard, %")
+        ax.grid(axis="y")
+        ax.set_axisbelow(True)
     return figure
 
 

@@ -75,6 +75,18 @@ def test_events_without_faces_are_left_out_and_the_worst_stands_on_top() -> None
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
+def test_what_is_measured_is_filled_and_what_is_published_hollow() -> None:
+    rows = [
+        {"name": "ours", "macs": 2e9, "hard": 0.7, "source": ""},
+        {"name": "theirs", "macs": 5e8, "hard": 0.8, "source": "https://a"},
+    ]
+    figure = widerface.cost(rows)
+    ours, theirs = figure.axes[0].lines
+    assert (ours.get_xydata().tolist(), theirs.get_xydata().tolist()) == ([[2, 70]], [[0.5, 80]])
+    assert ours.get_markerfacecolor() == ours.get_color() != theirs.get_markerfacecolor()
+    assert {"ours", "theirs"} <= texts(figure)
+
+
 def test_a_checkpoint_without_an_epoch_stands_at_the_end() -> None:
     ax = draw("training").axes[0]
     hard = ax.lines[2]
