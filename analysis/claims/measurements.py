@@ -148,7 +148,7 @@ def conv_params(inputs: int, outputs: int, kernel: int, bias: bool = True, group
 
 
 def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> int:
-    """MACs of one picture of 640×640, of the network or the module at `path`.
+    """MACs of one image of 640×640, of the network or the module at `path`.
 
     The kinds are those of `analysis.cost.operators`: `conv`, `linear` and `deformable_kernel` make
     up the `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
@@ -210,7 +210,7 @@ def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> 
 
 
 def stride(variant: str, level: str) -> float:
-    """Pixels of a 640×640 picture per cell of a level, in either direction."""
+    """Pixels of a 640×640 image per cell of a level, in either direction."""
     return _SIZE / cells(variant, level)[0]
 
 
@@ -410,7 +410,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     found = _measured_ap(variant, subset, published.sha256, VALIDATION_IMAGES)
     if found is None:
         raise UntestableError(
-            f"the AP of {name} on all {VALIDATION_IMAGES:,} validation pictures of WIDER FACE "
+            f"the AP of {name} on all {VALIDATION_IMAGES:,} validation images of WIDER FACE "
             f"has not been measured here: docs/results/widerface.jsonl has no such row; to add it: "
             f"featherface widerface track {name} --images DIR --ground-truth DIR"
         )
@@ -592,9 +592,9 @@ def _shape(subject: Subject, path: str = "") -> Value:
 def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tuple[int, ...]]:
     check_size(height, width)
     with torch.inference_mode(), torch.device("meta"):
-        pictures = torch.zeros(1, 3, height, width)
-        outputs, named = FeatherFace(config).eval().intermediates(pictures)
-    tensors = {"input": pictures} | outputs._asdict() | named
+        images = torch.zeros(1, 3, height, width)
+        outputs, named = FeatherFace(config).eval().intermediates(images)
+    tensors = {"input": images} | outputs._asdict() | named
     return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 
 

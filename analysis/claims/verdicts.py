@@ -1,9 +1,9 @@
 """The verdict on every published figure, computed on networks that are built for it.
 
 - *confirmed*: the figure holds as stated on the network it speaks of;
-- *explained*: it does not, but another reading that the ledger names reproduces it within its
+- *explained*: it does not, but another convention that the ledger names gives it within its
   printed digits;
-- *refuted*: measured otherwise, and no such reading reproduces it;
+- *refuted*: measured otherwise, and no such convention gives it;
 - *untested*: the measurement that would decide cannot be made; the explanation says what it takes,
   and *replications* show what somebody else reached.
 
@@ -355,7 +355,7 @@ def _finding(
         reading if isinstance(value, bool) else f"{reading}: {said(value)}"
         for reading, value in readings
     )
-    hint = f" The printed figure is reproduced by another reading — {also}." if also else ""
+    hint = f" Another convention gives the printed figure: {also}." if also else ""
     otherwise = "" if isinstance(claim.claimed, bool) else f", not {text(claim.claimed)}"
     match verdict:
         case "confirmed":

@@ -145,7 +145,7 @@ def test_an_untested_claim_stays_so_though_its_figure_is_anothers() -> None:
     other = {"reading": "the mean of another", "measure": "mean(40, 60)"}
     found = verdict(**ACCURACY, alternatives=[other])
     assert (found.verdict, found.readings) == ("untested", ("the mean of another",))
-    assert "another reading — the mean of another: 50% AP" in found.explanation
+    assert "printed figure: the mean of another: 50% AP" in found.explanation
 
 
 @pytest.mark.parametrize(
