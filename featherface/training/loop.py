@@ -121,6 +121,11 @@ class _Run:
             "processes": processes.world,
         }
         self._resume()
+        if processes.agree(self.done) != self.done:
+            path = out / CHECKPOINT
+            raise TrainingError(
+                f"{path}: must be the same for all processes; copy it, or share {out}"
+            )
         self._log("start", prepared_s=round(time.monotonic() - started, 2), **self.facts)
 
     def finish(self, record: bool, every: float, log_every: float) -> Path:

@@ -49,7 +49,6 @@ class _FabricProcesses(Processes):
     def __init__(self, device: torch.device) -> None:
         try:
             from lightning.fabric import Fabric
-            from lightning.fabric.strategies.ddp import DDPStrategy
         except ModuleNotFoundError as error:
             raise InputError(
                 f"training in several processes needs {error.name}: pip install featherface[train]"
@@ -59,7 +58,7 @@ class _FabricProcesses(Processes):
             accelerator="cuda" if device.type == "cuda" else "cpu",
             devices=local,
             num_nodes=int(os.environ["WORLD_SIZE"]) // local,
-            strategy=DDPStrategy(find_unused_parameters=True),  # a frozen backbone is unused
+            strategy="ddp",
         )
         self.fabric.launch()
         super().__init__(self.fabric.device)

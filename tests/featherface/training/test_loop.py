@@ -290,7 +290,9 @@ def test_two_processes_learn_what_one_does(
     for name, options in (("one", []), ("two", launch)):
         command = [sys.executable, *options, str(tmp_path / "program.py"), str(drawn)]
         command += [str(tmp_path / name), json.dumps(asdict(recipe))]
-        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True)
+        done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
     one, two = (losses(tmp_path / name) for name in ("one", "two"))
     assert len(one) == recipe.steps
     assert two == pytest.approx(one, rel=1e-5)
