@@ -192,7 +192,7 @@ class Setting:
             yield
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a network may leave the program
             if self.model is None and not isinstance(error, RuntimeError | MemoryError):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -65,6 +65,10 @@ class Picky(nn.Module):
             raise ValueError("takes 16 alone")
         return self.conv(x)
 
+class Leaves(Picky):
+    def forward(self, x):
+        raise SystemExit(4)
+
 
 def scripted():
     return torch.jit.script(Picky())
@@ -140,6 +144,7 @@ def test_growth_skips_the_sizes_that_a_network_refuses() -> None:
     [
         ({"model": "others_to_time:Missing"}, "has no attribute 'Missing'"),
         ({"model": "others_to_time:Picky"}, r"input 1×3×32×32 on cpu cannot be run: takes 16"),
+        ({"model": "others_to_time:Leaves"}, r"input 1×3×32×32 on cpu cannot be run: 4"),
         ({"arguments": {"chanels": 3}}, "setting 'chanels' is none of"),
     ],
 )
