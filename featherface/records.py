@@ -20,16 +20,17 @@ Fields = Mapping[str, type | UnionType]
 """The fields that a record must have, and of which type; it may have others."""
 
 
-def append(path: str | Path, record: Mapping[str, Any]) -> None:
+def append(path: str | Path, record: Mapping[str, Any], fields: Fields | None = None) -> None:
     """Add a record as one line at the end of a file, which is made where there is none.
 
     Raises:
-        InputError: where the file's last line is damaged, or where it cannot be written. The
-            file is then as it was.
+        InputError: where the record lacks a field or has one of another type, where the file's
+            last line is damaged, or where it cannot be written. The file is then as it was.
         TypeError, ValueError: for a record that JSON cannot hold, such as NaN.
     """
     path = Path(path)
     line = to_json(record, indent=None).encode()
+    _parse(line, fields or {}, str(path))
     with named(path, "written"), locked(path), path.open("a+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

@@ -28,7 +28,7 @@ def bench(
             help="A crowd; by default one made of a sample portrait.",
         ),
     ] = None,
-    device: options.Device = None,
+    device: options.CpuOrCuda = None,
     seconds: Annotated[float, typer.Option(min=0, help="For each way of each comparison.")] = 15.0,
     json: options.Json = None,
 ) -> None:

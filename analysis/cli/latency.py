@@ -33,7 +33,7 @@ def latency(
     batch: Annotated[
         list[int] | None, typer.Option(help="Images in a pass; may be repeated.")
     ] = None,
-    device: options.Device = None,
+    device: options.CpuOrCuda = None,
     dtype: Annotated[
         list[str] | None,
         options.repeatable(
@@ -165,7 +165,8 @@ def latency(
             if record is None:
                 continue
             if not done["doubts"] or record_doubtful:
-                append(record / f"{done['record']}.jsonl", done)
+                kind = done["record"]
+                append(record / f"{kind}.jsonl", done, FIELDS[kind])
                 continue
             kept = False
             warn(f"{done['record']} of {network_name(done)} ({done['runtime']}) not recorded")

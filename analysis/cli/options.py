@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-def _paths_of(
+def _path_parser(
     *kinds: str, access: int = os.R_OK, missing: bool = False, most: int | None = None
 ) -> Callable[[str | Path], Path]:
     """Return a check of paths, made before a command does anything: a mistake costs no time.
@@ -73,20 +73,20 @@ def _bad(text: str | Path, reason: object) -> typer.BadParameter:
     return typer.BadParameter(f"{name if len(name) <= 120 else f'{name[:120]}…'}: {reason}")
 
 
-input_file = _paths_of("file")
-input_folder = _paths_of("folder")
-input_path = _paths_of("file", "folder")
-text_file = _paths_of("file", most=MAX_TEXT_BYTES)
-record_file = _paths_of("file", missing=True, most=MAX_TEXT_BYTES)
+input_file = _path_parser("file")
+input_folder = _path_parser("folder")
+input_path = _path_parser("file", "folder")
+text_file = _path_parser("file", most=MAX_TEXT_BYTES)
+record_file = _path_parser("file", missing=True, most=MAX_TEXT_BYTES)
 """Both read and written."""
-output_file = _paths_of("file", "pipe", "device", access=os.F_OK, missing=True)
+output_file = _path_parser("file", "pipe", "device", access=os.F_OK, missing=True)
 """A file that is there is replaced; "-" is a path too."""
-output_folder = _paths_of("folder", access=os.W_OK | os.X_OK, missing=True)
+output_folder = _path_parser("folder", access=os.W_OK | os.X_OK, missing=True)
 
 
 def name_or_file(text: str) -> str:
     """Return a name, or the path of a regular file that can be read."""
-    _paths_of("file", missing=True)(text)
+    _path_parser("file", missing=True)(text)
     return text
 
 
@@ -102,11 +102,19 @@ def out_folder(help: str) -> Any:
     return typer.Option(metavar="DIR", parser=output_folder, help=help)
 
 
-def device_name(text: str) -> str:
-    """Return the name of a kind of device that these networks run on; it may not be here."""
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
-        raise typer.BadParameter(f"{text!r} is none of cpu, cuda, cuda:N and mps")
-    return text
+def _device(*names: str) -> Any:
+    """Return the option of a device of these names; one that is named may not be here."""
+
+    def checked(text: str) -> str:
+        if re.sub(r"(?<=^cuda:)\d{1,3}$", "N", text) not in names:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}")
+        return text
+
+    return typer.Option(
+        metavar="|".join(names),
+        parser=checked,
+        help="Device of the network; by default a GPU where there is one, else the CPU.",
+    )
 
 
 def repeatable(text: str, *known: str) -> Any:
@@ -181,14 +189,9 @@ Runtime = Annotated[
     RuntimeName,
     typer.Option(help="What computes the network; auto takes the fastest with equal results."),
 ]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        metavar="cpu|cuda|cuda:N|mps",
-        parser=device_name,
-        help="Device of the network; by default a GPU where there is one, else the CPU.",
-    ),
-]
+Device = Annotated[str | None, _device("cpu", "cuda", "cuda:N", "mps")]
+CpuOrCuda = Annotated[str | None, _device("cpu", "cuda", "cuda:N")]
+"""Of commands that take the time, for which a device needs a clock of its own."""
 Threads = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="CPU threads to compute with; by default one a core."),

@@ -41,6 +41,9 @@ def test_a_record_of_another_shape_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "h.jsonl"
+    with pytest.raises(InputError, match=r"h\.jsonl: " + message):
+        records.append(path, RECORD | change, FIELDS)
+    assert not path.exists()
     records.append(path, RECORD | change)
     with pytest.raises(InputError, match=r"h\.jsonl, line 1: " + message):
         records.read(path, FIELDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis.speed import self_check
+from analysis.speed import latest, self_check
 
 QUICK = ("latency", "--variant", "retinaface", "--size", 32, 32, "--seconds", 0, "--device", "cpu")
 
@@ -49,6 +49,15 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> No
     assert found == [("torch", 1), ("onnx", 1), ("torch", 2), ("onnx", 2)]
 
 
+@pytest.mark.usefixtures("trusted")
+def test_a_record_that_could_not_be_read_again_is_not_written(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(latest.FIELDS["latency"], "moon", str)
+    assert "latency.jsonl: a record without 'moon'" in call(*QUICK, "--record", tmp_path).refusal
+    assert not (tmp_path / "latency.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,6 +65,7 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> No
         (["--runtime", "cuda-graph"], "'cuda-graph' runs on CUDA"),
         (["--all"], "--all already has every measurement"),
         (["--model", "torchvision:alexnet"], "--model and --variant each name a network"),
+        (["--device", "mps"], "'mps' is none of cpu, cuda, cuda:N"),
         (["--input", "1 4 32 32"], "--input must be N 3 H W"),
         (["--input", "1 3 64 64"], "--size and --input each name a size"),
     ],
