@@ -72,6 +72,8 @@ def _key(record: Record) -> tuple[Any, ...]:
 def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) -> list[Record]:
     """Return the latest float32 records of the machine that was measured last.
 
+    Those of a CPU are of contiguous tensors; on a GPU runtimes differ in which layout is faster.
+
     Args:
         device: "cpu" or "cuda".
         shape: of the input, (batch, 3, height, width); a record of growth, which has many, has any.
@@ -81,6 +83,7 @@ def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) 
         for record in latest(records)
         if record["environment"]["device"].startswith(device)
         and record["environment"]["dtype"] == "float32"
+        and (device != "cpu" or record["environment"]["memory_format"] == "contiguous")
         and record.get("input") in (shape, None)
     ]
     if not found:

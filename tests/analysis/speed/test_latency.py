@@ -208,6 +208,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "dtype": "float32",
         "memory_format": "contiguous",
         "threads": 2,
+        "utc": "0",
     }
     environment |= {key: changes.pop(key) for key in list(changes) if key in environment}
     base = {"record": "latency", "variant": "v1", "runtime": "torch", "input": [1, 3, 64, 64]}
@@ -221,6 +222,19 @@ def test_the_latest_of_a_kind_takes_the_place_of_earlier_ones() -> None:
     assert [r["n"] for r in latest.latest([row(n=1), changed])] == [1, 5]
     assert latest.network_name(changed) == "v1 with reduction=16"
     assert list(latest.by_machine(rows)) == ["A, 2 threads, float32", "A, 1 thread, float32"]
+
+
+def test_rows_of_another_layout_or_precision_are_not_among_those_of_the_last_cpu() -> None:
+    rows = [
+        row(n=1, utc="1"),
+        row(n=2, utc="2", memory_format="channels-last"),
+        row(n=3, utc="3", memory_format="channels-last", threads=1),
+        row(n=4, utc="4", dtype="float64"),
+        row(n=5, utc="5", device="cuda:0"),
+        row(n=6, utc="6", device="cuda:0", memory_format="channels-last"),
+    ]
+    assert [r["n"] for r in latest.measured_last(rows, "cpu", [1, 3, 64, 64])] == [1]
+    assert [r["n"] for r in latest.measured_last(rows, "cuda", [1, 3, 64, 64])] == [5, 6]
 
 
 def test_a_gpu_row_is_told_from_a_cpu_row() -> None:
