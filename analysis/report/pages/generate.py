@@ -128,6 +128,10 @@ def generate(
     return Result(*_replace(root, files), pages)
 
 
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration)
+"""Raised where a record is not what a fragment takes it for; other errors are of the code."""
+
+
 def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Return the fragments by name, and the files below docs/results/ that each is made from.
 
@@ -142,7 +146,7 @@ def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
             fragments[name] = make(own)
         except InputError:
             raise
-        except Exception as error:
+        except _DAMAGE as error:
             files = (str(records.docs / "results" / file) for file in sorted(own.read))
             raise InputError(
                 f"{' or '.join(files) or 'a ledger'}: damaged or of another version: {name} cannot "

@@ -148,11 +148,17 @@ def the_card(records: Records) -> str:
     label = "; ".join(f"{name}: {value:,} parameters" for name, value in values.items())
     rows = [(name, ((values[name], css, name),), count(values[name])) for name, _, css in steps]
     found = records.totals[values["printed total"]]
-    (match,) = (
+    agreeing = [
         match["config"]
         for match in found["matches"]
-        if match["config"]["channels"] == 74 and match["config"]["attention"] == "both"
-    )
+        if match["facts"]["channels"] and match["facts"]["attention"]
+    ]
+    if len(agreeing) != 1:
+        raise InputError(
+            f"design_space.json: {len(agreeing)} architectures with the card's total, channels "
+            "and attentions, where the page names one"
+        )
+    facts = found["facts"]
     return words(
         "home-card.md",
         bars=bars(label, rows, max(values.values())),
@@ -161,7 +167,9 @@ def the_card(records: Records) -> str:
         drawn=values["both corrections"],
         looked_at=found["looked_at"],
         found=found["found"],
-        reduction=match["reduction"],
+        channels=facts["channels"]["values"][0],
+        printed_reduction=facts["reduction"]["values"][0],
+        reduction=agreeing[0]["reduction"],
     )
 
 

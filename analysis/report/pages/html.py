@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from analysis.report.formats import MARKS
 from analysis.report.table import Cell
 from featherface.errors import InputError
-from featherface.files import named
+from featherface.files import named, read_text
 
 MEANING = {
     "confirmed": "holds as printed",
@@ -22,9 +23,25 @@ MEANING = {
 
 
 def words(name: str, /, **values: Any) -> str:
-    """Return the text of a file in words/ with values in its places, as `str.format` has it."""
-    text = Path(__file__).with_name("words").joinpath(name).read_text(encoding="utf-8")
+    """Return the text of a file in words/ with values in its places, as `str.format` has it.
+
+    Raises:
+        WordsError: for a place that no value is for, or braces that do not match.
+    """
+    path = Path(__file__).with_name("words") / name
+    text = read_text(path)
+    try:
+        places = [place for _, place, _, _ in Formatter().parse(text) if place is not None]
+    except ValueError as error:
+        raise WordsError(f"{path}: {error}") from error
+    for place in places:
+        if re.split(r"[.[]", place)[0] not in values:
+            raise WordsError(f"{path}: no value for {{{place}}}, only for {', '.join(values)}")
     return text.format_map(values)
+
+
+class WordsError(InputError):
+    """A file in words/ that does not fit the code it is filled in by: no record is to blame."""
 
 
 _MARKED = re.compile(

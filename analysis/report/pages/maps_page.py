@@ -72,8 +72,9 @@ def _states(docs: Path, states: Sequence[Record], kept: Record) -> str:
     for state in states:
         name = _STATES[state["id"]]
         scores = ", ".join(f"{box['score']:.4f}" for box in state["faces"])
-        lost = kept.get(state["id"], {"found": 1})["found"] == 0
-        caption = f"{name.capitalize()}: score {scores}{', none of it on the face' * lost}"
+        caption = f"{name.capitalize()}: score {scores}"
+        if state["id"] in kept and kept[state["id"]]["found"] == 0:
+            caption += ", none of it on the face"
         shown.append(
             f'<figure data-state="{name}">{image(docs, "maps-state-" + state["id"], caption)}'
             f"<figcaption>{caption}.</figcaption></figure>"

@@ -17,7 +17,12 @@ _OPEN = "official"
 def lead(records: Records) -> str:
     """Return the finding in a paragraph."""
     total, record = next(iter(records.totals.items()))
-    return words("space-lead.md", total=total, looked_at=record["looked_at"])
+    return words(
+        "space-lead.md",
+        total=total,
+        looked_at=record["looked_at"],
+        channels=record["facts"]["channels"]["values"][0],
+    )
 
 
 def bounds(records: Records) -> str:

@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.cli.main import app
-from analysis.report.pages import accuracy, choose, home, space, timing, verdict_list
+from analysis.report.pages import accuracy, choose, generate, home, space, timing, verdict_list
 from analysis.report.pages.generate import FRAGMENTS, made_from
+from analysis.report.pages.html import WordsError
 from analysis.report.pages.records import Records, address_of
 from featherface.errors import InputError
 
@@ -104,6 +105,24 @@ def test_home_follows_the_records(records: Records) -> None:
         home.the_size(_with(records, "counters.json", counters))
     assert f"{records.blocks['official']['params']:,}" in home.the_size(records)
     assert f"{records.verdict('card-total-as-drawn')['measured']:,}" in home.the_card(records)
+
+
+def test_what_the_card_states_and_images_of_an_ap_are_shown_as_recorded(records: Records) -> None:
+    designs = copy.deepcopy(records["design_space.json"])
+    facts = designs["totals"][0]["facts"]
+    facts["channels"]["values"], facts["reduction"]["values"] = [7001], [7002]
+    changed = _with(records, "design_space.json", designs)
+    assert "7001 channels" in space.lead(changed)
+    assert "7001 channels" in home.the_card(changed)
+    assert home.the_card(changed).count("7002") == 2  # of the text and of the command
+    for match in designs["totals"][0]["matches"]:
+        match["facts"]["channels"] = False
+    with pytest.raises(InputError, match=r"design_space\.json: 0 architectures"):
+        home.the_card(changed)
+    rows = copy.deepcopy(records["widerface.jsonl"])
+    (last,) = (row for row in rows if row["detector"] == "v1")
+    last["images"] = 7003
+    assert "7003 images" in choose.table(_with(records, "widerface.jsonl", rows))
 
 
 @pytest.mark.parametrize(
@@ -263,6 +282,32 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
     "roofline.jsonl": lambda rows: rows[-1]["ceilings"].pop("product_by"),
     "widerface.jsonl": lambda rows: rows[-1].update(easy="x"),
 }
+
+
+def test_a_text_that_does_not_fit_its_code_is_named_and_no_record(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "words").mkdir()
+    text = tmp_path / "words" / "space-lead.md"
+    monkeypatch.setattr("analysis.report.pages.html.__file__", str(tmp_path / "html.py"))
+    for content, wrong in (("{totl:,}", r"no value for \{totl\}"), ("{total", "expected '}'")):
+        text.write_text(content)
+        monkeypatch.setattr(generate, "FRAGMENTS", {"space-lead.md": space.lead})
+        with pytest.raises(WordsError, match=wrong) as failure:
+            generate.made_from(records)
+        assert str(failure.value).startswith(f"{text}: ")
+        assert "damaged" not in str(failure.value)
+
+
+def test_an_error_of_the_code_is_no_damaged_record(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Records) -> str:
+        raise NameError("a name that is not defined")
+
+    monkeypatch.setattr(generate, "FRAGMENTS", {"broken.md": broken})
+    with pytest.raises(NameError):
+        generate.made_from(records)
 
 
 @pytest.mark.parametrize("name", DAMAGES)
