@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from featherface.images import Picture, read_picture
-
-if TYPE_CHECKING:
-    from featherface.faces import Face
 
 # From the palette of Okabe and Ito (2008), whose colours stay apart for the colour-blind. Each has
 # an edge of black, so that it also stands out from whatever is below.
@@ -34,7 +31,13 @@ _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom; the latter t
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def draw(picture: Picture, faces: Iterable[Mapping[str, Any] | Face]) -> Image.Image:
+class SupportsDict(Protocol):
+    """An object with a record of a face, as `featherface.Face`."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def draw(picture: Picture, faces: Iterable[Mapping[str, Any] | SupportsDict]) -> Image.Image:
     """Return a copy of an image with faces drawn on it.
 
     Args:
