@@ -8,7 +8,17 @@ import torch
 
 from featherface import CONFIGS, Detector, FeatherFace, load
 
-dependencies = ["torch", "torchvision", "numpy", "PIL", "safetensors", "pooch", "filelock"]
+dependencies = [
+    "torch",
+    "torchvision",
+    "numpy",
+    "PIL",
+    "safetensors",
+    "pooch",
+    "filelock",
+    "onnx",
+    "onnxruntime",
+]
 
 __all__ = ["detector", "featherface"]
 

@@ -31,6 +31,8 @@ from featherface.images import (
     NetworkInput,
     Picture,
     PictureError,
+    RGBArray,
+    network_size,
     preprocess,
     read_picture,
     several,
@@ -47,7 +49,7 @@ from featherface.runtimes.network import (
     open_onnx,
 )
 
-_MANY = 20
+_MANY_IMAGES = 20
 """The number of images from which a session on one thread, opened in 0.1 s, is worth its time."""
 
 
@@ -177,7 +179,7 @@ class Detector:
         """
         many = several(images)
         if many is None:
-            return self._finish(self._prepare(images, bgr), self.network)  # type: ignore[arg-type]
+            return self._finish(self._prepare(*_read(images, bgr)), self.network)  # type: ignore[arg-type]
         return list(self.stream(many, bgr=bgr))
 
     def stream(
@@ -191,9 +193,9 @@ class Detector:
     ) -> Iterator[Results]:
         """Yield the faces of each image, in order.
 
-        Of many images, ONNX Runtime computes as many at once as there are threads, each on one
-        thread: faster than all threads on one image, with the same faces. In other runtimes, and
-        of few images, two threads read ahead of the network.
+        Of many images, ONNX Runtime computes as many at once as there are threads, at most 16, each
+        on one thread: faster than all threads on one image, with the same faces up to rounding. In
+        other runtimes, and of few images, two threads read ahead of the network.
 
         Args:
             images: as for a call, of any number.
@@ -209,25 +211,26 @@ class Detector:
         """
         many = several(images)
         coming: Iterable[Picture] = [images] if many is None else many  # type: ignore[list-item]
-        network, alone = self.network, threading.Lock()
+        network, one_by_one = self.network, threading.Lock()
         at_once, on_one_thread = 1, None
         # Not in PyTorch, whose threads belong to the whole process.
         if isinstance(network, OnnxNetwork):
             threads = min(self._threads or torch.get_num_threads(), MOST_AT_ONCE)
             count = operator.length_hint(coming, sys.maxsize)
-            if threads > 1 and count >= max(_MANY, 2 * threads):
+            if threads > 1 and count >= max(_MANY_IMAGES, 2 * threads):
                 at_once, on_one_thread = threads, network.on_one_thread
         ahead = max(4, 2 * at_once) if ahead is None else _integer("ahead", ahead, 1)
 
         def work(image: Picture) -> _Prepared | Results:
-            prepared = self._prepare(image, bgr, keep)
+            source, pixels = _read(image, bgr, keep)
             if on_one_thread is None:
-                return prepared
-            # Large images one by one: together they would take several times their memory.
-            if at_once * prepared.input.pixels[0, 0].size <= MAX_NETWORK_PIXELS:
-                return self._finish(prepared, on_one_thread)
-            with alone:
-                return self._finish(prepared, network)
+                return self._prepare(source, pixels)
+            height, width = pixels.shape[:2]
+            needed = at_once * math.prod(network_size(height, width, self.size))
+            if needed <= MAX_NETWORK_PIXELS:
+                return self._finish(self._prepare(source, pixels), on_one_thread)
+            with one_by_one:  # together, large images would take several times their memory
+                return self._finish(self._prepare(source, pixels), network)
 
         pipeline = in_order(work, coming, threads=max(2, at_once), ahead=ahead)
         with closing(pipeline) as futures:
@@ -244,7 +247,7 @@ class Detector:
 
     def detect_arrays(self, picture: Picture, *, bgr: bool = False) -> Detections:
         """Return the faces of one image as arrays."""
-        return self._detect(self._prepare(picture, bgr), self.network)
+        return self._detect(self._prepare(*_read(picture, bgr)), self.network)
 
     def to(self, device: str | torch.device) -> Detector:
         """Move the network to a device, choosing the runtime for it anew; returns the detector.
@@ -260,11 +263,7 @@ class Detector:
         self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
         return self
 
-    def _prepare(self, image: Picture, bgr: bool, keep: bool = False) -> _Prepared:
-        source = Source(image, bgr=bgr)
-        # An open file can be read once; whatever else is given can be read again.
-        kept = keep or hasattr(image, "read")
-        pixels = source.pixels if kept else read_picture(image, bgr=bgr)
+    def _prepare(self, source: Source, pixels: RGBArray) -> _Prepared:
         return _Prepared(source, preprocess(pixels, self.size, name=source.name))
 
     def _detect(self, prepared: _Prepared, network: Network) -> Detections:
@@ -301,6 +300,13 @@ class Detector:
             for box, score, landmarks in zip(*arrays, strict=True)
         )
         return Results(faces, prepared.source)
+
+
+def _read(image: Picture, bgr: bool, keep: bool = False) -> tuple[Source, RGBArray]:
+    source = Source(image, bgr=bgr)
+    # An open file can be read once; whatever else is given can be read again.
+    kept = keep or hasattr(image, "read")
+    return source, source.pixels if kept else read_picture(image, bgr=bgr)
 
 
 class _Prepared(NamedTuple):

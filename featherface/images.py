@@ -320,7 +320,7 @@ def preprocess(
     """
     height, width = picture.shape[:2]
     new_height, new_width = _resized(height, width, size)
-    padded = (max(new_height, MIN_SIZE), max(new_width, MIN_SIZE))
+    padded = network_size(height, width, size)
     if math.prod(padded) > MAX_NETWORK_PIXELS:
         raise PictureError(
             f"{name}: {padded[1]}×{padded[0]} pixels are more than the {MAX_NETWORK_PIXELS:,} the "
@@ -339,6 +339,14 @@ def preprocess(
         inner = pixels[0, channel, :new_height, :new_width]
         np.subtract(picture[:, :, 2 - channel], np.float32(mean), out=inner)
     return NetworkInput(pixels, (width / new_width, height / new_height))
+
+
+def network_size(
+    height: int, width: int, size: int | tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """Return height and width of the network's input for an image of this size."""
+    new_height, new_width = _resized(height, width, size)
+    return max(new_height, MIN_SIZE), max(new_width, MIN_SIZE)
 
 
 def _resized(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_AT_ONCE = 16
-"""Images at once, unless more are asked for: each holds its activations, 100 bytes a pixel."""
+"""Images at once by default: each holds its activations, 100 bytes a pixel."""
 
 
 def in_order(

@@ -465,6 +465,8 @@ def mean(*values: float) -> float:
 
 def cut(value: float, unit: float) -> float:
     """`value` without what is beyond the last whole `unit`: cut off, not rounded."""
+    if unit <= 0:
+        raise MeasureError(f"unit (={unit}) must be above 0")
     return math.floor(value / unit) * unit
 
 

@@ -71,7 +71,7 @@ def detect(
     from featherface.files import locked
     from featherface.records import append, read
 
-    unusable: list[str | InputError] = []
+    unusable: list[str] = []
     found = find_images(images, unusable, recursive=recursive)
     detector = Detector(
         weights,
@@ -106,7 +106,7 @@ def detect(
 
 
 def find_images(
-    arguments: Iterable[Path], unusable: list[Any], *, recursive: bool = False
+    arguments: Iterable[Path], unusable: list[str], *, recursive: bool = False
 ) -> list[Path]:
     """Return the images that arguments name, each once, in their order. See `list_images`.
 
@@ -130,7 +130,7 @@ def _find(
     paths: list[Path],
     detector: Detector,
     out: Path | None,
-    unusable: list[Any],
+    unusable: list[str],
     track: Callable[..., Iterable[Any]],
 ) -> Iterator[Record]:
     """Yield the record of each image and each frame of a video, and write them annotated.
@@ -143,7 +143,9 @@ def _find(
         if not moving:
             given = list(group)
             opened = [_opened(path) for path in given]
-            stream = detector.stream(opened, keep=out is not None, on_error=unusable.append)
+            stream = detector.stream(
+                opened, keep=out is not None, on_error=lambda error: unusable.append(str(error))
+            )
             for results in track(stream, len(given)):
                 yield _record_image(results, out)
             continue
@@ -151,7 +153,7 @@ def _find(
             try:
                 yield from _of_video(path, detector, out, track)
             except InputError as error:
-                unusable.append(error)
+                unusable.append(str(error))
 
 
 def _opened(path: Path) -> Path | BinaryIO:

@@ -79,7 +79,7 @@ def maps(
 
     model = load_for_maps(weights).to(checked_device(device))
     records: list[dict[str, Any]] = []
-    unusable: list[InputError] = []
+    unusable: list[str] = []
     for path in images or [portrait()]:
         try:
             with progress(f"ablating: {path.name}") as track:
@@ -93,7 +93,7 @@ def maps(
                     track=track,
                 )
         except InputError as error:
-            unusable.append(error)
+            unusable.append(str(error))
             continue
         if out:
             stem = out / output_stem(path)

@@ -11,7 +11,7 @@ from analysis.widerface.average_precision import Evaluation
 from analysis.widerface.breakdown import by_event, by_height
 from analysis.widerface.curves import null
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth
-from analysis.widerface.matching import Matches
+from analysis.widerface.matching import Matches, require_number
 from featherface.errors import InputError
 
 SCORE = 0.5
@@ -37,6 +37,7 @@ def compare(
     Raises:
         InputError: where the two are of different images, or for a score that is no number.
     """
+    require_number(score)
     truth = a.matches.ground_truth
     if truth.subset != b.matches.ground_truth.subset:
         raise InputError("the two evaluations are of different images")

@@ -60,7 +60,7 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
             text = bytes(name).decode("latin-1")
             if text in names:
                 found[text] = _value(data)
-    except (ValueError, RecursionError, zlib.error) as error:
+    except (ValueError, OverflowError, RecursionError, zlib.error) as error:
         raise InputError(f"{path}: a damaged .mat file: {error}") from error
     return found
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from analysis.widerface.ground_truth import GroundTruth
 from analysis.widerface.predictions import Predictions
+from featherface.errors import InputError
 
 IOU = 0.5
 THRESHOLDS = 1000
@@ -53,6 +54,7 @@ class Matches:
 
     def found(self, score: float) -> NDArray[np.bool_]:
         """(F,): whether some row that scores at least this much lies on the face."""
+        require_number(score)
         return self.best_score >= score
 
     def false(self, subset: int, score: float) -> NDArray[np.bool_]:
@@ -70,6 +72,12 @@ class Matches:
         """(B,): whether a row lies on a face of (F,) `kept`."""
         # The added entry is what face -1 finds.
         return np.append(kept, False)[self.face]
+
+
+def require_number(score: float) -> None:
+    """Raise an `InputError` for a score that is no number, to which all compare as false."""
+    if not np.isfinite(score):
+        raise InputError(f"score (={score}) must be a number")
 
 
 def match(predictions: Predictions, ground_truth: GroundTruth) -> Matches:
@@ -136,7 +144,9 @@ def _near(predictions: Predictions, truth: GroundTruth) -> Iterator[Pairs]:
         sides -= np.maximum(face_lows[:, start:stop, None], row_lows[:, None, part])
         wide, tall = np.maximum(sides, 0, out=sides)
         wide *= tall
-        pairs = np.flatnonzero(wide > face_share[start:stop, None] + row_share[part])
+        with np.errstate(invalid="ignore"):  # a thin face and a box of infinite area
+            share = face_share[start:stop, None] + row_share[part]
+        pairs = np.flatnonzero(wide > share)
         if len(pairs):
             found.append(pairs)
             blocks.append((end - begin, begin, start))

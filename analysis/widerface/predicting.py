@@ -71,6 +71,8 @@ def predict(
     Raises:
         InputError: for an argument or a folder that cannot be used; what is done is kept.
     """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads (={threads}) must be at least 1")
     group = group or Group()
     folder = ResultsFolder(out)
     if device is None:

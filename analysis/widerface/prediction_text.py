@@ -115,6 +115,7 @@ def _batch(batch: list[tuple[ImageBoxes, bytes]]) -> Iterator[ImageBoxes]:
 
 
 _NO_ROWS = np.empty((0, 5))
+_MAX_DIGITS = 18  # of a number of boxes; Python refuses to read thousands of them
 
 
 def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
@@ -128,7 +129,7 @@ def _split(file: ImageText) -> tuple[ImageBoxes, bytes]:
     name = key_of(title)[1]
     if not title or (_is_number(title.split()[0]) and name != image):
         raise InputError(f"{label}:1: {title[:60]!r} where the image's name should be")
-    if not second.strip().isdigit():
+    if not second.strip().isdigit() or len(second) > _MAX_DIGITS:
         raise InputError(f"{label}:2: {_shown(second)} is no number of boxes")
     return ImageBoxes(label, event, image, name, int(second), _NO_ROWS), body
 

@@ -57,7 +57,10 @@ def track(
         )
     lacking = [name for name, faces in truth.faces.items() if not faces]
     if lacking:
-        raise InputError(f"{subset}: images without faces of {', '.join(lacking)} have no AP there")
+        empty = ", ".join(lacking)
+        raise InputError(
+            f"{subset or ground_truth}: images without faces of {empty} have no AP there"
+        )
     paths = image_paths(images)
     absent = [key for key in truth.index if key not in paths and ("", key[1]) not in paths]
     if absent:

@@ -46,6 +46,7 @@ def measure(
         scores = torch.sigmoid(margin(outputs.logits.float()))
         decoded = decode_boxes(outputs.boxes.float(), anchors) * side
         for i, score in enumerate(scores):
+            score = score.nan_to_num(nan=0.0)
             above = int((score > _SCORE).sum())
             boxes += above
             score, order = score.topk(min(above, 3 * _MOST))

@@ -72,7 +72,8 @@ class Recipe:
             value, kind = getattr(self, name), get_origin(hint)
             if kind is Literal and value not in get_args(hint):
                 raise RecipeError(f"{name} (={value!r}) must be one of {', '.join(get_args(hint))}")
-            if kind not in (Literal, tuple) and not isinstance(value, _ACCEPTED.get(hint, hint)):
+            fits = kind in (Literal, tuple) or isinstance(value, _ACCEPTED.get(hint, hint))
+            if not fits or isinstance(value, bool):
                 wanted = self.__annotations__[name]
                 raise RecipeError(f"{name} (={value!r}) must be of type {wanted}")
             if isinstance(value, float) and not isfinite(value):
@@ -97,7 +98,7 @@ class Recipe:
             )
         match self.zoom:
             case (float() | int() as low, float() | int() as high) if 0 < low <= high < inf:
-                pass
+                object.__setattr__(self, "zoom", (low, high))  # a list where it was JSON
             case _:
                 raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
         if self.holdout < 0:

@@ -40,28 +40,12 @@ def truth(tmp_path: Path) -> Path:
     return folder
 
 
-def write_predictions(folder: Path, truth: Path) -> None:
-    """Write fifty boxes for each of the four images, a third of them near its faces."""
-    random = np.random.default_rng(0)
-    known = read_ground_truth(truth)
-    for p in range(len(known.images)):
-        event, image = known.key(p)
-        rows = random.uniform(0, 100, (50, 5))
-        faces = known.boxes[known.offsets[p] : known.offsets[p + 1]]
-        rows[:17, :4] = faces[random.integers(0, len(faces), 17)] + random.normal(0, 2, (17, 4))
-        random.shuffle(rows)
-        rows[:, 4] = np.sort(random.uniform(0, 1, 50))[::-1]
-        (folder / event).mkdir(parents=True, exist_ok=True)
-        header = f"{image}\n50"
-        np.savetxt(folder / event / f"{image}.txt", rows, "%.4f", header=header, comments="")
-
-
 @pytest.mark.parametrize("packed", [False, True])
 def test_both_ways_give_the_same_ap(
     packed: bool, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = tmp_path / "found"
-    write_predictions(found, truth)
+    benchmark.write_random(found, read_ground_truth(truth), 200)
     if packed:
         found = Path(shutil.make_archive(str(found), "tar", found))
     benchmark.main(["--predictions", str(found), "--ground-truth", str(truth), "--runs", "1"])
@@ -70,6 +54,13 @@ def test_both_ways_give_the_same_ap(
     assert record["largest_difference"] <= 1e-12
     assert 0.2 < record["ours"]["hard"] < 1
     assert record["ratio"] == record["public_way"]["seconds"] / record["ours"]["seconds"]
+
+
+def test_memory_is_measured_alone(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--boxes", "101", "--ground-truth", str(truth)])
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["boxes"] == 101
+    assert record["peak_bytes"] > 1e7
 
 
 def test_bad_input_is_one_line(truth: Path, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_recorded_ap_is_the_publishers() -> None:
         ("counted('abacus', 'params', 'retinaface')", "there is no counter 'abacus'"),
         ("conv_params(3, 4, 3, groups=2)", "a convolution has numbers from 1, and groups"),
         ("conv_params(3, 0, 3)", "a convolution has numbers from 1, and groups"),
+        ("cut(5, -2)", "unit (=-2) must be above 0"),
         ("setting('v1', 'pyra' + 'mids')", "there is no setting 'pyramids'"),
         ("architectures('v1', 'depth', total=1)", "there is no field 'depth'"),
         ("settings_of_block('v1', 'heads', 'depth', total=1)", "there is no field 'depth'"),

@@ -138,6 +138,18 @@ def test_unnamed_architecture() -> None:
     assert block(record, "pyramid")["title"].endswith("BiFPN, 1 cell")
 
 
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_layers_add_up(variant: str) -> None:
+    layers = measure_layers(variant, 97, 131)
+    for layer in layers:
+        start = f"{layer['path']}." if layer["path"] else ""
+        inside = [each for each in layers if each["path"].startswith(start)]
+        children = [each for each in inside if each["depth"] == layer["depth"] + 1]
+        for figure in ("params", "macs"):
+            parts = layer[f"own_{figure}"] + sum(child[figure] for child in children)
+            assert parts == layer[figure], (layer["path"], figure)
+
+
 def test_layers_agree_with_blocks() -> None:
     layers = {layer["path"]: layer for layer in measure_layers("official", 97, 131)}
     record = measure_blocks("official", 97, 131)

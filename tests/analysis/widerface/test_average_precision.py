@@ -282,12 +282,13 @@ def test_boxes_far_out_and_of_absurd_size_match_nothing_else() -> None:
                 (1e308, 0, 1e308, 1e308, 0.8),
                 (-1e39, -1e39, 2e39, 2e39, 0.1),
                 (1e308, 0, 1e308, -1, 0.05),
+                (1e30, 1e30, 1e30, 1e30, 0.04),
             ],
-            [far, (5, 5, 10, 10)],
+            [far, (5, 5, 10, 10), (7, 7, -0.95, 10)],
             [{0, 1}] * 3,
         )
     ]
-    assert agree(images).matches.face.tolist() == [0, -1, -1, -1]
+    assert agree(images).matches.face.tolist() == [0, -1, -1, -1, -1]
 
 
 def test_a_curve_of_some_rows_and_faces() -> None:

@@ -108,8 +108,10 @@ def test_faces_are_listed_tallest_first() -> None:
     assert [one["box"] for one in gained] == [face(2), face(1), face(0)]
 
 
-def test_other_images_are_refused() -> None:
+def test_other_images_and_no_score_are_refused() -> None:
     a = detector((0, face(2), 0.9))
     other = detector((0, face(2), 0.9), subset=Subset(2, "0" * 64))
     with pytest.raises(InputError, match="of different images"):
         compare(a, other)
+    with pytest.raises(InputError, match="score"):
+        compare(a, a, score=float("nan"))

@@ -206,6 +206,7 @@ def test_two_runs_do_not_write_to_one_folder(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"threads": 0}, r"threads \(=0\)"),
         ({"weights": "none.pth"}, "none.pth"),
         ({"runtime": "abacus"}, "abacus"),
         ({"device": "abacus"}, "abacus"),

@@ -252,6 +252,7 @@ def test_old_mac_line_ends() -> None:
         ("p\n", 2, "number of boxes"),
         ("p\nmany\n", 2, "number of boxes"),
         ("p\n-1\n", 2, "number of boxes"),
+        ("p\n" + "9" * 5000 + "\n", 2, "number of boxes"),
         ("p\n1 2 3 4 0.5\n", 2, "number of boxes"),
         ("p\n2\n1 2 3 4 0.5\n1 2 3 4\n", 4, "4 values"),
         ("p\n1\n1 2 3 4 0.5 6\n", 3, "6 values"),

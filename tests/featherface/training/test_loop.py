@@ -196,6 +196,7 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
     [
         ({"variant": "v9"}, "variant"),
         ({"steps": 0}, "steps"),
+        ({"steps": True}, "steps"),
         ({"minutes": 1.0}, "either steps or minutes"),
         ({"size": 100}, "multiple of 32"),
         ({"size": 2**63}, "must not exceed"),
@@ -215,6 +216,10 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
 def test_recipes_that_cannot_be_followed(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         replace(TINY, **settings)
+
+
+def test_a_recipe_from_json_equals_its_own() -> None:
+    assert hash(replace(TINY, zoom=[0.5, 1.0])) == hash(TINY)  # type: ignore[arg-type]
 
 
 def test_a_step_never_reads_back_from_the_device(drawn: Path, teacher: str, tmp_path: Path) -> None:
