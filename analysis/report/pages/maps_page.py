@@ -72,9 +72,11 @@ def _states(docs: Path, states: Sequence[Record], kept: Record) -> str:
     for state in states:
         name = _STATES[state["id"]]
         scores = ", ".join(f"{box['score']:.4f}" for box in state["faces"])
-        caption = f"{name.capitalize()}: score {scores}"
-        if state["id"] in kept and kept[state["id"]]["found"] == 0:
-            caption += ", none of it on the face"
+        several = len(state["faces"]) > 1
+        boxes = f"{'boxes that score' if several else 'a box that scores'} {scores}"
+        caption = f"{name.capitalize()}: {boxes if scores else 'no box'}"
+        if scores and state["id"] in kept and kept[state["id"]]["found"] == 0:
+            caption += f", {'none' if several else 'not'} on the face"
         shown.append(
             f'<figure data-state="{name}">{image(docs, "maps-state-" + state["id"], caption)}'
             f"<figcaption>{caption}.</figcaption></figure>"

@@ -46,7 +46,6 @@ def test_blocks_that_pass_on_their_input_move_nothing(variant: str) -> None:
     assert (found["shuffle"].bytes_moved == 0) == (config.shuffle == "none")
     for traffic in found.values():
         assert traffic.bytes_moved >= traffic.bytes_least
-        assert bool(traffic.operators) == bool(traffic.bytes_moved)
 
 
 def test_a_permutation_reads_and_writes_every_value_once() -> None:

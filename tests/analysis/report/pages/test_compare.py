@@ -48,7 +48,7 @@ def test_a_choice_shows_its_state_and_says_the_scores(page: Any) -> None:
     page.keyboard.press("ArrowDown")
     assert "Right: Masks at one" in said.inner_text()
     page.get_by_label("attention bypassed").check()
-    assert "Left: As it is: faces found with a score of 0.9997." in said.inner_text()
+    assert "Left: As it is: a box that scores 0.9997." in said.inner_text()
     assert page.locator(".ff-compare figure:visible").count() == 2
 
 
