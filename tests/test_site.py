@@ -116,8 +116,12 @@ class Visit:
         self.page.route("**/*", self._answer)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda r: self.problems.append(f"failed: {r.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what leaving a page ends
+            self.problems.append(f"failed: {request.url}")
 
     def _answer(self, route: Any) -> None:
         url = route.request.url
