@@ -80,7 +80,11 @@ def test_the_page_finds_the_faces_that_python_finds(page: Any, portrait: Path) -
             np.testing.assert_allclose(one["landmarks"], other.landmarks, atol=1e-3)
 
 
-def test_a_gate_is_shown_with_its_range(page: Any) -> None:
+def test_a_gate_is_shown_with_its_range_where_one_is_chosen(page: Any) -> None:
+    assert "gate" not in page.inner_text("figcaption")
     page.select_option("[name=gate]", "3")
     assert re.search(r"spatial gate 0\.\d{3} to 0\.\d{3}", page.inner_text("figcaption"))
     assert page.is_visible(".ff-try-channels")
+    page.select_option("[name=gate]", label="not shown")
+    assert "gate" not in page.inner_text("figcaption")
+    assert not page.is_visible(".ff-try-channels")

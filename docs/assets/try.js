@@ -104,7 +104,7 @@ if (root) {
     [canvas.width, canvas.height] = [image.width, image.height];
     const context = canvas.getContext("2d");
     context.putImageData(image, 0, 0);
-    const gate = about.gates[Number(gateChoice.value)];
+    const gate = about.gates[gateChoice.selectedIndex - 1];  // none for "not shown"
     channels.hidden = !gate;
     if (gate) {
       shade(context, outputs[gate.spatial]);
