@@ -45,7 +45,8 @@ def export(
     The file's inputs and outputs are those of `onnx_graph.build_graph`, for any batch and any size
     from 32×32. Its metadata hold under `featherface.` all that is needed to use it: `variant`,
     `config`, `weights`, `weights_sha256`, `state_sha256`, `preprocessing`, `decoding`, `versions`,
-    `format`. The same weights and versions give the same bytes.
+    `format`. The same weights and versions give the same bytes, on processors with vectors of
+    the same length.
 
     Args:
         weights: the name of published weights, a checkpoint, or a model.
@@ -165,14 +166,15 @@ def _metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides the exported file's bytes."""
+    """Return the versions of what decides the exported file's bytes, and the processor's lanes."""
     import onnx
 
-    from featherface.runtimes.onnx_graph import OPSET
+    from featherface.runtimes.onnx_graph import LANES, OPSET
 
     return {
         "featherface": featherface.__version__,
         "torch": str(torch.__version__),
         "onnx": str(onnx.__version__),
         "opset": str(OPSET),
+        "lanes": str(LANES),
     }

@@ -12,6 +12,8 @@ with PyTorch before anyone gets it (`featherface.runtimes.export`).
 - softmax over two classes is the sigmoid of the difference of their logits.
 - A channel shuffle is a permutation, done by the columns of the 1×1 convolution behind it.
 - A deformable convolution to at most half the channels is projected first, see `_deform`.
+- Maps get copies of their first channel, which nothing reads, up to a multiple of the channels
+  that ONNX Runtime computes together (`LANES`): at other numbers its convolutions are slower.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ from featherface.model import FeatherFace
 
 OPSET = 19
 """The first with DeformConv."""
+
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+"""The channels that ONNX Runtime computes together on this processor: floats of a vector."""
 
 _IR_VERSION = 9  # the one that came with opset 19
 
@@ -85,10 +90,14 @@ class _Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.widths: dict[str, int] = {"pictures": 3}
+        """Channels of each map, with the copies."""
+        self.borders: dict[str, str] = {}
 
     def op(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         name = name or f"{kind}.{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        self.widths[name] = self.widths.get(inputs[0], 0)
         return name
 
     def split(self, x: str, names: list[str], sizes: Sequence[int], axis: int) -> list[str]:
@@ -115,10 +124,18 @@ class _Graph:
         bias: Tensor | None = None,
         stride: int = 1,
         groups: int = 1,
+        widened: bool = True,
     ) -> str:
-        """A convolution with "same" padding."""
+        """A convolution with "same" padding; `widened` adds copies of its first channel."""
         side = weight.shape[-1]
-        return self.op(
+        if groups == 1:
+            weight = _read(weight, self.widths[x])
+        if widened:
+            weight, bias = _widen(weight), None if bias is None else _widen(bias)
+        if groups > 1:
+            assert len(weight) == self.widths[x]
+            groups = len(weight)
+        y = self.op(
             "Conv",
             x,
             self.constant(f"{name}.weight", weight),
@@ -129,12 +146,21 @@ class _Graph:
             pads=[side // 2] * 4,
             group=groups,
         )
+        self.widths[y] = len(weight)
+        return y
 
-    def module(self, x: str, name: str, conv: nn.Module, order: Tensor | None = None) -> str:
+    def module(
+        self,
+        x: str,
+        name: str,
+        conv: nn.Module,
+        order: Tensor | None = None,
+        widened: bool = True,
+    ) -> str:
         """`conv`; `order` says which of its inputs each channel of x is."""
         assert isinstance(conv, nn.Conv2d)
         weight = conv.weight if order is None else _reordered(conv.weight, order)
-        return self.conv(x, name, weight, conv.bias, conv.stride[0], conv.groups)
+        return self.conv(x, name, weight, conv.bias, conv.stride[0], conv.groups, widened)
 
     def activation(self, x: str, act: nn.Module) -> str:
         if isinstance(act, nn.Identity):
@@ -153,6 +179,18 @@ def _reordered(weight: Tensor, order: Tensor) -> Tensor:
     reordered = torch.empty_like(weight)
     reordered[:, order] = weight
     return reordered
+
+
+def _widen(rows: Tensor) -> Tensor:
+    """Append copies of the first row, up to a multiple of `LANES`."""
+    copies = -len(rows) % LANES
+    return torch.cat([rows, rows[:1].expand(copies, *rows.shape[1:])])
+
+
+def _read(weight: Tensor, width: int) -> Tensor:
+    """Append columns of zeros, for the copies among the `width` channels that are read."""
+    outputs, inputs, *side = weight.shape
+    return torch.cat([weight, weight.new_zeros(outputs, width - inputs, *side)], dim=1)
 
 
 def _backbone(graph: _Graph, backbone: Backbone) -> list[str]:
@@ -182,17 +220,18 @@ def _cbam(graph: _Graph, name: str, cbam: Any, x: str) -> str:
     for pooling in ("GlobalAveragePool", "GlobalMaxPool"):
         pooled = graph.op(pooling, x)
         weight = reduce.weight[:, :, None, None]
-        reduced = graph.conv(pooled, f"{name}.{pooling}.reduce", weight, reduce.bias)
+        reduced = graph.conv(pooled, f"{name}.{pooling}.reduce", weight, reduce.bias, widened=False)
         hidden.append(graph.op("Relu", reduced))
     both = graph.op("Add", *hidden)
     gate = graph.conv(both, f"{name}.expand", expand.weight[:, :, None, None], 2 * expand.bias)
     by_channel = graph.op("Mul", x, graph.op("Sigmoid", gate, name=f"{name}.channel_gate"))
-    over_channels = [
-        graph.op(kind, by_channel, graph.integers(1), keepdims=1)
-        for kind in ("ReduceMax", "ReduceMean")
-    ]
-    joined = graph.op("Concat", *over_channels, axis=1)
-    gate = graph.module(joined, f"{name}.spatial", cbam.spatial.conv)
+    largest = graph.op("ReduceMax", by_channel, graph.integers(1), keepdims=1)
+    channels = len(expand.weight)
+    mean = expand.weight.new_full((1, channels, 1, 1), 1 / channels)  # of all but the copies
+    means = graph.conv(by_channel, f"{name}.mean", mean, widened=False)
+    joined = graph.op("Concat", largest, means, axis=1)
+    graph.widths[joined] = 2
+    gate = graph.module(joined, f"{name}.spatial", cbam.spatial.conv, widened=False)
     gated = graph.op("Mul", by_channel, graph.op("Sigmoid", gate, name=f"{name}.spatial_gate"))
     return graph.op("Relu", graph.op("Add", gated, x), name=name)
 
@@ -235,8 +274,8 @@ def _cell(graph: _Graph, name: str, cell: Any, levels: list[str]) -> list[str]:
         p4_up, p5_up = laterals("bottom_up_laterals", levels[1:])
     p4_down = merge("p4_down", p4, _upsample(graph, p5, p4))
     p3_out = merge("p3_out", p3, _upsample(graph, p4_down, p3))
-    p4_out = merge("p4_out", p4_up, p4_down, _downsample(graph, p3_out))
-    p5_out = merge("p5_out", p5_up, _downsample(graph, p4_out))
+    p4_out = merge("p4_out", p4_up, p4_down, _downsample(graph, p3_out, "p3"))
+    p5_out = merge("p5_out", p5_up, _downsample(graph, p4_out, "p4"))
     return [p3_out, p4_out, p5_out]
 
 
@@ -267,12 +306,27 @@ def _upsample(graph: _Graph, x: str, target: str) -> str:
     )
 
 
-def _downsample(graph: _Graph, x: str) -> str:
-    """As `pyramid.downsample_to`: zeros before the first row (column) only where it is odd."""
+def _downsample(graph: _Graph, x: str, level: str) -> str:
+    """As `pyramid.downsample_to`: zeros before the first row (column) only where it is odd.
+
+    "SAME_UPPER" pads so, but counts for nothing; `_border` gives the zeros back.
+    """
+    if level not in graph.borders:
+        graph.borders[level] = _border(graph, x)
+    window: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
+    return graph.op("Max", graph.op("MaxPool", x, **window), graph.borders[level])
+
+
+def _border(graph: _Graph, x: str) -> str:
+    """A map of the pooled size: zero where a window reaches beyond the edge, else the lowest."""
     size = graph.op("Shape", x, start=2)
     odd = graph.op("Mod", size, graph.integers(2))
     none, one = graph.integers(0, 0), graph.integers(0, 0, 1, 1)
-    padded = graph.op("Pad", x, graph.op("Concat", none, odd, one, axis=0))
+    lowest = numpy_helper.from_array(np.array([np.finfo(np.float32).min]))
+    inside = graph.op(
+        "ConstantOfShape", graph.op("Concat", graph.integers(1, 1), size, axis=0), value=lowest
+    )
+    padded = graph.op("Pad", inside, graph.op("Concat", none, odd, one, axis=0))
     return graph.op("MaxPool", padded, kernel_shape=[3, 3], strides=[2, 2])
 
 
@@ -287,8 +341,14 @@ def _context(graph: _Graph, context: ContextModules, levels: list[str]) -> list[
         a, b1 = _context_convs(graph, name, {"a": module.a, "b1": module.b1}, x)
         b2, c1 = _context_convs(graph, name, {"b2": module.b2, "c1": module.c1}, b1)
         (c2,) = _context_convs(graph, name, {"c2": module.c2}, c1)
-        outputs.append(graph.op("Relu", graph.op("Concat", a, b2, c2, axis=1)))
+        joined = graph.op("Concat", a, b2, c2, axis=1)
+        graph.widths[joined] = sum(graph.widths[part] for part in (a, b2, c2))
+        outputs.append(graph.op("Relu", joined))
     return outputs or levels
+
+
+_JOINED = ("a", "b2", "c2")
+"""SSH joins their outputs; there are no copies, which would stand between the channels."""
 
 
 def _context_convs(graph: _Graph, name: str, branches: dict[str, ContextConv], x: str) -> list[str]:
@@ -296,10 +356,11 @@ def _context_convs(graph: _Graph, name: str, branches: dict[str, ContextConv], x
     names = [f"{name}.{branch}" for branch in branches]
     modules = list(branches.values())
     deformable = [module.conv for module in modules if isinstance(module.conv, DeformConv2d)]
+    widened = [branch not in _JOINED for branch in branches]
     if not deformable:
         return [
-            graph.activation(graph.module(x, name, module.conv), module.act)
-            for name, module in zip(names, modules, strict=True)
+            graph.activation(graph.module(x, name, module.conv, widened=widen), module.act)
+            for name, module, widen in zip(names, modules, widened, strict=True)
         ]
     masks = [conv.mask for conv in deformable if conv.mask is not None]
     predictors = [*(conv.offset for conv in deformable), *masks]
@@ -307,7 +368,8 @@ def _context_convs(graph: _Graph, name: str, branches: dict[str, ContextConv], x
     bias = torch.cat([conv.bias for conv in predictors if conv.bias is not None])
     from_centre = torch.cat([_tap_offsets(conv) for conv in deformable])
     bias[: len(from_centre)] += from_centre
-    predicted = graph.conv(x, f"{name}.{'.'.join(branches)}.predicted", weight, bias)
+    predicted = f"{name}.{'.'.join(branches)}.predicted"
+    predicted = graph.conv(x, predicted, weight, bias, widened=False)
     # Larger offsets change no result, but a runtime that turns one into an index may read beyond
     # its memory. ONNX Runtime makes the bounds part of the convolution before.
     bounds = {"lowest": -OUTSIDE, "highest": OUTSIDE}
@@ -322,12 +384,18 @@ def _context_convs(graph: _Graph, name: str, branches: dict[str, ContextConv], x
     gates: Sequence[str | None] = [graph.op("Sigmoid", x) for x in logits] or [None] * len(names)
     return [
         _deform(graph, x, *arguments)
-        for arguments in zip(names, modules, offsets, gates, strict=True)
+        for arguments in zip(names, modules, offsets, gates, widened, strict=True)
     ]
 
 
 def _deform(
-    graph: _Graph, x: str, name: str, module: ContextConv, offset: str, mask: str | None
+    graph: _Graph,
+    x: str,
+    name: str,
+    module: ContextConv,
+    offset: str,
+    mask: str | None,
+    widened: bool,
 ) -> str:
     """A deformable convolution, its normalisation and its activation.
 
@@ -343,16 +411,21 @@ def _deform(
     assert norm.running_var is not None
     statistics = norm.running_mean, norm.running_var, norm.eps
     weight: Tensor
+    bias: Tensor
     weight, bias = fuse_conv_bn_weights(conv.weight, None, *statistics, norm.weight, norm.bias)
     if mask is not None:
         weight = 2 * weight
-    outputs = len(weight)
+    outputs, inputs = conv.weight.shape[:2]
     pad, side, groups = KERNEL // 2, KERNEL, 1
     if _projects(conv):
-        by_tap = weight.reshape(outputs, -1, TAPS).permute(2, 0, 1)
-        x = graph.conv(x, f"{name}.taps", by_tap.reshape(TAPS * outputs, -1, 1, 1))
-        weight = torch.eye(outputs, device="cpu").tile(TAPS)[:, :, None, None]
+        by_tap = weight.reshape(outputs, inputs, TAPS).permute(2, 0, 1).flatten(0, 1)
+        x = graph.conv(x, f"{name}.taps", by_tap[:, :, None, None], widened=False)
+        weight = torch.eye(outputs, device="cpu").tile(TAPS)[:, :, None, None]  # adds the taps
         pad, side, groups = 0, 1, TAPS
+    elif graph.widths[x] > inputs:  # the copies would be sampled too
+        x = graph.op("Slice", x, *(graph.integers(i) for i in (0, inputs, 1)))
+    if widened:
+        weight, bias = _widen(weight), _widen(bias)
     y = graph.op(
         "DeformConv",
         x,
@@ -366,6 +439,7 @@ def _deform(
         strides=[1, 1],
         offset_group=groups,
     )
+    graph.widths[y] = len(weight)
     return graph.activation(y, module.act)
 
 
@@ -419,7 +493,7 @@ def _heads(graph: _Graph, heads: Heads, levels: list[str], order: Tensor | None)
         weight, bias = joined[..., :-1].flatten(0, 1), joined[..., -1].flatten()
         if order is not None:
             weight = _reordered(weight, order)
-        y = graph.conv(x, f"heads.{level}", weight[:, :, None, None], bias)
+        y = graph.conv(x, f"heads.{level}", weight[:, :, None, None], bias, widened=False)
         y = graph.op("Transpose", y, perm=[0, 2, 3, 1])
         rows.append(graph.op("Reshape", y, graph.integers(0, -1, joined.shape[1])))
     every = graph.op("Concat", *rows, axis=1)

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from featherface import CONFIGS, Detector, FeatherFace, FeatherFaceConfig, InputError
+from featherface.blocks.attention import SpatialGate
 from featherface.blocks.deform_kernel import deform_kernel
 from featherface.blocks.deformable import DeformConv2d
 from featherface.config import ConfigError
@@ -52,6 +53,10 @@ def rough(config: FeatherFaceConfig | str, seed: int = 0) -> FeatherFace:
                 for conv in filter(None, (module.offset, module.mask)):
                     conv.weight += normal(conv.weight.shape, 0.05)
                     conv.bias += normal(conv.bias.shape, 1.0)
+            if isinstance(module, SpatialGate):
+                module.conv.weight += normal(module.conv.weight.shape, 0.3)
+            if name.startswith("heads.") and isinstance(module, nn.Conv2d):
+                module.weight += normal(module.weight.shape, 0.1)
             if name.rpartition(".")[2].startswith("fuse_"):
                 module.weight += normal(module.weight.shape, 0.7)  # some below zero
     return model
@@ -99,10 +104,34 @@ def test_every_variant_agrees_with_pytorch(variant: str, tmp_path: Path) -> None
     ],
     ids=lambda config: f"{config.channels}-{config.context}",
 )
-def test_any_configuration_agrees_with_pytorch(config: FeatherFaceConfig) -> None:
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_any_configuration_agrees_with_pytorch(
+    config: FeatherFaceConfig, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featherface.runtimes.onnx_graph.LANES", lanes)
     model = rough(config)
     proto = build_graph(model)
     session = session_of(proto)
+    compare(model, lambda x: session.run(["boxes", "scores", "landmarks"], {"pictures": x}))
+
+
+@pytest.mark.parametrize("lanes", [1, 16])
+def test_channels_that_are_added_are_never_the_largest(
+    lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all lie below zero, as in places here, one of zeros would be the largest."""
+    monkeypatch.setattr("featherface.runtimes.onnx_graph.LANES", lanes)
+    model = rough(FeatherFaceConfig(channels=2, context="plain", reduction=1, shuffle="none"))
+    with torch.no_grad():
+        for level in (3, 4, 5):
+            last = getattr(model.pyramid.cells[-1], f"conv_p{level}_out")
+            last.pointwise.weight[1] = last.pointwise.weight[0]  # so that they have one sign
+            last.norm.momentum = 1.0
+            last.norm.bias.zero_()
+        model.pyramid.cells[-1].train()
+        model(torch.from_numpy(pixels(1, 129, 96)))  # brings their mean to zero
+        model.eval()
+    session = session_of(build_graph(model))
     compare(model, lambda x: session.run(["boxes", "scores", "landmarks"], {"pictures": x}))
 
 
