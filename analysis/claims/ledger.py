@@ -248,6 +248,8 @@ class Ledger(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if not self.claims:
+            raise ValueError("claims: there are none, so nothing would be judged")
         subject = self.network
         ids = [claim.id for claim in self.claims]
         for claim in self.claims:

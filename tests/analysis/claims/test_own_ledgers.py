@@ -134,6 +134,7 @@ def test_a_network_that_needs_values_is_measured_with_them(folder: Path) -> None
         (book(claim(measure="cells('p3')")), "there is no function 'cells'"),
         (book(claim(measure="unavailable('x')")), "claim 'total': requires: "),
         (book(claim(kind="accuracy", requires="x")), "claim 'total': convention: none for kind"),
+        (book(claims=[]), "my-card.yaml: claims: there are none, so nothing would be judged"),
         (book(subject=3), "subject: Input should be a valid string"),
         (book(input="1 x"), "input (='1 x'): x is no type of PyTorch"),
         (book(input=3), "input: Input should be a valid list"),
@@ -247,6 +248,8 @@ def test_pytest_names_what_is_wrong_with_a_ledger(folder: Path) -> None:
     assert bad.returncode == 2
     assert "there is no function 'weigh'" in bad.stdout
     assert "Traceback" not in bad.stdout
+    empty = run(folder, "--ledger", written(folder, book(claims=[])).name)
+    assert (empty.returncode, "claims: there are none" in empty.stdout) == (2, True)
 
 
 def test_the_plugin_is_light_to_import() -> None:
