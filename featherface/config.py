@@ -47,6 +47,12 @@ class ConfigError(InputError):
     """A configuration that no network can be built from; the message names the value and why."""
 
 
+class UnknownVariantError(ConfigError, KeyError):
+    """A name that is not in `CONFIGS`; the message lists those that are."""
+
+    __str__ = Exception.__str__  # a KeyError would quote the message
+
+
 @dataclass(frozen=True)
 class FeatherFaceConfig:
     """One architecture of the family.
@@ -144,18 +150,30 @@ _V1 = FeatherFaceConfig(
     mean_pooling="window",
 )
 
-CONFIGS: dict[str, FeatherFaceConfig] = {
-    # The card's headline total, to the unit: a context that is not deformable, reduction 48.
-    "v1": _V1,
-    # The card as drawn: a predicted offset per tap, no modulation mask.
-    "v1-deformable": replace(_V1, context="dcnv1"),
-    # The code its authors released, at its default configuration.
-    "official": FeatherFaceConfig(),
-    # A published network of 0.489 M parameters: no CBAM, no bottleneck.
-    "no-attention": FeatherFaceConfig(channels=56, cells=2, attention="none", shuffle="free"),
-    # RetinaFace with MobileNet-0.25, the baseline the paper compares with.
-    "retinaface": FeatherFaceConfig(pyramid="fpn", attention="none", context="ssh", shuffle="none"),
-}
+
+class _Variants(dict[str, FeatherFaceConfig]):
+    """Configurations by name, of which an unknown one is an `UnknownVariantError`."""
+
+    def __missing__(self, name: object) -> FeatherFaceConfig:
+        raise UnknownVariantError(f"variant (={name!r}) must be one of {', '.join(self)}")
+
+
+CONFIGS: dict[str, FeatherFaceConfig] = _Variants(
+    {
+        # The card's headline total, to the unit: a context that is not deformable, reduction 48.
+        "v1": _V1,
+        # The card as drawn: a predicted offset per tap, no modulation mask.
+        "v1-deformable": replace(_V1, context="dcnv1"),
+        # The code its authors released, at its default configuration.
+        "official": FeatherFaceConfig(),
+        # A published network of 0.489 M parameters: no CBAM, no bottleneck.
+        "no-attention": FeatherFaceConfig(channels=56, cells=2, attention="none", shuffle="free"),
+        # RetinaFace with MobileNet-0.25, the baseline the paper compares with.
+        "retinaface": FeatherFaceConfig(
+            pyramid="fpn", attention="none", context="ssh", shuffle="none"
+        ),
+    }
+)
 
 
 def config_of(variant: str) -> FeatherFaceConfig:
@@ -164,8 +182,6 @@ def config_of(variant: str) -> FeatherFaceConfig:
     Raises:
         ConfigError: for a name that is not in `CONFIGS`.
     """
-    if variant not in CONFIGS:
-        raise ConfigError(f"variant (={variant!r}) must be one of {', '.join(CONFIGS)}")
     return CONFIGS[variant]
 
 

@@ -24,11 +24,11 @@ def audit(
     ] = None,
     source: Annotated[
         Literal["card", "paper", "repository"] | None,
-        typer.Option(help="Show the claims of one source only."),
+        typer.Option(help="Show one source only."),
     ] = None,
     verdict: Annotated[
         Literal["confirmed", "explained", "refuted", "untested"] | None,
-        typer.Option(help="Show the claims with one verdict only."),
+        typer.Option(help="Show the claims with this verdict, all with reasons."),
     ] = None,
     recorded: Annotated[
         Path | None,
@@ -38,6 +38,9 @@ def audit(
             help="Compare with these verdicts, not the recorded ones.",
         ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every claim with the reason of its verdict.")
+    ] = False,
     accept: Annotated[
         bool, typer.Option("--accept", help="Record the verdicts as the ones to compare with.")
     ] = False,
@@ -48,11 +51,11 @@ def audit(
 ) -> None:
     """Judge every published figure by measuring it.
 
-    Prints the claims grouped by verdict: confirmed, explained (holds under another named
-    convention, protocol or variant), refuted, untested. Every claim is judged, whatever is shown:
-    exits with 1 when any verdict differs from the recorded one or a measured value has moved. A
-    ledger of one's own without a record fails where a claim is refuted. The code of the network
-    that a ledger names runs, and no other code of the ledger.
+    Prints how many claims are confirmed, explained (hold under another named convention, protocol
+    or variant), refuted and untested, then those that changed and those that are refuted. Every
+    claim is judged, whatever is shown: exits with 1 when any verdict differs from the recorded one
+    or a measured value has moved. A ledger of one's own without a record fails where a claim is
+    refuted. The code of the network that a ledger names runs, and no other code of the ledger.
     """
     from analysis.claims import ledger as ledgers
     from analysis.claims import verdicts
@@ -77,15 +80,19 @@ def audit(
     records = [
         v.as_dict() for v in judged if source in (None, v.source) and verdict in (None, v.verdict)
     ]
+    changes = [] if accept else verdicts.findings(judged, before)
+    failing = {change.name for change in changes if change.fails}
     if emit(records, json):
-        for shown in verdicts.VERDICTS if verdict is None else (verdict,):
-            found = [record for record in records if record["verdict"] == shown]
-            show(tables.verdicts(found, shown, tables.COLOURS[shown]))
-        show(tables.summary(records))
+        show(tables.tally(records))
+        if everything or verdict is not None:
+            for shown in verdicts.VERDICTS:
+                found = [record for record in records if record["verdict"] == shown]
+                show(tables.verdicts(found, shown, tables.COLOURS[shown]))
+        else:
+            for table in tables.remarkable(records, failing):
+                show(table)
     if accept:
         verdicts.record(judged, path)
-        return
-    changes = verdicts.findings(judged, before)
     for change in changes:
         warn(change)
-    raise typer.Exit(1 if any(change.fails for change in changes) else 0)
+    raise typer.Exit(1 if failing else 0)

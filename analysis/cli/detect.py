@@ -43,8 +43,9 @@ def detect(
     out: Annotated[
         Path | None,
         options.out_folder(
-            f"Write annotated images there, append the faces to {RECORDS}, and write the "
-            f"latest of every image to {LATEST}."
+            "Write annotated images there, named by the image and a hash of its path, so that "
+            f"equal names do not meet; append the faces to {RECORDS}, and write the latest of "
+            f"every image to {LATEST}."
         ),
     ] = None,
     recursive: Annotated[

@@ -90,6 +90,18 @@ RENAMED = {
 }
 """Options by their earlier names, by command; "" for what is an argument now."""
 
+ALIKE = (
+    ("--weights", "--variant", "--model", "--teacher", "CHECKPOINT"),
+    ("--size", "--longer-side", "--crop", "--input", "--protocol"),
+    ("--image", "--images", "--data", "IMAGE"),
+    ("--out", "--json", "--record"),
+    ("--runtime", "--deform-kernel"),
+    ("--limit", "--number"),
+    ("--seconds", "--minutes", "--steps"),
+    ("--within", "--settled-within", "--tolerance"),
+)
+"""Options and arguments that are for the same in different commands."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a finding fails a gate, 2 bad input, 130 interrupted."""
@@ -158,12 +170,26 @@ def _run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 2
+        if type(error).__name__ == "NoSuchOption":
+            error.possibilities = _alike(error) or error.possibilities
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         _fail(f"{error.format_message().replace('Value error, ', '')}{hint}")
     except (KeyboardInterrupt, typer.Abort):
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _alike(error: Any) -> list[str]:
+    """Return what the command has for an option of another command, see `ALIKE`."""
+    names: dict[str, str] = {}
+    for parameter in error.ctx.command.params:
+        if parameter.param_type_name == "argument":
+            names[parameter.metavar] = f"{parameter.metavar} as an argument"
+        else:
+            names |= {option: option for option in parameter.opts}
+    meant = next((group for group in ALIKE if error.option_name in group), ())
+    return [names[name] for name in meant if name in names]
 
 
 def _with_new_names(arguments: list[str]) -> list[str]:

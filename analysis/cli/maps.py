@@ -37,7 +37,12 @@ def maps(
         ),
     ] = None,
     weights: options.Weights = "v1",
-    out: Annotated[Path | None, options.out_folder("Write figures and maps.json there.")] = None,
+    out: Annotated[
+        Path | None,
+        options.out_folder(
+            "Write maps.json there, and figures, named by the image and a hash of its path."
+        ),
+    ] = None,
     at: Annotated[
         list[Point] | None,
         typer.Option(
@@ -65,8 +70,6 @@ def maps(
     to scores and boxes when each part is ablated: offsets 0, masks 1, attention bypassed.
     An image that cannot be used is reported at the end, after all others are done.
     """
-    if score == 1:
-        raise InputError("--score (=1) must be below 1: no score exceeds it")
     if npz and out is None:
         raise InputError("--npz needs --out DIR, the folder to write into")
     from analysis.maps import load_for_maps, measure_maps

@@ -184,7 +184,20 @@ LongerSide = Annotated[
         help="Resize images to this longer side; by default they keep their size.",
     ),
 ]
-Score = Annotated[float, typer.Option(min=0, max=1, help="A face is what scores more than this.")]
+
+
+def _below_one(score: float) -> float:
+    if score == 1:
+        raise typer.BadParameter("must be below 1: no score exceeds it")
+    return score
+
+
+Score = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, callback=_below_one, help="A face is what scores more than this, below 1."
+    ),
+]
 Runtime = Annotated[
     RuntimeName,
     typer.Option(help="What computes the network; auto takes the fastest with equal results."),

@@ -31,7 +31,7 @@ def emit(records: Any, path: Path | None) -> bool:
         return True
     text = to_json(records)
     try:
-        text.encode(sys.stdout.encoding)
+        text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         # Escaped as JSON does it: a sign that standard output replaces would be another record.
         text = re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)

@@ -73,6 +73,7 @@ def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) 
     """Return the latest float32 records of the machine that was measured last.
 
     Those of a CPU are of contiguous tensors; on a GPU runtimes differ in which layout is faster.
+    None is of a GPU whose L2 cache was flushed before every pass: it is a slower measurement.
 
     Args:
         device: "cpu" or "cuda".
@@ -83,6 +84,7 @@ def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) 
         for record in latest(records)
         if record["environment"]["device"].startswith(device)
         and record["environment"]["dtype"] == "float32"
+        and not record.get("flush_l2")
         and (device != "cpu" or record["environment"]["memory_format"] == "contiguous")
         and record.get("input") in (shape, None)
     ]

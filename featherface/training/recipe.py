@@ -90,7 +90,7 @@ class Recipe:
             raise RecipeError("give either steps or minutes")
         if self.size not in range(MIN_SIZE, MAX_CROP + 1, MIN_SIZE):
             wanted = f"a multiple of {MIN_SIZE}, at most {MAX_CROP}"
-            raise RecipeError(f"size (={self.size}) must be {wanted}")
+            raise RecipeError(f"size of the crops (={self.size}) must be {wanted}")
         if self.batch * self.size**2 > MAX_STEP_PIXELS:
             raise RecipeError(
                 f"batch (={self.batch}) of crops of {self.size}×{self.size} pixels must not exceed "

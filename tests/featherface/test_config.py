@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from featherface import CONFIGS, ConfigError, FeatherFaceConfig
+from featherface import CONFIGS, ConfigError, FeatherFace, FeatherFaceConfig
 from featherface.config import config_of
 
 
@@ -73,6 +76,16 @@ def test_the_difference_lists_both_values() -> None:
     assert CONFIGS["v1"].difference(CONFIGS["v1-deformable"]) == {"context": ("plain", "dcnv1")}
 
 
-def test_an_unknown_variant_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"'v2'.*v1, v1-deformable, official"):
-        config_of("v2")
+@pytest.mark.parametrize("look_up", [CONFIGS.__getitem__, config_of, FeatherFace])
+def test_an_unknown_variant_lists_the_known(look_up: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigError, match=r"^variant \(='v2'\).*v1, v1-deformable, off") as caught:
+        look_up("v2")
+    assert isinstance(caught.value, KeyError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_the_variants_are_a_mapping_as_any() -> None:
+    assert "v2" not in CONFIGS
+    assert CONFIGS.get("v2") is None
+    assert pickle.loads(pickle.dumps(CONFIGS)) == copy.deepcopy(CONFIGS) == dict(CONFIGS)
+    assert repr(CONFIGS) == repr(dict(CONFIGS))

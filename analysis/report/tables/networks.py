@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -184,6 +185,31 @@ def verdicts(records: Sequence[Record], title: str, style: str = "") -> Table:
     )
 
 
+def remarkable(records: Sequence[Record], failing: Collection[str]) -> Iterator[Table]:
+    """Yield the claims that fail, with reasons, and a line for each of the other refuted ones.
+
+    Args:
+        failing: source and claim, as "card:total".
+    """
+
+    def name(record: Record) -> str:
+        return f"{record['source']}:{record['id']}"
+
+    unexpected = [record for record in records if name(record) in failing]
+    if unexpected:
+        yield verdicts(unexpected, "not as expected", COLOURS["refuted"])
+    refuted = [r for r in records if r["verdict"] == "refuted" and name(r) not in failing]
+    if refuted:
+        columns = (
+            Column("claim", name),
+            Column("printed", "printed"),
+            Column("measured", "measured", measured, left=True),
+            Column("statement", "statement", width=1),
+        )
+        caption = f"refuted as recorded ({len(refuted)}); reasons: --verdict refuted"
+        yield Table(caption, columns, refuted, style=COLOURS["refuted"])
+
+
 def _place(record: Record) -> str:
     lines = record["lines"]
     return f"{record['source']}, line{'s' * (len(lines) > 1)} {ranges(lines)}" if lines else ""
@@ -221,6 +247,24 @@ def torchvision(records: Sequence[Record]) -> Table:
             Column("published under another convention", "why"),
         ),
         rows,
+    )
+
+
+def tally(records: Sequence[Record]) -> Table:
+    """Return how many claims have which verdict, by source."""
+
+    def row(source: str, claims: Sequence[Record]) -> Record:
+        found = Counter(claim["verdict"] for claim in claims)
+        return {"source": source, "claims": len(claims), **{v: found[v] for v in COLOURS}}
+
+    by_source: dict[str, list[Record]] = {}
+    for record in records:
+        by_source.setdefault(record["source"], []).append(record)
+    return Table(
+        "",
+        (Column("source", "source"), *(Column(v, v, count) for v in ("claims", *COLOURS))),
+        [row(source, claims) for source, claims in by_source.items()],
+        totals=(row("total", records),) if len(by_source) > 1 else (),
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -138,6 +139,12 @@ def test_a_ledger_of_ones_own_is_judged(call: Any, tmp_path: Path) -> None:
     book["claims"] = [{**total, "claimed": 487_104, "printed": "487,104"}, {**total, "id": "same"}]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
     mine = ("audit", "--ledger", tmp_path / "mine.yaml")
+    short, full = call(*mine).out, call(*mine, "--all").out
+    assert re.search(r"card\W+2\W+1\W+0\W+1\W+0\W", short)  # claims, then by verdict
+    assert "not as expected (1)" in short
+    assert "On v1: 487,103" in short
+    assert ("confirmed (1)" in short, "confirmed (1)" in full) == (False, True)
+    assert "confirmed (1)" in call(*mine, "--verdict", "confirmed").out
     result = call(*mine, "--json", "-")
     assert result.code == 1, result.err
     assert [r["verdict"] for r in result.json] == ["refuted", "confirmed"]
@@ -145,7 +152,11 @@ def test_a_ledger_of_ones_own_is_judged(call: Any, tmp_path: Path) -> None:
     record = ("--recorded", tmp_path / "verdicts.json")
     assert call(*mine, *record).code == 2  # nothing is recorded there
     assert call(*mine, *record, "--accept").code == 0
-    assert call(*mine, *record).code == 0
+    kept = call(*mine, *record)
+    assert kept.code == 0
+    assert "refuted as recorded (1)" in kept.out
+    assert "On v1: 487,103" not in kept.out
+    assert re.search(r"card:total\W+487,104\W+487,103", kept.out)
     book["claims"][1]["claimed"] = 487_105
     book["claims"][1]["printed"] = "487,105"
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(book), encoding="utf-8")
@@ -185,6 +196,33 @@ def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> N
         after = [new, "x", f"{new}=x"] if new else ["x", "x"]
         assert cli._with_new_names([command, old, "x", f"{old}=x"]) == [command, *after]
         assert cli._with_new_names(["other", old]) == ["other", old]
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("detect --variant official x.jpg", "--weights"),
+        ("detect --image x.jpg", "IMAGE as an argument"),
+        ("identify --weights=v1", "CHECKPOINT as an argument"),
+        ("blocks --weights v1", "--model, --variant"),
+        ("blocks --out found", "--json"),
+        ("bench --longer-side 64", "--size"),
+        ("widerface predict --size 64 64", "--protocol"),
+        ("detect --weight v1", "--weights"),
+    ],
+)
+def test_an_option_of_another_command_has_its_counterpart_named(
+    call: Any, given: str, known: str
+) -> None:
+    assert re.search(rf"No such option: --\S+ \(.*: {known}\)", call(*given.split()).refusal)
+
+
+def test_counterparts_are_parameters_of_commands(call: Any) -> None:
+    commands = [cli.app, cli.widerface]
+    names = [c.callback.__name__ for app in commands for c in app.registered_commands if c.callback]
+    helps = [call(*(["widerface"] if n not in dir(cli) else []), n, "--help").out for n in names]
+    words = set(re.findall(r"--[a-z-]+|[A-Z]{3,}", " ".join(helps)))
+    assert set().union(*cli.ALIKE) <= words
 
 
 def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

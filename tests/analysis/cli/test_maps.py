@@ -67,7 +67,7 @@ def test_files_are_written_and_listed(
     [
         (["--weights", "retinaface"], "neither attention nor deformable"),
         (["--weights", "v1-deformable"], "no trained weights"),
-        (["--score", "1"], "--score (=1)"),
+        (["--score", "1"], "'--score': must be below 1"),
         (["--npz"], "--out"),
         (["--at", "3"], "--at"),
         (["--at", "nan,3", "--weights", "v1"], "--at (=nan,3) is not on"),

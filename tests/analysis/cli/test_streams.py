@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from analysis.cli.output import emit
 
 ROOT = Path(__file__).parents[3]
 TABLE = ("search", "--params", "487103", "--facts", "card")
@@ -76,6 +81,12 @@ def test_a_home_that_cannot_be_written_is_not_mentioned(tmp_path: Path) -> None:
         env={**os.environ, **home},
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_records_are_printed_to_a_stream_without_an_encoding() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as stream:  # its encoding is None
+        assert not emit({"picture": "café"}, Path("-"))
+    assert json.loads(stream.getvalue()) == {"picture": "café"}
 
 
 @posix

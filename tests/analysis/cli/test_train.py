@@ -40,6 +40,7 @@ def test_weights_log_and_checkpoint_are_written(tmp_path: Path, call: Any) -> No
     ("options", "said"),
     [
         (["--minutes", "1"], "give either steps or minutes"),
+        (["--crop", "65"], "size of the crops (=65) must be a multiple of 32"),
         (["--holdout", "2"], "holdout (=2) leaves none of 2 images"),
         (["--start", "none.pth"], "none.pth"),
         (["--backbone", "teacher"], "needs a teacher"),

@@ -237,6 +237,14 @@ def test_rows_of_another_layout_or_precision_are_not_among_those_of_the_last_cpu
     assert [r["n"] for r in latest.measured_last(rows, "cuda", [1, 3, 64, 64])] == [5, 6]
 
 
+def test_rows_of_a_flushed_cache_are_not_among_those_of_the_last_gpu() -> None:
+    gpu = {"device": "cuda:0", "device_name": "G"}
+    rows = [row(n=1, flush_l2=False, **gpu), row(n=2, flush_l2=True, utc="1", **gpu)]
+    assert [r["n"] for r in latest.latest(rows)] == [1, 2]
+    assert [r["n"] for r in latest.measured_last(rows, "cuda", [1, 3, 64, 64])] == [1]
+    assert latest.measured_last(rows[1:], "cuda", [1, 3, 64, 64]) == []
+
+
 def test_a_gpu_row_is_told_from_a_cpu_row() -> None:
     assert not latest.has_gpu([row()])
     gpu = row(device="cuda:0", device_name="G")
