@@ -21,7 +21,7 @@ from featherface.blocks.deformable import DeformConv2d
 from featherface.model import FeatherFace
 from featherface.runtimes.cuda_graph import CapturedForward, GraphRunner
 from featherface.runtimes.onnx_graph import build_graph
-from featherface.runtimes.onnx_session import open_session, run
+from featherface.runtimes.onnx_session import LANES, open_session, run
 
 Inputs = tuple[Tensor, ...] | dict[str, Tensor]
 """Of a network, by position or by name."""
@@ -224,5 +224,5 @@ def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:
         name: what an error message calls it.
     """
     assert isinstance(model, FeatherFace)
-    session = open_session(build_graph(model).SerializeToString(), name)
+    session = open_session(build_graph(model, LANES).SerializeToString(), name)
     return lambda images: run(session, images.numpy(), name)

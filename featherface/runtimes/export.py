@@ -45,8 +45,7 @@ def export(
     The file's inputs and outputs are those of `onnx_graph.build_graph`, for any batch and any size
     from 32×32. Its metadata hold under `featherface.` all that is needed to use it: `variant`,
     `config`, `weights`, `weights_sha256`, `state_sha256`, `preprocessing`, `decoding`, `versions`,
-    `format`. The same weights and versions give the same bytes, on processors with vectors of
-    the same length.
+    `format`. The same weights and versions give the same bytes.
 
     Args:
         weights: the name of published weights, a checkpoint, or a model.
@@ -84,12 +83,16 @@ def export(
 
 
 def exported(
-    model: FeatherFace, source: dict[str, str], pictures: Iterable[np.ndarray[Any, Any]] = ()
+    model: FeatherFace,
+    source: dict[str, str],
+    pictures: Iterable[np.ndarray[Any, Any]] = (),
+    lanes: int = 1,
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the bytes of the ONNX file, compared with PyTorch, and the record without `file`.
 
     Args:
         source: `weights` and `weights_sha256` for the metadata.
+        lanes: see `onnx_graph.build_graph`.
 
     Raises:
         DisagreementError, ExportError, RuntimeUnavailableError: as `export`.
@@ -100,7 +103,7 @@ def exported(
 
     if not all(t.isfinite().all() for t in model.state_dict().values()):
         raise ExportError("the network's weights hold NaN or infinity")
-    proto = build_graph(model)
+    proto = build_graph(model, lanes)
     proto.producer_name = "featherface"
     proto.producer_version = featherface.__version__
     for key, value in _metadata(model, source).items():
@@ -166,15 +169,14 @@ def _metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides the exported file's bytes, and the processor's lanes."""
+    """Return the versions of what decides the exported file's bytes."""
     import onnx
 
-    from featherface.runtimes.onnx_graph import LANES, OPSET
+    from featherface.runtimes.onnx_graph import OPSET
 
     return {
         "featherface": featherface.__version__,
         "torch": str(torch.__version__),
         "onnx": str(onnx.__version__),
         "opset": str(OPSET),
-        "lanes": str(LANES),
     }

@@ -24,7 +24,7 @@ from featherface.model import FeatherFace
 from featherface.runtimes import agreement, cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
-from featherface.runtimes.onnx_session import RuntimeUnavailableError, open_session, run
+from featherface.runtimes.onnx_session import LANES, RuntimeUnavailableError, open_session, run
 from featherface.runtimes.openvino_network import OpenVinoRunner
 from featherface.weights.reading import MAX_BYTES, stated
 
@@ -189,10 +189,10 @@ def make_network(
                 raise InputError(
                     f"runtime {chosen!r} runs on the CPU, not on device {str(device)!r}"
                 )
-            content = onnx_cache.content(model)
             if chosen == "onnx":
+                content = onnx_cache.content(model, LANES)
                 return OnnxNetwork(content, "the exported network", threads), chosen
-            openvino = OpenVinoRunner(content, threads)
+            openvino = OpenVinoRunner(onnx_cache.content(model), threads)
             for _ in range(2):  # the second time with kernels for each size
                 agreement.compare(model, openvino.run)
             return BatchOfOne(openvino.run), chosen

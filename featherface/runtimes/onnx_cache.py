@@ -23,19 +23,23 @@ _WRITER = Path(export.__file__).with_name("onnx_graph.py")  # importing it takes
 _KEPT = 32  # files; some 2.5 MB each
 
 
-def content(model: FeatherFace) -> bytes:
+def content(model: FeatherFace, lanes: int = 1) -> bytes:
     """Return the exported network, compared with PyTorch on this machine by these versions.
+
+    Args:
+        lanes: see `runtimes.onnx_graph.build_graph`.
 
     Raises:
         DisagreementError, ExportError, RuntimeUnavailableError: as `runtimes.export.export`.
     """
     state = export.state_sha256(model)
     folder = cache_folder()
-    path = folder / "onnx" / _file_name(model.config.variant, state) if folder else None
+    path = folder / "onnx" / _file_name(model.config.variant, state, lanes) if folder else None
     kept = _read(path, state) if path else None
     if kept is not None:
         return kept
-    made, record = export.exported(model, {"weights": "a model in memory", "weights_sha256": ""})
+    source = {"weights": "a model in memory", "weights_sha256": ""}
+    made, record = export.exported(model, source, lanes=lanes)
     if path:
         with suppress(InputError, OSError):  # a cache that cannot be written is not used
             write_bytes(path, made)
@@ -44,10 +48,11 @@ def content(model: FeatherFace) -> bytes:
     return made
 
 
-def _file_name(variant: str | None, state: str) -> str:
+def _file_name(variant: str | None, state: str, lanes: int) -> str:
     """From all that decides the file's bytes and whether they agree with PyTorch."""
     decisive = {
         "state": state,
+        "lanes": lanes,
         "format": export.FORMAT,
         "versions": export.versions(),
         "writer": hashlib.sha256(_WRITER.read_bytes()).hexdigest(),

@@ -12,8 +12,8 @@ with PyTorch before anyone gets it (`featherface.runtimes.export`).
 - softmax over two classes is the sigmoid of the difference of their logits.
 - A channel shuffle is a permutation, done by the columns of the 1×1 convolution behind it.
 - A deformable convolution to at most half the channels is projected first, see `_deform`.
-- Maps get copies of their first channel, which nothing reads, up to a multiple of the channels
-  that ONNX Runtime computes together (`LANES`): at other numbers its convolutions are slower.
+- Where asked for, maps get copies of their first channel, which nothing reads: ONNX Runtime is
+  slower at other numbers of channels than the multiples of `runtimes.onnx_session.LANES`.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ from featherface.model import FeatherFace
 OPSET = 19
 """The first with DeformConv."""
 
-LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
-"""The channels that ONNX Runtime computes together on this processor: floats of a vector."""
-
 _IR_VERSION = 9  # the one that came with opset 19
 
 
 @torch.no_grad()
-def build_graph(model: FeatherFace) -> onnx.ModelProto:
+def build_graph(model: FeatherFace, lanes: int = 1) -> onnx.ModelProto:
     """Return the network as an ONNX model, unchecked and without metadata.
 
     Input `pictures` (batch, 3, height, width), as `FeatherFace.forward` takes them. Outputs
     `boxes` (batch, anchors, 4), encoded; `scores` (batch, anchors), the probability of a face;
     `landmarks` (batch, anchors, 10), encoded.
+
+    Args:
+        lanes: maps between blocks get copies of a channel up to a multiple of it.
     """
     model = copy.deepcopy(model).cpu().double().eval()
     fold_norms(model)
-    graph = _Graph()
+    graph = _Graph(lanes)
     levels = _backbone(graph, model.backbone)
     levels = _attention(graph, "first_attention", model.first_attention.levels, levels)
     levels = _pyramid(graph, model.pyramid, levels)
@@ -87,7 +87,8 @@ def _value(name: str, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
 class _Graph:
     """Nodes and constants so far; the methods append and return the name of what they compute."""
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.widths: dict[str, int] = {"pictures": 3}
@@ -131,10 +132,7 @@ class _Graph:
         if groups == 1:
             weight = _read(weight, self.widths[x])
         if widened:
-            weight, bias = _widen(weight), None if bias is None else _widen(bias)
-        if groups > 1:
-            assert len(weight) == self.widths[x]
-            groups = len(weight)
+            weight, bias = self.widen(weight), None if bias is None else self.widen(bias)
         y = self.op(
             "Conv",
             x,
@@ -144,7 +142,7 @@ class _Graph:
             kernel_shape=[side, side],
             strides=[stride, stride],
             pads=[side // 2] * 4,
-            group=groups,
+            group=groups if groups == 1 else len(weight),
         )
         self.widths[y] = len(weight)
         return y
@@ -161,6 +159,11 @@ class _Graph:
         assert isinstance(conv, nn.Conv2d)
         weight = conv.weight if order is None else _reordered(conv.weight, order)
         return self.conv(x, name, weight, conv.bias, conv.stride[0], conv.groups, widened)
+
+    def widen(self, rows: Tensor) -> Tensor:
+        """Append copies of the first row."""
+        copies = -len(rows) % self.lanes
+        return torch.cat([rows, rows[:1].expand(copies, *rows.shape[1:])])
 
     def activation(self, x: str, act: nn.Module) -> str:
         if isinstance(act, nn.Identity):
@@ -179,12 +182,6 @@ def _reordered(weight: Tensor, order: Tensor) -> Tensor:
     reordered = torch.empty_like(weight)
     reordered[:, order] = weight
     return reordered
-
-
-def _widen(rows: Tensor) -> Tensor:
-    """Append copies of the first row, up to a multiple of `LANES`."""
-    copies = -len(rows) % LANES
-    return torch.cat([rows, rows[:1].expand(copies, *rows.shape[1:])])
 
 
 def _read(weight: Tensor, width: int) -> Tensor:
@@ -425,7 +422,7 @@ def _deform(
     elif graph.widths[x] > inputs:  # the copies would be sampled too
         x = graph.op("Slice", x, *(graph.integers(i) for i in (0, inputs, 1)))
     if widened:
-        weight, bias = _widen(weight), _widen(bias)
+        weight, bias = graph.widen(weight), graph.widen(bias)
     y = graph.op(
         "DeformConv",
         x,

@@ -12,6 +12,9 @@ from featherface.images import FloatArray
 
 OUTPUTS = ("boxes", "scores", "landmarks")
 
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+"""The channels that ONNX Runtime computes together on this processor: floats of a vector."""
+
 
 class RuntimeUnavailableError(InputError):
     """A runtime that is not installed, or cannot run here; the message says why."""

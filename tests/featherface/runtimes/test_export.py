@@ -104,23 +104,17 @@ def test_every_variant_agrees_with_pytorch(variant: str, tmp_path: Path) -> None
     ],
     ids=lambda config: f"{config.channels}-{config.context}",
 )
-@pytest.mark.parametrize("lanes", [8, 16])
-def test_any_configuration_agrees_with_pytorch(
-    config: FeatherFaceConfig, lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("featherface.runtimes.onnx_graph.LANES", lanes)
+@pytest.mark.parametrize("lanes", [1, 8, 16])
+def test_any_configuration_agrees_with_pytorch(config: FeatherFaceConfig, lanes: int) -> None:
     model = rough(config)
-    proto = build_graph(model)
+    proto = build_graph(model, lanes)
     session = session_of(proto)
     compare(model, lambda x: session.run(["boxes", "scores", "landmarks"], {"pictures": x}))
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
-def test_channels_that_are_added_are_never_the_largest(
-    lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_channels_that_are_added_are_never_the_largest(lanes: int) -> None:
     """Where all lie below zero, as in places here, one of zeros would be the largest."""
-    monkeypatch.setattr("featherface.runtimes.onnx_graph.LANES", lanes)
     model = rough(FeatherFaceConfig(channels=2, context="plain", reduction=1, shuffle="none"))
     with torch.no_grad():
         for level in (3, 4, 5):
@@ -131,7 +125,7 @@ def test_channels_that_are_added_are_never_the_largest(
         model.pyramid.cells[-1].train()
         model(torch.from_numpy(pixels(1, 129, 96)))  # brings their mean to zero
         model.eval()
-    session = session_of(build_graph(model))
+    session = session_of(build_graph(model, lanes))
     compare(model, lambda x: session.run(["boxes", "scores", "landmarks"], {"pictures": x}))
 
 
@@ -213,8 +207,8 @@ def test_the_hash_of_the_state_is_of_what_counts() -> None:
 
 
 def test_a_mismatch_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(model: FeatherFace) -> onnx.ModelProto:
-        proto = build_graph(model)
+    def wrong(model: FeatherFace, lanes: int) -> onnx.ModelProto:
+        proto = build_graph(model, lanes)
         (bias,) = (t for t in proto.graph.initializer if t.name == "heads.p5.bias")
         values = numpy_helper.to_array(bias).copy()
         values[4] += 1e-3  # the logit of one anchor of the coarsest level
@@ -236,13 +230,13 @@ def test_a_graph_that_ignores_offsets_is_refused(
 ) -> None:
     """The export known from the field, which puts plain convolutions in their place."""
 
-    def plain(model: FeatherFace) -> onnx.ModelProto:
+    def plain(model: FeatherFace, lanes: int) -> onnx.ModelProto:
         stiff = evaluated(model)
         for module in stiff.modules():
             if isinstance(module, DeformConv2d):
                 nn.init.zeros_(module.offset.weight)
                 nn.init.zeros_(module.offset.bias)
-        return build_graph(stiff)
+        return build_graph(stiff, lanes)
 
     monkeypatch.setattr("featherface.runtimes.onnx_graph.build_graph", plain)
     with pytest.raises(DisagreementError):

@@ -55,9 +55,9 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     original = onnx_cache.export.exported
 
-    def counted(network: FeatherFace, *arguments: Any) -> Any:
+    def counted(network: FeatherFace, *arguments: Any, **options: Any) -> Any:
         made.append(network.config.variant or "")
-        return original(network, *arguments)
+        return original(network, *arguments, **options)
 
     monkeypatch.setattr(onnx_cache.export, "exported", counted)
     return made
