@@ -9,6 +9,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
+from featherface.files import check_readable
 
 
 def audit(
@@ -17,7 +18,7 @@ def audit(
         str | None,
         typer.Option(
             metavar="FILE|torchvision",
-            parser=options.name_or_file,
+            parser=options.name_or_ledger,
             help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
             "figures that the installed torchvision has of its own networks.",
         ),
@@ -57,6 +58,8 @@ def audit(
     or a measured value has moved. A ledger of one's own without a record fails where a claim is
     refuted. The code of the network that a ledger names runs, and no other code of the ledger.
     """
+    if recorded is not None and not accept:
+        check_readable(recorded)
     from analysis.claims import ledger as ledgers
     from analysis.claims import verdicts
     from analysis.report.tables import networks as tables

@@ -68,12 +68,15 @@ def detect(
     Interrupted, the command keeps what is done, which is how a camera is stopped. An image that
     cannot be read is reported at the end, after all others are done; the exit code is then 2.
     """
+    unusable: list[str] = []
+    found = find_images(images, unusable, recursive=recursive)
+    if not found:
+        emit([], json)
+        finish(unusable)
     from featherface import Detector
     from featherface.files import locked
     from featherface.records import append, read
 
-    unusable: list[str] = []
-    found = find_images(images, unusable, recursive=recursive)
     detector = Detector(
         weights,
         score_threshold=score,
@@ -112,18 +115,21 @@ def find_images(
     """Return the images that arguments name, each once, in their order. See `list_images`.
 
     Args:
-        unusable: is given a line for each folder without images.
+        unusable: is given a line for each folder without images, and for each name of nothing.
         recursive: include folders in folders.
     """
     from featherface.files import list_images
 
     images: dict[Path, None] = {}
     for argument in arguments:
-        found = None if argument == STDIN else list_images(argument, recursive=recursive)
+        if argument == STDIN or video.is_camera(argument):
+            images[argument] = None
+            continue
+        found = list_images(argument, recursive=recursive)
         if found == [] and os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
             unusable.append(f"{argument}: no images in this folder")
         else:
-            images.update(dict.fromkeys(found or [argument]))
+            images.update(dict.fromkeys(found or options.those_there([argument], unusable)))
     return list(images)
 
 

@@ -23,7 +23,9 @@ def export(
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE", parser=options.image, help="Compare on these as well."),
+        typer.Argument(
+            metavar="IMAGE", parser=options.input_file, help="Compare on these as well."
+        ),
     ] = None,
     weights: Annotated[str | None, options.WEIGHTS] = None,
     variant: Annotated[

@@ -15,7 +15,7 @@ def identify(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            parser=options.name_or_file,
+            parser=options.name_or_weights,
             help="A file, or the name of published weights.",
         ),
     ],

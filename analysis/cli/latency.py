@@ -12,6 +12,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
+from featherface.config import CONFIGS
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,15 +99,6 @@ def latency(
     Variants and runtimes take turns; passes with marks between the blocks alternate with passes
     without, so that the cost of measuring shows. On a GPU, CUDA events take the time.
     """
-    from analysis.cost.subject import parse_input, parse_settings
-    from analysis.report.tables import latency as tables
-    from analysis.speed.latest import FIELDS, network_name
-    from analysis.speed.setting import Setting
-    from analysis.speed.timing import Rule
-    from featherface.config import CONFIGS
-    from featherface.records import append, read
-    from featherface.runtimes.network import checked_device
-
     variants = list(CONFIGS) if everything or variant == ["all"] else variant or ["official"]
     runtimes, dtypes = runtime or ["torch"], dtype or ["float32"]
     asked = {"roofline": roofline, "operators": operators, "growth": growth}
@@ -118,6 +110,14 @@ def latency(
     for name in runtimes if wanted else ():
         if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
+    from analysis.cost.subject import parse_input, parse_settings
+    from analysis.report.tables import latency as tables
+    from analysis.speed.latest import FIELDS, network_name
+    from analysis.speed.setting import Setting
+    from analysis.speed.timing import Rule
+    from featherface.records import append, read
+    from featherface.runtimes.network import checked_device
+
     given = tuple(map(parse_input, inputs or ()))
     if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
         raise InputError("--input must be N 3 H W, once, without --model")
@@ -191,8 +191,6 @@ def _plan(settings: Sequence[Setting], wanted: Sequence[str]) -> Plan:
 
 def _everything(settings: Sequence[Setting]) -> Plan:
     """Return a plan with every runtime and kernel, the roofs, and `official` in depth."""
-    from featherface.config import CONFIGS
-
     (official,) = (setting for setting in settings if setting.variant == "official")
     on_gpu = official.device != "cpu"  # which has torchvision's deformable kernel alone
     turns = [*settings, *(s.at(runtime="cuda-graph" if on_gpu else "onnx") for s in settings)]

@@ -72,6 +72,11 @@ def maps(
     """
     if npz and out is None:
         raise InputError("--npz needs --out DIR, the folder to write into")
+    unusable: list[str] = []
+    there = list(options.those_there(images or (), unusable))
+    if unusable and not there:
+        emit([], json)
+        finish(unusable)
     from analysis.maps import load_for_maps, measure_maps
     from analysis.maps import npz as arrays_as_npz
     from analysis.report.plots.maps import draw_maps
@@ -82,8 +87,7 @@ def maps(
 
     model = load_for_maps(weights).to(checked_device(device))
     records: list[dict[str, Any]] = []
-    unusable: list[str] = []
-    for path in images or [portrait()]:
+    for path in there or [portrait()]:
         try:
             with progress(f"ablating: {path.name}") as track:
                 measured = measure_maps(

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from featherface.errors import InputError
+from featherface.files import named
 
 MAX_TEXT_BYTES = 2**28
 """The largest list, record or history that a command reads; they are read as a whole."""
@@ -90,11 +95,63 @@ def name_or_file(text: str) -> str:
     return text
 
 
+def name_or_weights(text: str) -> str:
+    """Return the name of weights, or the path of a file that can be read."""
+    from featherface.weights.published import file_of
+
+    try:
+        file_of(name_or_file(text))
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def teacher(text: str) -> str:
+    """Return the name or the file of weights, or "none"."""
+    return text if text == "none" else name_or_weights(text)
+
+
+def name_or_ledger(text: str) -> str:
+    """Return the name of the ledger that is no file, or the path of one that can be read."""
+    return text if text == "torchvision" else str(text_file(text))
+
+
 def image(text: str | Path) -> Path:
     """Return the path of an image, not looked at: one that is unusable must not stop the others."""
     if not str(text):
         raise typer.BadParameter("an empty path")
     return Path(text)
+
+
+def those_there(images: Iterable[Path], unusable: list[str]) -> Iterator[Path]:
+    """Yield the images that there are, and URLs, whose reader refuses them.
+
+    Args:
+        unusable: is given a line for each other.
+    """
+    for path in images:
+        if str(path).startswith(("http:", "https:")):
+            yield path
+            continue
+        try:
+            with named(path):
+                path.stat()
+        except InputError as error:
+            unusable.append(str(error))
+        else:
+            yield path
+
+
+def model(text: str) -> str:
+    """Return the name of a network whose package is installed or in the current folder."""
+    package = text.partition(":")[0].partition(".")[0]
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as a text
+    try:
+        if package.isidentifier() and package not in sys.modules and find_spec(package) is None:
+            raise typer.BadParameter(f"{text!r} is no PKG.MOD:FACTORY: no package {package!r} here")
+    finally:
+        del sys.path[0]
+    return text
 
 
 def out_folder(help: str) -> Any:
@@ -141,7 +198,7 @@ Json = Annotated[
 Variant = Annotated[VariantName, typer.Option(help="A network of the family.")]
 WEIGHTS = typer.Option(
     metavar="NAME|FILE",
-    parser=name_or_file,
+    parser=name_or_weights,
     help="Published weights by name, or a checkpoint file.",
 )
 Weights = Annotated[str, WEIGHTS]
@@ -156,6 +213,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="PKG.MOD:FACTORY",
+        parser=model,
         help="Any other network: a factory or class, torchvision:NAME or timm:NAME. Its code runs.",
     ),
 ]

@@ -29,7 +29,7 @@ def train(
         str,
         typer.Option(
             metavar="NAME|FILE|none",
-            parser=options.name_or_file,
+            parser=options.teacher,
             help="Learn from this network, too.",
         ),
     ] = "official",
@@ -81,7 +81,6 @@ def train(
     Several processes and machines share every batch under torchrun (extra train):
     torchrun --nproc-per-node 2 -m featherface train ...
     """
-    from featherface.training.loop import train as run
     from featherface.training.recipe import Recipe
 
     taught = teacher != "none"
@@ -103,6 +102,8 @@ def train(
         seed=seed,
         precision=precision,
     )
+    from featherface.training.loop import train as run
+
     rows: list[dict[str, Any]] = []
     with _shown() as show:
 

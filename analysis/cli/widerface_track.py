@@ -16,7 +16,7 @@ def track(
         list[str],
         typer.Argument(
             metavar="CHECKPOINT",
-            parser=options.name_or_file,
+            parser=options.name_or_weights,
             help="Files, or names of published weights.",
         ),
     ],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from featherface.config import CONFIGS, FeatherFaceConfig, read_config
 from featherface.errors import InputError
-from featherface.files import named, write_bytes
+from featherface.files import write_bytes
 from featherface.weights.architecture import (
     expected_shapes,
     infer,
@@ -23,9 +23,8 @@ from featherface.weights.architecture import (
 )
 from featherface.weights.keys import is_counter, translate, unwrapped, wrapper_of
 from featherface.weights.published import (
-    PUBLISHED,
-    SHIPPED,
     CheckpointError,
+    file_of,
     locate,
     published_name,
     sha256_of,
@@ -80,7 +79,7 @@ def read_checkpoint(source: str | Path) -> tuple[FeatherFaceConfig, dict[str, Te
 
     See `featherface.load` for the argument and the errors.
     """
-    path = _resolve(source)
+    path = file_of(source) or locate(str(source))
     if path.suffix.lower() == ".onnx":
         raise CheckpointError(f"{path}: an exported network, which Detector runs; not a checkpoint")
     checkpoint = _Checkpoint(path)
@@ -121,31 +120,10 @@ def identify(source: str | Path) -> Identity:
     Raises:
         CheckpointError: where the file is unavailable, cannot be read, or holds no tensors.
     """
-    path = _resolve(source)
+    path = file_of(source) or locate(str(source))
     if path.suffix.lower() == ".onnx":
         return _identify_exported(path)
     return _Checkpoint(path).identify()
-
-
-def _resolve(source: str | Path) -> Path:
-    name = str(source)
-    if name in PUBLISHED or name in SHIPPED:
-        return locate(name)
-    path = Path(source)
-    with named(name, error=CheckpointError):
-        found = path.exists()
-    if path.is_dir():
-        raise CheckpointError(f"{path}: a folder, not a checkpoint")
-    if found:
-        return path
-    if name in CONFIGS:
-        raise CheckpointError(
-            f"{name}: no trained weights of this variant are published; give a checkpoint "
-            f"file, or one of {', '.join(PUBLISHED)}"
-        )
-    raise CheckpointError(
-        f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
-    )
 
 
 class _Checkpoint:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.files import CACHE_VARIABLE, cache_folder, named
 
@@ -77,6 +78,32 @@ SHIPPED: dict[str, str] = {"v1": "e76284dcbabb2d9d5895f2df72b263502f665696c2764b
 
 `NAME.md` beside each is its model card.
 """
+
+
+def file_of(source: str | Path) -> Path | None:
+    """Return the file that weights are in, or `None` for a name that `locate` knows.
+
+    Raises:
+        CheckpointError: for a folder, and for what is neither a file nor such a name.
+    """
+    name = str(source)
+    if name in PUBLISHED or name in SHIPPED:
+        return None
+    path = Path(source)
+    with named(name, error=CheckpointError):
+        found = path.exists()
+    if path.is_dir():
+        raise CheckpointError(f"{path}: a folder, not a checkpoint")
+    if found:
+        return path
+    if name in CONFIGS:
+        raise CheckpointError(
+            f"{name}: no trained weights of this variant are published; give a checkpoint "
+            f"file, or one of {', '.join(PUBLISHED)}"
+        )
+    raise CheckpointError(
+        f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
+    )
 
 
 def locate(name: str) -> Path:

@@ -98,7 +98,7 @@ def test_counters_of_official_and_what_teaches_them(blocks: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "nowhere:Net"), "model (='nowhere:Net'): ModuleNotFoundError"),
+        (("--model", "nowhere:Net"), "Invalid value for '--model': 'nowhere:Net' is no PKG"),
         ((*MODEL, "--input", "1", "x="), "input (='1 x=') must be like"),
         ((*MODEL, "--input", "1", "3", "9", "9"), "Net: cannot be measured: RuntimeError"),
         ((*MODEL, "--set", "reduction=16"), "model (='small_network:Net'): TypeError: "),

@@ -6,9 +6,11 @@ The parameters are found in the Typer app, so that a new one is tested from its 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,7 +70,8 @@ def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parame
 
 
 INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
-READ = (*INPUTS, options.name_or_file, options.record_file)
+NAMED = (options.name_or_file, options.name_or_weights, options.name_or_ledger, options.teacher)
+READ = (*INPUTS, *NAMED, options.record_file)
 EVERY = (*READ, options.output_file, options.output_folder)
 PATH_CHECKS = (*EVERY, options.image)
 """A parameter that names a path has one of these as its parser."""
@@ -125,14 +128,14 @@ HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
         (
             options.input_file,
             options.text_file,
-            options.name_or_file,
+            *NAMED,
             options.output_file,
             options.record_file,
         ),
     ),
     "file": (_file, (options.input_folder, options.output_folder)),
-    "huge": (_huge, (options.text_file, options.record_file)),
-    "missing": (lambda folder: str(folder / "none"), INPUTS),
+    "huge": (_huge, (options.text_file, options.record_file, options.name_or_ledger)),
+    "missing": (lambda folder: str(folder / "none"), (*INPUTS, *NAMED[1:])),
     "not UTF-8": (lambda folder: str(folder / os.fsdecode(b"caf\xe9")), INPUTS),
     "markup": (lambda folder: str(folder / "[red]x[/b]"), INPUTS),
     "control characters": (lambda folder: str(folder / "a\x1b[31m\nb"), INPUTS),
@@ -217,6 +220,33 @@ def test_what_cannot_be_used_is_refused_in_one_line(call: Any, tmp_path: Path, k
         assert said.removesuffix("\n").isprintable()
     if kind == "loop":
         assert Path(value).is_symlink()
+
+
+MISSING = """
+import json, sys
+from analysis.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        assert ended.code == 2, arguments
+    assert "torch" not in sys.modules, arguments
+"""
+
+
+def test_what_is_missing_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    checks = (*INPUTS, *NAMED[1:], options.image, options.model)
+    commands = [["audit", "--recorded", "none"], ["train", "--data", ".", "--out", "run"]]
+    for number, parameter in enumerate(p for p in PARAMETERS if p.info.parser in checks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        commands.append(
+            [*parameter.command, *_others(parameter, folder), *parameter.call("none:x")]
+        )
+    assert len(commands) > 30
+    given = [sys.executable, "-c", MISSING, json.dumps(commands)]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (0, len(commands)), done.stderr
 
 
 @posix

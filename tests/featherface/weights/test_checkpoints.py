@@ -20,7 +20,8 @@ from featherface import CONFIGS, FeatherFace, FeatherFaceConfig, InputError, fil
 from featherface.model import load, save
 from featherface.runtimes.export import export
 from featherface.weights import checkpoints, published
-from featherface.weights.checkpoints import PUBLISHED, CheckpointError, identify
+from featherface.weights.checkpoints import identify
+from featherface.weights.published import PUBLISHED, CheckpointError
 
 State = dict[str, Tensor]
 
