@@ -146,8 +146,8 @@ def describe_blocks(
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
     blocks = [_block(child, cost, (titles or {}).get(child.path)) for child in cost.children]
-    if cost.own_params or counted(cost.own_macs):
-        own = replace(cost, children=[], activation_bytes=0)
+    if cost.own_params or any(cost.own_macs.values()) or not blocks:
+        own = replace(cost, children=[], output_bytes=0 if blocks else cost.output_bytes)
         blocks.append(_block(own, cost, "the network itself"))
     for key in ("params", "macs"):
         assert sum(block[key] for block in blocks) == getattr(cost, key), (key, blocks)
@@ -200,7 +200,7 @@ def describe_layers(cost: Cost, depth: int | None = None) -> list[dict[str, Any]
 
 
 def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
-    activations = sum(child.activation_bytes for child in network.children)
+    activations = sum(child.output_bytes for child in network.children)
     parts = _parts(block)
     for key, own in (("params", block.own_params), ("macs", counted(block.own_macs))):
         inside = sum(part[key] for part in parts)
@@ -215,8 +215,8 @@ def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
         "macs": block.macs,
         "macs_share": _share(block.macs, network.macs),
         "macs_by_kind": block.macs_by_kind,
-        "activation_bytes": block.activation_bytes,
-        "activation_share": _share(block.activation_bytes, activations),
+        "activation_bytes": block.output_bytes,
+        "activation_share": _share(block.output_bytes, activations),
         "output_shapes": dict(zip(names, shapes, strict=True)),
         "parts": parts,
     }

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torchvision  # noqa: F401  (registers torchvision's operators)
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 KINDS = ("conv", "linear", "deformable_kernel")
@@ -65,6 +66,12 @@ def register(operator: Any, handler: Handler, kind: str = "linear") -> None:
     _HANDLERS[name] = kind, handler
 
 
+def operator_name(operator: Any) -> str:
+    """Return the name by which an operator is counted: "aten::mm", "higher_order::cond"."""
+    schema = getattr(operator, "_schema", None)
+    return str(schema.name if schema else f"higher_order::{operator.name()}")
+
+
 def find_handler(name: str) -> tuple[str, Handler] | None:
     """Return the kind and handler of an operator such as "aten::add_", if it is counted."""
     return _HANDLERS.get(name) or _HANDLERS.get(name.removesuffix("_"))
@@ -91,18 +98,16 @@ def _convolution(args: tuple[Any, ...], output: Tensor) -> int:
 
 
 def _product(left: int) -> Handler:
-    """For matrix products, whose left factor is argument `left`."""
-    return lambda args, output: int(output.numel() * args[left].shape[-1])
+    """For matrix products, whose left factor is argument `left`; a complex one is four real."""
+    return lambda args, output: int(
+        output.numel() * args[left].shape[-1] * (4 if output.is_complex() else 1)
+    )
 
 
-def _attention(sequence: int) -> Handler:
-    """For queries, keys and values with channels last and this axis for the sequence."""
-
-    def both_products(args: tuple[Any, ...], output: Any) -> int:
-        queries, keys, values = (x.shape for x in args[:3])
-        return int(prod(queries[:-1]) * keys[sequence] * (queries[-1] + values[-1]))
-
-    return both_products
+def _attention(args: tuple[Any, ...], output: Any) -> int:
+    """For queries, keys and values of (…, sequence, channels): both products, unmasked."""
+    queries, keys, values = (x.shape for x in args[:3])
+    return int(prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1]))
 
 
 def _recurrent(args: tuple[Any, ...], output: Any) -> int:
@@ -111,13 +116,24 @@ def _recurrent(args: tuple[Any, ...], output: Any) -> int:
     return int(prod(args[0].shape[:-1]) * sum(x.numel() for x in weights))
 
 
-def _deformable(args: tuple[Any, ...], output: Tensor) -> int:
+def _kernel(args: tuple[Any, ...], output: Tensor) -> int:
+    """For weights as argument 1, outputs first, each of which every output is a sum over."""
     return int(output.numel() * prod(args[1].shape[1:]))
+
+
+def _quantized(args: tuple[Any, ...], output: Tensor) -> int:
+    return _kernel((None, args[1].unpack()[0]), output)
+
+
+def _bag(args: tuple[Any, ...], output: Any) -> int:
+    """For sums of embeddings, which are products only where samples have weights."""
+    weighted = len(args) > 6 and args[6] is not None
+    return int(args[1].numel() * args[0].shape[1]) if weighted else 0
 
 
 def _deformable_module(args: tuple[Any, ...], output: Tensor) -> int:
     """For modules that call their kernel past the dispatcher, which sees none of its work."""
-    return _deformable((None, args[0].weight), output)
+    return _kernel((None, args[0].weight), output)
 
 
 def sampling_macs(args: tuple[Any, ...], output: Tensor) -> int:
@@ -131,6 +147,11 @@ def _interpolation(neighbours: int) -> Handler:
     return lambda args, output: neighbours * output.numel()
 
 
+def _grid_sampler(dimensions: int) -> Handler:
+    """Of the modes bilinear, nearest and bicubic."""
+    return lambda args, output: (2**dimensions, 0, 4**dimensions)[args[2]] * output.numel()
+
+
 DEFORM_CONV = "torchvision::deform_conv2d"
 
 
@@ -142,7 +163,7 @@ def _names(text: str) -> list[str]:
 
 for _text, _kind, _handler in (
     ("aten:: convolution _convolution convolution_overrideable", "conv", _convolution),
-    ("aten:: mm bmm mv _int_mm _scaled_mm", "linear", _product(0)),
+    ("aten:: mm bmm mv _int_mm _scaled_mm _grouped_mm _weight_int8pack_mm", "linear", _product(0)),
     ("aten:: addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
     ("aten:: dot vdot", "linear", lambda args, output: args[0].numel()),
     ("aten:: addr", "linear", lambda args, output: output.numel()),
@@ -150,18 +171,27 @@ for _text, _kind, _handler in (
     (
         "aten:: _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
         "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
-        "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math",
+        "_scaled_dot_product_fused_attention_overrideable",
         "linear",
-        _attention(-2),
+        _attention,
     ),
-    ("aten:: _flash_attention_forward _efficient_attention_forward", "linear", _attention(1)),
+    ("higher_order:: flex_attention", "linear", _attention),
+    ("aten:: _trilinear", "linear", _kernel),
+    ("aten:: _embedding_bag _embedding_bag_forward_only", "linear", _bag),
+    (
+        "quantized:: conv1d conv1d_relu conv2d conv2d_relu conv3d conv3d_relu",
+        "conv",
+        _quantized,
+    ),
+    ("quantized:: linear linear_relu linear_dynamic linear_relu_dynamic", "linear", _quantized),
     ("aten:: mkldnn_rnn_layer _cudnn_rnn miopen_rnn", "linear", _recurrent),
     ("aten:: upsample_linear1d", "sampling", _interpolation(2)),
     ("aten:: upsample_bilinear2d _upsample_bilinear2d_aa", "sampling", _interpolation(4)),
-    ("aten:: grid_sampler_2d", "sampling", _interpolation(4)),
-    ("aten:: upsample_trilinear3d grid_sampler_3d", "sampling", _interpolation(8)),
+    ("aten:: grid_sampler_2d", "sampling", _grid_sampler(2)),
+    ("aten:: grid_sampler_3d", "sampling", _grid_sampler(3)),
+    ("aten:: upsample_trilinear3d", "sampling", _interpolation(8)),
     ("aten:: upsample_bicubic2d _upsample_bicubic2d_aa", "sampling", _interpolation(16)),
-    ("torchvision:: deform_conv2d", "deformable_kernel", _deformable),
+    ("torchvision:: deform_conv2d", "deformable_kernel", _kernel),
     (
         "mmcv.ops. deform_conv.DeformConv2d modulated_deform_conv.ModulatedDeformConv2d",
         "deformable_kernel",
@@ -182,27 +212,42 @@ for _text, _kind, _handler in (
 
 FREE: Mapping[str, str] = {
     "at most one product per value, and no accumulation": "aten:: hardswish hardsigmoid dropout "
-    "native_dropout glu _prelu_kernel _weight_norm_interface log_sigmoid_forward",
+    "native_dropout glu _prelu_kernel _weight_norm_interface log_sigmoid_forward cumprod polar "
+    "rrelu_with_noise _thnn_fused_lstm_cell _thnn_fused_gru_cell quantize_per_tensor "
+    "quantize_per_tensor_dynamic quantize_per_channel dequantize "
+    "fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask",
     "additions or comparisons of values, no products": "aten:: sum mean amax amin max min prod "
-    "argmax argmin any all _softmax _log_softmax _safe_softmax logsumexp var var_mean std std_mean "
-    "norm linalg_vector_norm topk sort max_pool2d max_pool2d_with_indices max_pool3d_with_indices "
+    "argmax argmin any all _softmax _log_softmax _safe_softmax _masked_softmax logsumexp cumsum "
+    "_cummax_helper _cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm "
+    "native_norm linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc bucketize "
+    "searchsorted unique_dim unique_consecutive _unique2 index_add index_reduce scatter_reduce "
+    "segment_reduce col2im max_pool2d max_pool2d_with_indices max_pool3d_with_indices "
     "avg_pool2d avg_pool3d adaptive_avg_pool2d _adaptive_avg_pool2d _adaptive_avg_pool3d "
-    "adaptive_max_pool2d adaptive_max_pool3d _pdist_forward",
+    "adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d "
+    "quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d _pdist_forward",
+    "losses, one value for each that is compared": "aten:: mse_loss smooth_l1_loss huber_loss "
+    "soft_margin_loss nll_loss_forward nll_loss2d_forward binary_cross_entropy "
+    "binary_cross_entropy_with_logits",
+    "random numbers": "aten:: bernoulli exponential geometric log_normal multinomial normal "
+    "poisson rand_like randn_like random uniform",
     "at inference a batch normalisation folds into the convolution before it; others scale and "
     "shift each value": "aten:: batch_norm native_batch_norm _native_batch_norm_legit_no_training "
     "_native_batch_norm_legit _batch_norm_no_update _batch_norm_with_update cudnn_batch_norm "
     "miopen_batch_norm native_layer_norm native_group_norm _fused_rms_norm rms_norm renorm",
     "fills, copies and views; the nearest neighbour is copied, nothing is weighted": "aten:: empty "
     "zeros ones detach alias clone copy _to_copy view _unsafe_view t transpose permute expand "
-    "select slice split unsafe_split unbind unsqueeze squeeze cat stack constant_pad_nd pad "
-    "index_select index index_put _index_put_impl gather scatter scatter_add slice_scatter "
-    "select_scatter embedding masked_select masked_scatter flip roll repeat repeat_interleave tril "
-    "triu diagonal_copy reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+    "select slice split unsafe_split unsafe_split_with_sizes unbind unsqueeze squeeze cat stack "
+    "_stack constant_pad_nd pad index_select index index_put index_copy index_fill "
+    "_index_put_impl _unsafe_index _unsafe_index_put gather take put scatter scatter_add "
+    "slice_scatter select_scatter diagonal_scatter as_strided_scatter embedding masked_select "
+    "masked_scatter flip roll rot90 repeat repeat_interleave tril triu block_diag diag_embed "
+    "diagonal_copy complex reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
     "replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
-    "_upsample_nearest_exact2d pixel_shuffle pixel_unshuffle channel_shuffle im2col "
-    "_local_scalar_dense item nonzero _reshape_copy new_empty new_zeros new_ones new_full full "
-    "full_like empty_like zeros_like ones_like fill zero lift_fresh contiguous as_strided "
-    "_pack_padded_sequence resize",
+    "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d max_unpool2d "
+    "max_unpool3d pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col "
+    "_local_scalar_dense item nonzero _reshape_copy new_empty new_empty_strided new_zeros "
+    "new_ones new_full full full_like empty_like zeros_like ones_like fill zero lift lift_fresh "
+    "contiguous as_strided _pack_padded_sequence resize resize_as set _pin_memory is_same_size",
     "selection and averaging of regions, a few values each": "torchvision:: nms roi_align "
     "roi_pool ps_roi_align ps_roi_pool",
 }
@@ -215,17 +260,26 @@ def is_free(operator: Any, args: Any) -> bool:
     """Return whether an operator costs no MACs by convention.
 
     These are the operators of `FREE`, all that PyTorch marks as pointwise or as reductions, views,
-    and all that calculate on no floating-point tensor. An in-place operator counts as the plain
-    one.
+    and those of PyTorch that calculate on whole numbers alone. An in-place operator counts as the
+    plain one.
     """
-    if operator._schema.name.removesuffix("_") in _FREE_NAMES or operator.is_view:
+    if not isinstance(operator, OpOverload):
+        return False
+    name = operator_name(operator).removesuffix("_")
+    if name in _FREE_NAMES or operator.is_view or _FREE_TAGS & set(operator.tags):
         return True
-    if {torch.Tag.pointwise, _REDUCTION} & set(operator.tags):
-        return True
+    if operator.namespace not in ("aten", "prim", "prims", "profiler", "torchvision"):
+        return False
+    plain = getattr(getattr(torch.ops, operator.namespace), name.rpartition(":")[2], None)
+    if plain and any(_FREE_TAGS & set(getattr(plain, kind).tags) for kind in plain.overloads()):
+        return True  # the in-place one has none of its tags
     return not any(
-        isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
+        isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex() or x.is_quantized)
         for x in tree_leaves(args)
     )
 
 
-_REDUCTION = getattr(torch.Tag, "reduction", torch.Tag.pointwise)  # not in PyTorch 2.7
+_FREE_TAGS = {
+    torch.Tag.pointwise,
+    getattr(torch.Tag, "reduction", torch.Tag.pointwise),  # not in PyTorch 2.7
+}

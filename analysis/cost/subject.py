@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, replace
 from inspect import signature
 from math import prod
@@ -58,7 +58,9 @@ def load_model(
         ):
             made = _make(place, factory, dict(arguments or {}))
             if isinstance(made, nn.Module):
-                return made.eval()
+                with suppress(NotImplementedError):  # an exported program has a single mode
+                    made.eval()
+                return made
     finally:
         if folder in sys.path:  # that code may have changed it, too
             sys.path.remove(folder)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import copy
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._ops import OpOverload
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -22,6 +25,7 @@ from analysis.cost.operators import (
     find_handler,
     find_module_handler,
     is_free,
+    operator_name,
     sampling_macs,
 )
 from featherface.errors import InputError
@@ -60,8 +64,6 @@ class Cost:
     """Of all tensors that the last call returned."""
     output_bytes: int = 0
     """Of the tensors that all calls returned, without those among their inputs."""
-    activation_bytes: int = 0
-    """The same without intermediate results, which a module may name in a trailing dict."""
     bytes_least: int = 0
     """Of all calls, with every input, weight and activation moved once: what remains of
     `bytes_moved` if caches keep everything in between."""
@@ -124,7 +126,8 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     one that branches on its data does, runs on its own device with the inputs as given, or with
     zeros for inputs on the meta device. The network is left as it was, except for what its own
     code writes into its tensors. What runs past PyTorch's dispatcher is not seen, but for classes
-    of modules with a handler (`operators.register`).
+    of modules with a handler (`operators.register`); where values leave as NumPy arrays, or
+    modules run in another thread, that is among the `uncounted`.
 
     Args:
         module: any network. Of a TorchScript module the parts cannot be told apart.
@@ -138,7 +141,7 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     given = (inputs,) if isinstance(inputs, Tensor) else () if named else tuple(inputs)
     tensors = [*module.parameters(), *module.buffers()]
     if any(nn.parameter.is_lazy(x) for x in tensors):
-        raise CostError(f"{_type(module)}: has lazy modules, run it once before measuring it")
+        raise CostError(f"{_type(module)}: has lazy modules, run it once, as in its factory")
     home = next((x.device for x in tensors), torch.device("cpu"))
     for device in dict.fromkeys([torch.device("meta"), home]):
         try:
@@ -156,6 +159,8 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds every operator to the cost of the module that runs it, which hooks tell."""
 
+    supports_higher_order_operators = True
+
     def __init__(self, costs: dict[str, Cost]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.costs = costs
@@ -166,10 +171,18 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        name, module = func._schema.name, self.running[-1]
+        name, module, kwargs = operator_name(func), self.running[-1], kwargs or {}
+        found = find_handler(name)
+        ordinary = all(x.layout is torch.strided and not x.is_nested for x in _leaves(args))
+        if ordinary and not found and isinstance(func, OpOverload) and func.namespace != "prim":
+            # In inference mode operators come here before PyTorch replaces them by simpler ones.
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        output = func(*args, **kwargs)
         origins: list[_Convolution] = []
-        if found := find_handler(name):
+        if ordinary and found:
             kind, handler = found
             macs = handler(args, output)
             module.own_macs[kind] += macs
@@ -191,18 +204,19 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter(self, path: str) -> None:
         self.running.append(self.costs[path])
+        if self not in _get_current_dispatch_mode_stack():
+            self.running[-1].own_uncounted["another thread"] += 1
 
     def leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         cost = self.running.pop()
         if handler := find_module_handler(module):
             cost.own_macs[handler[0]] += handler[1]((module, *inputs[0]), outputs)
-        read = {id(x): _bytes(x) for x in _tensors(inputs)}
-        tensors = _tensors(outputs)
+        read = {id(x): _bytes(x) for x in _tensors(_opened(inputs))}
+        tensors = _tensors(_opened(outputs))
         new = {id(x): x for x in tensors if id(x) not in read}
         cost.calls += 1
         cost.output_shapes = tuple(tuple(x.shape) for x in tensors)
-        cost.output_bytes += sum(x.nbytes for x in tensors if id(x) not in read)
-        cost.activation_bytes += sum(x.nbytes for x in new.values())
+        cost.output_bytes += sum(x.nbytes for x in new.values())
         if new:
             moved = read | {id(x): _bytes(x) for x in [*module.parameters(), *new.values()]}
             cost.bytes_least += sum(moved.values())
@@ -210,6 +224,21 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _come_from(self, tree: Any) -> list[_Convolution]:
         found = (origin for x in _tensors(tree) for origin in self._origins.get(x, ()))
         return list(dict.fromkeys(found))
+
+
+class _Leaving(TorchFunctionMode):
+    """Notes values that leave PyTorch: nothing is known about what is calculated with them."""
+
+    def __init__(self, trace: _Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if function in (Tensor.numpy, Tensor.__array__) and args[0].is_floating_point():
+            self.trace.running[-1].own_uncounted["Tensor.numpy"] += 1
+        return function(*args, **(kwargs or {}))
 
 
 @dataclass(eq=False)
@@ -249,7 +278,8 @@ def _trace(
                 always_call=True,
             )
             stack.callback(leave.remove)
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), trace:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), trace, _Leaving(trace):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
             outputs = module(*given, **named)
         if isinstance(module, torch.jit.ScriptModule):
             trace.leave(module, (given, named), outputs)
@@ -261,7 +291,10 @@ def _trace(
 @contextmanager
 def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Have the network in evaluation mode and, for "meta", its tensors without values."""
-    attributes = [(part.__dict__, dict(part.__dict__)) for part in module.modules()]
+    owned = [part.__dict__ for part in module.modules()]
+    # With the attributes, what is in them: hooks, and what forward passes cache.
+    held = [x for own in owned for x in own.values() if type(x) in _CONTAINERS]
+    before = [(x, copy.copy(x)) for x in (*owned, *held)]
     training = [part for part in module.modules() if getattr(part, "training", False)]
     moved: dict[int, Tensor] = {}  # a shared tensor stays shared
 
@@ -280,14 +313,14 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             for part in training:
                 part.training = False
             if device.type == "meta":
-                for own, _ in attributes:
-                    own |= {k: tree_map(move, v) for k, v in own.items() if _tensors(v)}
+                for own in owned:
+                    own |= {k: tree_map(move, v) for k, v in own.items() if _leaves(v)}
                 stack.enter_context(device)
             yield
     finally:
-        for own, before in attributes:
-            own.clear()
-            own.update(before)
+        for x, then in before:
+            x.clear()
+            (x.extend if isinstance(x, list) else x.update)(then)
         for part in training:
             part.training = True
 
@@ -298,24 +331,51 @@ def _to(x: Any, device: torch.device) -> Any:
     return torch.zeros_like(x, device=device) if x.is_meta else x.to(device)
 
 
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set)
+
+
 def _is_view(operator: Any, inputs: Any, output: Any) -> bool:
     """Return whether an operator's results are its inputs' memory, seen otherwise.
 
     Told by the memory: not every operator that makes a view says so (`_unsafe_view`).
     """
-    return not operator._schema.is_mutable and _storages(output) <= _storages(inputs)
+    changes = isinstance(operator, OpOverload) and operator._schema.is_mutable
+    return not changes and _storages(output) <= _storages(inputs)
 
 
 def _storages(tree: Any) -> set[int]:
-    return {x.untyped_storage()._cdata for x in _tensors(tree)}
+    return {memory._cdata for x in _tensors(tree) if (memory := _memory(x))}
 
 
 def _bytes(x: Tensor) -> int:
+    memory = _memory(x)
+    values = x._nnz() if x.is_sparse or x.is_sparse_csr else x.numel()
+    size = int(values * x.element_size())
     # A broadcast tensor has more values than memory.
-    return min(x.numel() * x.element_size(), x.untyped_storage().nbytes())
+    return size if memory is None else min(size, memory.nbytes())
+
+
+def _memory(x: Tensor) -> torch.UntypedStorage | None:
+    """Return the memory of a tensor; sparse tensors, and those of `vmap`, have no single one."""
+    try:
+        return x.untyped_storage()
+    except NotImplementedError:
+        return None
+
+
+def _opened(tree: Any) -> Any:
+    """Return what a tree holds, and in place of objects of other classes their attributes."""
+    plain = (Tensor, nn.Module, type)
+    leaves = tree_leaves(tree)
+    return [x if isinstance(x, plain) else getattr(x, "__dict__", None) for x in leaves]
 
 
 def _tensors(tree: Any) -> list[Tensor]:
+    """Return the tensors in a tree, without nested ones, which have no shape."""
+    return [x for x in _leaves(tree) if not x.is_nested]
+
+
+def _leaves(tree: Any) -> list[Tensor]:
     return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from analysis.cost import measure
 from analysis.cost.blocks import (
     SizeError,
+    describe_blocks,
     measure_blocks,
     measure_layers,
 )
@@ -192,3 +196,16 @@ def test_measuring_leaves_the_random_state(measure: Any) -> None:
     before = torch.get_rng_state()
     measure("official", 64, 64)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_a_network_runs_itself_is_a_block() -> None:
+    class Net(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.interpolate(super().forward(x), scale_factor=2, mode="bilinear")
+
+    for network, sampled in ((Net(nn.Conv2d(3, 2, 1)), 2 * 16 * 16), (nn.Conv2d(3, 2, 1), 0)):
+        record = describe_blocks(measure(network, torch.zeros(1, 3, 8, 8)), [1, 3, 8, 8])
+        assert [b["macs_by_kind"]["sampling"] for b in record["blocks"]][-1] == 4 * sampled
+        for kind, macs in record["macs_by_kind"].items():
+            assert sum(b["macs_by_kind"][kind] for b in record["blocks"]) == macs, kind
+        assert record["activation_bytes"] == 2 * 8 * 8 * FLOAT32

@@ -131,6 +131,18 @@ def test_a_network_without_values_has_the_same_cost() -> None:
     assert (real.params, real.macs) == (hollow.params, hollow.macs)
 
 
+def test_an_exported_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_program.py").write_text(
+        "import torch\n"
+        "def make():\n"
+        "    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3)).eval()\n"
+        "    return torch.export.export(network, (torch.zeros(1, 3, 9, 9),)).module()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    cost = measure(load_model("own_program:make"), torch.zeros(1, 3, 9, 9))
+    assert (cost.macs, cost.uncounted) == (2 * 49 * 3 * 9, {})
+
+
 def test_a_network_that_does_not_take_the_input() -> None:
     with pytest.raises(CostError, match="ResNet: cannot be measured: "):
         measure(load_model("torchvision:resnet18"), torch.zeros(1, 1, 9, 9))
