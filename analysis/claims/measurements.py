@@ -29,10 +29,10 @@ from analysis.claims.expression import (
     Vocabulary,
     parse,
 )
-from analysis.cost import Cost, CostError, measure
+from analysis.cost import Cost
 from analysis.cost.blocks import check_size, network_cost
 from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
-from analysis.cost.subject import Subject, SubjectError, make_inputs, positional
+from analysis.cost.subject import Subject, positional
 from analysis.cost.trace import count_parameters
 from analysis.design_space.search import ALL_INTEGERS, block_totals, search
 from analysis.design_space.space import described
@@ -555,10 +555,7 @@ def _network(variant: Of, changes: Mapping[str, Any] | None = None) -> Any:
 @functools.cache
 def _built(config: FeatherFaceConfig | Subject) -> Any:
     if isinstance(config, Subject):
-        try:
-            return config.load(values=False)
-        except SubjectError:  # it calculates with its weights while it is made
-            return config.load()
+        return config.load_bare()
     with torch.random.fork_rng(devices=[]):
         return FeatherFace(config).eval()
 
@@ -567,11 +564,7 @@ def _built(config: FeatherFaceConfig | Subject) -> Any:
 def _cost(config: FeatherFaceConfig | Subject) -> Cost:
     if not isinstance(config, Subject):
         return network_cost(config, _SIZE, _SIZE)
-    try:
-        return measure(_built(config), make_inputs(_built(config), config.inputs))
-    except CostError:  # it needs values
-        network = config.load()
-        return measure(network, make_inputs(network, config.inputs))
+    return config.measure(_built(config))
 
 
 @functools.cache

@@ -36,7 +36,7 @@ def blocks(
     """
     from analysis.cost import blocks as costs
     from analysis.cost import counters as counting
-    from analysis.cost import measure, subject
+    from analysis.cost import subject
     from analysis.report.tables import networks as tables
     from featherface.config import config_of
 
@@ -55,12 +55,13 @@ def blocks(
         if counters:
             answers = counting.out_of_the_box(config, *shape[2:])
     else:
-        network = subject.load_model(model, chosen)
-        cost = measure(network, subject.make_inputs(network, given))
+        named = subject.Subject(model, tuple(given), tuple(chosen.items()))
+        cost = named.measure(named.load_bare())
         record = {"variant": None, "model": model, **costs.describe_blocks(cost, list(shape))}
         if len(given) > 1:
             record["inputs"] = [list(each.shape) for each in given]
         if counters:
+            network = named.load()
             values = subject.positional(network, given)
             answers = counting.ask_counters(network, values, cost)
     tree = layers or depth is not None

@@ -145,16 +145,21 @@ def describe_blocks(
     Raises:
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
-    blocks = [_block(child, cost, (titles or {}).get(child.path)) for child in cost.children]
-    if cost.own_params or any(cost.own_macs.values()) or not blocks:
-        own = replace(cost, children=[], output_bytes=0 if blocks else cost.output_bytes)
-        blocks.append(_block(own, cost, "the network itself"))
-    for key in ("params", "macs"):
-        assert sum(block[key] for block in blocks) == getattr(cost, key), (key, blocks)
-    return {
-        "input": inputs,
+    whole = {
         "params": cost.params,
         "macs": cost.macs,
+        "activation": sum(child.output_bytes for child in cost.children),
+    }
+    blocks = [_block(child, whole, (titles or {}).get(child.path)) for child in cost.children]
+    if cost.own_params or any(cost.own_macs.values()) or not blocks:
+        own = replace(cost, children=[], output_bytes=0 if blocks else cost.output_bytes)
+        blocks.append(_block(own, whole, "the network itself"))
+    for key in ("params", "macs"):
+        assert sum(block[key] for block in blocks) == whole[key], (key, blocks)
+    return {
+        "input": inputs,
+        "params": whole["params"],
+        "macs": whole["macs"],
         "macs_by_kind": cost.macs_by_kind,
         "uncounted": cost.uncounted,
         "activation_bytes": sum(block["activation_bytes"] for block in blocks),
@@ -199,8 +204,7 @@ def describe_layers(cost: Cost, depth: int | None = None) -> list[dict[str, Any]
     return records
 
 
-def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
-    activations = sum(child.output_bytes for child in network.children)
+def _block(block: Cost, whole: Mapping[str, int], title: str | None) -> dict[str, Any]:
     parts = _parts(block)
     for key, own in (("params", block.own_params), ("macs", counted(block.own_macs))):
         inside = sum(part[key] for part in parts)
@@ -211,12 +215,12 @@ def _block(block: Cost, network: Cost, title: str | None) -> dict[str, Any]:
         "name": block.path,
         "title": title or f"{block.path}: {block.type}",
         "params": block.params,
-        "params_share": _share(block.params, network.params),
+        "params_share": _share(block.params, whole["params"]),
         "macs": block.macs,
-        "macs_share": _share(block.macs, network.macs),
+        "macs_share": _share(block.macs, whole["macs"]),
         "macs_by_kind": block.macs_by_kind,
         "activation_bytes": block.output_bytes,
-        "activation_share": _share(block.output_bytes, activations),
+        "activation_share": _share(block.output_bytes, whole["activation"]),
         "output_shapes": dict(zip(names, shapes, strict=True)),
         "parts": parts,
     }

@@ -256,7 +256,7 @@ def _torchinfo(model: nn.Module, inputs: tuple[Any, ...]) -> _Answer:
             macs[layer.class_name] += layer.macs
         if not layer.is_recursive:
             own = layer.num_params if layer.is_leaf_layer else layer.leftover_params()
-            params[layer.class_name] += own
+            params[layer.class_name] += max(own, 0)  # as torchinfo adds up where layers share
     assert sum(params.values()) == summary.total_params, (params, summary.total_params)
     return _Answer(summary.total_mult_adds, macs, params)
 
@@ -326,11 +326,12 @@ def _profile(
             module = model.get_submodule(below)
             macs[type(module).__name__] += int(layer_macs)
             if layer_params:
-                tensors = {f"{below}.{name}": x.numel() for name, x in module.named_parameters()}
+                named = module.named_parameters(prefix=below)
+                tensors = {name: x.numel() for name, x in named}
                 assert int(layer_params) == sum(tensors.values()), (below, layer_params, tensors)
                 counted.update(tensors)
 
-    visit("", layers)
+    visit("", layers or {"": (total, params, {})})  # of a network that is a single layer, none
     assert int(total) == sum(macs.values()), (total, macs)
     return dict(macs), int(params), counted
 
@@ -363,6 +364,8 @@ def _by_owner(model: nn.Module, params: Mapping[str, int]) -> dict[str, int]:
 
 
 def _owner(model: nn.Module, parameter: str) -> str:
+    if isinstance(model, torch.jit.ScriptModule):  # cannot be asked
+        return type(model).__name__
     return type(model.get_submodule(parameter.rpartition(".")[0])).__name__
 
 

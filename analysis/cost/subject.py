@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.cost.foreign import foreign_code
+from analysis.cost.trace import Cost, CostError, measure, refuse_lazy
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 
@@ -60,11 +61,13 @@ def load_model(
             if isinstance(made, nn.Module):
                 with suppress(NotImplementedError):  # an exported program has a single mode
                     made.eval()
-                return made
     finally:
         if folder in sys.path:  # that code may have changed it, too
             sys.path.remove(folder)
-    raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
+    if not isinstance(made, nn.Module):
+        raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
+    refuse_lazy(made)
+    return made
 
 
 class _WithoutValues(TorchFunctionMode):
@@ -118,6 +121,21 @@ class Subject:
     def load(self, values: bool = True) -> nn.Module:
         """Return the network, see `load_model`."""
         return load_model(self.model, dict(self.arguments), values=values)
+
+    def load_bare(self) -> nn.Module:
+        """Return the network without values in its weights, if it can be made so."""
+        try:
+            return self.load(values=False)
+        except SubjectError:  # it calculates with its weights while it is made
+            return self.load()
+
+    def measure(self, network: nn.Module) -> Cost:
+        """Return the cost of what `load_bare` gave or, where that needs values, of a full one."""
+        try:
+            return measure(network, make_inputs(network, self.inputs))
+        except CostError:
+            network = self.load()
+            return measure(network, make_inputs(network, self.inputs))
 
     def with_arguments(self, arguments: Mapping[str, Any]) -> Subject:
         return replace(self, arguments=tuple({**dict(self.arguments), **arguments}.items()))
@@ -176,9 +194,9 @@ def positional(model: nn.Module, inputs: Sequence[Input]) -> tuple[Any, ...]:
         bound = signature(model.forward).bind(**made)
     except TypeError as error:
         raise SubjectError(f"inputs: {error}") from error
-    if bound.kwargs:
-        raise SubjectError(f"input {min(bound.kwargs)}: a counter takes inputs by position alone")
     bound.apply_defaults()
+    if named := made.keys() & bound.kwargs.keys():
+        raise SubjectError(f"input {min(named)}: a counter takes inputs by position alone")
     return bound.args
 
 

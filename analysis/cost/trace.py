@@ -139,9 +139,8 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     named = dict(inputs) if isinstance(inputs, Mapping) else {}
     given = (inputs,) if isinstance(inputs, Tensor) else () if named else tuple(inputs)
+    refuse_lazy(module)
     tensors = [*module.parameters(), *module.buffers()]
-    if any(nn.parameter.is_lazy(x) for x in tensors):
-        raise CostError(f"{_type(module)}: has lazy modules, run it once, as in its factory")
     home = next((x.device for x in tensors), torch.device("cpu"))
     for device in dict.fromkeys([torch.device("meta"), home]):
         try:
@@ -154,6 +153,12 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
         except CostError as error:
             failure = error
     raise failure
+
+
+def refuse_lazy(module: nn.Module) -> None:
+    """Raise `CostError` for a network whose parameters get their shapes from its first input."""
+    if any(nn.parameter.is_lazy(x) for x in (*module.parameters(), *module.buffers())):
+        raise CostError(f"{_type(module)}: has lazy modules, run it once, as in its factory")
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]

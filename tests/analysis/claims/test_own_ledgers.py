@@ -154,6 +154,10 @@ def test_a_bad_ledger_is_refused_in_one_line(
     [
         ({"subject": "no_such_package:Net"}, "model (='no_such_package:Net'): ModuleNotFoundError"),
         ({"subject": "some_network"}, "model (='some_network') must be PACKAGE.MODULE:FACTORY"),
+        (
+            {"subject": "torch.nn:LazyLinear", "arguments": {"out_features": 3}},
+            "LazyLinear: has lazy modules, run it once, as in its factory",
+        ),
         ({"arguments": {"depth": 3}}, "TypeError: Net.__init__() got an unexpected keyword"),
         ({"input": "1 3 6 7", "claims": [claim(measure="macs()")]}, "Net: cannot be measured"),
     ],

@@ -227,6 +227,20 @@ def test_what_is_registered_is_counted() -> None:
     assert seen["said"][0] == answers["thop"].our_macs
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_networks_of_one_layer_of_shared_weights_and_of_torchscript() -> None:
+    layer, pair = nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
+    pair[1].weight = pair[0].weight
+    for network, macs in ((layer, 9), (pair, 2 * 9), (torch.jit.script(layer), 9)):
+        answers = {a.counter: a for a in ask_counters(network.eval(), (torch.zeros(1, 3),))}
+        assert {answer.our_macs for answer in answers.values()} == {macs}
+        assert answers["torch"].macs == macs
+        if network is pair:  # torchinfo takes the shared weight for two
+            assert answers["torchinfo"].params_difference == {"Linear": 9}
+        if network is layer and answers["thop"].value is not None:
+            assert (answers["thop"].macs, answers["thop"].params) == (9, 0)
+
+
 def test_a_counter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("two\nlines")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from analysis.cost import CostError, measure
 from analysis.cost.subject import (
     Input,
+    Subject,
     SubjectError,
     load_model,
     make_inputs,
@@ -113,11 +115,11 @@ def test_torchvision_publishes_the_same(name: str) -> None:
 
 def test_named_inputs_by_position() -> None:
     class Net(nn.Module):
-        def forward(self, a: torch.Tensor, b: None = None, *, only: None = None) -> torch.Tensor:
+        def forward(self, a: Any, b: Any = None, c: Any = None, *, only: Any = None) -> Any:
             return a
 
-    (a, b) = positional(Net(), [Input((2,), name="a")])
-    assert (a.shape, b) == ((2,), None)
+    (a, b, c) = positional(Net(), [Input((2,), name="a"), Input((3,), name="c")])
+    assert (a.shape, b, c.shape) == ((2,), None, (3,))
     with pytest.raises(SubjectError, match="missing a required argument: 'a'"):
         positional(Net(), [Input((2,), name="b")])
     with pytest.raises(SubjectError, match="input only: a counter takes inputs by position alone"):
@@ -146,6 +148,25 @@ def test_an_exported_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_network_that_does_not_take_the_input() -> None:
     with pytest.raises(CostError, match="ResNet: cannot be measured: "):
         measure(load_model("torchvision:resnet18"), torch.zeros(1, 1, 9, 9))
+
+
+def test_values_are_made_where_they_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_values.py").write_text(
+        "from torch import nn\n"
+        "class Branches(nn.Linear):\n"
+        "    def forward(self, x): return super().forward(x) if self.bias.sum() < 9 else x\n"
+        "class Looks(nn.Linear):\n"
+        "    def __init__(self): super().__init__(3, 3); self.peak = self.weight.max().item()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    wanted = (("torch.nn:Linear", "meta"), ("own_values:Branches", "cpu"))
+    for name, device in (*wanted, ("own_values:Looks", "meta")):
+        arguments = () if name.endswith("Looks") else (("in_features", 3), ("out_features", 3))
+        subject = Subject(name, (Input((2, 3)),), arguments)
+        cost = subject.measure(subject.load_bare())
+        assert (cost.macs, cost.params, cost.device) == (2 * 3 * 3, 3 * 3 + 3, device)
 
 
 def test_settings() -> None:
