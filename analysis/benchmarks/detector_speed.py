@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from analysis.benchmarks import authors_way
-from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.blocks import network_cost
 from analysis.environment import stamp
 from analysis.speed.random_network import make_random_network
 from analysis.speed.roofline import measure_ceilings
@@ -99,7 +99,7 @@ def measure(
         InputError: for a size, a variant or an image that cannot be used.
     """
     rule = rule or Rule(seconds=30.0)
-    check_size(*size)
+    Setting(height=size[0], width=size[1], device=device).check_memory()
     for variant in variants:
         config_of(variant)
     if picture is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -151,6 +151,8 @@ def latency(
         for apart in ([[each] for each in runtimes] if place != "cpu" else [runtimes])
         for precision, images in product(dtypes, batches)
     ]
+    for setting in chain(*groups):
+        setting.check_memory()
     if record is not None:  # before taking time that could not be written down
         for kind, fields in FIELDS.items():
             read(record / f"{kind}.jsonl", fields)

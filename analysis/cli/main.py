@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _open_streams()
     warnings.showwarning = _show_warning
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # warns of a HOME it cannot write to
+    logging.getLogger("torch.utils.cpp_extension").addFilter(_is_news)
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -137,6 +138,11 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         elif name == "stdout" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # standard error escapes them by itself
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return False for what torch.compile logs wherever CUDA's compiler is and no GPU."""
+    return not record.getMessage().startswith("No CUDA runtime is found")
 
 
 def _show_warning(

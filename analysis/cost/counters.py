@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from analysis.cost.blocks import check_size, network_cost
 from analysis.cost.foreign import foreign_code
 from analysis.cost.operators import KINDS
+from analysis.cost.subject import check_computable
 from analysis.cost.trace import Cost, count_parameters, measure
 from featherface.config import MIN_SIZE, FeatherFaceConfig, config_of
 from featherface.errors import InputError
@@ -339,6 +340,7 @@ def _profile(
 def _fresh(config: FeatherFaceConfig | str, height: int, width: int) -> tuple[FeatherFace, Tensor]:
     """Return a new network and an image; the random state stays as it is."""
     check_size(height, width)
+    check_computable((1, 3, height, width))
     with torch.random.fork_rng(devices=[]):
         return FeatherFace(config).eval(), torch.zeros(1, 3, height, width)
 

@@ -22,6 +22,7 @@ from analysis.cost.foreign import foreign_code
 from analysis.cost.trace import Cost, CostError, measure, refuse_lazy
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
+from featherface.images import MAX_NETWORK_PIXELS
 
 MAX_VALUES = 2**40
 """Of an input; more is a mistake."""
@@ -181,12 +182,27 @@ def make_inputs(
     return dict(zip(names, tensors, strict=True))
 
 
+def check_computable(shape: Sequence[int]) -> None:
+    """Refuse an input that is too large for a network to compute, and not only to be counted.
+
+    Raises:
+        SubjectError: for more than images of `MAX_NETWORK_PIXELS` pixels hold.
+    """
+    if prod(shape) > 3 * MAX_NETWORK_PIXELS:
+        raise SubjectError(
+            f"input {'×'.join(map(str, shape))}: counters run the network, and {prod(shape):,} "
+            f"values are more than the {3 * MAX_NETWORK_PIXELS:,} that they are given"
+        )
+
+
 def positional(model: nn.Module, inputs: Sequence[Input]) -> tuple[Any, ...]:
     """Return zeros on the CPU for these inputs, in the order of the network's arguments.
 
     Raises:
         SubjectError: where an input has a name and cannot be given by position.
     """
+    for each in inputs:
+        check_computable(each.shape)
     made = make_inputs(model, inputs, device="cpu")
     if isinstance(made, tuple):
         return made

@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict
-from math import prod
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def measure_growth(
         "batches": [setting.at(batch=batch) for batch in sorted(set(batches))],
     }
     rows: dict[Setting, dict[str, Any]] = {}
-    for point in sorted({p for points in series.values() for p in points}, key=_pixels):
+    every = {point for points in series.values() for point in points}
+    for point in sorted(every, key=attrgetter("pixels")):
         rows[point] = _measure(point, rule, rows)
     load = max((row["others_load"] or 0.0 for row in rows.values()), default=None)
     with setting.on_device():
@@ -113,7 +114,7 @@ def fit(points: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
 def _measure(point: Setting, rule: Rule, before: dict[Setting, dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "input": list(point.shapes[0].shape),
-        "megapixels": _pixels(point) / 1e6,
+        "megapixels": point.pixels / 1e6,
         "skipped": _too_much(point, before),
         "others_load": None,
     }
@@ -137,18 +138,12 @@ def _measure(point: Setting, rule: Rule, before: dict[Setting, dict[str, Any]]) 
 
 def _too_much(point: Setting, before: dict[Setting, dict[str, Any]]) -> str | None:
     """Return the reason why a point cannot be measured, judged by the points so far."""
-    known = [r["peak_bytes"] / _pixels(p) for p, r in before.items() if r["skipped"] is None]
-    need = max(known, default=0.0) * _pixels(point)
+    known = [r["peak_bytes"] / p.pixels for p, r in before.items() if r["skipped"] is None]
+    need = max(known, default=0.0) * point.pixels
     free = memory_free(device_of(point.device))
     if need <= _MOST_OF_FREE * free:
         return None
     return f"needs about {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
-
-
-def _pixels(point: Setting) -> int:
-    """Return the pixels of all images, or the values of another kind of input."""
-    shape = point.shapes[0].shape
-    return prod(shape) // (shape[1] if len(shape) >= 4 else 1)
 
 
 def measure_point(setting: Setting, rule: Rule) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +36,9 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 RUNTIMES = ("torch", "compile", "cuda-graph", "onnx")
 """PyTorch as the network is written, `torch.compile`, CUDA graphs, ONNX Runtime on the CPU."""
+
+BYTES_A_PIXEL = 125
+"""Memory that a pass may take in float32: `official` in PyTorch, which takes the most, has 124."""
 
 _CHOICES: dict[str, Any] = {
     "dtype": DTYPES,
@@ -118,6 +122,26 @@ class Setting:
             return (self.batch, *shape[1:-2], self.height, self.width)
 
         return tuple(replace(each, shape=sized(each.shape)) for each in given)
+
+    @property
+    def pixels(self) -> int:
+        """The pixels of all images, or the values of another kind of first input."""
+        shape = self.shapes[0].shape
+        return prod(shape) // (shape[1] if len(shape) >= 4 else 1)
+
+    def check_memory(self) -> None:
+        """Refuse images that the free memory has no room for, before the system ends us.
+
+        Raises:
+            InputError: with the estimate.
+        """
+        needed = BYTES_A_PIXEL * self.pixels * DTYPES[self.dtype].itemsize / 4
+        free = memory_free(device_of(self.device))
+        if needed > free:
+            raise InputError(
+                f"{self.pixels:,} pixels need about {needed / 2**30:.1f} GiB of memory; "
+                f"{free / 2**30:.1f} GiB are free"
+            )
 
     def network(self) -> nn.Module:
         """Return the network on the CPU, with random weights."""

@@ -99,6 +99,14 @@ def test_counters_of_official_and_what_teaches_them(blocks: Any) -> None:
     ("arguments", "message"),
     [
         (("--model", "nowhere:Net"), "Invalid value for '--model': 'nowhere:Net' is no PKG"),
+        (
+            ("--counters", "--size", "20000", "20000"),
+            "input 1×3×20000×20000: counters run the network",
+        ),
+        (
+            (*MODEL, "--counters", "--input", "1", "2", "20000", "20000"),
+            "input 1×2×20000×20000: counters run the network",
+        ),
         ((*MODEL, "--input", "1", "x="), "input (='1 x=') must be like"),
         ((*MODEL, "--input", "1", "3", "9", "9"), "Net: cannot be measured: RuntimeError"),
         ((*MODEL, "--set", "reduction=16"), "model (='small_network:Net'): TypeError: "),

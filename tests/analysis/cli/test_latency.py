@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from analysis.speed import latest, self_check
+from analysis.speed import latest, self_check, setting
+from featherface.records import read
 
 QUICK = ("latency", "--variant", "retinaface", "--size", 32, 32, "--seconds", 0, "--device", "cpu")
 
@@ -72,6 +73,32 @@ def test_a_record_that_could_not_be_read_again_is_not_written(
 )
 def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str, call: Any) -> None:
     assert message in call(*QUICK, *arguments).refusal
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("latency", "--size", 5000, 5000),
+        ("latency", "--size", 500, 500, "--batch", 100, "--operators"),
+        ("latency", "--model", "torchvision:squeezenet1_1", "--input", "1 3 5000 5000"),
+        ("bench", "--size", 5000, 5000),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)
+def test_images_that_do_not_fit_into_memory_are_refused(
+    arguments: tuple[Any, ...], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting, "memory_free", lambda _: 10**9)
+    said = call(*arguments, "--device", "cpu", "--seconds", 0).refusal
+    assert "25,000,000 pixels need about 2.9 GiB of memory; 0.9 GiB are free" in said
+
+
+def test_the_estimate_of_memory_is_above_what_is_on_record() -> None:
+    path = Path(__file__).parents[3] / "docs" / "results" / "growth.jsonl"
+    rows = read(path, latest.FIELDS["growth"])
+    points = [point for row in rows for point in row["sizes"] + row["batches"]]
+    most = max(point["peak_bytes"] / point["megapixels"] / 1e6 for point in points)
+    assert most < setting.BYTES_A_PIXEL < 1.5 * most
 
 
 def test_another_network_is_measured_by_its_name(tmp_path: Path, call: Any) -> None:

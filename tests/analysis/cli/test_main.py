@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -175,6 +176,24 @@ def test_warnings_are_one_line(
     monkeypatch.setattr(sys, "warnoptions", ["default"])
     cli._show_warning("asked for", UserWarning, "/elsewhere/torch/serialization.py", 1)
     assert "UserWarning: asked for" in capsys.readouterr().err
+
+
+def test_what_torch_logs_of_a_missing_gpu_is_not_shown(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.utils import cpp_extension
+
+    call("--version")
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", logged.append)
+    monkeypatch.setattr(cpp_extension.logger, "handlers", [handler])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_HOME", "/usr/local")
+    assert cpp_extension._find_cuda_home() == "/usr/local"
+    assert logged == []
+    cpp_extension.logger.warning("of interest")
+    assert [record.msg for record in logged] == ["of interest"]
 
 
 def test_identify_prints_what_is_missing(call: Any, tmp_path: Path) -> None:
