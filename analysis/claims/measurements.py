@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from analysis.claims.expression import (
     UNKNOWN,
@@ -154,10 +156,10 @@ def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> in
     up the `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
     """
     cost = _cost(_config(variant, changes))
-    if cost.uncounted:
-        names = ", ".join(cost.uncounted)
-        raise UntestableError(f"nothing is known about the MACs of the operators {names}")
     part = {part.path: part for part in cost.walk()}.get(path)
+    if part and part.uncounted:
+        names = ", ".join(part.uncounted)
+        raise UntestableError(f"nothing is known about the MACs of the operators {names}")
     if part is None or (path and not any(part.macs_by_kind.values())):
         raise MeasureError(f"{_title(variant)} runs no counted operator at {path!r}")
     items = {"total": part.macs} | part.macs_by_kind
@@ -280,8 +282,8 @@ def modules(variant: Of, path: str, type: str = "", **changes: Any) -> int:
 def dense_convs(variant: Of, path: str, kernel: int) -> int:
     """Convolutions below `path` with a kernel of that size, every output seeing all inputs."""
     return sum(
-        isinstance(module, nn.Conv2d | DeformConv2d)
-        and tuple(_weight(module).shape[2:]) == (kernel, kernel)
+        isinstance(module, _CONVOLUTIONS)
+        and set(_weight(module).shape[2:]) == {kernel}
         and getattr(module, "groups", 1) == 1
         for module in _below(_network(variant), path)
     )
@@ -626,7 +628,7 @@ def _of_layers(tensor: str, variant: Of, paths: tuple[str, ...], changes: Mappin
     layers = {
         f"{name}.{tensor}"
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear | DeformConv2d)
+        if isinstance(module, (*_CONVOLUTIONS, nn.Linear))
     }
     parameters = _parameters(variant, paths or ("",), changes)
     return sum(tensor.numel() for name, tensor in parameters.items() if name in layers)
@@ -643,21 +645,27 @@ def _each(
     return values if "*" in path else values[0]
 
 
+_CONVOLUTIONS = (_ConvNd, DeformConv2d, torchvision.ops.DeformConv2d)
+
+
 def _weight(layer: nn.Module) -> Tensor:
-    if not isinstance(layer, nn.Conv2d | nn.Linear | DeformConv2d):
+    if not isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
         raise MeasureError(f"a {type(layer).__name__} is not a convolution or linear layer")
     return layer.weight
 
 
-def _conv(layer: nn.Module) -> nn.Conv2d:
-    if not isinstance(layer, nn.Conv2d):
+def _conv(layer: nn.Module) -> _ConvNd:
+    if not isinstance(layer, _ConvNd):
         raise MeasureError(f"a {type(layer).__name__} is not an ordinary convolution")
     return layer
 
 
 def _channels(layer: nn.Module) -> tuple[int, int]:
     outputs, inputs = _weight(layer).shape[:2]
-    return inputs * getattr(layer, "groups", 1), outputs
+    groups = getattr(layer, "groups", 1)
+    if getattr(layer, "transposed", False):  # whose weight has them the other way round
+        return outputs, inputs * groups
+    return inputs * groups, outputs
 
 
 def _square(sides: tuple[int, ...] | str) -> int:

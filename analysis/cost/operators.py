@@ -217,16 +217,17 @@ FREE: Mapping[str, str] = {
     "quantize_per_tensor_dynamic quantize_per_channel dequantize "
     "fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask",
     "additions or comparisons of values, no products": "aten:: sum mean amax amin max min prod "
-    "argmax argmin any all _softmax _log_softmax _safe_softmax _masked_softmax logsumexp cumsum "
-    "_cummax_helper _cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm "
-    "native_norm linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc bucketize "
-    "searchsorted unique_dim unique_consecutive _unique2 index_add index_reduce scatter_reduce "
-    "segment_reduce col2im max_pool2d max_pool2d_with_indices max_pool3d_with_indices "
-    "avg_pool2d avg_pool3d adaptive_avg_pool2d _adaptive_avg_pool2d _adaptive_avg_pool3d "
-    "adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d "
-    "quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d _pdist_forward",
+    "argmax argmin any all allclose trace _softmax _log_softmax _safe_softmax _masked_softmax "
+    "logsumexp cumsum cummax cummin _cummax_helper _cummin_helper logcumsumexp _logcumsumexp var "
+    "var_mean std std_mean norm native_norm linalg_vector_norm topk sort median nanmedian "
+    "kthvalue mode isin histc bucketize searchsorted unique_dim unique_consecutive _unique2 "
+    "index_add index_reduce scatter_reduce segment_reduce col2im unfold_backward max_pool2d "
+    "max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d adaptive_avg_pool2d "
+    "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d "
+    "fractional_max_pool2d fractional_max_pool3d quantized_max_pool1d quantized_max_pool2d "
+    "quantized_max_pool3d _pdist_forward",
     "losses, one value for each that is compared": "aten:: mse_loss smooth_l1_loss huber_loss "
-    "soft_margin_loss nll_loss_forward nll_loss2d_forward binary_cross_entropy "
+    "soft_margin_loss multi_margin_loss nll_loss_forward nll_loss2d_forward binary_cross_entropy "
     "binary_cross_entropy_with_logits",
     "random numbers": "aten:: bernoulli exponential geometric log_normal multinomial normal "
     "poisson rand_like randn_like random uniform",

@@ -34,6 +34,9 @@ class Net(nn.Module):
     def forward(self, x):
         x = self.rest(self.norm(self.first(x)))
         return torch.fft.fft(x) if self.unknown else x
+class Apart(Net):
+    def forward(self, x):
+        return torch.fft.fft(self.first(x))
 def branching():
     class Branching(Net):
         def forward(self, x):
@@ -107,6 +110,24 @@ def test_measurements_of_another_network(folder: Path, measure: str, value: Any)
     assert parse(measure, vocabulary(network)).evaluate() == value
 
 
+@pytest.mark.parametrize(
+    ("layer", "measure", "value"),
+    [
+        ("Conv1d(4, 6, 3, stride=2, groups=2)", "step('0') + kernels('0')", 2 + 6 * 2 * 3),
+        ("Conv3d(2, 4, 3)", "channels('0'), biases(), dense_convs('', 3)", ((2, 4), 4, 1)),
+        ("ConvTranspose2d(4, 6, 2, groups=2)", "channels('0'), kernel('0')", ((4, 6), (2, 2))),
+    ],
+)
+def test_measurements_of_any_convolution(
+    folder: Path, layer: str, measure: str, value: Any
+) -> None:
+    module = f"layer_{layer.partition('(')[0].lower()}"
+    code = f"from torch import nn\ndef make(): return nn.Sequential(nn.{layer})\n"
+    (folder / f"{module}.py").write_text(code)
+    network = Subject(f"{module}:make", (Input((1, 2)),))
+    assert parse(measure, vocabulary(network)).evaluate() == value
+
+
 def test_measurements_that_another_network_has_not(folder: Path) -> None:
     words = vocabulary(Subject("some_network:Net", (Input((1, 2, 6, 7)),)))
     for measure, error, message in (
@@ -118,6 +139,13 @@ def test_measurements_that_another_network_has_not(folder: Path) -> None:
     ):
         with pytest.raises(error, match=message):
             parse(measure, words).evaluate()
+
+
+def test_a_part_is_measured_though_another_cannot_be(folder: Path) -> None:
+    words = vocabulary(Subject("some_network:Apart", (Input((1, 2, 6, 7)),)))
+    assert parse("macs('first')", words).evaluate() == 4 * 5 * 4 * 2 * 9
+    with pytest.raises(UntestableError, match="aten::_fft_r2c"):
+        parse("macs()", words).evaluate()
 
 
 def test_a_network_that_needs_values_is_measured_with_them(folder: Path) -> None:

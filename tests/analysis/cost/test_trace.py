@@ -673,10 +673,22 @@ def test_registering_a_handler(handlers: None) -> None:
         register("aten::_fft_r2c", lambda args, output: 0, "offset_and_mask_conv")
 
 
+class Grows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "layer"):
+            self.layer = nn.Linear(x.shape[1], 3)
+        return self.layer(x)
+
+
 @pytest.mark.parametrize(
     ("network", "inputs", "message"),
     [
         (nn.LazyLinear(3), torch.zeros(2, 2), "LazyLinear: has lazy modules, run it once"),
+        (
+            Grows(),
+            torch.zeros(2, 2),
+            "Grows: changes its parameters, run it once, as in its factory",
+        ),
         (nn.Linear(3, 3), torch.zeros(2, 2), "Linear: cannot be measured: RuntimeError: mat1"),
         (nn.Linear(3, 3), (), "Linear: cannot be measured: TypeError: "),
         (Does(lambda w, x: sys.exit(4)), torch.zeros(1), "Does: cannot be measured: SystemExit: 4"),
