@@ -54,7 +54,7 @@ def _records(docs: Path) -> None:
         warn("published weights are not at hand: maps.json is kept as recorded")
     if find_spec("thop") is None:
         warn("thop is not installed: what it says is kept as recorded")
-    show(tables.summary(json.loads(read_text(docs / "results" / "verdicts.json"))))
+    show(tables.tally(json.loads(read_text(docs / "results" / "verdicts.json"))))
 
 
 def _pages(root: Path, command: Any) -> None:

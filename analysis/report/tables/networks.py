@@ -268,12 +268,6 @@ def tally(records: Sequence[Record]) -> Table:
     )
 
 
-def summary(records: Sequence[Record]) -> str:
-    """Return one line: how many claims have which verdict."""
-    parts = (f"{sum(r['verdict'] == verdict for r in records)} {verdict}" for verdict in COLOURS)
-    return f"{len(records)} claims: {', '.join(parts)}"
-
-
 def matches(record: Record) -> Table:
     """Return the architectures that a search found, best first."""
     facts, counter = record["facts"], record["asked"]["reading"]

@@ -64,9 +64,12 @@ def test_a_verdict_cites_its_lines_and_is_printed_as_it_is() -> None:
     assert "1,234" in text
 
 
-def test_the_summary_counts_every_verdict() -> None:
-    text = tables.summary([verdict(), verdict(), verdict(verdict="untested")])
-    assert text == "3 claims: 0 confirmed, 0 explained, 2 refuted, 1 untested"
+def test_the_tally_counts_every_verdict_of_every_source() -> None:
+    records = [verdict(), verdict(), verdict(verdict="untested"), verdict(source="paper")]
+    text = tables.tally(records).markdown()
+    assert "| card | 3 | 0 | 0 | 2 | 1 |\n| paper | 1 | 0 | 0 | 1 | 0 |\n" in text
+    assert text.endswith("| total | 4 | 0 | 0 | 3 | 1 |")
+    assert "total" not in tables.tally(records[:3]).markdown()  # of one source
 
 
 def test_long_lists_are_cut_with_their_number() -> None:
