@@ -37,6 +37,9 @@ LEVELS = ("p3", "p4", "p5")
 MIN_SIZE = 32
 """The smallest height and width of an input: one cell of the coarsest level."""
 
+MAX_SIZE = 1 << 20
+"""The largest height and width accepted, far below where sizes in bytes exceed 64 bits."""
+
 MOST = {"channels": 4096, "cells": 64, "reduction": 4096, "anchors": 64}
 """The largest configuration that is built: files may claim any number."""
 
@@ -51,6 +54,10 @@ class UnknownVariantError(ConfigError, KeyError):
     """A name that is not in `CONFIGS`; the message lists those that are."""
 
     __str__ = Exception.__str__  # a KeyError would quote the message
+
+
+class SizeError(InputError):
+    """An image size that the networks do not take; the message names the value and why."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,23 @@ def config_of(variant: str) -> FeatherFaceConfig:
         ConfigError: for a name that is not in `CONFIGS`.
     """
     return CONFIGS[variant]
+
+
+def check_size(height: int, width: int, batch: int = 1) -> None:
+    """Refuse the sizes that the networks of the family do not take.
+
+    Raises:
+        SizeError: for a height or width outside `MIN_SIZE` to `MAX_SIZE`, or a batch below 1.
+    """
+    for name, value, least in (
+        ("height", height, MIN_SIZE),
+        ("width", width, MIN_SIZE),
+        ("batch", batch, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise SizeError(f"{name} (={value!r}) must be an integer")
+        if not least <= value <= MAX_SIZE:
+            raise SizeError(f"{name} (={value}) must be from {least} to {MAX_SIZE}")
 
 
 def read_config(text: str, name: str) -> FeatherFaceConfig:

@@ -32,7 +32,7 @@ from analysis.claims.expression import (
     parse,
 )
 from analysis.cost import Cost
-from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.blocks import network_cost
 from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
 from analysis.cost.subject import Subject, positional
 from analysis.cost.trace import count_parameters
@@ -48,6 +48,7 @@ from featherface.config import (
     LEVELS,
     ConfigError,
     FeatherFaceConfig,
+    check_size,
     config_of,
 )
 from featherface.errors import InputError

@@ -10,6 +10,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show
+from featherface.config import check_size
 
 
 def bench(
@@ -37,6 +38,7 @@ def bench(
     The figures to read are the ratios; times are of this machine alone. Prints a table and, on
     the last line, one JSON document.
     """
+    check_size(*size)
     from analysis.benchmarks import detector_speed
     from analysis.report.tables import benchmarks as tables
     from analysis.speed.timing import Rule

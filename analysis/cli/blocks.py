@@ -8,6 +8,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, show, warn
+from featherface.config import check_size, config_of
 from featherface.errors import InputError
 
 
@@ -34,14 +35,13 @@ def blocks(
     MACs are multiply-accumulates of convolutions, linear layers and deformable kernels. An
     operator that nothing is known about is named, and the MACs are then a lower bound.
     """
+    if model is None and not inputs:
+        check_size(*size)
     from analysis.cost import blocks as costs
     from analysis.cost import counters as counting
     from analysis.cost import subject
     from analysis.report.tables import networks as tables
-    from featherface.config import config_of
 
-    if model is None and not inputs:
-        costs.check_size(*size)
     chosen = subject.parse_settings(settings or [])
     given = [subject.parse_input(text) for text in inputs or [f"1 3 {size[0]} {size[1]}"]]
     shape = given[0].shape

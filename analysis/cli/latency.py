@@ -12,7 +12,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
-from featherface.config import CONFIGS
+from featherface.config import CONFIGS, check_size
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def latency(
     for name in runtimes if wanted else ():
         if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
+    if model is None and not inputs:
+        check_size(*size, min(batch or [1]))
     from analysis.cost.subject import parse_input, parse_settings
     from analysis.report.tables import latency as tables
     from analysis.speed.latest import FIELDS, network_name

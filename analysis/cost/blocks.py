@@ -12,12 +12,8 @@ from torch import nn
 from analysis.cost.operators import CONVENTIONS
 from analysis.cost.trace import Cost, counted, measure
 from featherface.blocks.heads import Outputs
-from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
-from featherface.errors import InputError
+from featherface.config import LEVELS, FeatherFaceConfig, check_size, config_of
 from featherface.model import FeatherFace
-
-MAX_SIZE = 1 << 20
-"""The largest height and width accepted, far below where sizes in bytes exceed 64 bits."""
 
 BLOCK_CONVENTIONS = {
     "params": "values in learnable tensors, each tensor once; running statistics are not learnt",
@@ -37,27 +33,6 @@ _CONTEXTS = {
     "ssh-dcnv1": "SSH with deformable convolutions v1",
     "ssh-dcnv2": "SSH with deformable convolutions v2",
 }
-
-
-class SizeError(InputError):
-    """An image size that cannot be measured; the message names the value and why."""
-
-
-def check_size(height: int, width: int, batch: int = 1) -> None:
-    """Refuse the sizes that the networks of the family do not take.
-
-    Raises:
-        SizeError: for a height or width outside `MIN_SIZE` to `MAX_SIZE`, or a batch below 1.
-    """
-    for name, value, least in (
-        ("height", height, MIN_SIZE),
-        ("width", width, MIN_SIZE),
-        ("batch", batch, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise SizeError(f"{name} (={value!r}) must be an integer")
-        if not least <= value <= MAX_SIZE:
-            raise SizeError(f"{name} (={value}) must be from {least} to {MAX_SIZE}")
 
 
 def count_macs(model: nn.Module, height: int, width: int, batch: int = 1) -> Cost:

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.blocks import network_cost
 from analysis.cost.foreign import foreign_code
 from analysis.cost.operators import KINDS
 from analysis.cost.subject import check_computable
 from analysis.cost.trace import Cost, count_parameters, measure
-from featherface.config import MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.config import MIN_SIZE, FeatherFaceConfig, check_size, config_of
 from featherface.errors import InputError
 from featherface.model import FeatherFace
 

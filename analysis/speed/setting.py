@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from analysis.cost import Cost, measure
-from analysis.cost.blocks import check_size, network_cost
+from analysis.cost.blocks import network_cost
 from analysis.cost.subject import Input, load_model, make_inputs, with_settings
 from analysis.environment import stamp
 from analysis.speed.random_network import DESCRIPTION, make_random_network
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
-from featherface.config import FeatherFaceConfig, config_of
+from featherface.config import FeatherFaceConfig, check_size, config_of
 from featherface.errors import InputError
 from featherface.runtimes.cuda_graph import full_float32
 

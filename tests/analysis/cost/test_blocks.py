@@ -13,12 +13,19 @@ from torch.nn import functional as F
 
 from analysis.cost import measure
 from analysis.cost.blocks import (
-    SizeError,
     describe_blocks,
     measure_blocks,
     measure_layers,
 )
-from featherface.config import BLOCKS, CONFIGS, LEVELS, STRIDES, ConfigError, FeatherFaceConfig
+from featherface.config import (
+    BLOCKS,
+    CONFIGS,
+    LEVELS,
+    STRIDES,
+    ConfigError,
+    FeatherFaceConfig,
+    SizeError,
+)
 from featherface.model import FeatherFace
 
 SIZES = [(640, 640), (97, 131), (33, 640)]

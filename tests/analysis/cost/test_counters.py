@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
-from analysis.cost.blocks import SizeError
 from analysis.cost.counters import (
     REGISTER,
     CounterRecord,
@@ -23,7 +22,7 @@ from analysis.cost.counters import (
     out_of_the_box,
     reconcile,
 )
-from featherface.config import CONFIGS, ConfigError
+from featherface.config import CONFIGS, ConfigError, SizeError
 from featherface.model import FeatherFace
 
 needs_thop = pytest.mark.skipif(

@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from torchvision.ops import deform_conv2d, nms, roi_align
 
 from analysis.cost import CostError, measure, operators, register
-from analysis.cost.blocks import MAX_SIZE, SizeError, count_macs
+from analysis.cost.blocks import count_macs
 from analysis.cost.counters import REGISTER
 from analysis.cost.operators import KINDS
 from analysis.cost.trace import count_parameters
-from featherface.config import CONFIGS, FeatherFaceConfig
+from featherface.config import CONFIGS, MAX_SIZE, FeatherFaceConfig, SizeError
 from featherface.errors import InputError
 from featherface.model import FeatherFace
 
