@@ -102,13 +102,6 @@ def test_words_measure_what_they_say(text: str, value: Any) -> None:
     assert expression(text).evaluate() == value
 
 
-@pytest.mark.parametrize("variant", CONFIGS)
-def test_the_blocks_add_up_to_the_network(variant: str) -> None:
-    blocks = ("backbone", "first_attention", "pyramid", "second_attention", "context", "shuffle")
-    parts = [measure.params(variant, block) for block in (*blocks, "heads")]
-    assert sum(parts) == measure.params(variant)
-
-
 def test_recorded_ap_is_the_publishers() -> None:
     recorded = PUBLISHED["official"].recorded
     assert recorded is not None
