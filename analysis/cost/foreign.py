@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from traceback import walk_tb
 
 from featherface.errors import InputError
 
@@ -27,6 +29,9 @@ def foreign_code(error: type[InputError], where: str) -> Iterator[None]:
     except BaseException as failure:  # such as SystemExit, which would end our program
         try:
             reason = " ".join(str(failure).split())[:300]
+            if not reason:
+                *_, (frame, line) = walk_tb(failure.__traceback__)
+                reason = f"line {line} of {Path(frame.f_code.co_filename).name}"
         except Exception as second:
             reason = f"its message raises {type(second).__name__}"
         raise error(f"{where}: {type(failure).__name__}: {reason}") from failure

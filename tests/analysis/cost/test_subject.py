@@ -68,6 +68,7 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "ready = nn.Linear(2, 2).train()\n"
         "def fails(): raise KeyError('no\\nweights')\n"
         "def number(): return 3\n"
+        "def asserts(): assert number() == 4\n"
         "def leaves(): raise SystemExit(3)\n"
         "class Odd(BaseException):\n"
         "    def __str__(self): raise ValueError\n"
@@ -81,6 +82,7 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
     for name, message in (
         ("own_network:fails", r"KeyError: 'no\\nweights'$"),
         ("own_network:leaves", "SystemExit: 3"),
+        ("own_network:asserts", "AssertionError: line 9 of own_network.py$"),
         ("own_network:odd", "Odd: its message raises ValueError"),
         ("own_network:loses_its_path", "makes a NoneType, not a network"),
         ("own_network:number", "makes a int, not a network"),
