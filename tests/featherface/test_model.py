@@ -242,6 +242,7 @@ def test_dynamo_traces_the_network_without_a_break(variant: str) -> None:
                 torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_autocast_on_a_gpu_stays_close_to_float32() -> None:
     model = FeatherFace("official").cuda().eval()
