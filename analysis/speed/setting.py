@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -23,7 +23,7 @@ from analysis.speed.random_network import DESCRIPTION, make_random_network
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
 from featherface.config import FeatherFaceConfig, check_size, config_of
 from featherface.errors import InputError
-from featherface.runtimes.cuda_graph import full_float32
+from featherface.runtimes.cuda_graph import full_float32, on_device
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
@@ -91,6 +91,8 @@ class Setting:
         on_gpu = device_of(self.device).type == "cuda"
         if self.runtime == "cuda-graph" and not on_gpu:
             raise InputError(f"runtime 'cuda-graph' runs on CUDA, not on device {self.device!r}")
+        if self.runtime == "cuda-graph" and self.kernel == "torchvision":
+            raise InputError("runtime 'cuda-graph' cannot record torchvision's kernel")
         if self.flush_l2 and not on_gpu:
             raise InputError(f"only GPUs have an L2 cache to flush, not device {self.device!r}")
         plain = (self.dtype, self.memory_format) == ("float32", "contiguous")
@@ -167,10 +169,7 @@ class Setting:
     def on_device(self) -> Iterator[torch.device]:
         """Use the device with the setting's threads and kernel, without gradients."""
         device = device_of(self.device)
-        current: AbstractContextManager[Any] = (
-            torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-        )
-        with using_threads(self.threads), current, self.computing():
+        with using_threads(self.threads), on_device(device), self.computing():
             yield device
 
     @contextmanager

@@ -73,8 +73,9 @@ class CapturedForward:
             torch.cuda.current_stream(device).wait_stream(side)
             torch.cuda.synchronize(device)
             self._graph = torch.cuda.CUDAGraph()
-            # Other threads may go on allocating memory meanwhile.
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            # Without a stream of ours, PyTorch takes one of the GPU that captured first. Other
+            # threads may go on allocating memory meanwhile.
+            with torch.cuda.graph(self._graph, stream=side, capture_error_mode="thread_local"):
                 self.output = forward(self.input)
 
     def __call__(self, x: Tensor) -> Any:
@@ -138,7 +139,7 @@ class GraphRunner:
             pixels: (batch, 3, height, width).
         """
         shape = pixels.shape
-        with self._lock, torch.inference_mode(), _current(self.device):
+        with self._lock, torch.inference_mode(), on_device(self.device):
             # Capturing takes as long as tens of passes: not for a shape that may not come again.
             again = shape in self._called and shape[0] * shape[2] * shape[3] <= MOST_PIXELS
             if again or shape in self._captured:
@@ -152,7 +153,7 @@ class GraphRunner:
 
     def run_captured(self, pixels: FloatArray) -> list[FloatArray]:
         """Return the same; the shape is captured now, and not kept."""
-        with self._lock, torch.inference_mode(), _current(self.device):
+        with self._lock, torch.inference_mode(), on_device(self.device):
             return _split(self._capture(pixels.shape).run(pixels))
 
     def _capture(self, shape: tuple[int, ...]) -> _Captured:
@@ -257,5 +258,6 @@ def _split(rows: FloatArray) -> list[FloatArray]:
     return [rows[..., :BOX], rows[..., BOX], rows[..., BOX + 1 :]]
 
 
-def _current(device: torch.device) -> AbstractContextManager[Any]:
+def on_device(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which a GPU is the current one; for another device, one of no effect."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

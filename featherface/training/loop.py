@@ -23,6 +23,7 @@ import featherface
 from featherface.errors import InputError
 from featherface.files import read_text, to_json, write_bytes, write_text
 from featherface.model import FeatherFace, load, save
+from featherface.runtimes.cuda_graph import on_device
 from featherface.runtimes.network import checked_device
 from featherface.training import holdout
 from featherface.training.augment import DRAWS
@@ -88,7 +89,8 @@ def train(
     """
     processes = join(checked_device(device))
     record = record and processes.world == 1  # exchanges are not recorded
-    return _Run(recipe, data, Path(out), processes, report).finish(record, every, log_every)
+    with on_device(processes.device):
+        return _Run(recipe, data, Path(out), processes, report).finish(record, every, log_every)
 
 
 class _Run:
@@ -117,7 +119,7 @@ class _Run:
             "recipe": asdict(recipe),
             "data": {"sha256": source.sha256, "images": len(kept), "held_out": len(held)},
             "versions": {p.__name__: p.__version__ for p in (featherface, torch, torchvision)},
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "processes": processes.world,
         }
         self._resume()
@@ -239,11 +241,9 @@ class _Run:
             self.step.model.load_state_dict(saved["model"])
             for ours, theirs in zip(self.step.average, saved["average"], strict=True):
                 ours.copy_(theirs)
-            optimizer = self.step.optimizer
-            rates = [group["lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(saved["optimizer"])
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate  # on this device, where a captured step reads it
+            # With settings for this device: a GPU's checkpoint may go on on a CPU, and the reverse.
+            groups = self.step.optimizer.state_dict()["param_groups"]
+            self.step.optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
             self.done, self.spent = saved["step"], saved["spent"]
         except TrainingError:
             raise

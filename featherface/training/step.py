@@ -234,7 +234,7 @@ class Recorded:
         self._step.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=torch.cuda.Stream()):  # type: ignore[no-untyped-call]
                 self._step(self._index, self._draws, self._frozen)
         except RuntimeError as error:
             self.failure = " ".join(str(error).split())[:300]

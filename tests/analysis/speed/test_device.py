@@ -34,6 +34,13 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         setting.device_of("cuda:2")
 
 
+def test_a_graph_cannot_record_torchvisions_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    graph = setting.Setting(device="cuda", runtime="cuda-graph")
+    with pytest.raises(InputError, match="cannot record torchvision's kernel"):
+        graph.at(kernel="torchvision")
+
+
 def test_threads_are_set_and_given_back() -> None:
     before = torch.get_num_threads()
     with setting.using_threads(1):

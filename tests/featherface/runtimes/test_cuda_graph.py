@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -169,6 +171,33 @@ def test_tf32_is_off_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyP
     assert torch.backends.cudnn.allow_tf32
 
 
+def test_a_capture_is_on_a_stream_of_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's stream for captures is of the GPU that captured first."""
+    captured_on: list[Any] = []
+
+    @contextmanager
+    def graph(_: object, stream: Any = None, **__: str) -> Iterator[None]:
+        captured_on.append(stream)
+        yield
+
+    def new_stream(device: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(device=device, wait_stream=lambda _: None)
+
+    stand_ins = {
+        "Stream": new_stream,
+        "current_stream": new_stream,
+        "stream": nullcontext,
+        "device": nullcontext,
+        "synchronize": lambda _: None,
+        "CUDAGraph": object,
+        "graph": graph,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    cuda_graph.CapturedForward(lambda x: x + 1, torch.zeros(1))
+    assert [stream.device for stream in captured_on] == [CPU]
+
+
 def published(name: str) -> FeatherFace:
     try:
         return load(name)
@@ -205,7 +234,7 @@ def test_published_weights_stay_within_the_tolerances(name: str, dtype: torch.dt
 @needs_gpu
 def test_auto_on_a_gpu_is_a_graph_and_finds_the_same_faces() -> None:
     model = published("official")
-    detector = Detector(model, device="cuda")
+    detector = Detector(model, device="cuda", runtime="auto")
     assert detector.runtime == "cuda-graph"
     eager = Detector(model, device="cpu", runtime="torch")
     image: RGBArray = draw_crowd()

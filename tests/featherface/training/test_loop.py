@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -20,9 +23,11 @@ import featherface
 from featherface.config import CONFIGS
 from featherface.errors import InputError
 from featherface.model import FeatherFace, save
+from featherface.training import loop
 from featherface.training.__main__ import main
 from featherface.training.loop import draw, train
 from featherface.training.recipe import Recipe, RecipeError
+from featherface.training.step import Recorded, Step
 from featherface.weights.reading import read_contents
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,6 +157,74 @@ def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(drawn: Path, tmp_p
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read as a checkpoint"):
         train(TINY, drawn, tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_checkpoint_of_a_gpu_goes_on_with_the_optimiser_of_this_device(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    recipe = replace(TINY, optimizer=optimizer)
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(recipe, drawn, tmp_path, log_every=0, every=0, report=stop)
+    checkpoint = tmp_path / "checkpoint.pt"
+    saved = torch.load(checkpoint, weights_only=True)
+    for group in saved["optimizer"]["param_groups"]:
+        group |= {"lr": torch.tensor(1.0), "fused": True, "capturable": True}
+    torch.save(saved, checkpoint)
+    used: list[dict[str, Any]] = []
+    original = Step.set_rates
+
+    def watched(self: Step, factor: float, step: int) -> None:
+        original(self, factor, step)
+        used.extend(self.optimizer.param_groups)
+
+    monkeypatch.setattr(Step, "set_rates", watched)
+    train(recipe, drawn, tmp_path)
+    assert {group["fused"] for group in used} == {False}
+    assert {group.get("capturable", False) for group in used} == {False}
+    assert not any(isinstance(group["lr"], torch.Tensor) for group in used)
+
+
+def test_a_run_makes_its_gpu_the_current_one(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams and captures are of the current GPU."""
+    entered: list[torch.device] = []
+
+    @contextmanager
+    def on_device(device: torch.device) -> Iterator[None]:
+        entered.append(device)
+        yield
+
+    monkeypatch.setattr(loop, "on_device", on_device)
+    train(replace(TINY, steps=1), drawn, tmp_path, device="cpu")
+    assert entered == [torch.device("cpu")]
+
+
+def test_steps_are_recorded_on_a_stream_of_the_current_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch's own stream for captures is of the GPU that captured first."""
+    recorded_on: list[Any] = []
+
+    @contextmanager
+    def graph(_: object, stream: Any = None) -> Iterator[None]:
+        recorded_on.append(stream)
+        yield
+
+    stand_ins = {"Stream": lambda: "new", "synchronize": lambda: None, "CUDAGraph": object}
+    for name, stand_in in {**stand_ins, "graph": graph}.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    step = MagicMock(**{"images.device": torch.device("cpu")})
+    recorded = Recorded(step, batch=1, frozen=False, record=True)
+    recorded._record()
+    assert recorded_on == ["new"]
+    step.assert_called_once()
 
 
 def test_a_teachers_backbone_is_taken_over_and_stays_while_frozen(
