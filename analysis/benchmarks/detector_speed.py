@@ -115,6 +115,7 @@ def measure(
                 ceilings = measure_ceilings(Setting(device=device), rule)
             else:
                 networks.append(_network(step, size, rule, place))
+        environment = stamp(place, "float32", "contiguous")
     ceiling = ceilings["gmacs_per_second"]
     above = under_ceiling(networks, ceiling)
     return {
@@ -127,7 +128,7 @@ def measure(
             "of": f"the best square matrix product, float32, by {ceilings['product_by']}",
         },
         "rule": asdict(rule),
-        "environment": stamp(place, "float32", "contiguous"),
+        "environment": environment,
         "others_load": others.share,
         "doubts": load_doubts(others.share) + above,
     }

@@ -149,9 +149,9 @@ def latency(
             base.at(variant=name, batch=images, dtype=precision, runtime=runs)
             for name, runs in product(variants, apart)
         ]
+        for images, precision in product(batches, dtypes)
         # On a GPU each runtime apart: a graph keeps its memory.
         for apart in ([[each] for each in runtimes] if place != "cpu" else [runtimes])
-        for precision, images in product(dtypes, batches)
     ]
     for setting in chain(*groups):
         setting.check_memory()

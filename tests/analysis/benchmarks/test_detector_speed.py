@@ -40,6 +40,15 @@ def test_fresh_weights_are_timed_in_every_way(
     assert all(way["n"] >= 3 for way in ways.values())
 
 
+def test_the_environment_is_that_of_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    ceilings = {"gmacs_per_second": 1.0, "product_by": "torch"}
+    monkeypatch.setattr(detector_speed, "measure_ceilings", lambda *_: ceilings)
+    monkeypatch.setattr(detector_speed, "_pictures", lambda *_: {})
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(detector_speed, "stamp", lambda *_: torch.backends.cudnn.allow_tf32)
+    assert detector_speed.measure([], rule=SHORT)["environment"] is False
+
+
 def test_a_way_above_the_ceiling_is_a_doubt() -> None:
     ways = {"ours": {"ms_p50": 20.0}, "onnx": {"ms_p50": 8.0}, "other": {"not_measured": "why"}}
     network = {"variant": "v1", "macs": 10**9, "ways": ways}

@@ -51,6 +51,14 @@ def test_runtimes_and_batches_are_recorded_each(tmp_path: Path, call: Any) -> No
 
 
 @pytest.mark.usefixtures("trusted")
+def test_the_smallest_batch_is_measured_first_in_every_dtype(tmp_path: Path, call: Any) -> None:
+    each = ("--dtype", "float32", "--dtype", "float64", "--batch", 1, "--batch", 2)
+    assert call(*QUICK, *each, "--record", tmp_path).code == 0
+    found = [(row["input"][0], row["environment"]["dtype"]) for row in rows(tmp_path)]
+    assert found == [(1, "float32"), (1, "float64"), (2, "float32"), (2, "float64")]
+
+
+@pytest.mark.usefixtures("trusted")
 def test_a_record_that_could_not_be_read_again_is_not_written(
     tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
