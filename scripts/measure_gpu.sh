@@ -7,14 +7,18 @@
 #
 # --device cpu   a dry run on small images, to see that everything still runs
 # --seconds      for each measurement (1)
-# --budget       for everything (300; 1800 on a CPU); what does not fit any more is skipped and named
+# --budget       for everything (540, of ten minutes; 1800 on a CPU); what does not fit any more is
+#                skipped and named
 # --out          where the results go (gpu-results): latency.jsonl, roofline.jsonl, growth.jsonl and
-#                operators.jsonl, which are those of docs/results with rows added; bench.json;
-#                predict.json; log.txt; failures.txt, which is empty if all went well
+#                operators.jsonl, which are those of docs/results, each row added once it is
+#                measured; bench.json; predict.json; log.txt; failures.txt, empty if all went well
 #
-# The machine needs PyTorch with CUDA and the packages of pyproject.toml, `dependencies` and pytest;
-# fvcore, torchinfo, pandas and pooch are not needed, nor that this project is installed, nor a
-# network. With facenet-pytorch's wheel absent, no peer is timed on a GPU.
+# The machine needs Python from 3.11, bash, coreutils, PyTorch with CUDA and torchvision, gcc for
+# compiled networks, but neither a network nor this project installed; and from a folder of wheels,
+# 110 MB, which `pip download -d WHEELS` fills with the same names on a machine like it:
+#     pip install --no-index --find-links WHEELS numpy scipy pillow pydantic filelock safetensors \
+#         onnx onnxruntime typer rich psutil pytest
+# A dry run needs py-cpuinfo as well.
 #
 # FEATHERFACE_WEIGHTS  folder with official.pth and retinaface.pth (default: ../shared/weights);
 #                      without it, latency and roofline are measured all the same
@@ -44,7 +48,7 @@ trap 'rm -rf "$work"' EXIT
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 export FEATHERFACE_CACHE=$work/cache ORT_DISABLE_TELEMETRY=1
 for kind in latency roofline growth operators; do
-  if [ -f "docs/results/$kind.jsonl" ]; then cp "docs/results/$kind.jsonl" "$work/"; fi
+  if [ -f "docs/results/$kind.jsonl" ]; then cp "docs/results/$kind.jsonl" "$out/"; fi
 done
 : > "$out/failures.txt"
 : > "$out/log.txt"
@@ -61,7 +65,6 @@ stage() {
   timeout -k 5 "$((most < left ? most : left))" "$@" > "$work/stage.txt" 2>&1
   code=$?
   cat "$work/stage.txt" >> "$out/log.txt"
-  cp "$work"/*.jsonl "$work"/*.json "$out/" 2> /dev/null
   echo "$name: exit code $code, $((SECONDS - begin)) s"
   if [ "$code" != 0 ]; then
     { echo "$name: exit code $code (124: time-out)"; tail -n 15 "$work/stage.txt"; } >> "$out/failures.txt"
@@ -78,23 +81,24 @@ if [ "$device" = cpu ]; then
 else
   size=(640 640) fast=cuda-graph blocks=(torch cuda-graph) many=64 half=float16 growth_kept=1 patience=1 variants=(all) benched=()
 fi
-budget=${budget:-$((300 * patience))}
-record=(--device "$device" --size "${size[@]}" --record "$work" --record-doubtful)
+budget=${budget:-$((patience == 1 ? 540 : 1800))}
+record=(--device "$device" --size "${size[@]}" --record "$out" --record-doubtful)
 looking=() every=()
 for variant in "${variants[@]}"; do every+=(--variant "$variant"); done
 for runtime in "${blocks[@]}"; do looking+=(--runtime "$runtime"); done
 
 [ "$device" = cpu ] || nvidia-smi >> "$out/log.txt" 2>&1
 stage "gpu tests" 90 "$python" -m pytest -q -m gpu -o addopts= -o filterwarnings=default \
-  --import-mode=importlib -p no:cacheprovider -s -rfEs tests/featherface tests/analysis/speed
-cli "latency and roofline" 120 latency "${every[@]}" "${looking[@]}" --roofline \
+  --import-mode=importlib --continue-on-collection-errors -p no:cacheprovider -s -rfEs \
+  tests/featherface tests/analysis/speed
+cli "latency and roofline" 180 latency "${every[@]}" "${looking[@]}" --roofline \
   --dtype float32 --dtype "$half" --batch 1 --batch 8 --batch "$many" --seconds "$seconds" \
   "${record[@]}"
-cli "bench" 60 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
-  --json "$work/bench.json"
+cli "bench" 90 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
+  --json "$out/bench.json"
 if [ -n "${WIDER_IMAGES:-}" ]; then
   cli "predict" 45 widerface predict --weights official --images "$WIDER_IMAGES" \
-    --out "$work/predictions" --device "$device" --runtime "$fast" --json "$work/predict.json"
+    --out "$work/predictions" --device "$device" --runtime "$fast" --json "$out/predict.json"
 fi
 cli "operators" 40 latency --operators --seconds "$seconds" "${record[@]}"
 if [ "$growth_kept" = 1 ]; then

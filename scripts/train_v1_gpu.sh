@@ -15,5 +15,10 @@ run() {
     python3 -m featherface.training "${PACK:-.gpu/train.zip}" "${OUT:?}" \
         variant=v1 teacher=official minutes="$minutes" "$@"
 }
+code=0
+run "$@" || code=$?
+case $code in
+    0 | 2 | 130) exit $code ;; # done, bad input, interrupted
+esac
 # A GPU that refuses to record steps may refuse everything after it in that process.
-run "$@" || run "$@" --no-graph
+run "$@" --no-graph

@@ -45,3 +45,20 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
         ["bash", script, "--speed", "1"], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (2, "measure_gpu.sh: unknown option --speed\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+@pytest.mark.parametrize(("code", "runs"), [(0, 1), (2, 1), (130, 1), (1, 2)])
+def test_training_starts_anew_without_graphs_only_after_a_crash(
+    tmp_path: Path, code: int, runs: int
+) -> None:
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\necho \"$@\" >> '{tmp_path}/calls'\nexit {code}\n")
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "train_v1_gpu.sh", "1"],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(tmp_path)},
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert done.returncode == code
+    assert ["--no-graph" in call for call in calls] == [False, True][:runs]
