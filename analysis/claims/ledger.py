@@ -37,7 +37,7 @@ from analysis.cost.blocks import BLOCK_CONVENTIONS
 from analysis.cost.subject import Subject, parse_input
 from featherface.config import BLOCKS, CONFIGS
 from featherface.errors import InputError
-from featherface.files import read_text, write_bytes
+from featherface.files import read_text
 
 CLAIMS = Path(__file__).parent
 
@@ -302,22 +302,6 @@ def load(path: str | Path) -> Ledger:
 def load_all() -> list[Ledger]:
     """Return the ledgers of `SOURCES`, in that order."""
     return [load(name) for name in SOURCES]
-
-
-def write_template(name: str) -> Path:
-    """Write NAME.yaml, a ledger to fill in, in the current folder, and return its path.
-
-    Raises:
-        LedgerError: for a name that is no identifier, or a file that is there.
-    """
-    path = Path(f"{name}.yaml")
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise LedgerError(f"name (={name!r}) must be lower-case letters, digits and hyphens")
-    if path.exists():
-        raise LedgerError(f"{path}: is there already")
-    template = read_text(CLAIMS / "template.yaml").replace("NAME", name)
-    write_bytes(path, template.encode())
-    return path
 
 
 _PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KMG]?)(%?)")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from analysis.claims.template import write_template
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
 from featherface.files import check_readable
@@ -58,15 +59,15 @@ def audit(
     or a measured value has moved. A ledger of one's own without a record fails where a claim is
     refuted. The code of the network that a ledger names runs, and no other code of the ledger.
     """
+    if init is not None:
+        show(f"wrote {write_template(init)}")
+        return
     if recorded is not None and not accept:
         check_readable(recorded)
     from analysis.claims import ledger as ledgers
     from analysis.claims import verdicts
     from analysis.report.tables import networks as tables
 
-    if init is not None:
-        show(f"wrote {ledgers.write_template(init)}")
-        return
     path = recorded or (verdicts.RECORD if ledger is None else verdicts.beside(ledger))
     needed = ledger is None or recorded is not None
     before = verdicts.recorded(path) if not accept and (needed or path.exists()) else None

@@ -236,7 +236,11 @@ for arguments in json.loads(sys.argv[1]):
 
 def test_what_is_missing_or_small_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     checks = (*INPUTS, *NAMED[1:], options.image, options.model)
-    commands = [["audit", "--recorded", "none"], ["train", "--data", ".", "--out", "run"]]
+    commands = [
+        ["audit", "--recorded", "none"],
+        ["audit", "--init", "X"],
+        ["train", "--data", ".", "--out", "run"],
+    ]
     commands += [[command, "--size", "31", "31"] for command in ("blocks", "latency", "bench")]
     for number, parameter in enumerate(p for p in PARAMETERS if p.info.parser in checks):
         folder = tmp_path / str(number)
