@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import _lru_cache_wrapper
 from typing import Any
 
 import torch
@@ -333,6 +335,17 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             (x.extend if isinstance(x, list) else x.update)(then)
         for part in training:
             part.training = True
+        if device.type == "meta":
+            _empty_caches(module)
+
+
+def _empty_caches(module: nn.Module) -> None:
+    """Forget what functions of the network's packages cache, which may be tensors on "meta"."""
+    packages = {type(part).__module__.partition(".")[0] for part in module.modules()}
+    packages -= {"torch", "featherface"}
+    for x in gc.get_objects() if packages else ():
+        if type(x) is _lru_cache_wrapper and str(x.__module__).partition(".")[0] in packages:
+            x.cache_clear()
 
 
 def _to(x: Any, device: torch.device) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -567,6 +568,23 @@ class Remembers(nn.Module):
             self.looks = True
         self.ones.setdefault(len(x), torch.ones(6))
         return self.layer(x) * self.ones[len(x)]
+
+
+@cache
+def numbers(count: int) -> Tensor:
+    return torch.arange(float(count))
+
+
+@pytest.mark.parametrize("limit", [1e9, None])
+def test_what_its_functions_cache_is_forgotten(limit: float | None) -> None:
+    def forward(w: Tensor, x: Tensor) -> Tensor:
+        y = (x + numbers(6)) @ w
+        return y if limit is None or y.sum() < limit else x
+
+    network = Does(forward)
+    numbers.cache_clear()
+    assert measure(network, torch.zeros(2, 6)).device == ("meta" if limit is None else "cpu")
+    assert network(torch.zeros(2, 6)).device.type == "cpu"
 
 
 def test_what_a_network_keeps_is_forgotten() -> None:
