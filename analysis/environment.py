@@ -47,7 +47,7 @@ def stamp(device: torch.device, dtype: str, memory_format: str) -> dict[str, Any
         "driver": driver,
         "cuda": torch.version.cuda if gpu else None,
         "cudnn": torch.backends.cudnn.version() if gpu else None,  # type: ignore[no-untyped-call]
-        "tf32": bool(torch.backends.cudnn.allow_tf32) if gpu else None,
+        "tf32": _allows_tf32() if gpu else None,
         "gpu_state": dict(zip(_GPU_STATE, state, strict=True)) if gpu else None,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -66,6 +66,12 @@ def _processor() -> str:
 
     name = cpuinfo.get_cpu_info().get("brand_raw")
     return " ".join((name or platform.processor() or platform.machine()).split())
+
+
+def _allows_tf32() -> bool:
+    """Return whether a GPU's convolutions may round float32 to TF32."""
+    conv = getattr(torch.backends.cudnn, "conv", None)  # from PyTorch 2.9
+    return bool(conv.fp32_precision == "tf32" if conv else torch.backends.cudnn.allow_tf32)
 
 
 def _nvidia_smi(device: torch.device, *names: str) -> list[str | None]:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -245,13 +245,21 @@ def prepare(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
 @contextmanager
 def full_float32() -> Iterator[None]:
     """Within it, a GPU computes float32 products and convolutions without TF32."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    name, off, switches = "allow_tf32", cast(Any, False), (cudnn, matmul)
     try:
+        before = [getattr(switch, name) for switch in switches]
+    except RuntimeError:  # PyTorch refuses to read them where its newer switches were set
+        name, off, switches = "fp32_precision", "ieee", (cudnn.conv, matmul)
+        before = [getattr(switch, name) for switch in switches]
+    try:
+        for switch in switches:
+            setattr(switch, name, off)
         yield
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        for switch, value in zip(switches, before, strict=True):
+            setattr(switch, name, value)
 
 
 def _split(rows: FloatArray) -> list[FloatArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -169,6 +171,25 @@ def test_tf32_is_off_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyP
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs PyTorch 2.9")
+def test_tf32_is_off_where_pytorchs_newer_switches_are_used() -> None:
+    """Which belong to the whole process; PyTorch cannot read the older ones from then on."""
+    script = """if True:
+        import torch
+        from torch.backends import cuda, cudnn
+        from analysis.environment import _allows_tf32
+        from featherface.runtimes.cuda_graph import full_float32
+        def state():
+            return cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, _allows_tf32()
+        torch.backends.fp32_precision = "tf32"
+        with full_float32():
+            assert state() == ("ieee", "ieee", False), state()
+        assert state() == ("tf32", "tf32", True), state()
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_capture_is_on_a_stream_of_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
