@@ -13,9 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -32,6 +34,7 @@ from featherface.training.recipe import Recipe
 BOXES = "boxes.json"
 IMAGES = "images"
 WIDER_FACE = "wider_face_split/wider_face_train_bbx_gt.txt"
+_A_FOLDER = f"a folder with {BOXES}, label.txt or {WIDER_FACE}"
 
 
 class DataError(InputError):
@@ -60,11 +63,16 @@ class Source:
         """Return the image of a sample; PictureError or DataError where it cannot be read."""
         if isinstance(self.images, Path):
             return read_picture(self.images / sample.name)
-        file = self.images / str(PurePosixPath(sample.name).with_suffix(".webp"))
+        file = self.images / packed_name(sample)
         try:
             return read_picture(file.read_bytes())
         except (OSError, zipfile.BadZipFile, PictureError) as error:
             raise DataError(f"{file}: cannot be read: {error}") from error
+
+
+def packed_name(sample: Sample) -> str:
+    """Return the name of a sample's image in a pack."""
+    return str(PurePosixPath(sample.name).with_suffix(".webp"))
 
 
 def read_source(path: str | Path) -> Source:
@@ -78,8 +86,10 @@ def read_source(path: str | Path) -> Source:
         try:
             archive = zipfile.ZipFile(path)
             content = archive.read(BOXES)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: no pack of training data: {error}") from error
+        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(
+                f"{path}: no pack of training data ({error}); give a pack or {_A_FOLDER}"
+            ) from error
         samples = _parsed(content, f"{path}: {BOXES}", _boxes)
         images = zipfile.Path(archive, f"{IMAGES}/")
         return Source(images, samples, hashlib.sha256(content).hexdigest())
@@ -93,29 +103,35 @@ def read_source(path: str | Path) -> Source:
             content = read_bytes(file, error=DataError)
             samples = _parsed(content, str(file), parse)
             return Source(folder, samples, hashlib.sha256(content).hexdigest())
-    raise DataError(f"{path}: neither a pack nor a folder with {BOXES}, label.txt or {WIDER_FACE}")
+    raise DataError(f"{path}: neither a pack nor {_A_FOLDER}")
 
 
 def _parsed(content: bytes, name: str, parse: Callable[[str], list[Sample]]) -> list[Sample]:
     try:
-        samples = parse(content.decode("utf-8-sig"))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        samples = sorted(parse(content.decode("utf-8-sig")), key=lambda sample: sample.name)
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
+    ) as error:
         raise DataError(f"{name}: not understood: {error!r}") from error
     if not samples:
         raise DataError(f"{name}: names no image")
     for sample in samples:
         if not np.isfinite(sample.boxes).all():
             raise DataError(f"{name}: a box of {sample.name} is not finite")
-        parts = PurePosixPath(sample.name).parts
-        if ".." in parts or PurePosixPath(sample.name).is_absolute():
-            raise DataError(f"{name}: {sample.name} lies outside the folder of images")
-    return sorted(samples, key=lambda sample: sample.name)
+        path = PurePosixPath(sample.name)
+        if ".." in path.parts or path.is_absolute() or not path.name:
+            raise DataError(f"{name}: {sample.name!r} lies outside the folder of images")
+    for before, sample in pairwise(samples):
+        if before.name == sample.name:  # both halves of a run's data might hold it
+            raise DataError(f"{name}: names {sample.name} twice")
+    return samples
 
 
 def _boxes(text: str) -> list[Sample]:
     samples = []
-    for name, record in json.loads(text).items():
-        boxes = [[float(value) for value in box] for box in record["boxes"]]
+    # Pairs, as a dictionary would keep the last of two entries of one name.
+    for name, record in json.loads(text, object_pairs_hook=list):
+        boxes = [[float(value) for value in box] for box in dict(record)["boxes"]]
         if any(len(box) != 4 for box in boxes):
             raise ValueError(f"a box of {name} does not have four numbers")
         samples.append(Sample(name, boxes))
@@ -125,13 +141,13 @@ def _boxes(text: str) -> list[Sample]:
 def _retinaface(text: str) -> list[Sample]:
     """A line "# NAME" an image, then one a face: box, five (x, y, visibility), confidence."""
     samples: list[Sample] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for line in text.splitlines():
         if line.startswith("#"):
             samples.append(Sample(line[1:].strip()))
         elif line.strip():
-            values = [float(value) for value in line.split()]
-            if len(values) < 19:
-                raise ValueError(f"line {number} has {len(values)} numbers, not 19 or 20")
+            values = _numbers(line, 19)
+            if not samples:
+                raise ValueError("a face before the first line '# NAME'")
             points = [value for i in range(4, 19, 3) for value in values[i : i + 2]]
             samples[-1].boxes.append(values[:4])
             samples[-1].landmarks.append(points if min(points) >= 0 else None)  # -1: not annotated
@@ -140,18 +156,26 @@ def _retinaface(text: str) -> list[Sample]:
 
 def _wider_face(text: str) -> list[Sample]:
     """Name, number of faces, and a line a face; one line of zeros where there is none."""
-    lines = text.splitlines()
+    lines = (line.strip() for line in text.splitlines() if line.strip())
     samples = []
-    at = 0
-    while at < len(lines) and lines[at].strip():
-        name, count = lines[at].strip(), int(lines[at + 1])
-        rows = [[float(value) for value in line.split()] for line in lines[at + 2 : at + 2 + count]]
-        if len(rows) < count or any(len(row) < 4 for row in rows):
-            raise ValueError(f"{name}: fewer than {count} lines of boxes")
+    for name in lines:
+        count = int(next(lines, "no number"))
+        rows = [_numbers(line, 4) for line in islice(lines, max(count, 1))][:count]
+        if len(rows) != count:
+            raise ValueError(f"{name}: {len(rows)} lines of boxes, not {count}")
         # The eighth number says that a box is not to be used.
         samples.append(Sample(name, [row[:4] for row in rows if not any(row[7:8])]))
-        at += 2 + max(count, 1)
     return samples
+
+
+def _numbers(line: str, least: int) -> list[float]:
+    try:
+        values = [float(value) for value in line.split()]
+    except ValueError:
+        values = []
+    if len(values) < least:
+        raise ValueError(f"{line[:40]!r} is no line of {least} numbers or more")
+    return values
 
 
 def split(samples: Sequence[Sample], holdout: int) -> tuple[list[Sample], list[Sample]]:
@@ -203,7 +227,7 @@ def decode(
     side = max(max(array.shape[:2]) for array in arrays)
     most = max(1, *(len(sample.boxes) for sample in samples))
     pixels = torch.empty(len(arrays), 3, side, side, dtype=torch.uint8)
-    boxes = torch.zeros(len(arrays), most, 4)
+    boxes = torch.zeros(len(arrays), most, 4, dtype=torch.float64)
     landmarks = torch.full((len(arrays), most, 10), torch.nan)
     for i, ((array, scale), sample) in enumerate(zip(decoded, samples, strict=True)):
         for channel, mean in enumerate(MEAN_BGR):
@@ -212,14 +236,15 @@ def decode(
             torch.from_numpy(array).permute(2, 0, 1).flip(0)
         )
         if sample.boxes:
-            boxes[i, : len(sample.boxes)] = torch.tensor(sample.boxes) * scale
+            boxes[i, : len(sample.boxes)] = torch.tensor(sample.boxes, dtype=torch.float64) * scale
         for j, points in enumerate(sample.landmarks):
             if points is not None:
                 landmarks[i, j] = torch.tensor(points) * scale
-    boxes[..., 2:] += boxes[..., :2]
     extents = torch.tensor([[a.shape[1], a.shape[0]] for a in arrays], dtype=torch.float32)
+    boxes[..., 2:] += boxes[..., :2]
+    inside = torch.minimum(boxes.clamp(min=0), extents.repeat(1, 2)[:, None]).float()
     counts = torch.tensor([len(sample.boxes) for sample in samples])
-    tensors = (pixels, extents, boxes, landmarks, counts)
+    tensors = (pixels, extents, inside, landmarks, counts)
     return Images(*(tensor.to(device) for tensor in tensors))
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
 from featherface.errors import InputError
 from featherface.files import write_bytes
-from featherface.training.data import BOXES, IMAGES, DataError, Sample, read_source
+from featherface.training.data import BOXES, IMAGES, DataError, Sample, packed_name, read_source
 
 
 def pack(folder: str | Path, file: str | Path, quality: int) -> int:
@@ -31,15 +32,22 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
 
     def encoded(sample: Sample) -> bytes:
         content = io.BytesIO()
-        Image.fromarray(source.read(sample)).save(content, "WEBP", quality=quality, method=4)
+        image = Image.fromarray(source.read(sample))
+        try:
+            image.save(content, "WEBP", quality=quality, method=4)
+        except (OSError, ValueError) as error:  # WebP has at most 16,383 pixels a side
+            raise DataError(f"{sample.name}: cannot be written as WebP: {error}") from error
         return content.getvalue()
+
+    twice = [name for name, count in Counter(map(packed_name, source.samples)).items() if count > 1]
+    if twice:
+        raise DataError(f"{folder}: several images would be {twice[0]} in the pack; rename them")
 
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive, ThreadPoolExecutor() as pool:
         archive.write(Path(folder) / BOXES, BOXES, zipfile.ZIP_DEFLATED)
         for sample, content in zip(source.samples, pool.map(encoded, source.samples), strict=True):
-            name = PurePosixPath(IMAGES, sample.name).with_suffix(".webp")
-            archive.writestr(str(name), content)
+            archive.writestr(f"{IMAGES}/{packed_name(sample)}", content)
     write_bytes(file, written.getvalue())
     return len(written.getvalue())
 
@@ -49,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m featherface.training.pack")
     parser.add_argument("folder", help="with images/ and boxes.json")
     parser.add_argument("file", help="the pack, a zip")
-    parser.add_argument("--quality", type=int, default=60, help="of WebP, 0 to 100")
+    parser.add_argument(
+        "--quality", type=int, choices=range(101), metavar="Q", default=60, help="of WebP, 0 to 100"
+    )
     options = parser.parse_args(arguments)
     try:
         size = pack(options.folder, options.file, options.quality)
