@@ -76,7 +76,8 @@ def train(
     """Train a variant on annotated faces, or distil it from a trained network.
 
     Interrupt it whenever you like: the same command goes on where it stopped. DIR gets
-    checkpoint.pt, log.jsonl, the weights at every checkpoint, and weights.safetensors at the end.
+    checkpoint.pt, log.jsonl, weights on the way, at most a tenth of the time, and at the end
+    weights.safetensors.
 
     Several processes and machines share every batch under torchrun (extra train):
     torchrun --nproc-per-node 2 -m featherface train ...

@@ -32,16 +32,29 @@ without a weight where both agree, background would never fall below the thresho
 
 
 def prepare(model: FeatherFace) -> FeatherFace:
-    """Take every mean over a level by the operator that is fast on a GPU, in place."""
+    """Make a network fast to train, in place; it computes the same up to rounding.
+
+    A mean over a level is taken by the operator that is fast on a GPU, and an activation
+    overwrites the normalisation's output, which no gradient needs.
+    """
     for module in model.modules():
         if isinstance(module, ChannelGate):
             module.pooling = "adaptive"
+        elif isinstance(module, nn.LeakyReLU):
+            module.inplace = True
     return model
 
 
 def as_teacher(model: FeatherFace) -> FeatherFace:
-    """Make a network a teacher: no gradients, and normalisation folded into convolutions."""
+    """Make a network a teacher: no gradients, and normalisation folded into convolutions.
+
+    On a CPU its kernels, and so its levels, have their channels last in memory, which takes a
+    quarter off it. A student's have not: of such levels, PyTorch's normalisation sums so roughly
+    that a variance over 64 crops of 512×512 pixels is 0.4 % off.
+    """
     fold_norms(prepare(model).eval())
+    if next(model.parameters()).device.type == "cpu":
+        model.to(memory_format=torch.channels_last)
     return model.requires_grad_(False)
 
 

@@ -29,12 +29,13 @@ from featherface.training import holdout
 from featherface.training.augment import DRAWS
 from featherface.training.data import decode, read_source, split
 from featherface.training.distil import as_teacher, prepare
-from featherface.training.processes import Processes, join
+from featherface.training.processes import Processes, join, keep_freed_memory
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import PARTS, Recorded, Step, schedule, state_of
 
 _WARM_STEPS = 100  # the learning rate rises for at least so many
 _NORM_BATCHES = 20
+_LEAST_TRAINING = 9  # between weights, times what it took to write and measure the last ones
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "weights.safetensors"
 
@@ -80,7 +81,8 @@ def train(
         data: see `featherface.training.data.read_source`.
         device: by default a GPU where there is one, else the CPU.
         record: on a GPU, record steps as CUDA graphs.
-        every, log_every: seconds between checkpoints, and between rows of the log.
+        every, log_every: seconds between checkpoints, and between rows of the log. Weights are
+            written with a checkpoint where that leaves nine tenths of the time to training.
         report: is called with every row of the log, too.
 
     Raises:
@@ -107,9 +109,13 @@ class _Run:
             torch.backends.cudnn.benchmark_limit = 4  # kernels tried for each, the likeliest
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
+        else:
+            keep_freed_memory()
         started = time.monotonic()
         source = read_source(data)
         kept, held = split(source.samples, recipe.holdout)
+        if recipe.teacher is None and not any(sample.boxes for sample in kept):
+            raise TrainingError(f"{data}: without faces and without a teacher nothing is learned")
         self.images = decode(source, kept, device, recipe.longest)
         self.held = decode(source, held, device, recipe.longest) if held else None
         model, teacher = _networks(recipe, device)
@@ -149,6 +155,7 @@ class _Run:
         self._clock = time.monotonic()
         self._logged = self._saved = self.spent
         self._logged_step = self.done
+        self._weights_due = 0.0
         while (elapsed := self._elapsed()) < 1:
             stays = recipe.backbone == "teacher" and elapsed < recipe.frozen
             if runner is None or stays != frozen:
@@ -161,15 +168,23 @@ class _Run:
             if self.spent - self._logged >= log_every:
                 self._log_losses()
             if self.spent - self._saved >= every:
-                self._checkpoint()
-                epoch = self.done * recipe.batch // len(self.images)
-                name = f"weights-epoch-{epoch:03d}-step-{self.done:06d}.safetensors"
-                self._deliver(self.out / name)
-                self._tick()
-                self._saved = self._logged = self.spent
+                self._save()
             if self.processes.agree(len(interrupts)):
                 self._checkpoint()
                 raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        """Write a checkpoint, and weights unless the last ones were expensive and are recent."""
+        began = self.spent
+        self._checkpoint()
+        if began >= self._weights_due:
+            epoch = self.done * self.recipe.batch // len(self.images)
+            name = f"weights-epoch-{epoch:03d}-step-{self.done:06d}.safetensors"
+            self._deliver(self.out / name)
+            self._tick()
+            self._weights_due = self.spent + _LEAST_TRAINING * (self.spent - began)
+        self._logged += self.spent - began  # crops a second are those of steps alone
+        self._saved = self.spent
 
     def _take_step(self, runner: Recorded) -> None:
         # By time alone a slow start would leave but a few steps to warm up.

@@ -27,9 +27,22 @@ def match(faces: Faces, anchors: Tensor) -> tuple[Tensor, Tensor]:
     A face's best anchor is to find it, too, from `LEAST_OVERLAP`; where an anchor is the best of
     two such faces, the later one has it. Shapes: (batch, N) int64, and (batch, N) bool.
     """
-    batch, count = faces.valid.shape
-    iou = box_iou(faces.boxes.flatten(0, 1), _corners(anchors)).view(batch, count, -1)
-    iou = iou.masked_fill(~faces.valid[:, :, None], -1.0)
+    if faces.valid.device.type != "cpu":
+        return _match(faces.boxes, faces.valid, anchors)
+    # Where looking waits for nothing: of each image only the faces there are, which come first.
+    counts = [max(1, int(valid.sum())) for valid in faces.valid.numpy()]
+    each = [
+        _match(boxes[None, :count], valid[None, :count], anchors)
+        for boxes, valid, count in zip(faces.boxes, faces.valid, counts, strict=True)
+    ]
+    matched, found = zip(*each, strict=True)
+    return torch.cat(matched), torch.cat(found)
+
+
+def _match(boxes: Tensor, valid: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    batch, count = valid.shape
+    iou = box_iou(boxes.flatten(0, 1), _corners(anchors)).view(batch, count, -1)
+    iou = iou.masked_fill(~valid[:, :, None], -1.0)
     overlap, face = iou.max(1)
     best_overlap, best = iou.max(2)
     number = torch.arange(count, device=iou.device).expand(batch, -1)

@@ -6,7 +6,9 @@ whole batch, so that the number of processes does not change what is learned.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from typing import Any
 
 import torch
@@ -90,6 +92,18 @@ def join(device: torch.device) -> Processes:
     """
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     return _FabricProcesses(device) if several else Processes(device)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next one, where it is glibc.
+
+    By default it returns large blocks to the system, which clears every page before it gives it
+    out again: half of the processor time of a step of 64 crops of 512×512 pixels.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block is mapped for itself
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap never shrinks
 
 
 class SharedNorm(nn.BatchNorm2d):

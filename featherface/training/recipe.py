@@ -16,7 +16,6 @@ MAX_NUMBER = 2**32
 MAX_STEP_PIXELS = 2**32
 """Of the crops of one step, 50 GB in float32."""
 
-
 _ACCEPTED: dict[Any, Any] = {float: float | int, float | None: float | int | None}
 
 
@@ -67,7 +66,7 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
 
     def __post_init__(self) -> None:
-        positive = ("steps", "minutes", "batch", "faces", "learning_rate", "clip")
+        positive = ("steps", "minutes", "batch", "faces", "longest", "learning_rate", "clip")
         for name, hint in get_type_hints(type(self)).items():
             value, kind = getattr(self, name), get_origin(hint)
             if kind is Literal and value not in get_args(hint):
@@ -80,8 +79,9 @@ class Recipe:
                 raise RecipeError(f"{name} (={value}) must be finite")
             if isinstance(value, int) and value > MAX_NUMBER:
                 raise RecipeError(f"{name} (={value}) must not exceed {MAX_NUMBER:,}")
-            if name in positive and value is not None and not value > 0:
-                raise RecipeError(f"{name} (={value}) must be above 0")
+            if isinstance(value, int | float) and (value < 0 or (name in positive and not value)):
+                least = "above 0" if name in positive else "0 or more"
+                raise RecipeError(f"{name} (={value}) must be {least}")
             if name in ("frozen", "warmup", "average") and not 0 <= value <= 1:
                 raise RecipeError(f"{name} (={value}) must be from 0 to 1")
         if self.variant not in CONFIGS:
@@ -101,8 +101,6 @@ class Recipe:
                 object.__setattr__(self, "zoom", (low, high))  # a list where it was JSON
             case _:
                 raise RecipeError(f"zoom (={self.zoom}) must be two rising numbers above 0")
-        if self.holdout < 0:
-            raise RecipeError(f"holdout (={self.holdout}) must not be negative")
         if self.teacher is None and self.backbone == "teacher":
             raise RecipeError("backbone (='teacher') needs a teacher; start from 'random'")
         if self.teacher is None and self.face_loss <= 0:

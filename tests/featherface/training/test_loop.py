@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 import featherface
@@ -25,7 +27,9 @@ from featherface.errors import InputError
 from featherface.model import FeatherFace, save
 from featherface.training import loop
 from featherface.training.__main__ import main
+from featherface.training.distil import Trained
 from featherface.training.loop import draw, train
+from featherface.training.processes import keep_freed_memory
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import Recorded, Step
 from featherface.weights.reading import read_contents
@@ -138,6 +142,44 @@ def test_bad_input_is_one_line(
     assert f"featherface: {said}" in capsys.readouterr().err
 
 
+def test_most_of_the_time_is_training_and_its_rate_is_that_of_steps(
+    drawn: Path, tmp_path: Path
+) -> None:
+    train(TINY, drawn, tmp_path, every=0, log_every=1e9)
+    assert len(list(tmp_path.glob("weights-epoch-*"))) == 1
+    (row,) = rows(tmp_path, "loss")
+    assert 0 < row["crops_per_s"] < 1e5  # a step of four crops is no less than 40 µs
+
+
+def test_a_teachers_levels_are_laid_out_for_the_students_normalisation(
+    drawn: Path, tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[torch.Tensor] = []
+    forward = Trained.forward
+
+    def watched(self: Trained, pixels: torch.Tensor, levels: list[torch.Tensor]) -> Any:
+        given.extend(levels)
+        return forward(self, pixels, levels)
+
+    monkeypatch.setattr(Trained, "forward", watched)
+    train(replace(TINY, teacher=teacher, backbone="teacher", steps=1, frozen=1.0), drawn, tmp_path)
+    assert [level.is_contiguous() for level in given] == [True] * 3
+
+
+def test_a_step_takes_the_memory_that_the_last_one_freed() -> None:
+    resource = pytest.importorskip("resource", reason="counts page faults on Unix")
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library than glibc")
+    keep_freed_memory()
+
+    def faults() -> int:
+        before: int = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)  # 64 MiB, 16,384 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(faults() for _ in range(40)) < 1000  # once the heap has grown
+
+
 def test_the_weights_say_what_they_were_made_from(drawn: Path, tmp_path: Path) -> None:
     path = train(replace(TINY, steps=1), drawn, tmp_path)
     with safe_open(path, framework="pt") as file:
@@ -248,6 +290,24 @@ def test_a_run_starts_from_weights(drawn: Path, tmp_path: Path) -> None:
         train(replace(recipe, variant="official"), drawn, tmp_path / "third")
 
 
+def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "boxes.json").write_text('{"a.png": {"boxes": []}}')
+    with pytest.raises(InputError, match="without faces and without a teacher"):
+        train(TINY, tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 2)])
+def test_one_tiny_grey_image_without_faces_is_trained_on(
+    tmp_path: Path, teacher: str, size: tuple[int, int]
+) -> None:
+    data = tmp_path / "a folder"
+    (data / "images").mkdir(parents=True)
+    Image.new("L", size).save(data / "images" / "a.png")
+    (data / "boxes.json").write_text('{"a.png": {"boxes": []}}')
+    train(replace(TINY, teacher=teacher, steps=2), data, tmp_path / "run", log_every=0)
+    assert len(losses(tmp_path / "run")) == 2
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(drawn: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, learning_rate=1e30, warmup=0.0, steps=40)
     with pytest.raises(InputError, match=r"step \d+: the loss is not finite"):
@@ -284,6 +344,8 @@ def test_an_epoch_is_every_image_once_and_a_step_its_own() -> None:
         ({"optimizer": "lion"}, "optimizer"),
         ({"frozen": 1.5}, "frozen"),
         ({"holdout": -1}, "holdout"),
+        ({"longest": 0}, "longest .=0. must be above 0"),
+        ({"weight_decay": -0.1}, "weight_decay .=-0.1. must be 0 or more"),
     ],
 )
 def test_recipes_that_cannot_be_followed(settings: dict[str, Any], said: str) -> None:

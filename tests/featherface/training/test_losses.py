@@ -11,6 +11,7 @@ from torchvision.ops import box_convert, box_iou
 
 from featherface.blocks.heads import Outputs
 from featherface.boxes import make_anchors
+from featherface.training import losses
 from featherface.training.augment import Faces
 from featherface.training.distil import EVERY_ANCHOR, FLOOR, level_losses, score_losses
 from featherface.training.losses import face_losses
@@ -58,6 +59,12 @@ def cross_entropy(logits: Tensor, label: int) -> float:
 def smooth_l1(found: Tensor, wanted: list[float]) -> float:
     off = [abs(x - y) for x, y in zip(found.tolist(), wanted, strict=True)]
     return sum(0.5 * x * x if x < 1 else x - 0.5 for x in off)
+
+
+def test_a_gpu_matches_all_images_at_once_as_a_cpu_each(faces: Faces) -> None:
+    together = losses._match(faces.boxes, faces.valid, ANCHORS)
+    for ours, theirs in zip(together, losses.match(faces, ANCHORS), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_multibox_is_that_of_the_plain_loop(faces: Faces) -> None:
