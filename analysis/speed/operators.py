@@ -28,6 +28,7 @@ from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule, summarise
 from featherface.blocks.deformable import DeformConv2d
+from featherface.errors import InputError
 
 KERNEL, STEERING = "deformable kernel", "offset and mask convolution"
 """The parts of a deformable convolution. The kernel is all but the two convolutions: sampling,
@@ -61,6 +62,11 @@ def measure_operators(setting: Setting, rule: Rule, runs: int = 10) -> dict[str,
             usual = summarise([[ms] for ms in plain], rule)
             found, profiled = _profile(subject, passes)
         total = sum(ms for ms, _ in found.values())
+        if not total:
+            raise InputError(
+                f"PyTorch's profiler saw no time spent on {setting.device}; "
+                "on a GPU it needs permission to use performance counters"
+            )
         operators: list[dict[str, Any]] = [
             {
                 "block": block,

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.speed import operators
 from analysis.speed.operators import KERNEL, STEERING, _profile, measure_operators
 from analysis.speed.running import entered
 from analysis.speed.setting import Setting
 from analysis.speed.timing import Rule
+from featherface.errors import InputError
 
 RULE = Rule(seconds=1.0)
 
@@ -61,6 +63,14 @@ def test_a_network_without_deformable_convolutions_has_no_such_part() -> None:
     found = measure_operators(Setting("retinaface", 64, 64), RULE, runs=1)
     assert (found["deformable_share"], found["deform_kernel"]) == (0, None)
     assert {row["part"] for row in found["operators"]} == {""}
+
+
+def test_a_profiler_that_sees_no_kernel_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU whose driver keeps its performance counters to administrators."""
+    seen = {("heads", "", "aten::conv2d"): [0.0, 9]}
+    monkeypatch.setattr(operators, "_profile", lambda *_: (seen, [1.0]))
+    with pytest.raises(InputError, match="profiler saw no time spent on cpu"):
+        measure_operators(Setting("retinaface", height=32, width=32), Rule(seconds=0.0))
 
 
 def test_flushing_a_cache_is_no_part_of_a_pass() -> None:
