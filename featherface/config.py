@@ -183,15 +183,6 @@ CONFIGS: dict[str, FeatherFaceConfig] = _Variants(
 )
 
 
-def config_of(variant: str) -> FeatherFaceConfig:
-    """Return the configuration of a named variant.
-
-    Raises:
-        ConfigError: for a name that is not in `CONFIGS`.
-    """
-    return CONFIGS[variant]
-
-
 def check_size(height: int, width: int, batch: int = 1) -> None:
     """Refuse the sizes that the networks of the family do not take.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from featherface.blocks.assembly import Blocks
 from featherface.blocks.heads import Outputs
 from featherface.blocks.levels import Named, run_named
-from featherface.config import LEVELS, MIN_SIZE, FeatherFaceConfig, config_of
+from featherface.config import CONFIGS, LEVELS, MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.weights.checkpoints import read_checkpoint, write_checkpoint
 
@@ -29,7 +29,7 @@ class FeatherFace(Blocks):
     """
 
     def __init__(self, config: FeatherFaceConfig | str, weights: str | Path | None = None) -> None:
-        config = config_of(config) if isinstance(config, str) else config
+        config = CONFIGS[config] if isinstance(config, str) else config
         super().__init__(config)
         self.config = config
         if weights is not None:

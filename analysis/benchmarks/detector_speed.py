@@ -31,7 +31,7 @@ from analysis.speed.setting import Setting, device_of
 from analysis.speed.timing import Clock, Rule, summarise, take_turns
 from analysis.speed.timing import measure as measure_alone
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
-from featherface.config import config_of
+from featherface.config import CONFIGS
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import FloatArray, read_picture
@@ -99,9 +99,8 @@ def measure(
         InputError: for a size, a variant or an image that cannot be used.
     """
     rule = rule or Rule(seconds=30.0)
-    Setting(height=size[0], width=size[1], device=device).check_memory()
     for variant in variants:
-        config_of(variant)
+        Setting(variant, *size, device=device).check_memory()
     if picture is not None:
         read_picture(picture)  # before taking minutes for the networks
     place = device_of(device)
@@ -182,7 +181,7 @@ def _model(variant: str) -> tuple[FeatherFace, str]:
     try:
         return load(variant), "published"
     except CheckpointError:
-        return make_random_network(config_of(variant)), FRESH
+        return make_random_network(CONFIGS[variant]), FRESH
 
 
 def _in_runtime(

@@ -45,11 +45,11 @@ from featherface.boxes import anchor_sizes as sides_of_anchors
 from featherface.boxes import decode_landmarks, make_anchors
 from featherface.config import (
     BACKBONE_CHANNELS,
+    CONFIGS,
     LEVELS,
     ConfigError,
     FeatherFaceConfig,
     check_size,
-    config_of,
 )
 from featherface.errors import InputError
 from featherface.model import FeatherFace
@@ -225,14 +225,14 @@ def anchors_per_cell(variant: str) -> float:
 
 def anchor_sides(variant: str, level: str) -> tuple[float, ...]:
     """Sides in pixels of the square anchors that boxes of a level are relative to."""
-    sides = sides_of_anchors(config_of(variant).anchors)
+    sides = sides_of_anchors(CONFIGS[variant].anchors)
     return dict(zip(LEVELS, sides, strict=True))[_level(level)]
 
 
 def landmark_points(variant: str) -> tuple[int, ...]:
     """Return the shape of an anchor's decoded landmarks: (points, coordinates)."""
     count, size = shape(variant, "landmarks")
-    anchors = make_anchors(_SIZE, _SIZE, config_of(variant).anchors)
+    anchors = make_anchors(_SIZE, _SIZE, CONFIGS[variant].anchors)
     return tuple(decode_landmarks(torch.zeros(count, size), anchors).shape[1:])
 
 
@@ -293,13 +293,13 @@ def dense_convs(variant: Of, path: str, kernel: int) -> int:
 def setting(variant: str, name: str) -> Value:
     """A field of the configuration that the network is built from."""
     _require_setting(name)
-    value: Value = getattr(config_of(variant), name)
+    value: Value = getattr(CONFIGS[variant], name)
     return value
 
 
 def differences(variant: str, other: str) -> tuple[str, ...]:
     """Names of the settings in which two variants differ, by more than rounding."""
-    names = config_of(variant).difference(config_of(other))
+    names = CONFIGS[variant].difference(CONFIGS[other])
     return tuple(name for name in names if name != "mean_pooling")
 
 
@@ -481,7 +481,7 @@ def _check(name: str, arguments: Mapping[str, Any]) -> None:
     for key in ("variant", "other"):
         value = arguments.get(key, UNKNOWN)
         if value is not UNKNOWN:
-            config_of(value)
+            _config(value, {})
     if name == "setting" and arguments["name"] is not UNKNOWN:
         _require_setting(arguments["name"])
     changes = arguments.get("changes", {})
@@ -534,7 +534,7 @@ def vocabulary(subject: Subject | None) -> Vocabulary:
 
 
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
-    own = described(config_of(variant))
+    own = described(CONFIGS[variant])
     for name in names:
         if name not in own:
             raise MeasureError(f"there is no field {name!r}; fields: {', '.join(own)}")
@@ -548,7 +548,7 @@ def _totals(variant: str, block: str, kept: tuple[str, ...], reading: str) -> ND
 def _config(variant: Of, changes: Mapping[str, Any]) -> Any:
     if isinstance(variant, Subject):
         return variant.with_arguments(changes)
-    return dataclasses.replace(config_of(variant), **changes)
+    return dataclasses.replace(CONFIGS[variant], **changes)
 
 
 def _network(variant: Of, changes: Mapping[str, Any] | None = None) -> Any:

@@ -8,7 +8,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, show, warn
-from featherface.config import check_size, config_of
+from featherface.config import CONFIGS, check_size
 from featherface.errors import InputError
 
 
@@ -47,7 +47,7 @@ def blocks(
     shape = given[0].shape
     answers = []
     if model is None:
-        config = subject.with_settings(config_of(variant), chosen)
+        config = subject.with_settings(CONFIGS[variant], chosen)
         if shape[:2] != (1, 3) or len(given) > 1 or len(shape) != 4:
             raise InputError("--input must be 1 3 H W, once, without --model")
         cost = costs.network_cost(config, *shape[2:])

@@ -12,7 +12,7 @@ from torch import nn
 from analysis.cost.operators import CONVENTIONS
 from analysis.cost.trace import Cost, counted, measure
 from featherface.blocks.heads import Outputs
-from featherface.config import LEVELS, FeatherFaceConfig, check_size, config_of
+from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig, check_size
 from featherface.model import FeatherFace
 
 BLOCK_CONVENTIONS = {
@@ -84,7 +84,7 @@ def measure_blocks(
         SizeError: for a size that the networks do not take.
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
-    config = config_of(config) if isinstance(config, str) else config
+    config = CONFIGS[config] if isinstance(config, str) else config
     cost = network_cost(config, height, width)
     document = describe_blocks(cost, [1, 3, height, width], _titles(config))
     for block in document["blocks"]:

@@ -23,7 +23,7 @@ from analysis.cost.foreign import foreign_code
 from analysis.cost.operators import KINDS
 from analysis.cost.subject import check_computable
 from analysis.cost.trace import Cost, count_parameters, measure
-from featherface.config import MIN_SIZE, FeatherFaceConfig, check_size, config_of
+from featherface.config import CONFIGS, MIN_SIZE, FeatherFaceConfig, check_size
 from featherface.errors import InputError
 from featherface.model import FeatherFace
 
@@ -183,7 +183,7 @@ def reconcile(config: FeatherFaceConfig | str) -> dict[str, Any]:
         ConfigError: for an unknown variant.
         AssertionError: where what is itemised does not explain the difference.
     """
-    config = config_of(config) if isinstance(config, str) else config
+    config = CONFIGS[config] if isinstance(config, str) else config
     model, pictures = _fresh(config, MIN_SIZE, MIN_SIZE)
     params = count_parameters(model)
     document: dict[str, Any] = {

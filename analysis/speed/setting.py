@@ -21,7 +21,7 @@ from analysis.cost.subject import Input, load_model, make_inputs, with_settings
 from analysis.environment import stamp
 from analysis.speed.random_network import DESCRIPTION, make_random_network
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
-from featherface.config import FeatherFaceConfig, check_size, config_of
+from featherface.config import CONFIGS, FeatherFaceConfig, check_size
 from featherface.errors import InputError
 from featherface.runtimes.cuda_graph import full_float32, on_device
 
@@ -107,7 +107,7 @@ class Setting:
     @property
     def config(self) -> FeatherFaceConfig:
         """The variant's architecture."""
-        return with_settings(config_of(self.variant), self.arguments)
+        return with_settings(CONFIGS[self.variant], self.arguments)
 
     @property
     def shapes(self) -> tuple[Input, ...]:

@@ -8,7 +8,6 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from featherface import CONFIGS, ConfigError, FeatherFace, FeatherFaceConfig
-from featherface.config import config_of
 
 
 def test_the_variants_are_five() -> None:
@@ -76,7 +75,7 @@ def test_the_difference_lists_both_values() -> None:
     assert CONFIGS["v1"].difference(CONFIGS["v1-deformable"]) == {"context": ("plain", "dcnv1")}
 
 
-@pytest.mark.parametrize("look_up", [CONFIGS.__getitem__, config_of, FeatherFace])
+@pytest.mark.parametrize("look_up", [CONFIGS.__getitem__, FeatherFace])
 def test_an_unknown_variant_lists_the_known(look_up: Callable[[str], object]) -> None:
     with pytest.raises(ConfigError, match=r"^variant \(='v2'\).*v1, v1-deformable, off") as caught:
         look_up("v2")
