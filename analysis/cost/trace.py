@@ -342,7 +342,7 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
 def _empty_caches(module: nn.Module) -> None:
     """Forget what functions of the network's packages cache, which may be tensors on "meta"."""
     packages = {type(part).__module__.partition(".")[0] for part in module.modules()}
-    packages -= {"torch", "featherface"}
+    packages -= {"torch", "torchvision", "featherface"}  # one keeps its kernels in a cache
     for x in gc.get_objects() if packages else ():
         if type(x) is _lru_cache_wrapper and str(x.__module__).partition(".")[0] in packages:
             x.cache_clear()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fft, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torchvision.models import squeezenet1_1
 from torchvision.ops import deform_conv2d, nms, roi_align
 
 from analysis.cost import CostError, measure, operators, register
@@ -585,6 +586,11 @@ def test_what_its_functions_cache_is_forgotten(limit: float | None) -> None:
     numbers.cache_clear()
     assert measure(network, torch.zeros(2, 6)).device == ("meta" if limit is None else "cpu")
     assert network(torch.zeros(2, 6)).device.type == "cpu"
+
+
+def test_the_kernels_that_torchvision_caches_are_kept() -> None:
+    measure(squeezenet1_1(), torch.empty(1, 3, 32, 32, device="meta"))
+    assert count_macs(FeatherFace("v1-deformable"), 32, 32).macs_by_kind["deformable_kernel"] > 0
 
 
 def test_what_a_network_keeps_is_forgotten() -> None:
