@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from traceback import walk_tb
 
+import torch
+
 from featherface.errors import InputError
 
 
@@ -30,8 +32,16 @@ def foreign_code(error: type[InputError], where: str) -> Iterator[None]:
         try:
             reason = " ".join(str(failure).split())[:300]
             if not reason:
-                *_, (frame, line) = walk_tb(failure.__traceback__)
-                reason = f"line {line} of {Path(frame.f_code.co_filename).name}"
+                reason = _place(failure)
         except Exception as second:
             reason = f"its message raises {type(second).__name__}"
         raise error(f"{where}: {type(failure).__name__}: {reason}") from failure
+
+
+def _place(failure: BaseException) -> str:
+    """Return the last line of code of others that ran, neither PyTorch's nor ours."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(failure.__traceback__)]
+    ours = {Path(torch.__file__).parent, Path(__file__).parent}
+    theirs = [(name, line) for name, line in frames if not ours & {*Path(name).parents}]
+    name, line = (theirs or frames)[-1]
+    return f"line {line} of {Path(name).name}"

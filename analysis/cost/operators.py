@@ -178,11 +178,7 @@ for _text, _kind, _handler in (
     ("higher_order:: flex_attention", "linear", _attention),
     ("aten:: _trilinear", "linear", _kernel),
     ("aten:: _embedding_bag _embedding_bag_forward_only", "linear", _bag),
-    (
-        "quantized:: conv1d conv1d_relu conv2d conv2d_relu conv3d conv3d_relu",
-        "conv",
-        _quantized,
-    ),
+    ("quantized:: conv1d conv1d_relu conv2d conv2d_relu conv3d conv3d_relu", "conv", _quantized),
     ("quantized:: linear linear_relu linear_dynamic linear_relu_dynamic", "linear", _quantized),
     ("aten:: mkldnn_rnn_layer _cudnn_rnn miopen_rnn", "linear", _recurrent),
     ("aten:: upsample_linear1d", "sampling", _interpolation(2)),
@@ -226,6 +222,9 @@ FREE: Mapping[str, str] = {
     "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d "
     "fractional_max_pool2d fractional_max_pool3d quantized_max_pool1d quantized_max_pool2d "
     "quantized_max_pool3d _pdist_forward",
+    "the same of quantized values": "quantized:: add add_relu add_scalar add_scalar_relu "
+    "batch_norm2d cat cat_relu elu hardswish instance_norm layer_norm leaky_relu mul mul_relu "
+    "mul_scalar relu6 sigmoid",
     "losses, one value for each that is compared": "aten:: mse_loss smooth_l1_loss huber_loss "
     "soft_margin_loss multi_margin_loss nll_loss_forward nll_loss2d_forward binary_cross_entropy "
     "binary_cross_entropy_with_logits",

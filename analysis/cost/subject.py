@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.cost.foreign import foreign_code
-from analysis.cost.trace import Cost, CostError, measure, refuse_lazy
+from analysis.cost.trace import Cost, CostError, empty_caches, measure, refuse_lazy
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.images import MAX_NETWORK_PIXELS
@@ -121,6 +121,8 @@ class Subject:
 
     def load(self, values: bool = True) -> nn.Module:
         """Return the network, see `load_model`."""
+        if values:  # one without them may have been measured
+            empty_caches()
         return load_model(self.model, dict(self.arguments), values=values)
 
     def load_bare(self) -> nn.Module:

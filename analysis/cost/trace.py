@@ -129,7 +129,7 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     zeros for inputs on the meta device. The network is left as it was, except for what its own
     code writes into its tensors. What runs past PyTorch's dispatcher is not seen, but for classes
     of modules with a handler (`operators.register`); where values leave as NumPy arrays, or
-    modules run in another thread, that is among the `uncounted`.
+    modules run out of its sight, as in another thread, that is among the `uncounted`.
 
     Args:
         module: any network. Of a TorchScript module the parts cannot be told apart.
@@ -158,6 +158,9 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
             failure = CostError(f"{_type(module)}: {_UNREADY.format('changes its parameters')}")
         except CostError as error:
             failure = error
+        finally:
+            if device.type == "meta" != home.type:
+                empty_caches()
     raise failure
 
 
@@ -219,7 +222,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def enter(self, path: str) -> None:
         self.running.append(self.costs[path])
         if self not in _get_current_dispatch_mode_stack():
-            self.running[-1].own_uncounted["another thread"] += 1
+            self.running[-1].own_uncounted["module outside the trace"] += 1
 
     def leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         cost = self.running.pop()
@@ -335,16 +338,12 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             (x.extend if isinstance(x, list) else x.update)(then)
         for part in training:
             part.training = True
-        if device.type == "meta":
-            _empty_caches(module)
 
 
-def _empty_caches(module: nn.Module) -> None:
-    """Forget what functions of the network's packages cache, which may be tensors on "meta"."""
-    packages = {type(part).__module__.partition(".")[0] for part in module.modules()}
-    packages -= {"torch", "torchvision", "featherface"}  # one keeps its kernels in a cache
-    for x in gc.get_objects() if packages else ():
-        if type(x) is _lru_cache_wrapper and str(x.__module__).partition(".")[0] in packages:
+def empty_caches() -> None:
+    """Empty the caches of functions that hold tensors without values."""
+    for x in gc.get_objects():
+        if type(x) is _lru_cache_wrapper and any(t.is_meta for t in _leaves(gc.get_referents(x))):
             x.cache_clear()
 
 

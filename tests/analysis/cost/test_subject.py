@@ -60,7 +60,7 @@ def test_inputs_have_the_type_of_the_weights_or_their_own() -> None:
 
 def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_network.py").write_text(
-        "import sys\n"
+        "import sys, torch\n"
         "from torch import nn\n"
         "class Net:\n"
         "    @staticmethod\n"
@@ -68,7 +68,7 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "ready = nn.Linear(2, 2).train()\n"
         "def fails(): raise KeyError('no\\nweights')\n"
         "def number(): return 3\n"
-        "def asserts(): assert number() == 4\n"
+        "def asserts(): torch._assert(number() == 4, '')\n"
         "def leaves(): raise SystemExit(3)\n"
         "class Odd(BaseException):\n"
         "    def __str__(self): raise ValueError\n"
@@ -156,19 +156,25 @@ def test_values_are_made_where_they_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_values.py").write_text(
+        "from functools import lru_cache\n"
+        "import torch\n"
         "from torch import nn\n"
+        "@lru_cache\n"
+        "def table(): return torch.ones(3)\n"
+        "class Tabled(nn.Linear):\n"
+        "    def forward(self, x): return super().forward(x + table())\n"
         "class Branches(nn.Linear):\n"
         "    def forward(self, x): return super().forward(x) if self.bias.sum() < 9 else x\n"
         "class Looks(nn.Linear):\n"
         "    def __init__(self): super().__init__(3, 3); self.peak = self.weight.max().item()\n"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = (("torch.nn:Linear", "meta"), ("own_values:Branches", "cpu"))
-    for name, device in (*wanted, ("own_values:Looks", "meta")):
-        arguments = () if name.endswith("Looks") else (("in_features", 3), ("out_features", 3))
-        subject = Subject(name, (Input((2, 3)),), arguments)
+    for name, device in (("Tabled", "meta"), ("Branches", "cpu"), ("Looks", "meta")):
+        arguments = () if name == "Looks" else (("in_features", 3), ("out_features", 3))
+        subject = Subject(f"own_values:{name}", (Input((2, 3)),), arguments)
         cost = subject.measure(subject.load_bare())
         assert (cost.macs, cost.params, cost.device) == (2 * 3 * 3, 3 * 3 + 3, device)
+        assert subject.load()(torch.zeros(2, 3)).device.type == "cpu"
 
 
 def test_settings() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -490,7 +490,8 @@ def test_quantized_networks() -> None:
     def run(w: Tensor, x: Tensor) -> Tensor:
         x = torch.quantize_per_tensor(x, 1.0, 0, torch.quint8)
         x = torch.ops.quantized.conv2d(x, conv, 1.0, 0)
-        return torch.ops.quantized.linear(x.mean((2, 3)), linear, 1.0, 0).dequantize()
+        x = torch.ops.quantized.linear(x.mean((2, 3)), linear, 1.0, 0)
+        return torch.ops.quantized.add(x, x, 1.0, 0).dequantize()
 
     cost = measure(Does(run), torch.zeros(1, 4, 7, 7))
     assert (cost.macs, cost.uncounted) == (8 * 49 * 2 * 9 + 5 * 8, {})
@@ -512,7 +513,7 @@ NOT_SEEN: dict[str, tuple[nn.Module, Tensor, set[str]]] = {
     "a thread": (
         Calls(lambda m, x: ThreadPoolExecutor(1).submit(m["a"], x).result(), a=nn.Linear(6, 6)),
         torch.zeros(2, 6),
-        {"another thread"},
+        {"module outside the trace"},
     ),
     "sparse products": (
         Does(lambda w, x: torch.sparse.mm(SPARSE, x)),
@@ -571,21 +572,27 @@ class Remembers(nn.Module):
         return self.layer(x) * self.ones[len(x)]
 
 
-@cache
-def numbers(count: int) -> Tensor:
-    return torch.arange(float(count))
-
-
+@pytest.mark.parametrize("size", [None, 9])
 @pytest.mark.parametrize("limit", [1e9, None])
-def test_what_its_functions_cache_is_forgotten(limit: float | None) -> None:
+def test_tensors_without_values_in_caches_are_forgotten(
+    limit: float | None, size: int | None
+) -> None:
+    @lru_cache(size)
+    def numbers(count: int) -> tuple[Tensor, int]:
+        return torch.arange(float(count)), count
+
+    @lru_cache(size)
+    def other(count: int) -> list[int]:
+        return [count]
+
     def forward(w: Tensor, x: Tensor) -> Tensor:
-        y = (x + numbers(6)) @ w
+        y = (x + numbers(6)[0]) @ w
         return y if limit is None or y.sum() < limit else x
 
-    network = Does(forward)
-    numbers.cache_clear()
+    network, kept = Does(forward), other(3)
     assert measure(network, torch.zeros(2, 6)).device == ("meta" if limit is None else "cpu")
     assert network(torch.zeros(2, 6)).device.type == "cpu"
+    assert other(3) is kept
 
 
 def test_the_kernels_that_torchvision_caches_are_kept() -> None:
