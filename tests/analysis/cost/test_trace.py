@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fft, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torchvision._meta_registrations import get_meta_lib
 from torchvision.models import squeezenet1_1
 from torchvision.ops import deform_conv2d, nms, roi_align
 
@@ -595,9 +596,10 @@ def test_tensors_without_values_in_caches_are_forgotten(
     assert other(3) is kept
 
 
-def test_the_kernels_that_torchvision_caches_are_kept() -> None:
+def test_what_torchvision_caches_is_kept() -> None:
+    kernels = get_meta_lib()  # of its operators, without values
     measure(squeezenet1_1(), torch.empty(1, 3, 32, 32, device="meta"))
-    assert count_macs(FeatherFace("v1-deformable"), 32, 32).macs_by_kind["deformable_kernel"] > 0
+    assert get_meta_lib() is kernels
 
 
 def test_what_a_network_keeps_is_forgotten() -> None:
