@@ -109,9 +109,7 @@ def read_source(path: str | Path) -> Source:
 def _parsed(content: bytes, name: str, parse: Callable[[str], list[Sample]]) -> list[Sample]:
     try:
         samples = sorted(parse(content.decode("utf-8-sig")), key=lambda sample: sample.name)
-    except (
-        *(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
-    ) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise DataError(f"{name}: not understood: {error!r}") from error
     if not samples:
         raise DataError(f"{name}: names no image")
@@ -226,12 +224,11 @@ def decode(
     arrays = [array for array, _ in decoded]
     side = max(max(array.shape[:2]) for array in arrays)
     most = max(1, *(len(sample.boxes) for sample in samples))
-    pixels = torch.empty(len(arrays), 3, side, side, dtype=torch.uint8)
+    around = torch.tensor(MEAN_BGR).round().to(torch.uint8)[:, None, None]
+    pixels = around.repeat(len(arrays), 1, side, side)
     boxes = torch.zeros(len(arrays), most, 4, dtype=torch.float64)
     landmarks = torch.full((len(arrays), most, 10), torch.nan)
     for i, ((array, scale), sample) in enumerate(zip(decoded, samples, strict=True)):
-        for channel, mean in enumerate(MEAN_BGR):
-            pixels[i, channel] = round(mean)
         pixels[i, :, : array.shape[0], : array.shape[1]] = (
             torch.from_numpy(array).permute(2, 0, 1).flip(0)
         )
@@ -240,7 +237,7 @@ def decode(
         for j, points in enumerate(sample.landmarks):
             if points is not None:
                 landmarks[i, j] = torch.tensor(points) * scale
-    extents = torch.tensor([[a.shape[1], a.shape[0]] for a in arrays], dtype=torch.float32)
+    extents = torch.tensor([array.shape[1::-1] for array in arrays], dtype=torch.float32)
     boxes[..., 2:] += boxes[..., :2]
     inside = torch.minimum(boxes.clamp(min=0), extents.repeat(1, 2)[:, None]).float()
     counts = torch.tensor([len(sample.boxes) for sample in samples])
