@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from inspect import signature
 from math import prod
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.cost.foreign import foreign_code
-from analysis.cost.trace import Cost, CostError, empty_caches, measure, refuse_lazy
+from analysis.cost.trace import Cost, CostError, measure, refuse_lazy
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.images import MAX_NETWORK_PIXELS
@@ -56,9 +57,12 @@ def load_model(
         with (
             foreign_code(SubjectError, f"model (={name!r})"),
             torch.random.fork_rng(devices=[]),
-            nullcontext() if values else _WithoutValues(),
         ):
-            made = _make(place, factory, dict(arguments or {}))
+            made = _find(place, factory)
+            if not isinstance(made, nn.Module):
+                kept = hasattr(made, "cache_clear")  # a cached network serves later calls, too
+                with nullcontext() if values or kept else _WithoutValues():
+                    made = made(**(arguments or {}))
             if isinstance(made, nn.Module):
                 with suppress(NotImplementedError):  # an exported program has a single mode
                     made.eval()
@@ -72,30 +76,33 @@ def load_model(
 
 
 class _WithoutValues(TorchFunctionMode):
-    """Puts on the meta device what layers make for their weights, and nothing that is computed."""
+    """Puts on the meta device what PyTorch's layers make for their weights, and nothing else."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if function is torch.empty and kwargs.get("device") is None:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if function is torch.empty and caller.startswith("torch.") and not kwargs.get("device"):
             kwargs["device"] = "meta"
         return function(*args, **kwargs)
 
 
-def _make(place: str, factory: str, arguments: dict[str, Any]) -> Any:
+def _find(place: str, factory: str) -> Any:
+    """Return the network or the factory of that name; what it needs is imported."""
     if place == "torchvision":
         from torchvision.models import get_model, get_model_builder
 
         backbone = "weights_backbone" in signature(get_model_builder(factory)).parameters
-        arguments |= {"weights": None, **({"weights_backbone": None} if backbone else {})}
-        return get_model(factory, **arguments)
+        without = {"weights": None, **({"weights_backbone": None} if backbone else {})}
+        return lambda **arguments: get_model(factory, **arguments | without)
     if place == "timm":
-        return importlib.import_module("timm").create_model(factory, pretrained=False, **arguments)
-    made: Any = importlib.import_module(place)
+        create = importlib.import_module("timm").create_model
+        return partial(create, factory, pretrained=False)
+    found: Any = importlib.import_module(place)
     for name in factory.split("."):
-        made = getattr(made, name)
-    return made if isinstance(made, nn.Module) else made(**arguments)
+        found = getattr(found, name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,6 @@ class Subject:
 
     def load(self, values: bool = True) -> nn.Module:
         """Return the network, see `load_model`."""
-        if values:  # one without them may have been measured
-            empty_caches()
         return load_model(self.model, dict(self.arguments), values=values)
 
     def load_bare(self) -> nn.Module:

@@ -145,13 +145,14 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     tensors = [*module.parameters(), *module.buffers()]
     home = next((x.device for x in tensors), torch.device("cpu"))
     for device in dict.fromkeys([torch.device("meta"), home]):
+        made: Any = WeakTensorKeyDictionary()
         try:
             with (
                 foreign_code(CostError, f"{_type(module)}: cannot be measured"),
                 _prepared(module, device),
             ):
                 arguments = tree_map(lambda x, device=device: _to(x, device), (given, named))
-                cost = _trace(module, device, *arguments)
+                cost = _trace(module, device, made, *arguments)
                 params = count_parameters(module)
             if params == cost.params:
                 return cost
@@ -159,8 +160,8 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
         except CostError as error:
             failure = error
         finally:
-            if device.type == "meta" != home.type:
-                empty_caches()
+            if device.type == "meta":
+                _empty_caches(made)
     raise failure
 
 
@@ -178,12 +179,12 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self, costs: dict[str, Cost]) -> None:
+    def __init__(self, costs: dict[str, Cost], made: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.costs = costs
         self.running = [costs[""]]
         # From which convolutions, given by module and MACs, a tensor comes through free operators.
-        self._origins: Any = WeakTensorKeyDictionary()
+        self._origins = made
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -272,8 +273,13 @@ class _Convolution:
 
 
 def _trace(
-    module: nn.Module, device: torch.device, given: Sequence[Any], named: Mapping[str, Any]
+    module: nn.Module,
+    device: torch.device,
+    made: Any,
+    given: Sequence[Any],
+    named: Mapping[str, Any],
 ) -> Cost:
+    """Return the cost of one call; `made`, a weak dictionary, gets the tensors that it makes."""
     owned: Counter[str] = Counter()
     for name, parameter in module.named_parameters():
         owned[name.rpartition(".")[0]] += parameter.numel()
@@ -282,7 +288,7 @@ def _trace(
         costs[path] = Cost(path, _type(part), device.type, owned[path])
         if path:
             costs[path.rpartition(".")[0]].children.append(costs[path])
-    trace = _Trace(costs)
+    trace = _Trace(costs, made)
     with ExitStack() as stack:
         for path, part in module.named_modules():
             if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
@@ -340,11 +346,13 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             part.training = True
 
 
-def empty_caches() -> None:
-    """Empty the caches of functions that hold tensors without values."""
-    for x in gc.get_objects():
-        if type(x) is _lru_cache_wrapper and any(t.is_meta for t in _leaves(gc.get_referents(x))):
-            x.cache_clear()
+def _empty_caches(made: Any) -> None:
+    """Empty the caches of functions that hold any of these tensors, and no others."""
+    kept = {id(x) for x in made}
+    caches = [x for x in gc.get_objects() if type(x) is _lru_cache_wrapper] if kept else []
+    for cache in caches:
+        if any(id(x) in kept for x in _leaves(gc.get_referents(cache))):
+            cache.cache_clear()
 
 
 def _to(x: Any, device: torch.device) -> Any:

@@ -177,6 +177,35 @@ def test_values_are_made_where_they_are_needed(
         assert subject.load()(torch.zeros(2, 3)).device.type == "cpu"
 
 
+def test_what_a_module_holds_keeps_its_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_held.py").write_text(
+        "import functools, torch\n"
+        "from torch import nn\n"
+        "table = torch.empty(6).fill_(3.)\n"
+        "ready = nn.Sequential(nn.Linear(6, 5))\n"
+        "class Branch(nn.Linear):\n"
+        "    def __init__(self): super().__init__(6, 5)\n"
+        "    def forward(self, x): return super().forward(x + table if table.sum() > 9 else x)\n"
+        "@functools.cache\n"
+        "def build(): return nn.Linear(6, 5)\n"
+        "@functools.cache\n"
+        "def numbers(): return torch.empty(6).fill_(3.)\n"
+        "def scaled():\n"
+        "    assert numbers().sum() == 18\n"
+        "    return nn.Linear(6, 5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("Branch", "ready", "build", "scaled"):
+        subject = Subject(f"own_held:{name}", (Input((2, 6)),))
+        bare = subject.load_bare()
+        assert next(bare.parameters()).is_meta == (name in ("Branch", "scaled"))
+        cost = subject.measure(bare)
+        assert (cost.macs, cost.device) == (2 * 6 * 5, "cpu" if name == "Branch" else "meta")
+        assert subject.load()(torch.ones(2, 6)).isfinite().all()
+
+
 def test_settings() -> None:
     chosen = parse_settings(["reduction=16", "shuffle=bottleneck"])
     config = with_settings(CONFIGS["v1-deformable"], chosen)

@@ -590,10 +590,14 @@ def test_tensors_without_values_in_caches_are_forgotten(
         y = (x + numbers(6)[0]) @ w
         return y if limit is None or y.sum() < limit else x
 
-    network, kept = Does(forward), other(3)
+    @lru_cache(size)
+    def bare(count: int) -> Tensor:
+        return torch.empty(count, device="meta")
+
+    network, kept, bare_kept = Does(forward), other(3), bare(3)
     assert measure(network, torch.zeros(2, 6)).device == ("meta" if limit is None else "cpu")
     assert network(torch.zeros(2, 6)).device.type == "cpu"
-    assert other(3) is kept
+    assert (other(3) is kept, bare(3) is bare_kept) == (True, True)
 
 
 def test_what_torchvision_caches_is_kept() -> None:
