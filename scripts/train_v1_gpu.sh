@@ -18,7 +18,7 @@ run() {
 code=0
 run "$@" || code=$?
 case $code in
-    0 | 2 | 130) exit $code ;; # done, bad input, interrupted
+    0 | 2 | 130 | 137 | 143) exit $code ;; # done, bad input, interrupted, killed, asked to stop
 esac
 # A GPU that refuses to record steps may refuse everything after it in that process.
 run "$@" --no-graph

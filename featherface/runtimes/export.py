@@ -26,7 +26,10 @@ from featherface.weights.checkpoints import identify
 from featherface.weights.reading import PREFIX
 
 FORMAT = "2"
-"""Of the metadata and the graph; counted up when either changes."""
+"""Of the metadata, the inputs and the outputs: a file of another format is refused."""
+
+GRAPH = "3"
+"""Of the nodes between: counted up with every change, as a cached graph is then made again."""
 
 
 class ExportError(InputError):

@@ -19,7 +19,6 @@ from featherface.model import FeatherFace
 from featherface.runtimes import export
 from featherface.runtimes.onnx_session import import_onnxruntime
 
-_WRITER = Path(export.__file__).with_name("onnx_graph.py")  # importing it takes onnx's time
 _KEPT = 32  # files; some 2.5 MB each
 
 
@@ -55,7 +54,7 @@ def _file_name(variant: str | None, state: str, lanes: int) -> str:
         "lanes": lanes,
         "format": export.FORMAT,
         "versions": export.versions(),
-        "writer": hashlib.sha256(_WRITER.read_bytes()).hexdigest(),
+        "graph": export.GRAPH,
         "onnxruntime": str(import_onnxruntime().__version__),
         "machine": [platform.system(), platform.machine()],
     }

@@ -1,7 +1,7 @@
 """A network as an ONNX graph: what the modules compute in evaluation mode, written node by node.
 
 Written here, as `torch.onnx.export(dynamo=True)` with a translation for DeformConv takes 13 s
-instead of 0.1 s and its `official` runs 1.3 times as long (555 nodes instead of 411), as exactly.
+instead of 0.1 s and its `official` runs 1.3 times as long, as exactly.
 
 Every rewriting is exact in real numbers and differs in rounding alone; every graph is compared
 with PyTorch before anyone gets it (`featherface.runtimes.export`).

@@ -12,8 +12,9 @@ from featherface.images import FloatArray
 
 OUTPUTS = ("boxes", "scores", "landmarks")
 
-LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
-"""The channels that ONNX Runtime computes together on this processor: floats of a vector."""
+LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 1)
+"""The channels that ONNX Runtime's blocked convolutions compute together on this processor; 1 on
+those for which its packages have none, such as ARM's."""
 
 
 class RuntimeUnavailableError(InputError):

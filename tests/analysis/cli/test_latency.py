@@ -88,7 +88,6 @@ def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str,
     [
         ("latency", "--size", 5000, 5000),
         ("latency", "--size", 500, 500, "--batch", 100, "--operators"),
-        ("latency", "--model", "torchvision:squeezenet1_1", "--input", "1 3 5000 5000"),
         ("bench", "--size", 5000, 5000),
     ],
     ids=lambda arguments: " ".join(map(str, arguments)),
