@@ -148,7 +148,8 @@ def model(text: str) -> str:
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as a text
     try:
         if package.isidentifier() and package not in sys.modules and find_spec(package) is None:
-            raise typer.BadParameter(f"{text!r} is no PKG.MOD:FACTORY: no package {package!r} here")
+            form = "" if ":" in text else "; --model takes PKG.MOD:FACTORY"
+            raise typer.BadParameter(f"{text!r}: no package {package!r} is installed{form}")
     finally:
         del sys.path[0]
     return text

@@ -98,7 +98,10 @@ def test_counters_of_official_and_what_teaches_them(blocks: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "nowhere:Net"), "Invalid value for '--model': 'nowhere:Net' is no PKG"),
+        (
+            ("--model", "nowhere:Net"),
+            "Invalid value for '--model': 'nowhere:Net': no package 'nowhere' is installed",
+        ),
         (
             ("--counters", "--size", "20000", "20000"),
             "input 1×3×20000×20000: counters run the network",
