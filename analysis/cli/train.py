@@ -104,6 +104,9 @@ def train(
         precision=precision,
     )
     from featherface.training.loop import train as run
+    from featherface.training.processes import keep_freed_memory
+
+    keep_freed_memory()
 
     rows: list[dict[str, Any]] = []
     with _shown() as show:

@@ -14,6 +14,7 @@ from typing import Any
 
 from featherface.errors import InputError
 from featherface.training.loop import train
+from featherface.training.processes import keep_freed_memory
 from featherface.training.recipe import Recipe, RecipeError
 
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-graph", action="store_true", help="do not record steps")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints")
     options = parser.parse_intermixed_args(arguments)  # settings may stand behind options
+    keep_freed_memory()
     try:
         weights = train(
             _recipe(options.settings),

@@ -37,6 +37,10 @@ WIDER_FACE = "wider_face_split/wider_face_train_bbx_gt.txt"
 _A_FOLDER = f"a folder with {BOXES}, label.txt or {WIDER_FACE}"
 
 
+_UNREADABLE = OSError, RuntimeError, zipfile.BadZipFile, zlib.error
+"""Of a zip file and its entries: encrypted ones raise a RuntimeError."""
+
+
 class DataError(InputError):
     """Training data that cannot be read; the message names the file and what is wrong."""
 
@@ -66,7 +70,7 @@ class Source:
         file = self.images / packed_name(sample)
         try:
             return read_picture(file.read_bytes())
-        except (OSError, zipfile.BadZipFile, PictureError) as error:
+        except (*_UNREADABLE, PictureError) as error:
             raise DataError(f"{file}: cannot be read: {error}") from error
 
 
@@ -86,7 +90,7 @@ def read_source(path: str | Path) -> Source:
         try:
             archive = zipfile.ZipFile(path)
             content = archive.read(BOXES)
-        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except (*_UNREADABLE, KeyError) as error:
             raise DataError(
                 f"{path}: no pack of training data ({error}); give a pack or {_A_FOLDER}"
             ) from error
@@ -129,6 +133,8 @@ def _boxes(text: str) -> list[Sample]:
     samples = []
     # Pairs, as a dictionary would keep the last of two entries of one name.
     for name, record in json.loads(text, object_pairs_hook=list):
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r:.40} is no name of an image")
         boxes = [[float(value) for value in box] for box in dict(record)["boxes"]]
         if any(len(box) != 4 for box in boxes):
             raise ValueError(f"a box of {name} does not have four numbers")

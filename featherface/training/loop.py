@@ -29,7 +29,7 @@ from featherface.training import holdout
 from featherface.training.augment import DRAWS
 from featherface.training.data import decode, read_source, split
 from featherface.training.distil import as_teacher, prepare
-from featherface.training.processes import Processes, join, keep_freed_memory
+from featherface.training.processes import Processes, join
 from featherface.training.recipe import Recipe, RecipeError
 from featherface.training.step import PARTS, Recorded, Step, schedule, state_of
 
@@ -109,8 +109,6 @@ class _Run:
             torch.backends.cudnn.benchmark_limit = 4  # kernels tried for each, the likeliest
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
-        else:
-            keep_freed_memory()
         started = time.monotonic()
         source = read_source(data)
         kept, held = split(source.samples, recipe.holdout)
@@ -181,7 +179,8 @@ class _Run:
             epoch = self.done * self.recipe.batch // len(self.images)
             name = f"weights-epoch-{epoch:03d}-step-{self.done:06d}.safetensors"
             self._deliver(self.out / name)
-            self._tick()
+        self._tick()
+        if began >= self._weights_due:
             self._weights_due = self.spent + _LEAST_TRAINING * (self.spent - began)
         self._logged += self.spent - began  # crops a second are those of steps alone
         self._saved = self.spent

@@ -95,7 +95,7 @@ def join(device: torch.device) -> Processes:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what a step frees for the next one, where it is glibc.
+    """Let this process keep what a step frees for the next one, where the C library is glibc.
 
     By default it returns large blocks to the system, which clears every page before it gives it
     out again: half of the processor time of a step of 64 crops of 512×512 pixels.

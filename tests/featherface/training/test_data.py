@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_a_pack_is_not_packed_again(
     with pytest.raises(SystemExit, match="2"):
         pack([str(tmp_path / "pack.zip"), str(tmp_path / "again.zip")])
     assert "pack.zip: not a folder with boxes.json" in capsys.readouterr().err
+
+
+def test_a_damaged_image_of_a_pack_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pack.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("boxes.json", '{"a.png": {"boxes": []}}')
+        archive.writestr("images/a.webp", "a" * 1000)
+        entry = archive.getinfo("images/a.webp")
+    content = bytearray(path.read_bytes())
+    content[entry.header_offset + 30 + len(entry.filename)] ^= 0xFF  # of the compressed data
+    path.write_bytes(content)
+    source = read_source(path)
+    with pytest.raises(DataError, match=r"images/a.webp: cannot be read: Error -3"):
+        source.read(source.samples[0])
 
 
 def test_images_that_cannot_be_packed_are_named(
@@ -123,6 +138,7 @@ def test_wider_face_as_torchvision_unpacks_it(tmp_path: Path, inside: str) -> No
         ('{"../a.png": {"boxes": []}}', "lies outside the folder of images"),
         ('{"": {"boxes": []}}', "lies outside the folder of images"),
         ('{"a.png": {"boxes": []}, "a.png": {"boxes": []}}', "names a.png twice"),
+        ('[[3, {"boxes": []}]]', "3 is no name of an image"),
     ],
 )
 def test_bad_annotations_are_named(tmp_path: Path, content: str, said: str) -> None:
