@@ -123,7 +123,7 @@ def describe_blocks(
     whole = {
         "params": cost.params,
         "macs": cost.macs,
-        "activation": sum(child.output_bytes for child in cost.children),
+        "activation": sum(part.output_bytes for part in cost.children or [cost]),
     }
     blocks = [_block(child, whole, (titles or {}).get(child.path)) for child in cost.children]
     if cost.own_params or any(cost.own_macs.values()) or not blocks:

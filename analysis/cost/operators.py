@@ -98,9 +98,20 @@ def _convolution(args: tuple[Any, ...], output: Tensor) -> int:
 
 
 def _product(left: int) -> Handler:
-    """For matrix products, whose left factor is argument `left`; a complex one is four real."""
-    return lambda args, output: int(
-        output.numel() * args[left].shape[-1] * (4 if output.is_complex() else 1)
+    """For matrix products, whose left factor is argument `left`."""
+    return lambda args, output: int(output.numel() * args[left].shape[-1])
+
+
+def _grouped_product(args: tuple[Any, ...], output: Tensor) -> int:
+    """For products in groups: of two matrices, what is summed over is split into them."""
+    groups = output.shape[0] if args[0].ndim == args[1].ndim == 2 else 1
+    return int(output.numel() * args[0].shape[-1] // groups)
+
+
+def _with_complex(handler: Handler) -> Handler:
+    """Count a product of complex numbers as four real ones."""
+    return lambda args, output: (
+        handler(args, output) * (4 if isinstance(output, Tensor) and output.is_complex() else 1)
     )
 
 
@@ -163,7 +174,8 @@ def _names(text: str) -> list[str]:
 
 for _text, _kind, _handler in (
     ("aten:: convolution _convolution convolution_overrideable", "conv", _convolution),
-    ("aten:: mm bmm mv _int_mm _scaled_mm _grouped_mm _weight_int8pack_mm", "linear", _product(0)),
+    ("aten:: mm bmm mv _int_mm _scaled_mm _weight_int8pack_mm", "linear", _product(0)),
+    ("aten:: _grouped_mm", "linear", _grouped_product),
     ("aten:: addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
     ("aten:: dot vdot", "linear", lambda args, output: args[0].numel()),
     ("aten:: addr", "linear", lambda args, output: output.numel()),
@@ -200,44 +212,46 @@ for _text, _kind, _handler in (
     ),
 ):
     for _name in _names(_text):
-        register(_name, _handler, _kind)
+        register(_name, _with_complex(_handler) if _kind == "linear" else _handler, _kind)
 
 
 # --- what is free ---------------------------------------------------------------------------------
 
 
 FREE: Mapping[str, str] = {
-    "at most one product per value, and no accumulation": "aten:: hardswish hardsigmoid dropout "
-    "native_dropout glu _prelu_kernel _weight_norm_interface log_sigmoid_forward cumprod polar "
-    "rrelu_with_noise _thnn_fused_lstm_cell _thnn_fused_gru_cell quantize_per_tensor "
-    "quantize_per_tensor_dynamic quantize_per_channel dequantize "
-    "fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask",
-    "additions or comparisons of values, no products": "aten:: sum mean amax amin max min prod "
-    "argmax argmin any all allclose trace _softmax _log_softmax _safe_softmax _masked_softmax "
-    "logsumexp cumsum cummax cummin _cummax_helper _cummin_helper logcumsumexp _logcumsumexp var "
-    "var_mean std std_mean norm native_norm linalg_vector_norm topk sort median nanmedian "
-    "kthvalue mode isin histc bucketize searchsorted unique_dim unique_consecutive _unique2 "
-    "index_add index_reduce scatter_reduce segment_reduce col2im unfold_backward max_pool2d "
-    "max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d adaptive_avg_pool2d "
-    "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d "
-    "fractional_max_pool2d fractional_max_pool3d quantized_max_pool1d quantized_max_pool2d "
-    "quantized_max_pool3d _pdist_forward",
+    "a few products per value with others of its place, as of activations and gates": "aten:: "
+    "hardswish hardsigmoid dropout native_dropout glu floor_divide _prelu_kernel "
+    "_weight_norm_interface log_sigmoid_forward cumprod polar rrelu_with_noise "
+    "_thnn_fused_lstm_cell _thnn_fused_gru_cell quantize_per_tensor quantize_per_tensor_dynamic "
+    "quantize_per_channel dequantize fake_quantize_per_tensor_affine_cachemask "
+    "fake_quantize_per_channel_affine_cachemask",
+    "reductions that add, compare, square or multiply each value once": "aten:: sum mean amax "
+    "amin max min _aminmax prod argmax argmin any all _is_any_true _is_all_true allclose trace "
+    "_softmax _log_softmax _safe_softmax _masked_softmax logsumexp cumsum cummax cummin "
+    "_cummax_helper _cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm "
+    "native_norm linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc bincount "
+    "bucketize searchsorted unique_dim unique_consecutive _unique _unique2 index_add index_reduce "
+    "scatter_reduce segment_reduce col2im unfold_backward max_pool2d max_pool2d_with_indices "
+    "max_pool3d_with_indices avg_pool2d avg_pool3d adaptive_avg_pool2d _adaptive_avg_pool2d "
+    "_adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d "
+    "fractional_max_pool3d quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d",
     "the same of quantized values": "quantized:: add add_relu add_scalar add_scalar_relu "
     "batch_norm2d cat cat_relu elu hardswish instance_norm layer_norm leaky_relu mul mul_relu "
     "mul_scalar relu6 sigmoid",
     "losses, one value for each that is compared": "aten:: mse_loss smooth_l1_loss huber_loss "
-    "soft_margin_loss multi_margin_loss nll_loss_forward nll_loss2d_forward binary_cross_entropy "
-    "binary_cross_entropy_with_logits",
+    "soft_margin_loss multi_margin_loss multilabel_margin_loss_forward nll_loss_forward "
+    "nll_loss2d_forward binary_cross_entropy binary_cross_entropy_with_logits",
     "random numbers": "aten:: bernoulli exponential geometric log_normal multinomial normal "
-    "poisson rand_like randn_like random uniform",
+    "poisson rand_like randint_like randn_like random uniform",
     "at inference a batch normalisation folds into the convolution before it; others scale and "
     "shift each value": "aten:: batch_norm native_batch_norm _native_batch_norm_legit_no_training "
     "_native_batch_norm_legit _batch_norm_no_update _batch_norm_with_update cudnn_batch_norm "
-    "miopen_batch_norm native_layer_norm native_group_norm _fused_rms_norm rms_norm renorm",
-    "fills, copies and views; the nearest neighbour is copied, nothing is weighted": "aten:: empty "
-    "zeros ones detach alias clone copy _to_copy view _unsafe_view t transpose permute expand "
-    "select slice split unsafe_split unsafe_split_with_sizes unbind unsqueeze squeeze cat stack "
-    "_stack constant_pad_nd pad index_select index index_put index_copy index_fill "
+    "miopen_batch_norm native_layer_norm native_group_norm _fused_rms_norm rms_norm renorm "
+    "embedding_renorm",
+    "fills, copies and views; the nearest neighbour is copied, nothing is weighted": "aten:: "
+    "empty zeros ones detach alias clone copy _to_copy view _unsafe_view t transpose permute "
+    "expand select slice split unsafe_split unsafe_split_with_sizes unbind unsqueeze squeeze cat "
+    "stack _stack constant_pad_nd pad index_select index index_put index_copy index_fill "
     "_index_put_impl _unsafe_index _unsafe_index_put gather take put scatter scatter_add "
     "slice_scatter select_scatter diagonal_scatter as_strided_scatter embedding masked_select "
     "masked_scatter flip roll rot90 repeat repeat_interleave tril triu block_diag diag_embed "
@@ -245,9 +259,11 @@ FREE: Mapping[str, str] = {
     "replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
     "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d max_unpool2d "
     "max_unpool3d pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col "
-    "_local_scalar_dense item nonzero _reshape_copy new_empty new_empty_strided new_zeros "
-    "new_ones new_full full full_like empty_like zeros_like ones_like fill zero lift lift_fresh "
-    "contiguous as_strided _pack_padded_sequence resize resize_as set _pin_memory is_same_size",
+    "_local_scalar_dense item nonzero nonzero_static _reshape_copy new_empty new_empty_strided "
+    "new_zeros new_ones new_full full full_like empty_like zeros_like ones_like fill zero lift "
+    "lift_fresh contiguous as_strided _pack_padded_sequence resize resize_as set _pin_memory "
+    "is_same_size is_coalesced is_pinned is_set_to _nnz sparse_dim dense_dim "
+    "_has_same_storage_numel _assert_async _assert_tensor_metadata",
     "selection and averaging of regions, a few values each": "torchvision:: nms roi_align "
     "roi_pool ps_roi_align ps_roi_pool",
 }
@@ -260,23 +276,22 @@ def is_free(operator: Any, args: Any) -> bool:
     """Return whether an operator costs no MACs by convention.
 
     These are the operators of `FREE`, all that PyTorch marks as pointwise or as reductions, views,
-    and those of PyTorch that calculate on whole numbers alone. An in-place operator counts as the
-    plain one.
+    and those of PyTorch that take no tensors. An operator in place, on a list of tensors
+    (`_foreach_add`) or among PyTorch's primitives (`prims::add`) counts as the plain one.
     """
     if not isinstance(operator, OpOverload):
         return False
     name = operator_name(operator).removesuffix("_")
+    name = name.replace("::_foreach_", "::").replace("prims::", "aten::")
     if name in _FREE_NAMES or operator.is_view or _FREE_TAGS & set(operator.tags):
         return True
     if operator.namespace not in ("aten", "prim", "prims", "profiler", "torchvision"):
         return False
-    plain = getattr(getattr(torch.ops, operator.namespace), name.rpartition(":")[2], None)
+    namespace, _, short = name.partition("::")
+    plain = getattr(getattr(torch.ops, namespace), short, None)
     if plain and any(_FREE_TAGS & set(getattr(plain, kind).tags) for kind in plain.overloads()):
         return True  # the in-place one has none of its tags
-    return not any(
-        isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex() or x.is_quantized)
-        for x in tree_leaves(args)
-    )
+    return not any(isinstance(x, Tensor) for x in tree_leaves(args))
 
 
 _FREE_TAGS = {

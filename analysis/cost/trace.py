@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +58,8 @@ class Cost:
     own_bytes: int = 0
     """Read and written by the operators that it ran itself, each reading its tensors once (input,
     weights, statistics) and writing its result once, as if no cache kept anything between two
-    operators. Views move nothing; a broadcast tensor is read once."""
+    operators. Views move nothing; a broadcast tensor is read once. Of sparse tensors their values
+    count; under `vmap`, which hides what is a view, the bytes are not exact."""
     own_uncounted: Counter[str] = field(default_factory=Counter)
     """Calls of the operators that nothing is known about; `macs` is then a lower bound."""
     calls: int = 0
@@ -126,10 +127,14 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
 
     The pass runs on the meta device, which computes shapes alone. A network that needs values, as
     one that branches on its data does, runs on its own device with the inputs as given, or with
-    zeros for inputs on the meta device. The network is left as it was, except for what its own
-    code writes into its tensors. What runs past PyTorch's dispatcher is not seen, but for classes
-    of modules with a handler (`operators.register`); where values leave as NumPy arrays, or
-    modules run out of its sight, as in another thread, that is among the `uncounted`.
+    zeros for inputs on the meta device. The attributes of its modules are left as they were, with
+    what is in their lists, dictionaries, sets and deques, except for what its own code writes into
+    its tensors; so are caches of functions (`functools.lru_cache`), which are emptied where the
+    pass left tensors without values in them.
+
+    What runs past PyTorch's dispatcher or in another thread is not seen, but for classes of modules
+    with a handler (`operators.register`). Among the `uncounted` are modules that run so, and floats
+    and complex numbers that leave as arrays, lists or DLPack capsules.
 
     Args:
         module: any network. Of a TorchScript module the parts cannot be told apart.
@@ -234,7 +239,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         new = {id(x): x for x in tensors if id(x) not in read}
         cost.calls += 1
         cost.output_shapes = tuple(tuple(x.shape) for x in tensors)
-        cost.output_bytes += sum(x.nbytes for x in new.values())
+        cost.output_bytes += sum(map(_bytes, new.values()))
         if new:
             moved = read | {id(x): _bytes(x) for x in [*module.parameters(), *new.values()]}
             cost.bytes_least += sum(moved.values())
@@ -242,6 +247,9 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _come_from(self, tree: Any) -> list[_Convolution]:
         found = (origin for x in _tensors(tree) for origin in self._origins.get(x, ()))
         return list(dict.fromkeys(found))
+
+
+_LEAVING = (Tensor.numpy, Tensor.__array__, Tensor.tolist, Tensor.__dlpack__)
 
 
 class _Leaving(TorchFunctionMode):
@@ -254,8 +262,8 @@ class _Leaving(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if function in (Tensor.numpy, Tensor.__array__) and args[0].is_floating_point():
-            self.trace.running[-1].own_uncounted["Tensor.numpy"] += 1
+        if function in _LEAVING and (args[0].is_floating_point() or args[0].is_complex()):
+            self.trace.running[-1].own_uncounted[f"Tensor.{function.__name__}"] += 1
         return function(*args, **(kwargs or {}))
 
 
@@ -314,8 +322,14 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Have the network in evaluation mode and, for "meta", its tensors without values."""
     owned = [part.__dict__ for part in module.modules()]
     # With the attributes, what is in them: hooks, and what forward passes cache.
-    held = [x for own in owned for x in own.values() if type(x) in _CONTAINERS]
-    before = [(x, copy.copy(x)) for x in (*owned, *held)]
+    held: dict[int, Any] = {}
+    waiting = [x for own in owned for x in own.values()]
+    for x in waiting:
+        if type(x) in (*_CONTAINERS, tuple) and id(x) not in held:
+            held[id(x)] = x
+            waiting += x.values() if isinstance(x, dict) else x
+    changing = [x for x in held.values() if not isinstance(x, tuple)]
+    before = [(x, copy.copy(x)) for x in (*owned, *changing)]
     training = [part for part in module.modules() if getattr(part, "training", False)]
     moved: dict[int, Tensor] = {}  # a shared tensor stays shared
 
@@ -341,7 +355,7 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         for x, then in before:
             x.clear()
-            (x.extend if isinstance(x, list) else x.update)(then)
+            (x.extend if isinstance(x, list | deque) else x.update)(then)
         for part in training:
             part.training = True
 
@@ -361,7 +375,7 @@ def _to(x: Any, device: torch.device) -> Any:
     return torch.zeros_like(x, device=device) if x.is_meta else x.to(device)
 
 
-_CONTAINERS = (dict, OrderedDict, defaultdict, list, set)
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
 
 
 def _is_view(operator: Any, inputs: Any, output: Any) -> bool:
@@ -370,11 +384,13 @@ def _is_view(operator: Any, inputs: Any, output: Any) -> bool:
     Told by the memory: not every operator that makes a view says so (`_unsafe_view`).
     """
     changes = isinstance(operator, OpOverload) and operator._schema.is_mutable
-    return not changes and _storages(output) <= _storages(inputs)
+    results = _storages(output)
+    return not changes and None not in results and results <= _storages(inputs)
 
 
-def _storages(tree: Any) -> set[int]:
-    return {memory._cdata for x in _tensors(tree) if (memory := _memory(x))}
+def _storages(tree: Any) -> set[int | None]:
+    memories = map(_memory, _tensors(tree))
+    return {None if memory is None else memory._cdata for memory in memories}
 
 
 def _bytes(x: Tensor) -> int:

@@ -216,3 +216,4 @@ def test_what_a_network_runs_itself_is_a_block() -> None:
         for kind, macs in record["macs_by_kind"].items():
             assert sum(b["macs_by_kind"][kind] for b in record["blocks"]) == macs, kind
         assert record["activation_bytes"] == 2 * 8 * 8 * FLOAT32
+        assert sum(b["activation_share"] for b in record["blocks"]) == 1

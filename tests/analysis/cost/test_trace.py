@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, fft, nn
@@ -361,6 +363,7 @@ def test_largest_size(variant: str) -> None:
 
 Q = torch.zeros(2, 4, 5, 8)  # batch, heads, steps, channels
 STEPS = torch.zeros(2, 5, 16)
+X = torch.zeros(6, dtype=torch.cfloat)
 RECURRENT = 2 * 5 * (16 + 8) * 8  # of one gate of one direction
 
 
@@ -422,6 +425,33 @@ ANY: dict[str, tuple[nn.Module, Any, int]] = {
     "three dimensions": (nn.Conv3d(2, 4, 3), torch.zeros(1, 2, 5, 5, 5), 4 * 27 * 2 * 27),
     "bilinear": (nn.Bilinear(5, 6, 7), (torch.zeros(2, 5), torch.zeros(2, 6)), 2 * 7 * 5 * 6),
     "complex products": (Does(lambda w, x: x @ x), torch.zeros(6, 6, dtype=torch.cfloat), 4 * 6**3),
+    "complex dot": (Does(lambda w, x: torch.vdot(x, x)), X, 4 * 6),
+    "complex outer product": (Does(lambda w, x: torch.addr(w, x, x)), X, 4 * 36),
+    "complex addbmm": (Does(lambda w, x: torch.addbmm(x[0], x, x)), X.expand(2, 6, 6), 8 * 6**3),
+    "complex bilinear": (Does(lambda w, x: F.bilinear(x, x, x.expand(6, 6, 6))), X[None], 4 * 6**3),
+    "complex convolution": (  # PyTorch makes it of three
+        Does(lambda w, x: F.conv1d(x, x)),
+        X.expand(1, 1, 6),
+        3 * 6,
+    ),
+    "whole numbers": (
+        Does(lambda w, x: torch.randint_like(x, 9) // 2 @ x),
+        torch.arange(6),
+        6,
+    ),
+    "lists, primitives and questions": (
+        Does(
+            lambda w, x: (
+                torch._foreach_mul(torch._foreach_add([x, w], 1), 2),
+                torch.ops.prims.add(x, x),
+                torch.ops.aten._has_same_storage_numel(x, x),
+                F.embedding(torch.zeros(3, dtype=torch.int64), w.clone(), max_norm=1),
+                F.multilabel_margin_loss(x, torch.zeros(6, 6, dtype=torch.int64)),
+            )
+        ),
+        torch.zeros(6, 6),
+        0,
+    ),
     "sums of embeddings": (nn.EmbeddingBag(9, 6), torch.zeros(4, 3, dtype=torch.int64), 0),
     "weighted sums of embeddings": (
         Does(lambda w, i, x: F.embedding_bag(i, w, per_sample_weights=x, mode="sum")),
@@ -476,6 +506,11 @@ def test_products_of_a_matrix_for_each_group() -> None:
     ends = torch.tensor([1, 4], dtype=torch.int32)
     network = Does(lambda w, x: torch._grouped_mm(x, weights, offs=ends))
     assert measure(network, torch.zeros(4, 8, dtype=torch.bfloat16)).macs == 4 * 8 * 16
+    pair = torch.zeros(8, 16, dtype=torch.bfloat16), torch.zeros(16, 8, dtype=torch.bfloat16)
+    ends = torch.tensor([8, 16], dtype=torch.int32)
+    assert (
+        measure(Does(lambda w, x, y: torch._grouped_mm(x, y, offs=ends)), pair).macs == 8 * 8 * 16
+    )
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
@@ -511,6 +546,9 @@ NOT_SEEN: dict[str, tuple[nn.Module, Tensor, set[str]]] = {
         {"featherface_test::packed_product"},
     ),
     "NumPy": (Does(lambda w, x: x.numpy() @ w.numpy()), torch.zeros(2, 6), {"Tensor.numpy"}),
+    "complex arrays": (Does(lambda w, x: x.numpy() * 2), X, {"Tensor.numpy"}),
+    "lists": (Does(lambda w, x: sum(x.tolist())), torch.zeros(6), {"Tensor.tolist"}),
+    "DLPack": (Does(lambda w, x: np.from_dlpack(x) * 2), torch.zeros(6), {"Tensor.__dlpack__"}),
     "a thread": (
         Calls(lambda m, x: ThreadPoolExecutor(1).submit(m["a"], x).result(), a=nn.Linear(6, 6)),
         torch.zeros(2, 6),
@@ -520,6 +558,16 @@ NOT_SEEN: dict[str, tuple[nn.Module, Tensor, set[str]]] = {
         Does(lambda w, x: torch.sparse.mm(SPARSE, x)),
         torch.zeros(6, 5),
         {"aten::_sparse_addmm"},
+    ),
+    "sparse products of whole numbers": (
+        Does(lambda w, x: SPARSE.long() @ x),
+        torch.zeros(6, 5, dtype=torch.int64),
+        {"aten::mm"},
+    ),
+    "distances": (
+        Does(lambda w, x: (F.pdist(x), torch.cdist(x, x))),
+        torch.zeros(6, 5),
+        {"aten::_pdist_forward", "aten::_cdist_forward"},
     ),
     "compressed products": (
         Does(lambda w, x: SPARSE.to_sparse_csr() @ x),
@@ -549,6 +597,21 @@ def test_sampling_of_a_grid(mode: str, neighbours: int) -> None:
     assert cost.macs_by_kind["sampling"] == neighbours * 3 * 4 * 5
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["_cslt_sparse_mm", "_sparse_semi_structured_mm", "_weight_int4pack_mm", "_sparse_mm"],
+)
+def test_packed_products_of_whole_numbers_are_not_free(name: str) -> None:
+    operator = getattr(torch.ops.aten, name).default
+    assert not operators.is_free(operator, [torch.zeros(2, 2, dtype=torch.int8)])
+
+
+def test_sparse_results_of_modules_have_the_bytes_of_their_values() -> None:
+    network = nn.Sequential(Does(lambda w, x: x.to_sparse()))
+    cost = measure(network, torch.eye(6))
+    assert (cost.output_bytes, cost.bytes_moved) == (6 * 4, (6 * 6 + 6) * 4)
+
+
 def test_tensors_in_objects_of_any_class() -> None:
     network = nn.Sequential(Does(lambda w, x: SimpleNamespace(found=[x @ w], size=3)))
     cost = measure(network, torch.zeros(2, 6))
@@ -564,8 +627,11 @@ class Remembers(nn.Module):
         self.ones: dict[int, Tensor] = {}
         self.seen: list[Tensor] = []
         self.looks = False
+        self.deep: dict[str, Any] = {"a": ({}, [{}]), "recent": deque(maxlen=3)}
 
     def forward(self, x: Tensor) -> Tensor:
+        self.deep["a"][0]["x"] = self.deep["a"][1][0]["x"] = x
+        self.deep["recent"].append(x)
         if not self.looks:
             self.layer.register_forward_hook(lambda _, __, output: self.seen.append(output))
             self.looks = True
@@ -610,6 +676,8 @@ def test_what_a_network_keeps_is_forgotten() -> None:
     network = Remembers()
     assert measure(network, torch.zeros(2, 6)).macs == 2 * 6 * 6
     assert (network.ones, network.seen, network.looks) == ({}, [], False)
+    assert network.deep == {"a": ({}, [{}]), "recent": deque(maxlen=3)}
+    assert network.deep["recent"].maxlen == 3
     assert network(torch.zeros(2, 6)).device.type == "cpu"
     assert len(network.seen) == 1
 
