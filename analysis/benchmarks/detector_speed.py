@@ -38,6 +38,8 @@ from featherface.images import FloatArray, read_picture
 from featherface.model import FeatherFace, load
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32
 from featherface.runtimes.network import Runtime, TorchNetwork, make_network
+from featherface.runtimes.onnx_graph import build_graph
+from featherface.runtimes.openvino_network import OpenVinoRunner
 from featherface.synthetic import draw_crowd
 from featherface.weights.published import CheckpointError
 
@@ -187,12 +189,16 @@ def _model(variant: str) -> tuple[FeatherFace, str]:
 def _in_runtime(
     runtime: Runtime, model: FeatherFace, weights: str, pixels: FloatArray, device: torch.device
 ) -> Callable[[], Any]:
-    if weights != FRESH or runtime == "openvino":
+    if weights != FRESH:
         network, _ = make_network(model, runtime, device)
         return lambda: network(pixels)
     # Fresh weights amplify rounding: two right answers may differ, so they are not compared.
-    if device.type == "cuda":
-        runner = GraphRunner(model, device)
+    if runtime != "onnx":
+        runner = (
+            GraphRunner(model, device)
+            if runtime == "cuda-graph"
+            else OpenVinoRunner(build_graph(model).SerializeToString())
+        )
         return lambda: runner.run(pixels)
     forward = in_onnx_runtime(model, "the exported network")
     return lambda: forward(torch.from_numpy(pixels))

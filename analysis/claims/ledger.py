@@ -20,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -233,6 +234,12 @@ class Ledger(_Strict):
     claims: list[Claim]
     facts: dict[str, Any] = {}
     """The stated settings of the architecture; read and checked by `analysis.design_space`."""
+    _file: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The ledger in an error message: its file, where it was read from one."""
+        return self._file or self.source.id
 
     def convention(self, claim: Claim) -> str:
         """Return the counting convention of a claim."""
@@ -294,9 +301,11 @@ def load(path: str | Path) -> Ledger:
         # PyYAML passes on what Python says of a date or number that is none.
         raise LedgerError(f"{path}: is not YAML: {error}") from error
     try:
-        return Ledger.model_validate(content)
+        ledger = Ledger.model_validate(content)
     except ValidationError as error:
         raise LedgerError(f"{path.name}: {_describe(error, content)}") from error
+    ledger._file = path.name
+    return ledger
 
 
 def load_all() -> list[Ledger]:
@@ -304,8 +313,8 @@ def load_all() -> list[Ledger]:
     return [load(name) for name in SOURCES]
 
 
-_PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KMG]?)(%?)")
-_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+_PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KkMG]?)(%?)")
+_FACTORS = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 def read_figure(printed: str) -> tuple[Fraction, Fraction] | None:

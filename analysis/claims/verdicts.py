@@ -150,7 +150,7 @@ def judge(claim: Claim, ledger: Ledger) -> Verdict:
     Raises:
         LedgerError: for a measurement that makes no sense on the network.
     """
-    place = f"{ledger.source.id}.yaml: claim {claim.id!r}"
+    place = f"{ledger.name}: claim {claim.id!r}"
     gaps: list[UntestableError] = []
     words = vocabulary(ledger.network)
     measured = _measure(parse(claim.measure, words), f"{place}: measure", gaps)

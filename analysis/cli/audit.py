@@ -91,6 +91,8 @@ def audit(
         if everything or verdict is not None:
             for shown in verdicts.VERDICTS:
                 found = [record for record in records if record["verdict"] == shown]
+                if not found:
+                    continue
                 show(tables.verdicts(found, shown, tables.COLOURS[shown]))
         else:
             for table in tables.remarkable(records, failing):

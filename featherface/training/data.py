@@ -189,7 +189,9 @@ def split(samples: Sequence[Sample], holdout: int) -> tuple[list[Sample], list[S
         DataError: where nothing is left to train on.
     """
     if holdout >= len(samples):
-        raise DataError(f"holdout (={holdout}) leaves none of {len(samples)} images to train on")
+        raise DataError(
+            f"holdout (={holdout}) leaves none of {len(samples)} images to train on; 0 keeps all"
+        )
     held = {i * len(samples) // holdout for i in range(holdout)}
     kept = [sample for i, sample in enumerate(samples) if i not in held]
     return kept, [samples[i] for i in sorted(held)]

@@ -34,10 +34,10 @@ def test_fresh_weights_are_timed_in_every_way(
 ) -> None:
     fresh = make_random_network(CONFIGS[variant]), FRESH
     monkeypatch.setattr(detector_speed, "_model", lambda _: fresh)
-    monkeypatch.setitem(detector_speed.RUNTIMES, "cpu", ("onnx",))  # random weights round apart
     ways = detector_speed._network(variant, (64, 64), SHORT, torch.device("cpu"))["ways"]
-    assert set(ways) == {AUTHORS, OURS, "onnx"}
-    assert all(way["n"] >= 3 for way in ways.values())
+    assert set(ways) == {AUTHORS, OURS, "onnx", "openvino"}
+    for way in ways.values():
+        assert way.get("n", 0) >= 3 or way["not_measured"].startswith("openvino is not installed")
 
 
 def test_the_environment_is_that_of_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

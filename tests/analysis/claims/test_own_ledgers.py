@@ -15,7 +15,7 @@ import yaml
 
 from analysis.claims import torchvision_ledger
 from analysis.claims.expression import parse
-from analysis.claims.ledger import Ledger, load
+from analysis.claims.ledger import Ledger, LedgerError, load
 from analysis.claims.measurements import MeasureError, UntestableError, vocabulary
 from analysis.claims.verdicts import audit, beside, changes, judge, recorded
 from analysis.cost.subject import Input, Subject
@@ -139,6 +139,14 @@ def test_measurements_that_another_network_has_not(folder: Path) -> None:
     ):
         with pytest.raises(error, match=message):
             parse(measure, words).evaluate()
+
+
+def test_the_file_is_named_where_a_measurement_makes_no_sense(folder: Path) -> None:
+    content = book(claim(measure="params('second')"))
+    content["source"]["id"] = "other"
+    ledger = load(written(folder, content))
+    with pytest.raises(LedgerError, match=r"^my-card.yaml: claim 'total': measure: .* 'second'"):
+        audit([ledger])
 
 
 def test_a_part_is_measured_though_another_cannot_be(folder: Path) -> None:

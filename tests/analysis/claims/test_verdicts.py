@@ -183,7 +183,7 @@ def test_a_figure_holds_within_its_printed_digits_and_not_beyond(
 
 
 def test_a_measurement_that_makes_no_sense_names_ledger_entry_and_field() -> None:
-    with pytest.raises(LedgerError, match=r"^paper\.yaml: claim 'heads': measure: v1 has no mod"):
+    with pytest.raises(LedgerError, match=r"^paper: claim 'heads': measure: v1 has no mod"):
         verdict(measure="params('v1', 'feet')")
     bad = [{"reading": "r", "measure": "params('v1', 'feet')"}]
     with pytest.raises(LedgerError, match=r"claim 'heads': alternatives\[0\]\.measure: v1 has no"):
