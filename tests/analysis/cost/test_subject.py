@@ -58,8 +58,15 @@ def test_inputs_have_the_type_of_the_weights_or_their_own() -> None:
         make_inputs(model, [Input((1, 3), name="input"), Input((1, 3))])
 
 
-def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_network.py").write_text(
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, empty, for modules of the user's."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_factory_in_the_current_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "own_network.py").write_text(
         "import sys, torch\n"
         "from torch import nn\n"
         "class Net:\n"
@@ -75,7 +82,6 @@ def test_a_factory_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "def odd(): raise Odd\n"
         "def loses_its_path(): sys.path.clear()\n"
     )
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     assert isinstance(load_model("own_network:Net.make"), nn.Conv2d)
     assert not load_model("own_network:ready").training
@@ -135,14 +141,13 @@ def test_a_network_without_values_has_the_same_cost() -> None:
     assert (real.params, real.macs) == (hollow.params, hollow.macs)
 
 
-def test_an_exported_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_program.py").write_text(
+def test_an_exported_program(here: Path) -> None:
+    (here / "own_program.py").write_text(
         "import torch\n"
         "def make():\n"
         "    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3)).eval()\n"
         "    return torch.export.export(network, (torch.zeros(1, 3, 9, 9),)).module()\n"
     )
-    monkeypatch.chdir(tmp_path)
     cost = measure(load_model("own_program:make"), torch.zeros(1, 3, 9, 9))
     assert (cost.macs, cost.uncounted) == (2 * 49 * 3 * 9, {})
 
@@ -152,10 +157,8 @@ def test_a_network_that_does_not_take_the_input() -> None:
         measure(load_model("torchvision:resnet18"), torch.zeros(1, 1, 9, 9))
 
 
-def test_values_are_made_where_they_are_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own_values.py").write_text(
+def test_values_are_made_where_they_are_needed(here: Path) -> None:
+    (here / "own_values.py").write_text(
         "from functools import lru_cache\n"
         "import torch\n"
         "from torch import nn\n"
@@ -168,7 +171,6 @@ def test_values_are_made_where_they_are_needed(
         "class Looks(nn.Linear):\n"
         "    def __init__(self): super().__init__(3, 3); self.peak = self.weight.max().item()\n"
     )
-    monkeypatch.chdir(tmp_path)
     for name, device in (("Tabled", "meta"), ("Branches", "cpu"), ("Looks", "meta")):
         arguments = () if name == "Looks" else (("in_features", 3), ("out_features", 3))
         subject = Subject(f"own_values:{name}", (Input((2, 3)),), arguments)
@@ -177,10 +179,8 @@ def test_values_are_made_where_they_are_needed(
         assert subject.load()(torch.zeros(2, 3)).device.type == "cpu"
 
 
-def test_what_a_module_holds_keeps_its_values(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own_held.py").write_text(
+def test_what_a_module_holds_keeps_its_values(here: Path) -> None:
+    (here / "own_held.py").write_text(
         "import functools, torch\n"
         "from torch import nn\n"
         "table = torch.empty(6).fill_(3.)\n"
@@ -196,7 +196,6 @@ def test_what_a_module_holds_keeps_its_values(
         "    assert numbers().sum() == 18\n"
         "    return nn.Linear(6, 5)\n"
     )
-    monkeypatch.chdir(tmp_path)
     for name in ("Branch", "ready", "build", "scaled"):
         subject = Subject(f"own_held:{name}", (Input((2, 6)),))
         bare = subject.load_bare()
