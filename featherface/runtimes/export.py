@@ -28,7 +28,7 @@ from featherface.weights.reading import PREFIX
 FORMAT = "2"
 """Of the metadata, the inputs and the outputs: a file of another format is refused."""
 
-GRAPH = "3"
+GRAPH = "4"
 """Of the nodes between: counted up with every change, as a cached graph is then made again."""
 
 

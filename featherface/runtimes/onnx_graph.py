@@ -101,12 +101,9 @@ class _Graph:
         self.widths[name] = self.widths.get(inputs[0], 0)
         return name
 
-    def split(self, x: str, names: list[str], sizes: Sequence[int], axis: int) -> list[str]:
-        if len(names) == 1:
-            return [x]
+    def split(self, x: str, names: list[str], sizes: Sequence[int], axis: int) -> None:
         node = helper.make_node("Split", [x, self.integers(*sizes)], names, f"{x}.parts", axis=axis)
         self.nodes.append(node)
-        return names
 
     def constant(self, name: str, value: Tensor) -> str:
         self.constants[name] = numpy_helper.from_array(value.float().numpy(), name)
@@ -376,13 +373,23 @@ def _context_convs(graph: _Graph, name: str, branches: dict[str, ContextConv], x
     ]
     predicted = graph.op("Clip", predicted, *limits)
     wanted = [f"{name}.offset" for name in names] + [f"{name}.mask" for name in names[: len(masks)]]
-    parts = graph.split(predicted, wanted, [conv.out_channels for conv in predictors], axis=1)
+    parts = _split_channels(graph, predicted, wanted, [conv.out_channels for conv in predictors])
     offsets, logits = parts[: len(names)], parts[len(names) :]
     gates: Sequence[str | None] = [graph.op("Sigmoid", x) for x in logits] or [None] * len(names)
     return [
         _deform(graph, x, *arguments)
         for arguments in zip(names, modules, offsets, gates, widened, strict=True)
     ]
+
+
+def _split_channels(graph: _Graph, x: str, names: list[str], sizes: Sequence[int]) -> list[str]:
+    """Split a map; in rows of places, which OpenVINO splits without copying them."""
+    if len(names) == 1:
+        return [x]
+    shape = graph.op("Concat", graph.integers(0, 0), graph.op("Shape", x, start=2), axis=0)
+    rows = graph.op("Reshape", x, graph.integers(0, 0, -1))
+    graph.split(rows, [f"{name}.rows" for name in names], sizes, axis=1)
+    return [graph.op("Reshape", f"{name}.rows", shape, name=name) for name in names]
 
 
 def _deform(

@@ -312,18 +312,18 @@ def test_weights_whose_rounding_shows_are_refused(shared: Path, tmp_path: Path) 
 @pytest.mark.parametrize("variant", ["v1-deformable", "official"])
 def test_offsets_are_bounded_and_nothing_changes(variant: str) -> None:
     bounded = build_graph(rough(variant))
-    produced = {node.output[0]: node for node in bounded.graph.node if node.op_type != "Split"}
-    split = {
-        out: n.input[0] for n in bounded.graph.node if n.op_type == "Split" for out in n.output
-    }
-    offsets = [n.input[2] for n in bounded.graph.node if n.op_type == "DeformConv"]
-    assert offsets
-    assert {produced[split.get(name, name)].op_type for name in offsets} == {"Clip"}
+    produced = {name: node for node in bounded.graph.node for name in node.output}
+    sources = [produced[n.input[2]] for n in bounded.graph.node if n.op_type == "DeformConv"]
+    assert sources
+    while any(node.op_type in ("Split", "Reshape") for node in sources):
+        sources = [
+            produced[node.input[0]] if node.op_type in ("Split", "Reshape") else node
+            for node in sources
+        ]
+    assert {node.op_type for node in sources} == {"Clip"}
     unbounded = onnx.ModelProto()
     unbounded.CopyFrom(bounded)
-    clipped = {
-        node.output[0]: node.input[0] for node in produced.values() if node.op_type == "Clip"
-    }
+    clipped = {name: node.input[0] for name, node in produced.items() if node.op_type == "Clip"}
     for node in unbounded.graph.node:
         node.input[:] = [clipped.get(name, name) for name in node.input]
     x = pixels(1, 96, 131)
