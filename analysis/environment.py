@@ -78,7 +78,7 @@ def _nvidia_smi(device: torch.device, *names: str) -> list[str | None]:
     """Return what NVIDIA's driver says of a GPU; `None` for what it does not say."""
     answer = _output(
         "nvidia-smi",
-        f"--id={device.index or 0}",
+        f"--id=GPU-{torch.cuda.get_device_properties(device).uuid}",  # its numbers differ from ours
         f"--query-gpu={','.join(names)}",
         "--format=csv,noheader,nounits",
     )

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Measure the networks on a GPU within a few minutes: tests marked `gpu`, latency by block and end
+# Measure the networks on a GPU within six minutes: tests marked `gpu`, latency by block and end
 # to end, roofline, operators, batches and float16, the detector against the authors' way,
 # `widerface predict`, growth, and compiled networks; most valuable first.
 #
 #     scripts/measure_gpu.sh [--device cuda|cuda:N|cpu] [--seconds S] [--budget S] [--out DIR]
 #
 # --device cpu   a dry run on small images, to see that everything still runs
-# --seconds      for each measurement (1)
-# --budget       for everything (540, of ten minutes; 1800 on a CPU); what does not fit any more is
-#                skipped and named
+# --seconds      for each measurement (0.6)
+# --budget       for everything (360; 1800 on a CPU); what does not fit any more is skipped and named
 # --out          where the results go (gpu-results): latency.jsonl, roofline.jsonl, growth.jsonl and
 #                operators.jsonl, which are those of docs/results, each row added once it is
 #                measured; bench.json; predict.json; log.txt; failures.txt, empty if all went well
@@ -27,7 +26,7 @@
 # PYTHON               the interpreter (python3)
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-device=cuda seconds=1 budget= out=gpu-results
+device=cuda seconds=0.6 budget= out=gpu-results
 while [ $# -gt 0 ]; do
   case $1 in
     --device | --seconds | --budget | --out)
@@ -81,30 +80,30 @@ if [ "$device" = cpu ]; then
 else
   size=(640 640) fast=cuda-graph blocks=(torch cuda-graph) many=64 half=float16 growth_kept=1 patience=1 variants=(all) benched=()
 fi
-budget=${budget:-$((patience == 1 ? 540 : 1800))}
+budget=${budget:-$((patience == 1 ? 360 : 1800))}
 record=(--device "$device" --size "${size[@]}" --record "$out" --record-doubtful)
 looking=() every=()
 for variant in "${variants[@]}"; do every+=(--variant "$variant"); done
 for runtime in "${blocks[@]}"; do looking+=(--runtime "$runtime"); done
 
 [ "$device" = cpu ] || nvidia-smi >> "$out/log.txt" 2>&1
-stage "gpu tests" 90 "$python" -m pytest -q -m gpu -o addopts= -o filterwarnings=default \
+stage "gpu tests" 60 "$python" -m pytest -q -m gpu -o addopts= -o filterwarnings=default \
   --import-mode=importlib --continue-on-collection-errors -p no:cacheprovider -s -rfEs \
   tests/featherface tests/analysis/speed
-cli "latency and roofline" 180 latency "${every[@]}" "${looking[@]}" --roofline \
+cli "latency and roofline" 120 latency "${every[@]}" "${looking[@]}" --roofline \
   --dtype float32 --dtype "$half" --batch 1 --batch 8 --batch "$many" --seconds "$seconds" \
   "${record[@]}"
-cli "bench" 90 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
+cli "bench" 45 bench "${benched[@]}" --device "$device" --size "${size[@]}" --seconds "$seconds" \
   --json "$out/bench.json"
 if [ -n "${WIDER_IMAGES:-}" ]; then
-  cli "predict" 45 widerface predict --weights official --images "$WIDER_IMAGES" \
+  cli "predict" 30 widerface predict --weights official --images "$WIDER_IMAGES" \
     --out "$work/predictions" --device "$device" --runtime "$fast" --json "$out/predict.json"
 fi
-cli "operators" 40 latency --operators --seconds "$seconds" "${record[@]}"
+cli "operators" 25 latency --operators --seconds "$seconds" "${record[@]}"
 if [ "$growth_kept" = 1 ]; then
-  cli "channels-last" 30 latency "${every[@]}" --runtime "$fast" --channels-last \
+  cli "channels-last" 25 latency "${every[@]}" --runtime "$fast" --channels-last \
     --seconds "$seconds" "${record[@]}"
-  cli "growth" 75 latency --growth "${looking[@]}" --seconds "$seconds" "${record[@]}"
+  cli "growth" 55 latency --growth "${looking[@]}" --seconds "$seconds" "${record[@]}"
   cli "compiled official" 90 latency --runtime compile --seconds "$seconds" "${record[@]}"
   cli "compiled v1" 90 latency --variant v1 --runtime compile --seconds "$seconds" "${record[@]}"
 fi

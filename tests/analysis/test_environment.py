@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,7 +44,12 @@ def test_what_is_not_installed_is_unknown() -> None:
 
 def test_a_gpu_without_nvidia_smi_has_no_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="7f-of-another-order")
+    )
     monkeypatch.setattr(environment, "_output", lambda *_: None)
     assert environment._nvidia_smi(gpu, "clocks.sm", "clocks.mem") == [None, None]
-    monkeypatch.setattr(environment, "_output", lambda *_: "1980, [N/A]")
+    asked: list[str] = []
+    monkeypatch.setattr(environment, "_output", lambda *words: asked.extend(words) or "1980, [N/A]")
     assert environment._nvidia_smi(gpu, "clocks.sm", "clocks.mem") == ["1980", None]
+    assert "--id=GPU-7f-of-another-order" in asked
