@@ -13,8 +13,8 @@ from analysis.maps.ablations import comparison
 from analysis.maps.alignment import alignment_records
 from analysis.maps.observation import prepare
 from analysis.report.plots.maps import draw_maps
-from analysis.report.plots.maps.effects import draw_comparison, draw_images
-from analysis.report.plots.style import SCHEMES
+from analysis.report.plots.maps.effects import faces_found, one_state
+from analysis.report.plots.style import SCHEMES, render
 from featherface import Detector
 from featherface.config import CONFIGS
 from featherface.faces import Face
@@ -100,11 +100,11 @@ def recorded_maps() -> tuple[dict[str, Any], dict[str, bytes]]:
         for scheme in SCHEMES.values()
         for name, svg in [
             *draw_maps(drawn_of, "svg", scheme.name),
-            ("images", draw_images(images, scheme)),
+            ("images", render(faces_found(images, scheme))),
         ]
     }
     for state in states:
-        drawn[f"maps-state-{state['id']}.svg"] = draw_comparison(state, drawn_of)
+        drawn[f"maps-state-{state['id']}.svg"] = render(one_state(state, drawn_of))
     return record, drawn
 
 

@@ -27,8 +27,8 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import SPACE
-from analysis.report import diagram
-from analysis.report.pages import choose
+from analysis.report import Record, diagram
+from analysis.report.pages import choose, timing
 from analysis.report.pages.records import Records
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
@@ -37,12 +37,10 @@ from analysis.report.plots.style import SCHEMES, Scheme, render, themed
 from analysis.report.portrait import RECORDED, found_faces, recorded_maps
 from analysis.report.table import Table
 from analysis.report.tables import networks
-from analysis.speed import latest
 from analysis.widerface import breakdown, history
 from featherface.config import CONFIGS
 from featherface.errors import InputError
-from featherface.files import read_text, to_json, write_bytes
-from featherface.records import read as read_records
+from featherface.files import to_json, write_bytes
 from featherface.weights.published import PUBLISHED
 
 HEIGHT, WIDTH = 640, 640
@@ -95,44 +93,40 @@ def _line_by_line(lists: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _counters(docs: Path) -> Written:
-    recorded = _recorded_counts(docs / "results" / "counters.json")
-    records = {variant: _counts(variant, recorded.get(variant)) for variant in CONFIGS}
+    path = docs / "results" / "counters.json"
+    recorded = Records(docs, ledgers=())["counters.json"] if path.exists() else {}
+    records = {}
+    for variant in CONFIGS:
+        counts = _counts(variant)
+        with _usable(path):
+            records[variant] = _kept(counts, recorded[variant]) if recorded else counts
     yield "results/counters.json", to_json(records)
     tables = (networks.counters(variant, record) for variant, record in records.items())
     yield "results/counters.md", _page("What counters say", map(_section, tables))
 
 
-def _counts(variant: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the counters' answers on a variant; of one not installed, as recorded."""
+def _counts(variant: str) -> dict[str, Any]:
+    """Return the counters' answers on a variant."""
     counters = [record.as_dict() for record in out_of_the_box(variant, HEIGHT, WIDTH)]
     for record in counters:
         del record["version"]  # in environment.json; the counts do not change with it
-    reconciliation = reconcile(variant)
-    if recorded and reconciliation["thop_params"] is None:
-        old = {(c["counter"], c["our_macs"], c["our_params"]): c for c in recorded["counters"]}
-        counters = [
-            old.get((c["counter"], c["our_macs"], c["our_params"]), c) if c["value"] is None else c
-            for c in counters
-        ]
-        if recorded["reconciliation"]["params"] == reconciliation["params"]:
-            reconciliation = recorded["reconciliation"]
     shape = [1, 3, HEIGHT, WIDTH]
-    return {"input": shape, "counters": counters, "reconciliation": reconciliation}
+    return {"input": shape, "counters": counters, "reconciliation": reconcile(variant)}
 
 
-def _recorded_counts(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    text = read_text(path)
-    try:
-        recorded = json.loads(text)
-        for counts in recorded.values():
-            counts["counters"], counts["reconciliation"]["params"]
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"{path}: not the recorded counts, delete it to measure anew: {error!r}"
-        ) from error
-    return dict(recorded)
+def _kept(counts: dict[str, Any], recorded: Record) -> dict[str, Any]:
+    """Return counts in which those of a counter that is not installed are as recorded.
+
+    They are of the same network where its parameters are the same.
+    """
+    now, then = counts["reconciliation"], recorded["reconciliation"]
+    if now["thop_params"] is not None or now["params"] != then["params"]:
+        return counts
+    counters = [
+        old if new["value"] is None else new
+        for new, old in zip(counts["counters"], recorded["counters"], strict=True)
+    ]
+    return counts | {"counters": counters, "reconciliation": then}
 
 
 def _verdicts(docs: Path) -> Written:
@@ -148,7 +142,7 @@ def _verdicts(docs: Path) -> Written:
     yield "results/verdicts.md", _page("Verdicts", map(_section, tables))
 
 
-def _badge(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _badge(verdicts: Sequence[Record]) -> dict[str, Any]:
     """Return the data of an endpoint badge of shields.io: how many published figures hold."""
     published = [record["verdict"] for record in verdicts if record["published"]]
     return {
@@ -194,28 +188,21 @@ def _times(docs: Path) -> Written:
         "roofline": times.roofline,
         "growth": times.growth,
     }
+    records = Records(docs, ledgers=())
     for kind, draw in kinds.items():
-        path = docs / "results" / f"{kind}.jsonl"
-        recorded = read_records(path, latest.FIELDS[kind])
-        for device, end in (("cpu", ""), ("cuda", "-gpu")):
-            with _drawing(path):
-                rows = latest.measured_last(recorded, device, [1, 3, HEIGHT, WIDTH])
-                if kind == "latency":
-                    found = [row for row in rows if row["blocks"]]
-                else:
-                    found = [row for row in rows if row["variant"] == "official"][-1:]
-                if found:
-                    shown = found if kind == "latency" else found[0]
+        for device, end in timing.DEVICES.items():
+            with _usable(docs / "results" / f"{kind}.jsonl"):
+                if shown := timing.drawn(records, kind, device):
                     yield from _figure(f"{kind}{end}", partial(draw, shown))
 
 
 @contextmanager
-def _drawing(path: Path) -> Iterator[None]:
+def _usable(path: Path) -> Iterator[None]:
     """Turn what a damaged record of a file leads to into one line."""
     try:
         yield
     except (LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a record that cannot be drawn: {error!r}") from error
+        raise InputError(f"{path}: a record that cannot be used: {error!r}") from error
 
 
 def _widerface(docs: Path) -> Written:
@@ -226,7 +213,7 @@ def _widerface(docs: Path) -> Written:
     for record in whole or records:
         title = history.title(record["protocol"], record["images"])
         for scheme in SCHEMES.values():
-            with _drawing(path):
+            with _usable(path):
                 drawn = widerface.figures(record, title, scheme)
             for name, figure in drawn.items():
                 yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
@@ -301,7 +288,7 @@ _SPACE_NOTE = (
 )
 
 
-def _found(record: Mapping[str, Any]) -> str:
+def _found(record: Record) -> str:
     title = f"## {record['asked']['params']:,} parameters"
     looked = f"{record['found']} of {record['looked_at']:,} architectures have that many."
     table = [networks.matches(record).markdown()] if record["matches"] else []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
 
-from analysis.report import formats
+from analysis.report import Record, formats
 from analysis.report.diagram.claims import (
     claim_address,
     claims_by_block,
@@ -20,8 +19,6 @@ from analysis.report.diagram.nodes import PITCH, Squares
 from analysis.report.diagram.svg import n, page_style, path
 from analysis.report.formats import MARKS
 from analysis.report.table import Cell, Column, Table
-
-Record = Mapping[str, Any]
 
 VARIANT = "v1"
 """The network that the card is about."""

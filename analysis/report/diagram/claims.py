@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
-from analysis.report import formats
+from analysis.report import Record, formats
 from analysis.report.formats import MARKS
 from featherface.config import BLOCKS
-
-Record = Mapping[str, Any]
 
 _FEW = 3  # a claim about more blocks is about the whole network
 _ORDER = ("refuted", "explained", "untested", "confirmed")

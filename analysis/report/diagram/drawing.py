@@ -7,16 +7,13 @@ as they have channels; bars are shares of parameters and of multiply-accumulates
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from analysis.report import formats
+from analysis.report import Record, formats
 from analysis.report.diagram.claims import verdict_counts
 from analysis.report.diagram.layouts import LeftToRight, TopToBottom, anchor, kind, magnitude
 from analysis.report.diagram.svg import file_style, group
 from featherface.config import LEVELS
-
-Record = Mapping[str, Any]
 
 
 def architecture_svg(

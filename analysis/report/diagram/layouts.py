@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from analysis.report import formats
+from analysis.report import Record, formats
 from analysis.report.diagram.claims import tally
 from analysis.report.diagram.svg import path, rect, text
 from analysis.report.diagram.wiring import HEAD, THIN, Wiring
 from analysis.report.formats import MARKS
 from featherface.config import BLOCKS, LEVELS
-
-Record = Mapping[str, Any]
 
 NAMES = {
     "backbone": "Backbone",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from analysis.report import Record
 from analysis.report.diagram.svg import n
-
-Record = Mapping[str, Any]
 
 UNIT = 1000  # parameters that one square stands for
 SIDE, GAP = 4.0, 1.0  # in the drawing's units

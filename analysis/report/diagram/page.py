@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from analysis.report import formats
+from analysis.report import Record, formats
 from analysis.report.diagram.claims import claims_by_block, claims_list, verdict_counts
 from analysis.report.diagram.drawing import architecture_svg
 from analysis.report.diagram.layouts import anchor, kind, magnitude, output_shapes
@@ -17,8 +17,6 @@ from analysis.report.diagram.nodes import nodes
 from analysis.report.diagram.svg import page_style
 from analysis.report.table import Cell, Column, Table
 from featherface.config import BLOCKS
-
-Record = Mapping[str, Any]
 
 _TEXTS = Path(__file__).with_name("descriptions.yaml")
 

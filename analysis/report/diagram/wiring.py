@@ -5,14 +5,13 @@ Positions are (f, s): `f` runs with the flow of data, `s` across it, over the le
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from analysis.report import Record
 from analysis.report.diagram.nodes import Squares, nodes
 from analysis.report.diagram.svg import n, path
 from featherface.config import BLOCKS
 
-Record = Mapping[str, Any]
 Point = tuple[float, float]
 
 HEAD = 6.0  # length of an arrow's head

@@ -9,7 +9,7 @@ from operator import attrgetter
 import yaml
 
 from analysis.report.formats import MISSING, count, fixed
-from analysis.report.pages.html import fold, missing, themed, words
+from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import Records
 from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table, code
@@ -32,9 +32,6 @@ def lead(records: Records) -> str:
         for row in _rows(records)
         if row.comparable == ("original", None) and row.detector == "official"
     }
-    apart = "The paper’s own weights were never published."
-    if found.keys() != {"measured", "published"}:
-        return f"{apart}\n"
     ours, theirs = (
         [100 * getattr(found[source], name) for name in SUBSETS]
         for source in ("measured", "published")
@@ -45,7 +42,6 @@ def lead(records: Records) -> str:
         images=found["measured"].images,
         theirs=_listed(theirs, "g"),
         most=max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
-        apart=apart,
     )
 
 
@@ -69,12 +65,7 @@ def results(records: Records) -> str:
         subset, name = group
         return subset, order.index(name) if name in order else len(order), name
 
-    return "\n\n".join(
-        _section(*group, groups[group]) for group in sorted(groups, key=place)
-    ) or missing(
-        "No average precision has been recorded yet.",
-        "featherface widerface track official --images DIR --ground-truth DIR",
-    )
+    return "\n\n".join(_section(*group, groups[group]) for group in sorted(groups, key=place))
 
 
 def _section(subset: bool, protocol: str, rows: Sequence[Row]) -> str:
@@ -146,8 +137,4 @@ def curves(records: Records) -> str:
             figure = themed(records.docs, name, alt, escape(alt))
             # The largest figure is loaded when somebody opens it.
             shown.append(fold(escape(alt), figure) if name == "widerface-events" else figure)
-    return "\n".join(shown) or missing(
-        "The curves are drawn from predictions, which need the weights and WIDER FACE’s images.",
-        "featherface widerface track official --images WIDER_val/images --ground-truth "
-        "ground_truth --docs docs",
-    )
+    return "\n".join(shown)

@@ -10,9 +10,10 @@ import numpy as np
 from analysis.design_space.closed_form import Fields, block_macs, block_parameters
 from analysis.design_space.formulas import DECIDES, formulas
 from analysis.design_space.space import FIELDS, KINDS, OPTIONAL, SPACE, VARIANTS
+from analysis.report import Record
 from analysis.report.formats import count, signed
 from analysis.report.pages.html import inline, words
-from analysis.report.pages.records import Record, Records, address_of
+from analysis.report.pages.records import Records, address_of
 from analysis.report.table import Cell, Column, Table
 from featherface.config import BLOCKS
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
+from analysis.report import Record
 from analysis.report.formats import count, fixed
 from analysis.report.pages import timing
 from analysis.report.pages.accuracy import SECTIONS
 from analysis.report.pages.html import themed, words
-from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.table import Cell, Column, Table, code
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface.files import read_text
@@ -97,15 +98,13 @@ def table(records: Records) -> str:
         who = "published" if row["source"] else "measured"
         return f"{SECTIONS[row['protocol']['name']][0]}, {who}"
 
-    (cpu_rows, cpu), (gpu_rows, gpu) = (
-        timing.measured_last(records, kind) for kind in ("cpu", "cuda")
-    )
+    cpu, gpu = (timing.measured_last(records, device) for device in ("cpu", "cuda"))
     columns = (
         Column("detector", name),
         Column("parameters", lambda row: row["params"] or row.get("params_stated"), _number),
         Column("cost of an image", "cost"),
-        timing.fastest("CPU", cpu_rows, "onnx", "ms"),
-        timing.fastest("GPU", gpu_rows, "cuda-graph", "ms"),
+        timing.fastest("CPU", cpu, "onnx", "ms"),
+        timing.fastest("GPU", gpu, "cuda-graph", "ms"),
         *(Column(subset.title(), subset, _PERCENT, unit="%") for subset in SUBSETS),
         Column("protocol", protocol),
         Column("licence", "licence"),
@@ -113,8 +112,8 @@ def table(records: Records) -> str:
     notes = words(
         "choose-notes.md",
         counted=records.blocks["retinaface"]["macs"] / 4e6,
-        cpu=cpu,
-        gpu=gpu,
+        cpu=timing.machine_of(cpu),
+        gpu=timing.machine_of(gpu),
         images=_measured(records, "v1")[-1]["images"],
     )
     caption = "Cost, accuracy on WIDER FACE val, and licence"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from analysis.report import Record
 from analysis.report.formats import count, fixed
 from analysis.report.pages.html import bars, fold, words
-from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.tables import networks
 
 _KINDS = {

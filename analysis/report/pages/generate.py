@@ -27,7 +27,7 @@ from analysis.report.pages import (
     timing,
     verdict_list,
 )
-from analysis.report.pages.records import Records, drawn_from, sources
+from analysis.report.pages.records import Records, sources
 from featherface.errors import InputError, one_line
 from featherface.files import read_bytes, read_text, write_bytes, write_json
 
@@ -152,7 +152,7 @@ def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
                 f"{' or '.join(files) or 'a ledger'}: damaged or of another version: {name} cannot "
                 f"be made of it: {type(error).__name__}: {one_line(error)}"
             ) from error
-        read[name] = own.read | drawn_from(fragments[name])
+        read[name] = own.read
     return fragments, read
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from html import escape
 
 from analysis.claims.ledger import Ledger
+from analysis.report import Record
 from analysis.report.formats import count, fixed
 from analysis.report.pages import verdict_list
 from analysis.report.pages.html import MEANING, bars, prose, words
-from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.table import Cell, Column, Table, code
 from featherface.errors import InputError
 

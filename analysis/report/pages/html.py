@@ -1,4 +1,4 @@
-"""Pieces of pages: words, verdicts, bars, figures, folds, facts, and what is not measured."""
+"""Pieces of pages: words, verdicts, bars, figures, folds and facts."""
 
 from __future__ import annotations
 
@@ -107,14 +107,6 @@ def fold(summary: str, body: str, *, open: bool = False) -> str:
     """Return HTML that is shown when its summary, HTML as well, is clicked."""
     start = f'<details class="ff-fold" data-search-exclude{" open" * open}>'
     return f"{start}<summary>{summary}</summary>{body.strip()}</details>\n"
-
-
-def missing(words: str, command: str) -> str:
-    """Return a note on what has not been measured, with the command that measures it."""
-    return (
-        f'<div class="ff-missing"><p><strong>Not measured.</strong> {words}</p>'
-        f"<pre><code>{escape(command)}</code></pre></div>\n"
-    )
 
 
 def facts(pairs: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The page of attention and offsets: the recorded maps, or the command that makes them."""
+"""The page of attention and offsets: the recorded maps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from analysis.report.pages.html import fold, image, missing, themed, words
-from analysis.report.pages.records import Record, Records
+from analysis.report import Record
+from analysis.report.pages.html import fold, image, themed, words
+from analysis.report.pages.records import Records
 from analysis.report.plots.maps import captions
 from analysis.report.tables import maps as tables
 
@@ -22,9 +23,7 @@ _STATES = {
 
 def lead(records: Records) -> str:
     """Return the finding in a paragraph: what ablating gates and masks does to small faces."""
-    if records.maps is None:
-        return ""
-    images = records.maps["images"]
+    images = records["maps.json"]["images"]
     portrait, *_, small = images
     return words(
         "maps-lead.md",
@@ -39,12 +38,8 @@ def lead(records: Records) -> str:
 
 def maps(records: Records) -> str:
     """Return comparison, images, figures, and a table of ablations for each network."""
-    if records.maps is None:
-        return missing(
-            "The maps are computed with published weights, which are not part of the project.",
-            "featherface maps --weights official image.jpg --out maps",
-        )
-    by_weights, images = records.maps["maps"], records.maps["images"]
+    recorded = records["maps.json"]
+    by_weights, images = recorded["maps"], recorded["images"]
     drawn = next(iter(by_weights.values()))
     figures = {name: _figure(records.docs, drawn, name) for name in captions.names(drawn)}
     effects = figures.pop("effects")
@@ -53,8 +48,8 @@ def maps(records: Records) -> str:
     )
     return words(
         "maps.md",
-        states=_states(records.docs, records.maps["comparison"], images[0]["effects"]),
-        links=", ".join(map(_link, records.maps["comparison"])),
+        states=_states(records.docs, recorded["comparison"], images[0]["effects"]),
+        links=", ".join(map(_link, recorded["comparison"])),
         images=themed(records.docs, "maps-images", *_words_of_images(images)),
         of_images=tables.images(images).html(),
         figures="\n\n".join(figures.values()),

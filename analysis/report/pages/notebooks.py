@@ -1,8 +1,7 @@
-"""Notebooks become pages with their outputs; one whose inputs have not changed does not run again.
+"""Notebooks become pages with their outputs.
 
-What a notebook depends on is observed while it runs: the files of this project that it opens and
-the modules that it imports. It runs again when one of these, the notebook itself, an installed
-package, or the weights at hand differ from last time.
+A notebook runs again only where it differs from last time, or what it may use does: the code of
+this project, the records, the installed packages, and the weights and data at hand.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib import import_module
 from importlib.metadata import distributions
@@ -22,23 +21,12 @@ from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
 from featherface.errors import InputError, one_line
-from featherface.files import named, read_text, write_bytes, write_json, write_text
+from featherface.files import named, write_bytes, write_json, write_text
 
-_FOLDERS = ("FEATHERFACE_WEIGHTS", "FEATHERFACE_SHARED")
+_USED = ("analysis", "featherface", "docs/results")
+_NOT_USED = ("analysis/cli", "analysis/report/pages")  # commands and the other pages
+_GIVEN = ("FEATHERFACE_WEIGHTS", "FEATHERFACE_SHARED")
 _CELL_SECONDS = 600
-
-_OBSERVE = """\
-import sys as _sys
-_opened = set()
-_sys.addaudithook(lambda event, args: event == "open" and isinstance(args[0], str) and (
-    not isinstance(args[1], str) or "r" in args[1]) and _opened.add(args[0]) or None)
-"""
-_TELL = """\
-import json as _json
-print(_json.dumps(sorted(_opened | {
-    m.__file__ for m in list(_sys.modules.values()) if isinstance(getattr(m, "__file__", None), str)
-})))
-"""
 
 _NUMBER_CELL = re.compile(r"<td(?=[^>]*>\s*[+−-]?[\d,.]+(?:e[+-]?\d+)?\s?%?\s*</td>)([^>]*>)")
 
@@ -67,25 +55,20 @@ def render(source: Path, root: Path, cache: Path) -> Page:
     Raises:
         InputError: where a cell fails or the title is missing.
     """
-    manifest, page, key = cache / "manifest.json", cache / "page.md", _key(source)
+    manifest, page, key = cache / "manifest.json", cache / "page.md", _key(source, root)
     known = _read_manifest(manifest)
-    ran = (
-        not page.exists()
-        or known.get("key") != key
-        or _hashes(root, known["files"]) != known["files"]
-    )
+    ran = not page.exists() or known.get("key") != key
     if ran:
         if manifest.is_file():  # of ours; whatever else lies there stays
             with named(cache, "written"):
                 shutil.rmtree(cache)
-        cells, opened = _run(source)
+        cells = _run(source)
         title, summary = _heading(cells, source)
         text, files = _page(cells, source.stem, title)
         for path, content in files.items():
             write_bytes(cache / path, content)
         write_text(page, text)
-        ours = _files_of(root, opened)
-        known = {"key": key, "files": _hashes(root, ours), "title": title, "summary": summary}
+        known = {"key": key, "title": title, "summary": summary}
         write_json(manifest, known)
     return Page(source.stem, known["title"], known["summary"], ran, unpaired(source))
 
@@ -126,18 +109,28 @@ def _download(up: str, name: str) -> str:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if {"key", "files", "title", "summary"} <= found.keys() else {}
+        return found if {"key", "title", "summary"} <= found.keys() else {}
     except (OSError, ValueError, AttributeError):  # none yet, or cut short: it runs again
         return {}
 
 
-def _key(source: Path) -> str:
-    """Return a hash of all that the outputs depend on, but for files of the project."""
+def _key(source: Path, root: Path) -> str:
+    """Return a hash of all that the outputs depend on."""
+    left_out = [root / folder for folder in _NOT_USED]
+    used = [
+        path
+        for folder in _USED
+        for path in sorted((root / folder).rglob("[!.]*"))
+        if path.is_file() and path.suffix != ".pyc" and not {*left_out} & {*path.parents}
+    ]
     parts = [
-        *(read_text(path) for path in (source, Path(__file__))),
+        *(
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (source, Path(__file__), *used)
+        ),
         platform.python_version(),
         sorted({f"{package.name} {package.version}" for package in distributions()}),
-        *map(_listing, _FOLDERS),
+        *map(_listing, _GIVEN),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -149,33 +142,12 @@ def _listing(variable: str) -> list[str]:
     return sorted(f"{path.name} {path.stat().st_size}" for path in files if path.is_file())
 
 
-def _files_of(root: Path, opened: Iterable[Path]) -> Iterator[str]:
-    """Yield those of the files that are the project's own, relative to its root."""
-    for path in (path.resolve() for path in opened):
-        if path.is_relative_to(root) and path.is_file() and path.suffix != ".pyc":
-            below = path.relative_to(root)
-            if not any(part.startswith(".") or part == "site-packages" for part in below.parts):
-                yield below.as_posix()
-
-
-def _hashes(root: Path, files: Iterable[str]) -> dict[str, str | None]:
-    """Return the hash of each file; None for one that is gone."""
-    found = {}
-    for name in sorted(files):
-        path = root / name
-        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    return found
-
-
-def _run(source: Path) -> tuple[list[Any], list[Path]]:
-    """Return the notebook's cells with their outputs, and the files opened meanwhile."""
-    nbformat: Any = import_module("nbformat")
+def _run(source: Path) -> list[Any]:
+    """Return the notebook's cells with their outputs."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
     notebook = _read(source)
-    observe, tell = (nbformat.v4.new_code_cell(text) for text in (_OBSERVE, _TELL))
-    notebook.cells = [observe, *notebook.cells, tell]
     client = NotebookClient(
         notebook,
         timeout=_CELL_SECONDS,
@@ -187,8 +159,7 @@ def _run(source: Path) -> tuple[list[Any], list[Path]]:
     except CellExecutionError as error:
         first = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{source}: a cell failed: {first}") from error
-    opened = json.loads("".join(output.text for output in tell.outputs))
-    return notebook.cells[1:-1], [source.parent / name for name in opened]
+    return list(notebook.cells)
 
 
 def _heading(cells: Sequence[Any], source: Path) -> tuple[str, str]:

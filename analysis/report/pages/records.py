@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims.ledger import Ledger, load_all
+from analysis.report import Record
 from analysis.speed.latest import FIELDS
 from featherface import records as json_lines
 from featherface.errors import InputError
 from featherface.files import read_text
-
-Record = Mapping[str, Any]
 
 VARIANTS = {
     "v1": "the card’s total, to the unit (a fork, July 2025)",
@@ -26,31 +25,10 @@ VARIANTS = {
 }
 """The five networks in the order of the pages, and what each is."""
 
-FIGURES: Mapping[str, str | None] = {
-    "architecture": "blocks.json",
-    "choose": "widerface.jsonl",
-    "design-space": "design_space.json",
-    "sensitivity": "design_space.json",
-    "latency": "latency.jsonl",
-    "operators": "operators.jsonl",
-    "roofline": "roofline.jsonl",
-    "growth": "growth.jsonl",
-    "maps": "maps.json",
-    "widerface-training": "widerface.jsonl",
-    "widerface": "widerface-breakdown.json",
-    "faces": None,
-}
-"""The file that a figure is drawn from, by the start of its name; the first that fits counts.
-
-None for what `featherface report` finds with the weights in the package while it draws.
-"""
-
 
 @dataclass
 class Records:
     """Everything the pages show: `records["verdicts.json"]` is that file below docs/results/.
-
-    What has not been measured yet is empty, never made up.
 
     Raises:
         InputError: where a record that is asked for cannot be read.
@@ -89,13 +67,6 @@ class Records:
         """By number of parameters: the architectures that have as many."""
         return {found["asked"]["params"]: found for found in self["design_space.json"]["totals"]}
 
-    @property
-    def maps(self) -> Record | None:
-        """The maps of published weights, where they have been recorded."""
-        path = self.docs / "results" / "maps.json"
-        maps: Record | None = self["maps.json"] if path.exists() else None
-        return maps
-
     def verdict(self, address: str) -> Record:
         """Return the verdict on one claim, by its address, such as `card-total`."""
         record: Record
@@ -108,17 +79,6 @@ class Records:
 def address_of(verdict: Record) -> str:
     """Return the fragment of a claim's own address: its source and its name."""
     return f"{verdict['source']}-{verdict['id']}"
-
-
-def drawn_from(fragment: str) -> set[str]:
-    """Return the files that the figures of a fragment are drawn from."""
-    names = re.findall(r"figures/([\w-]+)\.svg", fragment)
-    return {file for file in map(file_of_figure, names) if file is not None}
-
-
-def file_of_figure(name: str) -> str | None:
-    """Return the file that a figure is drawn from; see `FIGURES`."""
-    return next(file for start, file in FIGURES.items() if name.startswith(start))
 
 
 def sources(page: str, files: Mapping[str, set[str]], up: str = "") -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from analysis.report import Record
 from analysis.report.formats import count
 from analysis.report.pages.html import fold, themed, words
-from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table
 from analysis.report.tables import networks

@@ -1,25 +1,64 @@
-"""Fragments about latency, roofline and growth, where they have been measured."""
+"""Fragments about latency, roofline and growth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
+from typing import Any
 
+from analysis.report import Record
 from analysis.report.formats import count, fixed, shape, share
-from analysis.report.pages.html import fold, missing, themed, words
-from analysis.report.pages.records import VARIANTS, Record, Records
+from analysis.report.pages.html import fold, themed, words
+from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.plots import findings
 from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
 
-_FIGURES = {
-    "latency": "Milliseconds by block, for each network",
-    "operators": "Share of the time of official by operator inside its blocks",
-    "roofline": "GMAC/s of each block of official, below the machine’s ceilings of arithmetic "
-    "and memory",
-    "growth": "Milliseconds and memory of official against the size of the image",
+_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "latency": ("Milliseconds by block, for each network", findings.by_block),
+    "operators": (
+        "Share of the time of official by operator inside its blocks",
+        findings.operators,
+    ),
+    "roofline": (
+        "GMAC/s of each block of official, below the machine’s ceilings of arithmetic and memory",
+        findings.roofline,
+    ),
+    "growth": (
+        "Milliseconds and memory of official against the size of the image",
+        findings.growth,
+    ),
 }
+"""What a figure shows, and its finding."""
+
+DEVICES = {"cpu": "", "cuda": "-gpu"}
+"""The end of a figure's name, by device."""
+
+
+def drawn(records: Records, kind: str, device: str) -> Any:
+    """Return what a figure of times shows: records of latency, or one of `official`, or nothing."""
+    rows = measured_last(records, device, kind)
+    if kind == "latency":
+        return [row for row in rows if row["blocks"]]
+    return next((row for row in reversed(rows) if row["variant"] == "official"), None)
+
+
+def measured_last(records: Records, device: str, kind: str = "latency") -> list[Record]:
+    """Return the latest records of one image on the machine measured last.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    size = records.blocks["official"]["input"]
+    return latest.measured_last(records[f"{kind}.jsonl"], device, size)
+
+
+def machine_of(rows: Sequence[Record]) -> str:
+    """Return the machine that all of these were measured on."""
+    if not rows:
+        return "not measured"
+    return latest.machine({**rows[0]["environment"], "memory_format": "contiguous"})
 
 
 def latency(records: Records) -> str:
@@ -32,7 +71,7 @@ def latency(records: Records) -> str:
             if row.get("blocks"):
                 yield _fold(row)
 
-    page = _page(records, "latency", ("latency",), section, "No time is on record.")
+    page = _page(records, "latency", ("latency",), section)
     return f"{_beside(records).html()}\n\n## By machine\n\n{page}"
 
 
@@ -42,8 +81,8 @@ def _beside(records: Records) -> Table:
     columns, machines = [], []
     places = (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", ("torch", "cuda-graph")))
     for place, device, runtimes in places:
-        here, machine = measured_last(records, device)
-        machines.append(f"{place}: {machine}")
+        here = measured_last(records, device)
+        machines.append(f"{place}: {machine_of(here)}")
         columns += [fastest(f"{place}, {runtime}", here, runtime) for runtime in runtimes]
     return Table(
         f"A pass at {shape(size)}, CPU beside GPU: p50 in milliseconds",
@@ -54,19 +93,6 @@ def _beside(records: Records) -> Table:
             "Of each, the fastest deformable kernel and, on a GPU, the faster memory format.",
         ),
     )
-
-
-def measured_last(records: Records, device: str) -> tuple[list[Record], str]:
-    """Return the latest rows of one image on the machine measured last, and its name.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
-    size = records.blocks["official"]["input"]
-    rows = latest.measured_last(records["latency.jsonl"], device, size)
-    if not rows:
-        return rows, "not measured"
-    return rows, latest.machine({**rows[0]["environment"], "memory_format": "contiguous"})
 
 
 def fastest(title: str, rows: Sequence[Record], runtime: str, unit: str = "") -> Column:
@@ -119,12 +145,10 @@ def roofline_lead(records: Records) -> str:
     """Return how near the blocks of `official` come to what their machines allow."""
     closest = []
     for place, device in (("CPU", "cpu"), ("GPU", "cuda")):
-        for row in _of_official(records, "roofline", device)[-1:]:
+        if row := drawn(records, "roofline", device):
             block = findings.by_reach(row)[-1]
             name = block["name"].replace("_", " ")
             closest.append(f"{share(block['share_of_roof'])} of it on the {place} ({name})")
-    if not closest:
-        return ""
     return (
         "The block of `official` that comes closest to the ceiling of its machine reaches "
         f"{' and '.join(closest)}.\n"
@@ -140,7 +164,7 @@ def roofline(records: Records) -> str:
         yield words("roofline-ceilings.md", **about, **drawn["ceilings"])
         yield from map(_fold, rows)
 
-    return _page(records, "roofline", ("roofline",), section, "No ceiling is on record.")
+    return _page(records, "roofline", ("roofline",), section)
 
 
 def growth(records: Records) -> str:
@@ -151,7 +175,7 @@ def growth(records: Records) -> str:
         yield _fits(machine, rows).html()
         yield from map(_fold, rows)
 
-    return _page(records, "growth", ("growth", "operators"), section, "No growth is on record.")
+    return _page(records, "growth", ("growth", "operators"), section)
 
 
 def _fits(machine: str, rows: Sequence[Record]) -> Table:
@@ -182,45 +206,22 @@ def _page(
     kind: str,
     figures: Sequence[str],
     section: Callable[[str, Sequence[Record]], Iterable[str]],
-    nothing: str,
 ) -> str:
     """Figures, and a section for each machine, with the latest row of each network and setting."""
     rows = records[f"{kind}.jsonl"]
     no_gpu = f'<p class="ff-note">{kind.capitalize()} was {latest.NO_GPU}.</p>'
-    if not rows:
-        option = "" if kind == "latency" else f" --{kind}"
-        command = f"featherface latency --variant official{option}"
-        return "\n\n".join([no_gpu, missing(nothing, command)])
     parts = [] if latest.has_gpu(rows) else [no_gpu]
     for name in figures:
-        for end, where in (("", ""), ("-gpu", ", on a GPU")):
-            if (records.docs / "figures" / f"{name}{end}.svg").exists():
-                finding = _finding(records, name, "cuda" if end else "cpu")
-                alt = f"{_FIGURES[name]}{where}. {finding}"
+        title, finding = _FIGURES[name]
+        for device, end in DEVICES.items():
+            if shown := drawn(records, name, device):
+                alt = f"{title}{', on a GPU' if end else ''}. {finding(shown)}"
                 parts.append(themed(records.docs, f"{name}{end}", alt, escape(alt)))
     place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():
         group.sort(key=lambda row: place.get(row["variant"], len(place)))  # others come last
         parts += section(machine, group)
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _finding(records: Records, name: str, device: str) -> str:
-    """The finding of a figure; see `analysis.report.results` for the rows that it draws."""
-    if name == "latency":
-        rows, _ = measured_last(records, device)
-        passes = [row for row in rows if row["blocks"]]
-        return findings.by_block(passes) if passes else ""
-    rows = _of_official(records, name, device)
-    of_one = {"operators": findings.operators, "roofline": findings.roofline}
-    return of_one.get(name, findings.growth)(rows[-1]) if rows else ""
-
-
-def _of_official(records: Records, kind: str, device: str) -> list[Record]:
-    """The latest rows of `official` on the machine measured last."""
-    size = records.blocks["official"]["input"]
-    rows = latest.measured_last(records[f"{kind}.jsonl"], device, size)
-    return [row for row in rows if row["variant"] == "official"]
 
 
 def _fold(row: Record) -> str:

@@ -13,9 +13,10 @@ from html import escape
 from analysis.claims.ledger import Source, load
 from analysis.claims.measurements import expression
 from analysis.claims.verdicts import beside, recorded
+from analysis.report import Record
 from analysis.report.formats import MARKS, measured, named, shortened
 from analysis.report.pages.html import MEANING, badge, facts, inline, words
-from analysis.report.pages.records import Record, Records, address_of
+from analysis.report.pages.records import Records, address_of
 from analysis.report.table import Column, Table, strong
 
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.report.plots.style import BLUE, LIGHT, ORANGE, VERMILION, Record, Scheme, canvas
+from analysis.report import Record
+from analysis.report.plots.style import BLUE, LIGHT, ORANGE, VERMILION, Scheme, canvas
 
 _MARKERS = "osD^v"
 _FEW_TO_MANY = {

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from analysis.report import Record
 from analysis.report.formats import event, share, signed
 from analysis.report.plots.latency import label
 from analysis.report.tables.widerface import span
 from analysis.widerface.ground_truth import SUBSETS
-
-Record = Mapping[str, Any]
 
 _FEW = 100  # faces: AP of fewer says little
 

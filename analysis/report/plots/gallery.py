@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from analysis.report import Record
 from analysis.report.formats import event
-from analysis.report.plots.style import SKY, YELLOW, Record
+from analysis.report.plots.style import SKY, YELLOW
 
 TILE = 240
 """Side of a crop as it is shown, in pixels."""

@@ -11,16 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.report.plots.style import (
-    BLOCK_COLOURS,
-    BLUE,
-    GREY,
-    LIGHT,
-    VERMILION,
-    Record,
-    Scheme,
-    canvas,
-)
+from analysis.report import Record
+from analysis.report.plots.style import BLOCK_COLOURS, BLUE, GREY, LIGHT, VERMILION, Scheme, canvas
 from analysis.speed.latest import machine
 from featherface.config import BLOCKS
 

@@ -10,25 +10,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from analysis.report import Record
 from analysis.report.formats import event
-from analysis.report.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    LIGHT,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Record,
-    Scheme,
-    canvas,
-)
+from analysis.report.plots import style
+from analysis.report.plots.style import LIGHT, Scheme, canvas
 from analysis.report.tables.widerface import span
 from analysis.widerface.ground_truth import SUBSETS
 
-SUBSET_COLOURS = {"easy": GREEN, "medium": ORANGE, "hard": BLUE}
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, GREY)
+SUBSET_COLOURS = {"easy": style.GREEN, "medium": style.ORANGE, "hard": style.BLUE}
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.GREY)
 LINES = ("-", "--", "-.", ":")
 MARKERS = {"easy": "o", "medium": "s", "hard": "D"}
 
@@ -92,14 +82,14 @@ def by_height(
     with canvas(scheme):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        for (name, buckets), style in zip(records.items(), _styles(), strict=False):
-            top.plot(places, np.array([b["ap"] for b in buckets], float), **style, label=name)
+        for (name, buckets), look in zip(records.items(), _styles(), strict=False):
+            top.plot(places, np.array([b["ap"] for b in buckets], float), **look, label=name)
         top.set_ylabel("AP")
         top.set_ylim(0, 1.02)
         top.grid(axis="y")
         top.legend(frameon=False, loc="lower right")
         faces = [bucket["faces"] for bucket in first]
-        bottom.bar(places, faces, color=GREY)
+        bottom.bar(places, faces, color=style.GREY)
         for place, number in zip(places, faces, strict=True):
             bottom.text(place, number, f"{number:,}", ha="center", va="bottom", size=8)
         bottom.set_ylim(0, max(1, *faces) * 1.3)
@@ -124,9 +114,9 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme
     with canvas(scheme):
         figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
         ax = figure.subplots()
-        for (name, events), style in zip(records.items(), _styles(), strict=False):
+        for (name, events), look in zip(records.items(), _styles(), strict=False):
             values = np.array([events[i]["hard"] for i in order], float)
-            ax.plot(values, rows, **style, linestyle="", markersize=5, label=name, alpha=0.9)
+            ax.plot(values, rows, **look, linestyle="", markersize=5, label=name, alpha=0.9)
         labels = [f"{event(first[i]['event'])} ({first[i]['faces']['hard']:,})" for i in order]
         ax.set_yticks(rows, labels, size=7.5)
         ax.set_ylim(len(order) - 0.4, -0.6)
@@ -150,8 +140,9 @@ def cost(rows: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
         ax = figure.subplots()
         for row in rows:
             at = row["macs"] / 1e9, 100 * row["hard"]
-            inside = scheme.background if row["source"] else SKY
-            ax.plot(*at, "o", color=SKY, markerfacecolor=inside, markersize=8, markeredgewidth=1.6)
+            inside = scheme.background if row["source"] else style.SKY
+            look: dict[str, Any] = {"markerfacecolor": inside, "markeredgewidth": 1.6}
+            ax.plot(*at, "o", color=style.SKY, markersize=8, **look)
             ax.annotate(row["name"], at, xytext=(8, 0), textcoords="offset points", va="center")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6, 8)))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from analysis.report import Record
 from analysis.report.formats import fixed, shape, share, signed
 from analysis.report.table import Column, Table
 from analysis.speed.latest import machine, network_name
-
-Record = Mapping[str, Any]
 
 _MOST = 20  # operators in a table
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.report import Record
 from analysis.report.formats import MISSING, count, fixed
 from analysis.report.table import Column, Table
-
-Record = Mapping[str, Any]
 
 
 def headline(record: Record) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
-from typing import Any
 
+from analysis.report import Record
 from analysis.report.formats import count, fixed, measured, ranges, shape, shapes, signed, some
 from analysis.report.table import Cell, Column, Table, bar, strong
-
-Record = Mapping[str, Any]
 
 COLOURS = {"confirmed": "green", "explained": "cyan", "refuted": "red", "untested": "yellow"}
 """Of each verdict, on a terminal."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from analysis.report import Record
 from analysis.report.formats import count, fixed, signed
 from analysis.report.table import Column, Table
 from analysis.widerface.ground_truth import SUBSETS
-
-Record = Mapping[str, Any]
 
 _AP = fixed(5)
 

@@ -8,7 +8,7 @@ bar, so that a colour on the image is a colour of the bar.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,12 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from analysis.maps import Maps
+from analysis.report import Record
 from analysis.report.formats import shortened
 from analysis.report.plots.gallery import cut_out
 from analysis.report.plots.style import Scheme, settings
 from featherface.images import RGBArray
 
-Record = Mapping[str, Any]
 Pixels = npt.NDArray[np.float64]  # (rows, columns, 3) from 0 to 1
 Window = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the image
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from analysis.report import Record
 from analysis.report.formats import share
-
-Record = Mapping[str, Any]
 
 _WHERE = ("inside", "outside")  # of faces
 

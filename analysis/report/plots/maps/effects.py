@@ -11,20 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.maps import Maps
+from analysis.report import Record
 from analysis.report.plots.maps import canvas
-from analysis.report.plots.maps.canvas import Record
 from analysis.report.plots.maps.offsets import draw_points
-from analysis.report.plots.style import (
-    BLUE,
-    GREEN,
-    LIGHT,
-    ORANGE,
-    SKY,
-    VERMILION,
-    YELLOW,
-    Scheme,
-    render,
-)
+from analysis.report.plots.style import BLUE, GREEN, LIGHT, ORANGE, SKY, VERMILION, YELLOW, Scheme
 
 _ROW = 0.19  # inches
 _DRAWN = ("p5", "a")  # the level and branch whose sampling points move farthest
@@ -124,8 +114,8 @@ def _overlaps(ax: Axes, record: Record, scheme: Scheme) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def draw_comparison(state: Record, maps: Maps) -> bytes:
-    """Return the image with the faces and sampling points of a state, as SVG for both schemes."""
+def one_state(state: Record, maps: Maps) -> Figure:
+    """Return the image with the faces and sampling points of a state, alike in both schemes."""
     width = 4.5  # inches
     height = width * maps.picture.shape[0] / maps.picture.shape[1]
     with matplotlib.rc_context(canvas.style(LIGHT)):
@@ -146,11 +136,11 @@ def draw_comparison(state: Record, maps: Maps) -> bytes:
         for point in state["points"]:
             if (point["level"], point["branch"]) == _DRAWN:
                 draw_points(ax, point)
-        return render(figure)
+    return figure
 
 
-def draw_images(images: Mapping[str, Maps], scheme: Scheme) -> bytes:
-    """Return the images with the faces found on each, as SVG."""
+def faces_found(images: Mapping[str, Maps], scheme: Scheme) -> Figure:
+    """Return the images with the faces found on each."""
     aspects = [maps.picture.shape[1] / maps.picture.shape[0] for maps in images.values()]
     with matplotlib.rc_context(canvas.style(scheme)):
         height = canvas.WIDTH / sum(aspects) + 0.4
@@ -161,4 +151,4 @@ def draw_images(images: Mapping[str, Maps], scheme: Scheme) -> bytes:
             canvas.show(ax, canvas.photograph(maps.picture, window, 320), window)
             canvas.outline_faces(ax, maps.record["faces"], YELLOW)
             canvas.panel(ax, name.capitalize(), f"{_faces(len(maps.record['faces']))} found")
-        return render(figure)
+    return figure

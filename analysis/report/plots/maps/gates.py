@@ -9,8 +9,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.maps import Maps
+from analysis.report import Record
 from analysis.report.plots.maps import canvas
-from analysis.report.plots.maps.canvas import Record
 from analysis.report.plots.style import BLUE, ORANGE, Scheme
 from featherface.config import LEVELS
 

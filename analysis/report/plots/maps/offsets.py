@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 
 from analysis.maps import Maps
 from analysis.maps.offsets import REGULAR, array_name
+from analysis.report import Record
 from analysis.report.plots.maps import canvas
-from analysis.report.plots.maps.canvas import Record
 from analysis.report.plots.style import BLUE, ORANGE, PURPLE, SKY, VERMILION, Scheme
 from featherface.config import LEVELS
 

@@ -15,8 +15,7 @@ SCRIPT = "compare.js"
 
 
 def test_the_finding_has_the_numbers_of_the_table(records: Records) -> None:
-    assert records.maps is not None
-    small = records.maps["images"][-1]
+    small = records["maps.json"]["images"][-1]
     kept = f"keeps {small['effects']['gates-zero']['found']} with all gates at zero"
     assert kept in maps_page.lead(records)
     assert f"{small['effects']['masks-one']['found']} of {small['faces']}" in maps_page.maps(

@@ -105,7 +105,7 @@ NOTEBOOK = """\
 
 # %%
 from pathlib import Path
-text = Path("data.txt").read_text()
+text = Path("docs/results/data.txt").read_text()
 print(text, "<b>")
 
 # %%
@@ -120,8 +120,9 @@ SVG("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 9L
 def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="notebooks are run with nbclient")
     pytest.importorskip("ipykernel", reason="notebooks run in ipykernel")
-    source, data = tmp_path / "story.py", tmp_path / "data.txt"
+    source, data = tmp_path / "story.py", tmp_path / "docs" / "results" / "data.txt"
     source.write_text(NOTEBOOK)
+    data.parent.mkdir(parents=True)
     data.write_text("one")
     cache = tmp_path / ".cache" / "story"
 
@@ -139,7 +140,7 @@ def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> N
     data.write_text("two")
     assert render().ran
     assert "two &lt;b&gt;" in (cache / "page.md").read_text(encoding="utf-8")
-    (tmp_path / "another.txt").write_text("not opened")
+    (tmp_path / "docs" / "page.md").write_text("no record")
     assert not render().ran
 
     (cache / "manifest.json").write_text('{"key": ')

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.report.pages import choose
 from analysis.report.pages.generate import FRAGMENTS, made_from
-from analysis.report.pages.records import Records, file_of_figure, sources
+from analysis.report.pages.records import Records, sources
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "use").glob("*.md")]
@@ -115,12 +115,6 @@ def test_each_page_names_the_records_of_what_it_includes(records: Records) -> No
     assert files["cost-blocks.md"] == {"blocks.json"}
     assert files["provenance.html"] == {"provenance.json"}
     assert files["widerface.md"] == {"widerface.jsonl"}
-
-
-def test_every_figure_is_drawn_from_a_record() -> None:
-    for path in (ROOT / "docs" / "figures").glob("*.svg"):
-        name = file_of_figure(path.stem)
-        assert name is None or (ROOT / "docs" / "results" / name).is_file()
 
 
 def test_what_others_publish_of_their_detectors_has_its_source(records: Records) -> None:
