@@ -29,8 +29,8 @@ def report(
     Needs no weights and no network. What is measured does not depend on the machine, so the
     records are the same bytes everywhere until the code or a ledger changes. Where published
     weights are in the folder that FEATHERFACE_WEIGHTS names, attention and offsets are measured
-    too; elsewhere their record is kept. Run it before the site is built. A notebook runs again
-    only where something that it depends on has changed.
+    too; elsewhere their record is kept. Run it before the site is built. The notebooks run again
+    where their text, the code, a record or an installed package has changed.
     """
     root = out.resolve().parent
     has_site = (root / "mkdocs.yml").is_file()
