@@ -57,7 +57,7 @@ class LedgerFile(pytest.File):
             book = ledger.load(self.path)
             before = verdicts.recorded(record) if record.exists() else None
         except InputError as error:
-            raise self.CollectError(str(error)) from error
+            raise self.CollectError(str(error)) from None
         for claim in book.claims:
             yield ClaimItem.from_parent(
                 self, name=claim.id, claim=claim, ledger=book, before=before
@@ -80,12 +80,11 @@ class ClaimItem(pytest.Item):
         before = self.before
         if before is not None:
             before = [recorded for recorded in before if recorded.name == found.name]
-        moved = verdicts.findings([found], before)
-        failing = [str(change) for change in moved if change.fails]
-        if failing:
-            pytest.fail("\n".join([*failing, found.explanation]), pytrace=False)
-        if found.verdict == "untested" or moved:
-            pytest.skip(found.explanation)
+        (verdict,) = verdicts.as_recorded([found], before or ())
+        if moved := [str(change) for change in verdicts.findings([verdict], before)]:
+            pytest.fail("\n".join([*moved, verdict.explanation]), pytrace=False)
+        if found.verdict == "untested":
+            pytest.skip(verdict.explanation)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from featherface.errors import InputError

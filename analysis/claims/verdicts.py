@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -105,14 +105,9 @@ class Change:
     """One difference between the verdicts now and those recorded."""
 
     name: str
-    what: Literal["verdict", "measured", "claim", "new", "gone", "not rechecked"]
+    what: Literal["verdict", "measured", "claim", "new", "gone"]
     before: Any
     after: Any
-
-    @property
-    def fails(self) -> bool:
-        """True for a finding, False for a measurement that this machine cannot make."""
-        return self.what != "not rechecked"
 
     def __str__(self) -> str:
         match self.what:
@@ -120,9 +115,7 @@ class Change:
                 return f"{self.name}: not recorded yet: {self.after}"
             case "gone":
                 return f"{self.name}: recorded as {self.before}, in no ledger any more"
-            case "not rechecked":
-                return f"{self.name}: recorded as {self.before}, not rechecked: {self.after}"
-        return f"{self.name}: {self.what}: {text(self.before)} → {text(self.after)}"
+        return f"{self.name}: {self.what}: {' → '.join(apart(self.before, self.after))}"
 
 
 def audit(
@@ -217,10 +210,27 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
     return [_recorded(row) for row in _rows(Path(path))]
 
 
-def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
-    """Return `now` as records, but a recorded verdict for one that lacks a program here.
+def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verdict]:
+    """Return the verdicts, those that lack a program here as recorded; their explanations say so.
 
     A counter that is not installed must not undo what was found with it elsewhere.
+    """
+    old = {recorded.name: recorded for recorded in before}
+    kept = []
+    for verdict in now:
+        then = old.get(verdict.name)
+        if then and verdict.verdict == "untested" and _unchecked(verdict, then):
+            reason = f"As recorded; not rechecked here. {verdict.explanation}"
+            found = {"verdict": then.verdict, "measured": then.measured, "explanation": reason}
+            verdict = replace(verdict, **found)
+        kept.append(verdict)
+    return kept
+
+
+def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
+    """Return `now` as records, but the record in a file of one that lacks a program here.
+
+    Unlike `as_recorded`, it keeps the explanations that were made with the program.
 
     Args:
         path: of the records as they are, if there are any.
@@ -228,21 +238,27 @@ def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
     Raises:
         RecordError: as `recorded`.
     """
-    before = {_recorded(row).name: row for row in _rows(path)} if path.exists() else {}
-    kept = []
-    for verdict in now:
-        row = before.get(verdict.name)
-        moved = row is None or any(c.fails for c in changes([verdict], [_recorded(row)]))
-        kept.append(row if row and verdict.missing and not moved else verdict.as_dict())
-    return kept
+    rows = {_recorded(row).name: row for row in _rows(path)} if path.exists() else {}
+    return [
+        rows[v.name] if v.name in rows and _unchecked(v, _recorded(rows[v.name])) else v.as_dict()
+        for v in now
+    ]
+
+
+def _unchecked(verdict: Verdict, then: Recorded) -> bool:
+    """Return whether a program is missing here, and what was found without it is as recorded."""
+    return (
+        bool(verdict.missing)
+        and verdict.verdict in ("untested", then.verdict)
+        and (verdict.measured is None or same(verdict.measured, then.measured))
+        and same(verdict.claimed, then.claimed)
+    )
 
 
 def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> list[Change]:
     """Return what differs between two audits: first in the order of `now`, then what is gone.
 
     Explanations may be reworded freely; verdicts, measured values and the claimed figures count.
-    A measurement that only lacks a program is "not rechecked", unless the measured value, which
-    does not depend on it, moved.
     """
     old = {verdict.name: verdict for verdict in before}
     new = {verdict.name: verdict for verdict in now}
@@ -251,14 +267,12 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> lis
         if name not in old:
             found.append(Change(name, "new", None, verdict.verdict))
             continue
-        then, lacks = old[name], "; ".join(verdict.missing)
+        then = old[name]
         if not same(verdict.claimed, then.claimed):
             found.append(Change(name, "claim", then.claimed, verdict.claimed))
-        if not same(verdict.measured, then.measured) and not (lacks and verdict.measured is None):
+        if not same(verdict.measured, then.measured):
             found.append(Change(name, "measured", then.measured, verdict.measured))
-        if verdict.verdict != then.verdict and lacks and verdict.verdict == "untested":
-            found.append(Change(name, "not rechecked", then.verdict, lacks))
-        elif verdict.verdict != then.verdict:
+        if verdict.verdict != then.verdict:
             found.append(Change(name, "verdict", then.verdict, verdict.verdict))
     found += [Change(name, "gone", v.verdict, None) for name, v in old.items() if name not in new]
     return found
@@ -305,6 +319,13 @@ def text(value: Value | None) -> str:
     return value
 
 
+def apart(a: Value | None, b: Value | None) -> tuple[str, str]:
+    """Return two values as `text`, or as JSON where they differ and their texts do not."""
+    shown = text(a), text(b)
+    alike = shown[0] == shown[1] and not same(a, b)
+    return (json.dumps(a), json.dumps(b)) if alike else shown
+
+
 def _measure(measure: Expression, place: str, gaps: list[UntestableError]) -> Value | None:
     """Return what is measured; `None`, and one more of the `gaps`, where that cannot be done."""
     try:
@@ -313,7 +334,7 @@ def _measure(measure: Expression, place: str, gaps: list[UntestableError]) -> Va
         gaps.append(gap)
         return None
     except InputError as error:
-        raise LedgerError(f"{place}: {error}") from error
+        raise LedgerError(f"{place}: {error}") from None
 
 
 def _replicate(
@@ -345,18 +366,21 @@ def _finding(
 ) -> str:
     """Return what was found, in a few sentences, from the measured values alone."""
 
-    def said(value: Value) -> str:
+    def said(value: Value, shown: str = "") -> str:
+        shown = shown or text(value)
         if isinstance(value, bool) or not claim.unit:
-            return text(value)
-        return text(value) + ("" if claim.unit.startswith("%") else " ") + claim.unit
+            return shown
+        return shown + ("" if claim.unit.startswith("%") else " ") + claim.unit
 
-    found = "" if measured is None else f"{whose}: {said(measured)}"
+    shown, stated = apart(measured, claim.claimed)
+    found = "" if measured is None else f"{whose}: {said(measured, shown)}"
     also = "; ".join(
         reading if isinstance(value, bool) else f"{reading}: {said(value)}"
         for reading, value in readings
     )
     hint = f" Another convention gives the printed figure: {also}." if also else ""
-    otherwise = "" if isinstance(claim.claimed, bool) else f", not {text(claim.claimed)}"
+    truths = isinstance(measured, bool) and isinstance(claim.claimed, bool)
+    otherwise = "" if truths else f", not {stated}"
     match verdict:
         case "confirmed":
             rounded = claim.tolerance and not same(measured, claim.claimed)
@@ -402,7 +426,7 @@ def _explain(claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableE
         try:
             explained += format(value, spec) if spec else text(value)
         except (ValueError, TypeError) as error:
-            raise LedgerError(f"{place}: explanation: {error}") from error
+            raise LedgerError(f"{place}: explanation: {error}") from None
     return explained
 
 
@@ -411,14 +435,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         rows = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is not JSON: {error}") from error
+        raise RecordError(f"{path}: is not JSON: {error}") from None
     if not isinstance(rows, list):
         raise RecordError(f"{path}: is not a list of verdicts")
     for number, row in enumerate(rows, start=1):
         try:
             _recorded(row)
         except (LookupError, TypeError, ValueError) as error:
-            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from error
+            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from None
     return rows
 
 

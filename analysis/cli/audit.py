@@ -66,11 +66,12 @@ def audit(
         check_readable(recorded)
     from analysis.claims import ledger as ledgers
     from analysis.claims import verdicts
+    from analysis.report.formats import some
     from analysis.report.tables import networks as tables
 
     path = recorded or (verdicts.RECORD if ledger is None else verdicts.beside(ledger))
-    needed = ledger is None or recorded is not None
-    before = verdicts.recorded(path) if not accept and (needed or path.exists()) else None
+    needed = (ledger is None or recorded is not None) and not accept
+    before = verdicts.recorded(path) if needed or path.exists() else None
     if ledger is None:
         books = ledgers.load_all()
     elif ledger == "torchvision" and not Path(ledger).exists():
@@ -80,20 +81,20 @@ def audit(
     else:
         books = [ledgers.load(Path(ledger))]
     with progress("judging claims") as track:
-        judged = verdicts.audit(books, track=track)
+        found = verdicts.audit(books, track=track)
+    judged = verdicts.as_recorded(found, before or ())
     records = [
         v.as_dict() for v in judged if source in (None, v.source) and verdict in (None, v.verdict)
     ]
     changes = [] if accept else verdicts.findings(judged, before)
-    failing = {change.name for change in changes if change.fails}
+    failing = {change.name for change in changes}
     if emit(records, json):
         show(tables.tally(records))
         if everything or verdict is not None:
             for shown in verdicts.VERDICTS:
-                found = [record for record in records if record["verdict"] == shown]
-                if not found:
-                    continue
-                show(tables.verdicts(found, shown, tables.COLOURS[shown]))
+                chosen = [record for record in records if record["verdict"] == shown]
+                if chosen:
+                    show(tables.verdicts(chosen, shown, tables.COLOURS[shown]))
         else:
             for table in tables.remarkable(records, failing):
                 show(table)
@@ -101,4 +102,10 @@ def audit(
         verdicts.record(judged, path)
     for change in changes:
         warn(change)
+    if kept := [a for a, b in zip(found, judged, strict=True) if a is not b]:
+        names = some(v.name for v in kept)
+        reasons = "; ".join(dict.fromkeys(reason for v in kept for reason in v.missing))
+        warn(f"kept as recorded, not rechecked: {names}: {reasons}")
+    if all(v.verdict == "untested" for v in judged):
+        warn(f"nothing was tested: of {len(judged)} claims, none could be measured")
     raise typer.Exit(1 if failing else 0)

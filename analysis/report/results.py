@@ -202,7 +202,7 @@ def _usable(path: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a record that cannot be used: {error!r}") from error
+        raise InputError(f"{path}: a record that cannot be used: {error!r}") from None
 
 
 def _widerface(docs: Path) -> Written:
@@ -249,14 +249,17 @@ def _portrait(docs: Path) -> Written:
 
 
 def _environment(docs: Path) -> Written:
-    installed = {package.name: package.version for package in distributions()}
+    name = "results/environment.json"
+    # What a tool that is not installed here counted is kept as recorded, and so is its version.
+    known = Records(docs)["environment.json"] if (docs / name).exists() else {}
+    known = dict(known) | {package.name: package.version for package in distributions()}
     record = {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
-        **{tool: installed.get(tool) for tool in _TOOLS},
+        **{tool: known.get(tool) for tool in _TOOLS},
     }
-    yield "results/environment.json", to_json(record)
+    yield name, to_json(record)
 
 
 STEPS = (

@@ -17,6 +17,7 @@ from analysis.claims.ledger import Ledger, LedgerError, load
 from analysis.claims.verdicts import (
     RecordError,
     Verdict,
+    as_recorded,
     audit,
     changes,
     judge,
@@ -98,6 +99,32 @@ def test_refuted_shows_what_is_true() -> None:
     found = verdict(claimed=7136, printed="7,136", alternatives=[OTHER])
     assert (found.verdict, found.readings) == ("refuted", ())
     assert found.explanation == "On v1: 7,200 parameters, not 7,136."
+
+
+@pytest.mark.parametrize(
+    ("measured", "claimed", "said"),
+    [
+        ("(10,)", 10, "[10] parameters, not 10."),
+        ("6999.9999", 7000, "6999.9999 parameters, not 7000."),
+        ("'10'", 10, '"10" parameters, not 10.'),
+        ("1", True, "1 parameters, not yes."),
+        ("1 == 1", 1, "yes, not 1."),
+        ("1 == 2", True, "no."),
+    ],
+)
+def test_what_is_refuted_does_not_look_like_what_is_claimed(
+    measured: str, claimed: Any, said: str
+) -> None:
+    found = verdict(
+        kind="arithmetic", variant=None, measure=measured, claimed=claimed, printed=str(claimed)
+    )
+    assert (found.verdict, found.explanation) == ("refuted", f"Calculated: {said}")
+
+
+def test_what_moved_does_not_look_like_what_is_recorded() -> None:
+    before = verdict()
+    (change,) = changes([replace(before, measured=(HEADS,))], [before])
+    assert str(change) == "paper:heads: measured: 7200 → [7200]"
 
 
 def test_a_confirmed_figure_needs_no_other_reading() -> None:
@@ -258,8 +285,10 @@ def test_a_missing_tool_is_no_change_and_not_recorded(
     assert before.verdict == "explained"
     thop_says(monkeypatch, None)
     now = verdict(**BY_THOP)
-    (change,) = changes([now], [before])
-    assert (change.what, change.fails) == ("not rechecked", False)
+    (kept,) = as_recorded([now], [before])
+    assert changes([kept], [before]) == []
+    assert kept.explanation.startswith("As recorded; not rechecked here. On v1: 7,200 parameters, ")
+    assert as_recorded([now], []) == [now]
     write_json(tmp_path / "v.json", [before.as_dict()])
     assert keep_unchecked([now], tmp_path / "v.json") == as_json([before])
     assert as_json(keep_unchecked([now], tmp_path / "none.json")) == as_json([now])
@@ -270,7 +299,8 @@ def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch, tmp_pat
     before = replace(verdict(**BY_THOP), measured=HEADS - 1)
     thop_says(monkeypatch, None)
     now = verdict(**BY_THOP)
-    assert [c.what for c in changes([now], [before]) if c.fails] == ["measured"]
+    assert as_recorded([now], [before]) == [now]
+    assert [c.what for c in changes([now], [before])] == ["measured", "verdict"]
     write_json(tmp_path / "v.json", [before.as_dict()])
     assert as_json(keep_unchecked([now], tmp_path / "v.json")) == as_json([now])
 
@@ -376,7 +406,6 @@ def test_changes_are_told_apart() -> None:
         ("restated", "claim"),
         ("gone", "gone"),
     ]
-    assert all(change.fails for change in found)
     assert str(found[0]) == "paper:moved: measured: 7,200 → 7,201"
 
 

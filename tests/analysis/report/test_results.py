@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -79,6 +80,18 @@ def test_what_needs_a_counter_that_is_not_here_stays_as_recorded(
     for name in ("counters.json", "counters.md", "verdicts.json"):
         here, recorded = tmp_path / "results" / name, DOCS / "results" / name
         assert here.read_bytes() == recorded.read_bytes(), name
+
+
+def test_the_version_of_a_tool_that_is_not_here_stays_as_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "environment.json").write_text('{"thop": "0.1", "torch": "1.0"}')
+    here = [SimpleNamespace(name="torch", version="9.0")]
+    monkeypatch.setattr(results, "distributions", lambda: here)
+    ((_, text),) = results._environment(tmp_path)
+    record = json.loads(text)
+    assert (record["thop"], record["torch"], record["fvcore"]) == ("0.1", "9.0", None)
 
 
 def test_recorded_counts_that_are_none_are_one_line(tmp_path: Path) -> None:
