@@ -215,4 +215,4 @@ def read_config(text: str, name: str) -> FeatherFaceConfig:
         return FeatherFaceConfig(**json.loads(text))
     except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)[:200]
-        raise ConfigError(f"{name}: unusable configuration in its metadata: {reason}") from error
+        raise ConfigError(f"{name}: unusable configuration in its metadata: {reason}") from None

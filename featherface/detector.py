@@ -271,14 +271,14 @@ class Detector:
         height, width = pixels.shape[-2:]
         try:
             raw = network(pixels)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (torch.OutOfMemoryError, MemoryError):
             raise PictureError(
                 f"{name}: too little memory for {width}×{height} pixels; a smaller size takes less"
-            ) from error
+            ) from None
         except NotImplementedError as error:  # backends such as MPS lack some operators
             raise InputError(
                 f"runtime {self.runtime!r} cannot run this network: {first_sentence(error)}"
-            ) from error
+            ) from None
         found = postprocess(
             raw,
             cached_anchors(height, width, self.config.anchors),
@@ -362,8 +362,8 @@ def _checked_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] |
 def _integer(name: str, value: object, least: int, most: float = math.inf) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise InputError(f"{name} (={value!r}) must be an integer") from error
+    except TypeError:
+        raise InputError(f"{name} (={value!r}) must be an integer") from None
     if isinstance(value, bool):
         raise InputError(f"{name} (={value!r}) must be an integer")
     if not least <= number <= most:

@@ -6,8 +6,9 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -27,6 +28,15 @@ def printable(text: str | os.PathLike[str]) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def among(name: object, known: Iterable[str]) -> str:
+    """Return what to say of an unknown name: the known one that it resembles, or what is known."""
+    names = list(known)
+    if near := get_close_matches(str(name), names, 1):
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(names) - 40} more" if len(names) > 40 else ""
+    return f"known: {', '.join(names[:40])}{more}"
 
 
 def one_line(error: Exception) -> str:

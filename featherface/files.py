@@ -47,11 +47,11 @@ def named(
         yield
     except OSError as failure:
         reason = failure.strerror or str(failure) or type(failure).__name__
-        raise error(f"{printable(path)}: cannot be {action}: {reason}") from failure
+        raise error(f"{printable(path)}: cannot be {action}: {reason}") from None
     except ValueError as failure:
         if "null" not in str(failure):  # "embedded null byte", from every call on such a path
             raise
-        raise error(f"{printable(path)}: cannot be {action}: {failure}") from failure
+        raise error(f"{printable(path)}: cannot be {action}: {failure}") from None
 
 
 def check_readable(
@@ -102,7 +102,7 @@ def read_text(
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
-        raise error(f"{printable(path)}: cannot be read: not UTF-8 text ({failure})") from failure
+        raise error(f"{printable(path)}: cannot be read: not UTF-8 text ({failure})") from None
 
 
 def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> list[Path] | None:

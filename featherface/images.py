@@ -194,15 +194,15 @@ def _decoding(name: str) -> Iterator[None]:
             yield
     except PictureError:
         raise
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name}: not a picture in a format that can be read") from error
+    except UnidentifiedImageError:
+        raise PictureError(f"{name}: not a picture in a format that can be read") from None
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name}: too large: {error}") from error
+        raise PictureError(f"{name}: too large: {error}") from None
     except Exception as error:
         # On damaged bytes, decoders raise OSError, SyntaxError, struct.error, IndexError and more.
         raise PictureError(
             f"{name}: cannot be read: {str(error) or type(error).__name__}"
-        ) from error
+        ) from None
 
 
 def _from_pil(image: Image.Image, name: str) -> RGBArray:

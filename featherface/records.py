@@ -71,10 +71,10 @@ def _parse(line: bytes, fields: Fields, where: str) -> dict[str, Any]:
         record = json.loads(line)
         if not isinstance(record, dict):
             raise ValueError
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError):
         text = line.decode(errors="replace")
         excerpt = text if len(text) <= 60 else text[:60] + "…"
-        raise InputError(f"{where}: damaged, not a JSON object: {excerpt!r}") from error
+        raise InputError(f"{where}: damaged, not a JSON object: {excerpt!r}") from None
     _check(record, fields, where)
     return record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,26 @@ def test_checkpoints_are_only_ever_read_as_tensors() -> None:
         if "torch.load" + "(" in line and "weights_only=True" not in line
     ]
     assert careless == []
+
+
+CAUSES_THAT_SAY_MORE = {
+    "analysis/cost/foreign.py",  # where in the code of others it failed
+    "analysis/report/pages/generate.py",  # where a page is made
+    "analysis/report/pages/notebooks.py",  # the cell that failed
+    "analysis/speed/setting.py",  # where in the network it failed
+    "featherface/runtimes/onnx_session.py",  # an interrupt stays one
+}
+
+
+def test_a_message_that_says_it_all_comes_without_the_traceback_of_its_cause() -> None:
+    chained = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("featherface", "analysis")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise) and isinstance(node.cause, ast.Name)
+    }
+    assert chained == CAUSES_THAT_SAY_MORE
 
 
 HELP = """

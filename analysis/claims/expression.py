@@ -19,7 +19,7 @@ from itertools import pairwise
 from string import Formatter
 from typing import Any
 
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 
 Value = bool | int | float | str | tuple[Any, ...]
 Function = Callable[..., Value]
@@ -141,7 +141,7 @@ class Expression:
         try:
             return function(*values, **named)
         except (ArithmeticError, TypeError, IndexError) as error:
-            raise ExpressionError(f"{self.text!r} has no value: {error}") from error
+            raise ExpressionError(f"{self.text!r} has no value: {error}") from None
 
 
 def parse(text: str, vocabulary: Vocabulary) -> Expression:
@@ -165,7 +165,7 @@ def parse(text: str, vocabulary: Vocabulary) -> Expression:
         if isinstance(error, InputError):
             raise
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise ExpressionError(f"{text[:60]!r} is not an expression: {reason}") from error
+        raise ExpressionError(f"{text[:60]!r} is not an expression: {reason}") from None
     return Expression(text, tree, vocabulary)
 
 
@@ -190,7 +190,7 @@ def parse_template(text: str, vocabulary: Vocabulary) -> list[tuple[str, Express
     except InputError:
         raise
     except ValueError as error:
-        raise ExpressionError(f"{text!r} is not a template: {error}") from error
+        raise ExpressionError(f"{text!r} is not a template: {error}") from None
     return parts
 
 
@@ -198,7 +198,7 @@ def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:
     wrong = None
     match node:
         case ast.Name() if node not in called:
-            wrong = f"{node.id!r} is not a function call"
+            wrong = f"{node.id!r} is neither a function call nor text in quotes"
         case ast.Constant() if not isinstance(node.value, bool | int | float | str):
             wrong = f"{node.value!r} is not a number, truth value or text"
         case ast.Subscript() if not isinstance(node.slice, ast.Constant | ast.UnaryOp):
@@ -214,15 +214,15 @@ def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:
 def _require_fitting(text: str, call: ast.Call, vocabulary: Vocabulary) -> None:
     name = _name(call)
     if name not in vocabulary.functions:
-        known = ", ".join(vocabulary.functions)
-        raise ExpressionError(f"{text!r}: there is no function {name!r}; known: {known}")
+        known = among(name, vocabulary.functions)
+        raise ExpressionError(f"{text!r}: there is no function {name!r}; {known}")
     values = [_literal(argument) for argument in call.args]
     named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
     arguments = _bind(text, name, vocabulary.functions[name], values, named)
     try:
         vocabulary.check(name, arguments)
     except InputError as error:
-        raise ExpressionError(f"{text!r}: {error}") from error
+        raise ExpressionError(f"{text!r}: {error}") from None
 
 
 def _bind(
@@ -233,7 +233,7 @@ def _bind(
     try:
         bound = signature.bind(*values, **named)
     except TypeError as error:
-        raise ExpressionError(f"{text!r}: {name}: {error}") from error
+        raise ExpressionError(f"{text!r}: {name}: {error}") from None
     for key, given in bound.arguments.items():
         parameter = signature.parameters[key]
         several = parameter.kind is inspect.Parameter.VAR_POSITIONAL

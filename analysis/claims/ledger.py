@@ -37,7 +37,7 @@ from analysis.claims.measurements import vocabulary
 from analysis.cost.blocks import BLOCK_CONVENTIONS
 from analysis.cost.subject import Subject, parse_input
 from featherface.config import BLOCKS, CONFIGS
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 from featherface.files import read_text
 
 CLAIMS = Path(__file__).parent
@@ -71,6 +71,8 @@ def frozen(value: Any, depth: int = 3) -> Value:
 
 
 def _one_or_more(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(size, int) for size in value):
+        value = " ".join(map(str, value))
     return [value] if isinstance(value, str) else value
 
 
@@ -151,6 +153,8 @@ class Claim(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         figure = read_figure(self.printed)
+        if figure and isinstance(self.claimed, str):
+            raise ValueError(f"claimed: {self.claimed!r} is text to YAML; write {figure[0]}")
         if figure and is_number(self.claimed) and Fraction(str(self.claimed)) != figure[0]:
             raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
         return self
@@ -192,7 +196,7 @@ def _parsed(field: str, parse: Callable[[str, Vocabulary], Any], text: str, word
     try:
         return parse(text, words)
     except ExpressionError as error:
-        raise ValueError(f"{field}: {error}") from error
+        raise ValueError(f"{field}: {error}") from None
 
 
 class Source(_Strict):
@@ -269,7 +273,7 @@ class Ledger(_Strict):
                 if not (claim.convention or known):
                     raise ValueError(f"convention: none for kind {claim.kind!r}")
             except ValueError as error:
-                raise ValueError(f"claim {claim.id!r}: {error}") from error
+                raise ValueError(f"claim {claim.id!r}: {error}") from None
         return self
 
     def _check_place(self, claim: Claim) -> None:
@@ -299,11 +303,14 @@ def load(path: str | Path) -> Ledger:
         content = yaml.load(text, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         # PyYAML passes on what Python says of a date or number that is none.
-        raise LedgerError(f"{path}: is not YAML: {error}") from error
+        raise LedgerError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        wrong = "is empty" if content is None else "is no ledger: it has no fields"
+        raise LedgerError(f"{path}: {wrong}; featherface audit --init NAME writes one to fill in")
     try:
         ledger = Ledger.model_validate(content)
     except ValidationError as error:
-        raise LedgerError(f"{path.name}: {_describe(error, content)}") from error
+        raise LedgerError(f"{path.name}: {_describe(error, content)}") from None
     ledger._file = path.name
     return ledger
 
@@ -346,10 +353,33 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+_HOLDERS: dict[Any, type[BaseModel]] = {
+    "source": Source,
+    "claims": Claim,
+    "alternatives": Alternative,
+    "replications": Replication,
+}
+"""What the fields of a ledger hold that have fields of their own."""
+
+
+_MESSAGES = {
+    "string_type": "must be text: put it in quotes",
+    "string_pattern_mismatch": "must be lower-case letters, digits and hyphens",
+    "model_type": "must be a mapping of fields to values",
+}
+"""In place of pydantic's, by its type of error."""
+
+
 def _describe(error: ValidationError, content: Any) -> str:
     """The first thing that is wrong, in one line, and how many more there are."""
-    first, *others = error.errors(include_url=False)
+    # A field with a misspelt name lacks as well: its name comes first.
+    errors = error.errors(include_url=False)
+    first, *others = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
     location = list(first["loc"])
+    message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] == "extra_forbidden":
+        holder = next((_HOLDERS[part] for part in location[-2::-1] if part in _HOLDERS), Ledger)
+        message = f"there is no such field; {among(location[-1], holder.model_fields)}"
     parts = []
     if location[:1] == ["claims"] and len(location) > 1:
         entry = content["claims"][location[1]]
@@ -359,7 +389,7 @@ def _describe(error: ValidationError, content: Any) -> str:
     if location:
         steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
         parts.append("".join(steps).removeprefix("."))
-    parts.append(_one_line(first["msg"].removeprefix("Value error, ")))
+    parts.append(_one_line(message))
     more = f" (and {len(others)} more)" if others else ""
     return ": ".join(parts) + more
 

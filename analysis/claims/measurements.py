@@ -51,7 +51,7 @@ from featherface.config import (
     FeatherFaceConfig,
     check_size,
 )
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 from featherface.model import FeatherFace
 from featherface.weights.published import PUBLISHED, SHIPPED
 
@@ -157,15 +157,15 @@ def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> in
     up the `total`; `offset_and_mask_conv` is part of `conv`, and `sampling` apart.
     """
     cost = _cost(_config(variant, changes))
-    part = {part.path: part for part in cost.walk()}.get(path)
-    if part and part.uncounted:
+    part = _part(cost, path, variant)
+    if part.uncounted:
         names = ", ".join(part.uncounted)
         raise UntestableError(f"nothing is known about the MACs of the operators {names}")
-    if part is None or (path and not any(part.macs_by_kind.values())):
+    if path and not any(part.macs_by_kind.values()):
         raise MeasureError(f"{_title(variant)} runs no counted operator at {path!r}")
     items = {"total": part.macs} | part.macs_by_kind
     if kind not in items:
-        raise MeasureError(f"there is no kind of MACs {kind!r}; known: {', '.join(items)}")
+        raise MeasureError(f"there is no kind of MACs {kind!r}; {among(kind, items)}")
     return items[kind]
 
 
@@ -180,7 +180,7 @@ def counted(counter: str, quantity: str, variant: Of) -> int:
     """
     records = {record.counter: record for record in _counters(_config(variant, {}))}
     if counter not in records:
-        raise MeasureError(f"there is no counter {counter!r}; known: {', '.join(records)}")
+        raise MeasureError(f"there is no counter {counter!r}; {among(counter, records)}")
     record = records[counter]
     if record.value is None:
         raise UntestableError(f"{counter} cannot be asked here: {record.reason}", tool=True)
@@ -203,7 +203,7 @@ def shape(
     """
     shapes = _shapes(_config(variant, changes), height, width)
     if name not in shapes:
-        raise MeasureError(f"{variant} computes nothing named {name!r}")
+        raise MeasureError(f"{variant} computes nothing named {name!r}; {among(name, shapes)}")
     return shapes[name]
 
 
@@ -494,7 +494,7 @@ def _check(name: str, arguments: Mapping[str, Any]) -> None:
 def _require_setting(name: str) -> None:
     known = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
     if name not in known:
-        raise MeasureError(f"there is no setting {name!r}; settings: {', '.join(known)}")
+        raise MeasureError(f"there is no setting {name!r}; {among(name, known)}")
 
 
 _OF_ANY_NETWORK: tuple[Function, ...] = (
@@ -537,7 +537,7 @@ def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
     own = described(CONFIGS[variant])
     for name in names:
         if name not in own:
-            raise MeasureError(f"there is no field {name!r}; fields: {', '.join(own)}")
+            raise MeasureError(f"there is no field {name!r}; {among(name, own)}")
     return {name: own[name] for name in names}
 
 
@@ -570,6 +570,14 @@ def _cost(config: FeatherFaceConfig | Subject) -> Cost:
     return config.measure(_built(config))
 
 
+def _part(cost: Cost, path: str, variant: Of) -> Cost:
+    try:
+        return cost[path]
+    except KeyError:
+        known = among(path, (part.path for part in cost.walk()))
+        raise MeasureError(f"{_title(variant)} runs no module {path!r}; {known}") from None
+
+
 @functools.cache
 def _counters(config: FeatherFaceConfig | Subject) -> list[CounterRecord]:
     if not isinstance(config, Subject):
@@ -580,7 +588,7 @@ def _counters(config: FeatherFaceConfig | Subject) -> list[CounterRecord]:
 
 def _shape(subject: Subject, path: str = "") -> Value:
     """Shape, without the batch, of the tensor that the module at `path` returned last."""
-    shapes = {part.path: part.output_shapes for part in _cost(subject).walk()}.get(path, ())
+    shapes = _part(_cost(subject), path, subject).output_shapes
     if len(shapes) != 1:
         raise MeasureError(f"{subject.model} returns {len(shapes)} tensors at {path!r}, not one")
     return shapes[0][1:]
@@ -618,8 +626,10 @@ def _parameters(
     found: dict[str, Tensor] = {}
     for path in paths:
         below = _matching(path, named, below=True)
-        if not below and not _matching(path, dict(network.named_modules())):
-            raise MeasureError(f"{_title(variant)} has no module or tensor {path!r}")
+        modules = dict(network.named_modules())
+        if not below and not _matching(path, modules):
+            known = among(path, {**modules, **named})
+            raise MeasureError(f"{_title(variant)} has no module or tensor {path!r}; {known}")
         found |= {name: named[name] for name in below}
     return found
 
@@ -642,7 +652,7 @@ def _each(
     named = dict(network.named_modules())
     values = tuple(look(named[name]) for name in _matching(path, named))
     if not values:
-        raise MeasureError(f"{_title(variant)} has no module {path!r}")
+        raise MeasureError(f"{_title(variant)} has no module {path!r}; {among(path, named)}")
     return values if "*" in path else values[0]
 
 
@@ -651,13 +661,13 @@ _CONVOLUTIONS = (_ConvNd, DeformConv2d, torchvision.ops.DeformConv2d)
 
 def _weight(layer: nn.Module) -> Tensor:
     if not isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
-        raise MeasureError(f"a {type(layer).__name__} is not a convolution or linear layer")
+        raise MeasureError(f"{type(layer).__name__} is no convolution or linear layer")
     return layer.weight
 
 
 def _conv(layer: nn.Module) -> _ConvNd:
     if not isinstance(layer, _ConvNd):
-        raise MeasureError(f"a {type(layer).__name__} is not an ordinary convolution")
+        raise MeasureError(f"{type(layer).__name__} is no ordinary convolution")
     return layer
 
 
@@ -677,7 +687,7 @@ def _square(sides: tuple[int, ...] | str) -> int:
 
 def _level(name: str) -> str:
     if name not in LEVELS:
-        raise MeasureError(f"there is no level {name!r}; levels: {', '.join(LEVELS)}")
+        raise MeasureError(f"there is no level {name!r}; {among(name, LEVELS)}")
     return name
 
 
@@ -686,8 +696,9 @@ def _title(variant: Of) -> str:
 
 
 def _ap(fractions: Mapping[str, float], subset: str) -> float:
-    if subset not in (*SUBSETS, "mean"):
-        raise MeasureError(f"there is no subset {subset!r}; known: {', '.join(SUBSETS)}, mean")
+    known = (*SUBSETS, "mean")
+    if subset not in known:
+        raise MeasureError(f"there is no subset {subset!r}; {among(subset, known)}")
     return mean(*(100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)))
 
 

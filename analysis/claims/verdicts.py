@@ -220,9 +220,12 @@ def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verd
     for verdict in now:
         then = old.get(verdict.name)
         if then and verdict.verdict == "untested" and _unchecked(verdict, then):
-            reason = f"As recorded; not rechecked here. {verdict.explanation}"
-            found = {"verdict": then.verdict, "measured": then.measured, "explanation": reason}
-            verdict = replace(verdict, **found)
+            verdict = replace(
+                verdict,
+                verdict=then.verdict,
+                measured=then.measured,
+                explanation=f"As recorded; not rechecked here. {verdict.explanation}",
+            )
         kept.append(verdict)
     return kept
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -35,8 +34,7 @@ def bench(
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.
 
-    The figures to read are the ratios; times are of this machine alone. Prints a table and, on
-    the last line, one JSON document.
+    The figures to read are the ratios; times are of this machine alone.
     """
     check_size(*size)
     from analysis.benchmarks import detector_speed
@@ -51,4 +49,3 @@ def bench(
     if emit(record, json):
         for table in tables.detector_speed(record):
             show(table)
-        print(jsonlib.dumps(record, allow_nan=False))

@@ -219,8 +219,9 @@ def _print(records: list[Record]) -> None:
         first, *others = group
         if "frame" in first:
             faces = sum(len(frame["faces"]) for frame in (first, *others))
-            show(f"{name}: {faces:,} faces in {len(others) + 1:,} frames")
+            found = f"{faces:,} face{'s' * (faces != 1)}"
+            show(f"{name}: {found} in {len(others) + 1:,} frame{'s' * bool(others)}")
         else:
-            show(tables.faces(first["faces"], name))
+            show(tables.faces(first["faces"], name) if first["faces"] else f"{name}: no faces")
         if first["annotated"]:
             print(first["annotated"])

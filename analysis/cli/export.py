@@ -57,7 +57,8 @@ def export(
         record = export_network(model, out, pictures=images or (), described=described)
     if emit(record, json):
         largest = record["check"]["max_difference"]
-        print(f"{out}: {record['variant'] or 'network'}, {record['weights']}")
+        names = dict.fromkeys([record["variant"] or "network", record["weights"]])
+        print(f"{out}: {', '.join(names)}")
         print(f"  {record['bytes']:,} bytes, sha256 {record['sha256'][:12]}…")
         print(
             f"  at most {largest['scores']:.1e} from PyTorch in scores and "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from analysis.cli.export import export
 from analysis.cli.identify import identify
 from analysis.cli.latency import latency
 from analysis.cli.maps import maps
+from analysis.cli.options import Command
 from analysis.cli.output import warn
 from analysis.cli.report import report
 from analysis.cli.search import search
@@ -71,7 +73,7 @@ for command, example in (
     (train, "train --data faces --teacher official --minutes 60 --out run"),
     (report, "report --out docs"),
 ):
-    app.command(epilog=f"Example: featherface {example}")(command)
+    app.command(cls=Command, epilog=f"Example: featherface {example}")(command)
 app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.
@@ -167,6 +169,8 @@ def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     given = join_inputs(_with_new_names(arguments))
     try:
+        if size := re.search(r"(?<!\S)--size[ =](\d+)[x×,](\d+)", " ".join(given)):
+            raise InputError(f"{size[0]!r}: must be height and width, --size {size[1]} {size[2]}")
         code = command.main(args=given, prog_name="featherface", standalone_mode=False)
     except InputError as error:
         _fail(error)
@@ -178,9 +182,13 @@ def _run(arguments: list[str]) -> int:
             return 2
         if type(error).__name__ == "NoSuchOption":
             error.possibilities = _alike(error) or error.possibilities
+        message = error.format_message().replace("Value error, ", "")
+        if hasattr(error.__cause__, "errors"):  # of pydantic, which leaves the value out
+            value = error.__cause__.errors()[0]["input"]
+            message = message.replace("Input should", f"{value!r} should")
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        _fail(f"{error.format_message().replace('Value error, ', '')}{hint}")
+        _fail(f"{message}{hint}")
     except (KeyboardInterrupt, typer.Abort):
         return 130
     return code if isinstance(code, int) else 0

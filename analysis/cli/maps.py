@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -21,9 +22,12 @@ class Point(NamedTuple):
 
 def _point(text: str) -> Point:
     try:
-        return Point(*map(float, text.split(",")))
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{text!r} must be X,Y: two numbers of pixels") from error
+        point = Point(*map(float, text.split(",")))
+        if all(map(math.isfinite, point)):
+            return point
+    except (TypeError, ValueError):
+        pass
+    raise typer.BadParameter(f"{text!r} must be X,Y: two numbers of pixels")
 
 
 def maps(

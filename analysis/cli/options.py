@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 from featherface.files import named
 
 MAX_TEXT_BYTES = 2**28
@@ -70,7 +72,7 @@ def _stat(text: str | Path) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # ValueError: a null character
-        raise _bad(text, getattr(error, "strerror", None) or error) from error
+        raise _bad(text, getattr(error, "strerror", None) or error) from None
 
 
 def _bad(text: str | Path, reason: object) -> typer.BadParameter:
@@ -102,7 +104,7 @@ def name_or_weights(text: str) -> str:
     try:
         file_of(name_or_file(text))
     except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error)) from None
     return text
 
 
@@ -113,7 +115,12 @@ def teacher(text: str) -> str:
 
 def name_or_ledger(text: str) -> str:
     """Return the name of the ledger that is no file, or the path of one that can be read."""
-    return text if text == "torchvision" else str(text_file(text))
+    if text == "torchvision":
+        return text
+    if _stat(text) is None:
+        there = ["torchvision", *map(str, Path(text).parent.glob("*.yaml"))]
+        raise _bad(text, f"no such file; {among(text, there)}")
+    return str(text_file(text))
 
 
 def image(text: str | Path) -> Path:
@@ -243,6 +250,20 @@ LongerSide = Annotated[
         help="Resize images to this longer side; by default they keep their size.",
     ),
 ]
+
+
+class Command(TyperCommand):
+    """A command that refuses numbers that are not finite, which compare with no limit."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; BadParameter for NaN and infinity."""
+        parameters: list[Any] = [*self.params]
+        for parameter in parameters:
+            value = ctx.params.get(parameter.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                message = f"'{value}' is not a finite number"
+                raise typer.BadParameter(message, ctx=ctx, param=parameter)
+        return super().invoke(ctx)
 
 
 def _below_one(score: float) -> float:

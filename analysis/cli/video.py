@@ -143,14 +143,14 @@ def _named(path: Path, action: str) -> Iterator[None]:
         yield
     except (_av().FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be {action} as a video: {reason}") from error
+        raise InputError(f"{path}: cannot be {action} as a video: {reason}") from None
 
 
 def _av() -> Any:
     try:
         import av
-    except ImportError as error:
+    except ImportError:
         raise InputError(
             "videos need PyAV, which is not installed: pip install 'featherface[video]'"
-        ) from error
+        ) from None
     return av

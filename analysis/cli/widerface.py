@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from analysis.cli.options import Command
 from analysis.cli.widerface_compare import compare
 from analysis.cli.widerface_evaluate import evaluate
 from analysis.cli.widerface_fetch import fetch
@@ -25,4 +26,4 @@ for command, example in (
     (compare, "compare before/ after/ --ground-truth DIR"),
     (gallery, f"gallery found {TRUTH} {IMAGES} --out gallery"),
 ):
-    app.command(epilog=f"Example: featherface widerface {example}")(command)
+    app.command(cls=Command, epilog=f"Example: featherface widerface {example}")(command)

@@ -70,7 +70,8 @@ def load_model(
         if folder in sys.path:  # that code may have changed it, too
             sys.path.remove(folder)
     if not isinstance(made, nn.Module):
-        raise SubjectError(f"model (={name!r}): makes a {type(made).__name__}, not a network")
+        kind = type(made).__name__
+        raise SubjectError(f"model (={name!r}): makes an object of type {kind}, not a network")
     refuse_lazy(made)
     return made
 
@@ -216,7 +217,7 @@ def positional(model: nn.Module, inputs: Sequence[Input]) -> tuple[Any, ...]:
     try:
         bound = signature(model.forward).bind(**made)
     except TypeError as error:
-        raise SubjectError(f"inputs: {error}") from error
+        raise SubjectError(f"inputs: {error}") from None
     bound.apply_defaults()
     if named := made.keys() & bound.kwargs.keys():
         raise SubjectError(f"input {min(named)}: a counter takes inputs by position alone")

@@ -116,7 +116,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
             if not isinstance(record["detectors"], dict):
                 raise TypeError("detectors must be an object")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not what `widerface track --docs` writes: {error!r}") from error
+        raise InputError(f"{path}: not what `widerface track --docs` writes: {error!r}") from None
     return list(records)
 
 

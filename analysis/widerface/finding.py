@@ -95,8 +95,8 @@ def _candidates(
     height, width = view.pixels.shape[-2:]
     try:
         raw: RawDetections = detector.network(view.pixels)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from error
+    except (torch.OutOfMemoryError, MemoryError):
+        raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from None
     kept = np.flatnonzero(raw.scores > protocol.score_threshold)
     anchors = cached_anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]
     extent = torch.tensor(view.extent * 2, dtype=torch.float32, device="cpu")

@@ -160,7 +160,7 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
         if not np.isfinite(together).all():
             raise ValueError("a box is not finite")
     except ValueError as error:
-        raise InputError(f"{path}: not the benchmark's faces: {error}") from error
+        raise InputError(f"{path}: not the benchmark's faces: {error}") from None
     counts = np.array([len(box) for box in flat], dtype=np.int64)
     truth = GroundTruth(
         events=events,
@@ -240,5 +240,5 @@ def _kept(
         if kept.sum() != len(chosen):
             raise ValueError("it keeps a face twice")
     except ValueError as error:
-        raise InputError(f"{path}: not a subset of the benchmark's faces: {error}") from error
+        raise InputError(f"{path}: not a subset of the benchmark's faces: {error}") from None
     return kept

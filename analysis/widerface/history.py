@@ -129,7 +129,7 @@ def checked(fields: dict[str, Any], where: str) -> Row:
     try:
         return Row.model_validate(fields)
     except ValidationError as error:
-        raise InputError(f"{where}: {first_error(error)}") from error
+        raise InputError(f"{where}: {first_error(error)}") from None
 
 
 def first_error(error: ValidationError) -> str:
@@ -203,7 +203,7 @@ def _recorded(path: Path, evaluated: dict[str, Any], protocol: str) -> list[Any]
         made = record.get("predicted_by") or {"protocol": {"name": protocol}}
         stated = made["protocol"]["name"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not the record of an evaluation: {error!r}") from error
+        raise InputError(f"{path}: not the record of an evaluation: {error!r}") from None
     if images != (evaluated["images"], evaluated["subset"]):
         raise InputError(f"{path}: an evaluation of other images")
     if stated != protocol:
@@ -218,8 +218,8 @@ def _expectation(values: Iterable[Any], source: str, where: str) -> dict[str, An
         expected = dict(zip(SUBSETS, map(float, values), strict=True))
         if not all(0 <= value <= 1 for value in expected.values()):
             raise ValueError("not within 0 to 1")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from error
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where} must be three AP from 0 to 1, as 0.92,0.90,0.78") from None
     return {**expected, "source": source}
 
 

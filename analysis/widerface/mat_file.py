@@ -61,7 +61,7 @@ def read_mat(path: Path, names: Collection[str]) -> dict[str, Value]:
             if text in names:
                 found[text] = _value(data)
     except (ValueError, OverflowError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path}: a damaged .mat file: {error}") from error
+        raise InputError(f"{path}: a damaged .mat file: {error}") from None
     return found
 
 

@@ -68,7 +68,7 @@ def read_archive(path: Path, select: Select) -> Iterator[ImageText]:
     except DAMAGED as error:
         raise InputError(
             f"{path}: a damaged archive, or none: {first_sentence(error).rstrip(':')}"
-        ) from error
+        ) from None
 
 
 def is_result(name: str) -> bool:

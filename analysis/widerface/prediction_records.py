@@ -90,8 +90,8 @@ def _frame(path: Path) -> Any:
     """Return the columns as a pandas.DataFrame."""
     try:
         from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
+    except ImportError:
+        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
     check_readable(path, TOTAL_LIMIT)
     try:
         # Texts stay in dictionaries: a million rows of one long name take as much as one.
@@ -111,7 +111,7 @@ def _frame(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # Arrow's errors share no class of their own
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
     for name in TEXTS:
         column = frame[name]
         categories = column.cat.categories if column.dtype == "category" else [None]
@@ -123,5 +123,5 @@ def _frame(path: Path) -> Any:
 def _numbers(path: Path, column: Any) -> NDArray[np.float64]:
     try:
         return np.asarray(column, dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: column {column.name} holds no numbers") from error
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: column {column.name} holds no numbers") from None

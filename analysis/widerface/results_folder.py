@@ -58,7 +58,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
+        raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path}: not an object")
     return document
@@ -99,8 +99,8 @@ class ResultsFolder:
         with named(self.path, "written"):
             try:
                 lock.acquire(blocking=False)
-            except Timeout as error:
-                raise InputError(f"{self.path}: another run is writing to it") from error
+            except Timeout:
+                raise InputError(f"{self.path}: another run is writing to it") from None
         try:
             yield
         finally:

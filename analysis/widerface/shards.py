@@ -92,7 +92,7 @@ def process_group() -> Iterator[Group]:
             f"process {rank} of {world}: the others did not come within "
             f"{MEETING.total_seconds():g} s, or cannot be reached; RANK, WORLD_SIZE, MASTER_ADDR "
             f"and MASTER_PORT say where ({first_sentence(error)})"
-        ) from error
+        ) from None
     try:
         yield Group(rank, world, _number("LOCAL_RANK"), channel)
     finally:
@@ -114,4 +114,4 @@ def _others_alive() -> Iterator[None]:
         raise InputError(
             "another process of this run is gone, or cannot be reached; what is done is kept, and "
             f"the same command goes on with the rest ({first_sentence(error)})"
-        ) from error
+        ) from None

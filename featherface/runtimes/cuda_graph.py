@@ -198,7 +198,7 @@ def proven_runner(
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise RuntimeUnavailableError(one_line(error)) from error
+        raise RuntimeUnavailableError(one_line(error)) from None
     return runner, found
 
 

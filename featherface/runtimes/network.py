@@ -87,7 +87,7 @@ class CompiledNetwork(TorchNetwork):
         except Exception as error:  # PyTorch's compilers raise errors of many kinds
             raise RuntimeUnavailableError(
                 f"runtime 'compile' cannot be used here: {type(error).__name__}: {one_line(error)}"
-            ) from error
+            ) from None
 
 
 class BatchOfOne:
@@ -198,7 +198,7 @@ def make_network(
             return BatchOfOne(openvino.run), chosen
     except (RuntimeUnavailableError, ExportError, DisagreementError) as error:
         if runtime != "auto":
-            raise type(error)(f"runtime {chosen!r} cannot be used: {error}") from error
+            raise type(error)(f"runtime {chosen!r} cannot be used: {error}") from None
         if chosen == "cuda-graph" or isinstance(error, DisagreementError):
             message = f"PyTorch is used instead of runtime {chosen!r}: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -221,8 +221,15 @@ def checked_device(device: str | torch.device | None) -> torch.device:
         checked = torch.device(device)
         torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
     except Exception as error:  # of any class: some backends' modules are missing
+        with without_warnings(r"torch\.cuda"):
+            kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        usable = ["cpu", *(kind for kind, here in kinds.items() if here)]
         reason = first_sentence(error)
-        raise InputError(f"device (={str(device)!r}) cannot be used: {reason}") from error
+        if reason.startswith("Expected one of"):  # twenty kinds, most of which are never built
+            reason = "no such device"
+        raise InputError(
+            f"device (={str(device)!r}) cannot be used: {reason}; usable here: {', '.join(usable)}"
+        ) from None
     return checked
 
 

@@ -45,7 +45,7 @@ class OpenVinoRunner:
         except ImportError as error:
             raise RuntimeUnavailableError(
                 f"openvino is not installed: pip install featherface[openvino] ({error})"
-            ) from error
+            ) from None
         core = openvino.Core()
         core.add_extension(ConversionExtension("DeformConv", _deform_conv))
         self._settings = {
@@ -61,7 +61,7 @@ class OpenVinoRunner:
             self._model = core.read_model(content)
             self._any = self._prepare(self._model)
         except RuntimeError as error:
-            raise RuntimeUnavailableError(one_line(error)) from error
+            raise RuntimeUnavailableError(one_line(error)) from None
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
         """Return boxes, scores and landmarks of a batch, as `onnx_graph.build_graph` has them."""
@@ -77,7 +77,7 @@ class OpenVinoRunner:
                     del self._fixed[next(iter(self._fixed))]  # the one that waited longest
                 return list(request.infer({"pictures": pixels}).values())
         except RuntimeError as error:
-            raise InputError(f"openvino: {one_line(error)}") from error
+            raise InputError(f"openvino: {one_line(error)}") from None
 
     def _prepare_for(self, shape: tuple[int, ...]) -> Any:
         model = self._model.clone()

@@ -71,7 +71,7 @@ class Source:
         try:
             return read_picture(file.read_bytes())
         except (*_UNREADABLE, PictureError) as error:
-            raise DataError(f"{file}: cannot be read: {error}") from error
+            raise DataError(f"{file}: cannot be read: {error}") from None
 
 
 def packed_name(sample: Sample) -> str:
@@ -93,7 +93,7 @@ def read_source(path: str | Path) -> Source:
         except (*_UNREADABLE, KeyError) as error:
             raise DataError(
                 f"{path}: no pack of training data ({error}); give a pack or {_A_FOLDER}"
-            ) from error
+            ) from None
         samples = _parsed(content, f"{path}: {BOXES}", _boxes)
         images = zipfile.Path(archive, f"{IMAGES}/")
         return Source(images, samples, hashlib.sha256(content).hexdigest())
@@ -114,7 +114,7 @@ def _parsed(content: bytes, name: str, parse: Callable[[str], list[Sample]]) -> 
     try:
         samples = sorted(parse(content.decode("utf-8-sig")), key=lambda sample: sample.name)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise DataError(f"{name}: not understood: {error!r}") from error
+        raise DataError(f"{name}: not understood: {error!r}") from None
     if not samples:
         raise DataError(f"{name}: names no image")
     for sample in samples:

@@ -103,7 +103,6 @@ class _Run:
             raise RecipeError(f"batch (={recipe.batch}) must divide by {processes.world} processes")
         device = processes.device
         self.recipe, self.out, self.processes, self.report = recipe, out, processes, report
-        out.mkdir(parents=True, exist_ok=True)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # all steps have the same shapes
             torch.backends.cudnn.benchmark_limit = 4  # kernels tried for each, the likeliest
@@ -126,6 +125,7 @@ class _Run:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "processes": processes.world,
         }
+        out.mkdir(parents=True, exist_ok=True)  # not for what is refused above
         self._resume()
         # Only where all are the same is the mean of the squares the square of the mean.
         if any(processes.agree(self.done**power) != self.done**power for power in (1, 2)):
@@ -262,7 +262,7 @@ class _Run:
         except TrainingError:
             raise
         except Exception as error:  # a damaged file can make the unpickler fail in any way
-            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
+            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from None
         log = self.out / LOG
         if self.processes.rank == 0 and log.exists():
             # What came after the checkpoint is done again, and the last row may be incomplete.

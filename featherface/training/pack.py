@@ -36,7 +36,7 @@ def pack(folder: str | Path, file: str | Path, quality: int) -> int:
         try:
             image.save(content, "WEBP", quality=quality, method=4)
         except (OSError, ValueError) as error:  # WebP has at most 16,383 pixels a side
-            raise DataError(f"{sample.name}: cannot be written as WebP: {error}") from error
+            raise DataError(f"{sample.name}: cannot be written as WebP: {error}") from None
         return content.getvalue()
 
     twice = [name for name, count in Counter(map(packed_name, source.samples)).items() if count > 1]

@@ -54,7 +54,7 @@ class _FabricProcesses(Processes):
         except ModuleNotFoundError as error:
             raise InputError(
                 f"training in several processes needs {error.name}: pip install featherface[train]"
-            ) from error
+            ) from None
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         self.fabric = Fabric(
             accelerator="cuda" if device.type == "cuda" else "cpu",

@@ -240,7 +240,7 @@ class _Checkpoint:
         try:
             return read_config(metadata.get("config", ""), str(self.path))
         except InputError as error:
-            raise CheckpointError(str(error)) from error
+            raise CheckpointError(str(error)) from None
 
 
 def _identify_exported(path: Path) -> Identity:

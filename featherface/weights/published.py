@@ -192,4 +192,4 @@ def _download(checkpoint: Published) -> Path:
         raise CheckpointError(
             f"{checkpoint.name}: cannot be downloaded from {checkpoint.url} ({reason}); put the "
             f"file as {checkpoint.file} into a folder and name it in {_FOLDER_VARIABLE}"
-        ) from error
+        ) from None

@@ -107,7 +107,7 @@ def _read_safetensors(path: Path) -> Contents:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return Contents("safetensors", dict(file.metadata() or {}), tensors, {})
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged safetensors file: {error}") from error
+        raise CheckpointError(f"{path}: damaged safetensors file: {error}") from None
 
 
 def _read_pickle(path: Path, start: bytes) -> Contents:
@@ -124,11 +124,11 @@ def _read_pickle(path: Path, start: bytes) -> Contents:
         raise CheckpointError(
             f"{path}: refused, as reading it could run code: more than plain tensors is in it "
             f"({_reason(error)})"
-        ) from error
+        ) from None
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise CheckpointError(
             f"{path}: a damaged checkpoint, or none of PyTorch's ({_reason(error)})"
-        ) from error
+        ) from None
     return _state_dict(path, loaded)
 
 
@@ -169,7 +169,8 @@ def _state_dict(path: Path, loaded: object) -> Contents:
         beside |= dict.fromkeys(inner[1:], "another set of weights, not read")
         loaded = loaded[inner[0]]
     if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, not a state dict")
+        kind = type(loaded).__name__
+        raise CheckpointError(f"{path}: holds an object of type {kind}, not a state dict")
     tensors = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path}: holds no named tensors, not a state dict")
@@ -197,7 +198,7 @@ def read_stated(path: Path) -> tuple[dict[str, str], int]:
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own classes differ by version
-        raise InputError(f"{path}: not an ONNX model: {one_line(error)}") from error
+        raise InputError(f"{path}: not an ONNX model: {one_line(error)}") from None
     properties = {entry.key: entry.value for entry in proto.metadata_props}
     return stated(properties, str(path)), len(proto.graph.initializer)
 

@@ -554,10 +554,15 @@ def test_the_default_device_of_torch_is_of_no_effect() -> None:
     assert Detector(model, runtime="torch", score_threshold=0.3)(picture) == expected
 
 
-@pytest.mark.parametrize("device", ["hpu", "xla", "mtia", "fpga", "no such device", "cuda:99"])
+@pytest.mark.parametrize(
+    "device", ["gpu", "hpu", "xla", "mtia", "fpga", "no such device", "cuda:99"]
+)
 def test_a_device_that_is_not_here_is_one_line(device: str) -> None:
-    with pytest.raises(InputError, match=r"device \(=.*cannot be used"):
+    with pytest.raises(
+        InputError, match=r"device \(=.*cannot be used: .*; usable here: cpu"
+    ) as caught:
         Detector(FeatherFace("retinaface"), device=device)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS is available here")

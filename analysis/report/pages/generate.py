@@ -189,4 +189,4 @@ def _manifest(root: Path) -> set[str]:
         folders = [(root / folder).resolve() for folder in (CACHE / "fragments", "docs/notebooks")]
         return {n for n in names if any((root / n).resolve().is_relative_to(f) for f in folders)}
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a list of files, delete it: {error}") from error
+        raise InputError(f"{path}: not a list of files, delete it: {error}") from None

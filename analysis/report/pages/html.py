@@ -33,7 +33,7 @@ def words(name: str, /, **values: Any) -> str:
     try:
         places = [place for _, place, _, _ in Formatter().parse(text) if place is not None]
     except ValueError as error:
-        raise WordsError(f"{path}: {error}") from error
+        raise WordsError(f"{path}: {error}") from None
     for place in places:
         if re.split(r"[.[]", place)[0] not in values:
             raise WordsError(f"{path}: no value for {{{place}}}, only for {', '.join(values)}")

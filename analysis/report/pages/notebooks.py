@@ -89,7 +89,7 @@ def _read(path: Path) -> Any:
     try:
         return jupytext.read(path)
     except Exception as error:  # each format has errors of its own
-        raise InputError(f"{path}: not a notebook: {one_line(error)}") from error
+        raise InputError(f"{path}: not a notebook: {one_line(error)}") from None
 
 
 def listed(pages: Sequence[Page]) -> str:

@@ -102,7 +102,7 @@ def _content(path: Path) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON: {error}") from error
+        raise InputError(f"{path}: is not JSON: {error}") from None
 
 
 def _refuse(constant: str) -> None:

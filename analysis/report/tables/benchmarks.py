@@ -47,20 +47,20 @@ def detector_speed(record: Mapping[str, Any]) -> Iterator[Table]:
         notes=(
             f"ceiling: {ceiling['gmacs_per_second']:.1f} GMAC/s, {ceiling['of']}",
             *_not_measured(ways, "way"),
+            *_not_measured([{"what": "from file to faces", **images}], "what"),
             *(f"DOUBT: {doubt}" for doubt in record["doubts"]),
         ),
     )
     if "not_measured" in images:
-        images = {"picture": f"not measured; {images['not_measured']}", "ways": {}, "peers": []}
+        return
     rows = [{"way": _WAYS[key], **way} for key, way in images["ways"].items()]
     for peer in images["peers"]:
         if "not_measured" not in peer:
             name = f"{peer['name']} ({peer['package']} {peer['version']}), {peer['faces']} faces"
             faster = images["ways"]["authors"]["ms_p50"] / peer["ms_p50"]
             rows.append({**peer, "way": name, "times_faster": faster})
-    size = f", {images['width']}×{images['height']}" if "width" in images else ""
     yield Table(
-        f"From file to faces: {images['picture']}{size}",
+        f"From file to faces: {images['picture']}, {images['width']}×{images['height']}",
         (Column("way", "way"), *_TIMES),
         rows,
         notes=tuple(_not_measured(images["peers"], "name")),

@@ -66,7 +66,7 @@ def test_it_calculates_as_python_does(text: str, value: Any) -> None:
         ("a = 1", "is not an expression"),
         ("\x00", "is not an expression"),
         ("triple(1)", "there is no function 'triple'"),
-        ("double", "'double' is not a function call"),
+        ("double", "'double' is neither a function call nor text in quotes"),
         ("double()", "double: missing a required argument: 'x'"),
         ("double(1, 2, 3)", "double: too many positional arguments"),
         ("double(x=1, y=2)", "double: got an unexpected keyword argument 'y'"),

@@ -13,7 +13,7 @@ import pytest
 import torchvision
 import yaml
 
-from analysis.claims import torchvision_ledger
+from analysis.claims import measurements, torchvision_ledger
 from analysis.claims.expression import parse
 from analysis.claims.ledger import Ledger, LedgerError, load
 from analysis.claims.measurements import MeasureError, UntestableError, vocabulary
@@ -134,11 +134,17 @@ def test_measurements_that_another_network_has_not(folder: Path) -> None:
         ("unavailable('no weights')", UntestableError, "no weights"),
         ("macs(unknown=True)", UntestableError, "nothing is known about .* aten::_fft_r2c"),
         ("params('second')", MeasureError, "some_network:Net has no module or tensor 'second'"),
-        ("shape('second')", MeasureError, "returns 0 tensors at 'second'"),
-        ("macs('second')", MeasureError, "some_network:Net runs no counted operator at 'second'"),
+        ("shape('second')", MeasureError, "some_network:Net runs no module 'second'; known: "),
+        ("shape('fisrt')", MeasureError, "did you mean 'first'"),
+        ("macs('second')", MeasureError, "some_network:Net runs no module 'second'"),
     ):
         with pytest.raises(error, match=message):
             parse(measure, words).evaluate()
+
+
+def test_the_input_of_a_ledger_may_be_a_list_of_sizes(folder: Path) -> None:
+    ledger = load(written(folder, book(input=[1, 2, 6, 7])))
+    assert ledger.network == Subject("some_network:Net", (Input((1, 2, 6, 7)),))
 
 
 def test_the_file_is_named_where_a_measurement_makes_no_sense(folder: Path) -> None:
@@ -171,7 +177,7 @@ def test_a_network_that_needs_values_is_measured_with_them(folder: Path) -> None
         (book(claim(measure="unavailable('x')")), "claim 'total': requires: "),
         (book(claim(kind="accuracy", requires="x")), "claim 'total': convention: none for kind"),
         (book(claims=[]), "my-card.yaml: claims: there are none, so nothing would be judged"),
-        (book(subject=3), "subject: Input should be a valid string"),
+        (book(subject=3), "subject: must be text: put it in quotes"),
         (book(input="1 x"), "input (='1 x'): x is no type of PyTorch"),
         (book(input=3), "input: Input should be a valid list"),
         (book(arguments={"a": {"b": 1}}), "arguments: {'b': 1} is not a number"),
@@ -226,6 +232,37 @@ def test_the_record_beside_a_ledger(folder: Path, call: Any) -> None:
     result = call(*mine)
     assert result.code == 1
     assert "my-card:total: verdict: confirmed → refuted" in result.err
+
+
+def test_a_ledger_of_which_nothing_is_tested_says_so(folder: Path, call: Any) -> None:
+    untested = claim(measure="unavailable('no weights')", requires="weights")
+    result = call("audit", "--ledger", written(folder, book(untested)))
+    assert result.code == 0
+    assert result.err == "featherface: nothing was tested: of 1 claims, none could be measured\n"
+
+
+def test_a_verdict_that_lacks_a_counter_is_kept_as_recorded(
+    folder: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = claim(id="counted", measure="counted('thop', 'params')")
+    path = written(folder, book(claim(), counted))
+    ledger = ("audit", "--ledger", path)
+    monkeypatch.setitem(sys.modules, "thop", None)  # importing it fails
+    measurements._counters.cache_clear()
+    assert [row["verdict"] for row in call(*ledger, "--json", "-").json] == [
+        "confirmed",
+        "untested",
+    ]
+    rows = [{**judge_all(path)[1], "verdict": "explained", "measured": 90}]
+    beside(path).write_text(json.dumps([judge_all(path)[0], *rows]), encoding="utf-8")
+    for options in ((), ("--accept",), ()):  # which does not undo it
+        result = call(*ledger, *options, "--json", "-")
+        assert result.code == 0
+        assert "kept as recorded, not rechecked: my-card:counted: thop cannot be" in result.err
+        kept = result.json[1]
+        assert (kept["verdict"], kept["measured"]) == ("explained", 90)
+        assert kept["explanation"].startswith("As recorded; not rechecked here. Not measured: thop")
+    measurements._counters.cache_clear()
 
 
 def test_the_template_is_a_ledger_that_holds(folder: Path, call: Any) -> None:

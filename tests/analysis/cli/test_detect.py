@@ -63,6 +63,14 @@ def test_a_folder_without_images_is_reported(tmp_path: Path, detect: Any) -> Non
     assert "no images in this folder" in found.err
 
 
+def test_an_image_without_faces_is_said_to_have_none(
+    call: Any, checkpoint: Path, images: list[Path]
+) -> None:
+    options = ("--weights", checkpoint, "--runtime", "torch", "--score", 0.999)
+    found = call("detect", images[0], *options)
+    assert (found.code, found.out) == (0, f"{images[0]}: no faces\n")
+
+
 def test_standard_input(detect: Any, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.TextIOWrapper(io.BytesIO(images[0].read_bytes()))
     monkeypatch.setattr(sys, "stdin", content)

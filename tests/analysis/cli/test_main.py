@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from analysis.benchmarks import detector_speed
 from analysis.cli import main as cli
 from analysis.cli import start
 from featherface import CONFIGS, FeatherFace
@@ -24,6 +25,7 @@ from featherface import CONFIGS, FeatherFace
     [
         ["nonsense"],
         ["blocks", "--size", "31", "640"],
+        ["blocks", "--size", "640"],
         ["blocks", "--size", "-640", "640"],
         ["blocks", "--json", "none/x/../y/", "--size", "64", "64"],
         ["blocks", "--set", "depth=3"],
@@ -238,6 +240,51 @@ def test_counterparts_are_parameters_of_commands(call: Any) -> None:
     helps = [call(*(["widerface"] if n not in dir(cli) else []), n, "--help").out for n in names]
     words = set(re.findall(r"--[a-z-]+|[A-Z]{3,}", " ".join(helps)))
     assert set().union(*cli.ALIKE) <= words
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("blocks --size 640x480", "--size 640 480"),
+        ("latency --size=640x480 --json -", "--size 640 480"),
+        ("detect --longer-side 640x480 x.jpg", "'640x480' should be a valid integer"),
+        ("audit --ledger torchvison", "torchvison: no such file; did you mean 'torchvision'?"),
+        ("audit --ledger my-net", "my-net: no such file; did you mean 'my-net.yaml'?"),
+        ("audit --ledger none", "none: no such file; known: torchvision, my-net.yaml"),
+    ],
+)
+def test_a_likely_mistake_is_told_what_is_meant(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-net.yaml").write_text("")
+    assert said in call(*given.split()).refusal
+
+
+def test_export_prints_each_name_once(call: Any, tmp_path: Path) -> None:
+    for options, names in (
+        (("--weights", "v1"), "v1"),
+        (("--variant", "retinaface", "--seed", 3), "retinaface, random, seed 3"),
+    ):
+        out = tmp_path / "x.onnx"
+        assert call("export", *options, "--out", out).out.startswith(f"{out}: {names}\n")
+
+
+def test_bench_prints_tables_of_what_was_measured_alone(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = {"ms_p50": 2.0, "p50_within": 0.01, "settled": True, "n": 9, "times_faster": 1.0}
+    record: dict[str, Any] = {
+        "input": [1, 3, 64, 64],
+        "ceiling": {"gmacs_per_second": 9.0, "of": "a product"},
+        "networks": [{"variant": "v1", "ways": {"authors": way}}],
+        "pictures": {"not_measured": "official: cannot be downloaded"},
+        "doubts": [],
+    }
+    monkeypatch.setattr(detector_speed, "measure", lambda *_: record)
+    out = call("bench", "--device", "cpu").out
+    assert out.count("┏") == 1
+    assert out.endswith("\nfrom file to faces: not measured; official: cannot be downloaded\n")
 
 
 def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

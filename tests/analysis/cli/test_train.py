@@ -52,3 +52,4 @@ def test_bad_input_is_one_line_and_exit_code_2(
     data = folder(tmp_path / "data")
     common = ("--data", data, "--out", tmp_path / "run", "--holdout", 0)
     assert said in call("train", *SETTINGS, *common, *options).refusal
+    assert not (tmp_path / "run").exists()

@@ -90,8 +90,8 @@ def test_a_factory_in_the_current_folder(here: Path, monkeypatch: pytest.MonkeyP
         ("own_network:leaves", "SystemExit: 3"),
         ("own_network:asserts", "AssertionError: line 9 of own_network.py$"),
         ("own_network:odd", "Odd: its message raises ValueError"),
-        ("own_network:loses_its_path", "makes a NoneType, not a network"),
-        ("own_network:number", "makes a int, not a network"),
+        ("own_network:loses_its_path", "makes an object of type NoneType, not a network"),
+        ("own_network:number", "makes an object of type int, not a network"),
         ("own_network:missing", "AttributeError: "),
     ):
         with pytest.raises(SubjectError, match=message) as error:
