@@ -251,8 +251,9 @@ def _portrait(docs: Path) -> Written:
 def _environment(docs: Path) -> Written:
     name = "results/environment.json"
     # What a tool that is not installed here counted is kept as recorded, and so is its version.
-    known = Records(docs)["environment.json"] if (docs / name).exists() else {}
-    known = dict(known) | {package.name: package.version for package in distributions()}
+    with _usable(docs / name):
+        known = dict(Records(docs, ())["environment.json"]) if (docs / name).exists() else {}
+    known |= {package.name: package.version for package in distributions()}
     record = {
         "python": platform.python_version(),
         "system": platform.system(),
