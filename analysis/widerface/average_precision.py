@@ -34,7 +34,7 @@ import numpy as np
 from analysis.widerface import suspicious
 from analysis.widerface.curves import Curve, null, subset_curves
 from analysis.widerface.ground_truth import SUBSETS, GroundTruth, read_ground_truth
-from analysis.widerface.matching import IOU, THRESHOLDS, Matches, match
+from analysis.widerface.matching import IOU, THRESHOLD_SCORES, THRESHOLDS, Matches, match
 from analysis.widerface.predictions import Predictions, read_predictions
 
 PROTOCOL = {
@@ -80,8 +80,8 @@ class Evaluation:
 
     def curves_as_dict(self) -> dict[str, Any]:
         """Return the three curves, with the thresholds they share."""
-        thresholds = (1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS).tolist()
-        return {"thresholds": thresholds} | {k: c.as_dict() for k, c in self.curves.items()}
+        curves = {name: curve.as_dict() for name, curve in self.curves.items()}
+        return {"thresholds": THRESHOLD_SCORES.tolist()} | curves
 
 
 def evaluate(predictions: Predictions, ground_truth: GroundTruth) -> Evaluation:

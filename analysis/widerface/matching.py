@@ -16,6 +16,8 @@ from featherface.errors import InputError
 
 IOU = 0.5
 THRESHOLDS = 1000
+THRESHOLD_SCORES = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
+"""0.999, 0.998, ..., 0."""
 BLOCK = 1 << 15
 """Pairs of row and face are tested so many at a time: what fits a core's cache."""
 PAIRS = 1 << 20
@@ -202,7 +204,7 @@ def overlaps(boxes: NDArray[np.float64], faces: NDArray[np.float64]) -> NDArray[
 
 
 def _levels(predictions: Predictions) -> NDArray[np.int16]:
-    """(B,): the first of the thresholds 0.999, 0.998, ..., 0 that a row counts at.
+    """(B,): the first of the thresholds that a row counts at.
 
     The benchmark takes, of each image, all rows up to the last that reaches the threshold. So a
     row counts as soon as any later one does: it has the best score from itself on.
@@ -213,9 +215,8 @@ def _levels(predictions: Predictions) -> NDArray[np.int16]:
     for m in np.unique(np.searchsorted(offsets, rising, side="right") - 1):
         part = scores[offsets[m] : offsets[m + 1]][::-1]
         np.fmax.accumulate(part, out=part)
-    thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
     # NaN is sorted last, so never counts: as no comparison with it holds.
-    return np.searchsorted(-thresholds, -scores).astype(np.int16)
+    return np.searchsorted(-THRESHOLD_SCORES, -scores).astype(np.int16)
 
 
 def normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:

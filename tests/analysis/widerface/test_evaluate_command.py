@@ -46,7 +46,18 @@ def test_records_tables_and_remarks(
     assert "0.83333" in out
     assert "0--Parade" in out
     assert sum(bucket["faces"] for bucket in written["by_height"]) == 4
-    assert len(json.loads(curves.read_text())["hard"]["recall"]) == 1000
+    drawn = json.loads(curves.read_text())
+    assert len(drawn["hard"]["recall"]) == len(drawn["thresholds"]) == 1000
+    assert drawn["thresholds"][::333] == pytest.approx([0.999, 0.666, 0.333, 0])
+
+
+def test_images_without_boxes_are_counted(call: Any, found: Path, truth_folder: Path) -> None:
+    given = (*EVALUATE, found, "--ground-truth", truth_folder, "--json", "-")
+    assert call(*given).json["without_boxes"] == 0
+    (found / "1--Handshaking").mkdir(exist_ok=True)
+    (found / "1--Handshaking" / "1_Handshaking_1.txt").write_text("1_Handshaking_1\n0\n")
+    written = call(*given).json
+    assert (written["without_boxes"], written["boxes"], written["missing"]) == (1, 4, 0)
 
 
 def test_a_subset_is_marked(call: Any, found: Path, truth_folder: Path, tmp_path: Path) -> None:
