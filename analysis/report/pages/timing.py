@@ -112,12 +112,17 @@ def fastest(title: str, rows: Sequence[Record], runtime: str, unit: str = "") ->
 
 
 def _whole(machine: str, rows: Sequence[Record]) -> Table:
+    """Return a row for each record; what is the same in all stands below the table, once."""
+    conditions = (
+        Column("torch", "environment.torch"),
+        Column("L2 cache", lambda row: "flushed" if row.get("flush_l2") else "not flushed"),
+    )
+    values = [(column, {column.cell(row).text for row in rows}) for column in conditions]
     return Table(
         f"One forward pass, {machine}",
         (
             Column("network", "variant", code),
-            Column("runtime", "runtime"),
-            Column("deformable kernel", "deform_kernel"),
+            Column("runtime", _how),
             Column("input", "input", shape, left=True),
             Column("p10", "whole.ms_p10", fixed(2), unit="ms"),
             Column("p50", "whole.ms_p50", fixed(2), unit="ms"),
@@ -125,11 +130,18 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
             Column("passes", "whole.n", count),
             Column("settled", _settled),
             Column("cost of measuring blocks", lambda row: row.get("overhead"), tables.percent),
-            Column("L2 cache", lambda row: "flushed" if row.get("flush_l2") else "as it is"),
-            Column("torch", "environment.torch"),
+            *(column for column, found in values if len(found) > 1),
         ),
         rows,
+        notes=[
+            "; ".join(f"{column.title} {min(found)}" for column, found in values if len(found) == 1)
+        ],
     )
+
+
+def _how(row: Record) -> str:
+    """Return the runtime, and the deformable kernel where there is one."""
+    return ", ".join(str(row[key]) for key in ("runtime", "deform_kernel") if row.get(key))
 
 
 def _settled(row: Record) -> str:
@@ -225,6 +237,6 @@ def _page(
 
 
 def _fold(row: Record) -> str:
-    how = " ".join(str(row[key]) for key in ("runtime", "deform_kernel") if row.get(key))
+    how = ", ".join(part for part in (_how(row), shape(row.get("input") or ())) if part)
     summary = f"<code>{escape(row['variant'])}</code> {escape(how)}".rstrip()
     return fold(summary, tables.table(row).html())

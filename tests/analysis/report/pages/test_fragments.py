@@ -237,6 +237,15 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
     kept = timing.latency(_with(records, "latency.jsonl", layouts))
     assert "7,777.00" in kept
     assert "8,888.00" in kept
+    assert "L2 cache not flushed" in cpu
+    batches = [row("cpu", 7777), {**row("cpu", 8888), "input": [8, 3, 640, 640]}]
+    by_batch = timing.latency(_with(records, "latency.jsonl", batches))
+    summaries = re.findall(r"<summary>(.*?)</summary>", by_batch)
+    assert len(set(summaries)) == len(summaries) == 2
+    batches[1]["flush_l2"] = True
+    mixed = timing.latency(_with(records, "latency.jsonl", batches))
+    assert ">not flushed<" in mixed
+    assert ">flushed<" in mixed
 
 
 @pytest.mark.parametrize(
