@@ -67,8 +67,6 @@ def _pages(root: Path, command: Any) -> None:
         result = generate(root, command, track)
     for path in result.written:
         print(path)
-    for path in result.removed:
-        print(f"{path} (removed)")
     for page in result.pages:
         if page.unpaired:
             name = f"notebooks/{page.name}"

@@ -1,13 +1,12 @@
 """Writes what the pages include, before the site is built; none of it is in git.
 
 build/pages/fragments/   included by the hand-written pages
-build/pages/notebooks/   outputs of notebooks, until something they depend on changes
-docs/notebooks/          a page for each notebook
+build/pages/notebooks/   notebooks that have run, until something they depend on changes
+docs/notebooks/          a page for each notebook; that of one that is no more stays until deleted
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +28,10 @@ from analysis.report.pages import (
 )
 from analysis.report.pages.records import Records, sources
 from featherface.errors import InputError, one_line
-from featherface.files import read_bytes, read_text, write_bytes, write_json
+from featherface.files import read_bytes, read_text, write_bytes
 
 CACHE = Path("build") / "pages"
-MANIFEST = Path("docs") / "notebooks" / ".generated.json"
-"""The files that the last generation wrote: no other file below docs/ is replaced, none removed."""
+PAGES = Path("docs") / "notebooks"
 
 FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-lead.html": home.lead,
@@ -86,10 +84,9 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
 
 
 class Result(NamedTuple):
-    """Files that are new or different, those that are made no longer, and the notebooks."""
+    """Files that are new or different, and the notebooks."""
 
     written: list[Path]
-    removed: list[Path]
     pages: list[notebooks.Page]
 
 
@@ -113,19 +110,23 @@ def generate(
             if name in text:
                 fragments[name] = sources(text, read, up)
     fragments["commands.md"] = commands_page.reference(command)
-    files: dict[str, bytes] = {}
+    files: dict[Path, bytes] = {}
     pages: list[notebooks.Page] = []
     for source in track(sorted((root / "notebooks").glob("*.py"))):
-        cache = root / CACHE / "notebooks" / source.stem
-        pages.append(notebooks.render(source, root, cache))
-        files[f"docs/notebooks/{source.stem}.md"] = (cache / "page.md").read_bytes()
-        files[f"docs/notebooks/{source.stem}.ipynb"] = read_bytes(source.with_suffix(".ipynb"))
-        for path in sorted((cache / f"{source.stem}_files").glob("*")):
-            files[f"docs/notebooks/{source.stem}_files/{path.name}"] = path.read_bytes()
+        pages.append(notebooks.render(source, root, root / CACHE / f"notebooks/{source.stem}.json"))
+        book = source.with_suffix(".ipynb")
+        files[root / PAGES / book.name] = read_bytes(book)
+        files |= {root / PAGES / name: text.encode() for name, text in pages[-1].files.items()}
     fragments["notebooks.html"] = notebooks.listed(pages)
-    for name, text in fragments.items():
-        files[f"{(CACHE / 'fragments').as_posix()}/{name}"] = text.encode()
-    return Result(*_replace(root, files), pages)
+    files |= {root / CACHE / "fragments" / name: text.encode() for name, text in fragments.items()}
+    changed = {
+        path: content
+        for path, content in files.items()
+        if not path.is_file() or path.read_bytes() != content
+    }
+    for path, content in changed.items():
+        write_bytes(path, content)
+    return Result([*changed], pages)
 
 
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration)
@@ -154,39 +155,3 @@ def made_from(records: Records) -> tuple[dict[str, str], dict[str, set[str]]]:
             ) from error
         read[name] = own.read
     return fragments, read
-
-
-def _replace(root: Path, files: Mapping[str, bytes]) -> tuple[list[Path], list[Path]]:
-    """Write files and remove those of the last generation that are none of these."""
-    ours = _manifest(root)
-    changed = {
-        name: content
-        for name, content in files.items()
-        if not (root / name).is_file() or (root / name).read_bytes() != content
-    }
-    for name in changed:
-        if name.startswith("docs/") and name not in ours and (root / name).exists():
-            raise InputError(
-                f"{root / name}: was not written by `featherface report`; move it or delete it"
-            )
-    write_json(root / MANIFEST, sorted(ours | set(files)))  # so that a stopped run owns its files
-    for name, content in changed.items():
-        write_bytes(root / name, content)
-    stale = [root / name for name in sorted(ours - set(files)) if (root / name).is_file()]
-    for path in stale:
-        path.unlink()
-    write_json(root / MANIFEST, sorted(files))
-    return [root / name for name in changed], stale
-
-
-def _manifest(root: Path) -> set[str]:
-    """The files of the last generation; paths outside of its folders are not believed."""
-    path = root / MANIFEST
-    if not path.exists():
-        return set()
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-        folders = [(root / folder).resolve() for folder in (CACHE / "fragments", "docs/notebooks")]
-        return {n for n in names if any((root / n).resolve().is_relative_to(f) for f in folders)}
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a list of files, delete it: {error}") from None

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import shutil
 from collections.abc import Sequence
 from html import escape
 from importlib import import_module
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
 from featherface.errors import InputError, one_line
-from featherface.files import named, write_bytes, write_json, write_text
+from featherface.files import write_json
 
 _USED = ("analysis", "featherface", "docs/results")
 _NOT_USED = ("analysis/cli", "analysis/report/pages")  # commands and the other pages
@@ -38,6 +37,8 @@ class Page(NamedTuple):
     title: str
     summary: str
     """The first paragraph below the title, as Markdown."""
+    files: dict[str, str]
+    """The page, `NAME.md`, and its images, `NAME_files/….svg`."""
     ran: bool
     """False where it came from the cache."""
     unpaired: bool
@@ -45,32 +46,26 @@ class Page(NamedTuple):
 
 
 def render(source: Path, root: Path, cache: Path) -> Page:
-    """Run a notebook where it has to, and leave its page in the cache.
+    """Return a notebook as a page; it runs where the cache has none, or one of other inputs.
 
     Args:
         source: the script that a notebook is paired with.
         root: of the project.
-        cache: a folder of its own; afterwards it holds `page.md` and `NAME_files/`.
+        cache: a JSON file.
 
     Raises:
         InputError: where a cell fails or the title is missing.
     """
-    manifest, page, key = cache / "manifest.json", cache / "page.md", _key(source, root)
-    known = _read_manifest(manifest)
-    ran = not page.exists() or known.get("key") != key
+    key, known = _key(source, root), _read_cache(cache)
+    ran = known.get("key") != key
     if ran:
-        if manifest.is_file():  # of ours; whatever else lies there stays
-            with named(cache, "written"):
-                shutil.rmtree(cache)
         cells = _run(source)
         title, summary = _heading(cells, source)
-        text, files = _page(cells, source.stem, title)
-        for path, content in files.items():
-            write_bytes(cache / path, content)
-        write_text(page, text)
-        known = {"key": key, "title": title, "summary": summary}
-        write_json(manifest, known)
-    return Page(source.stem, known["title"], known["summary"], ran, unpaired(source))
+        files = _page(cells, source.stem, title)
+        known = {"key": key, "title": title, "summary": summary, "files": files}
+        write_json(cache, known)
+    title, summary, files = known["title"], known["summary"], known["files"]
+    return Page(source.stem, title, summary, files, ran, unpaired(source))
 
 
 def unpaired(source: Path) -> bool:
@@ -106,10 +101,10 @@ def _download(up: str, name: str) -> str:
     return f'<a href="{up}{name}.ipynb" download>{name}.ipynb</a>'
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_cache(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if {"key", "title", "summary"} <= found.keys() else {}
+        return found if {"key", "title", "summary", "files"} <= found.keys() else {}
     except (OSError, ValueError, AttributeError):  # none yet, or cut short: it runs again
         return {}
 
@@ -172,9 +167,9 @@ def _heading(cells: Sequence[Any], source: Path) -> tuple[str, str]:
     return title[1], "" if first.startswith("#") else " ".join(first.split())
 
 
-def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, bytes]]:
-    """Return the page as Markdown, and the images that it shows."""
-    files: dict[str, bytes] = {}
+def _page(cells: Sequence[Any], name: str, title: str) -> dict[str, str]:
+    """Return the page as Markdown, and the images that it shows, by file name."""
+    files = {}
     title_line = f"title: {json.dumps(title, ensure_ascii=False)}"
     # Their outputs would make the index, which every page loads, a quarter larger.
     parts = [f"---\n{title_line}\nhide: [navigation]\nsearch:\n  exclude: true\n---"]
@@ -191,7 +186,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
                 parts.append(data["text/markdown"])
             elif "image/svg+xml" in data:
                 image = f"{name}_files/{name}_{number}_{at}.svg"
-                files[image] = data["image/svg+xml"].encode()
+                files[image] = data["image/svg+xml"]
                 alt = escape(_alternative(cell.source))
                 parts.append(
                     f'<p class="nb-picture"><img src="../{image}" alt="{alt}"> '
@@ -205,7 +200,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> tuple[str, dict[str, b
     )
     heading = f"# {title}"
     page = "\n\n".join(filter(None, parts)).replace(heading, f"{heading}\n\n{note}", 1)
-    return f"{page.strip()}\n", files
+    return {f"{name}.md": f"{page.strip()}\n", **files}
 
 
 def _printed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Only what changed is written, only what is ours removed, and a notebook runs when it has to."""
+"""Only what changed is written, and a notebook runs when it has to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from analysis.cli.main import app
 from analysis.report.pages import html, notebooks
-from analysis.report.pages.generate import CACHE, MANIFEST, generate
+from analysis.report.pages.generate import CACHE, generate
 from featherface.errors import InputError
 
 
@@ -36,7 +36,7 @@ def test_a_second_time_writes_nothing(project: Path, command: Any) -> None:
     assert len(first.written) > 20
     times = {path: path.stat().st_mtime_ns for path in first.written}
     second = generate(project, command)
-    assert (second.written, second.removed) == ([], [])
+    assert second.written == []
     assert times == {path: path.stat().st_mtime_ns for path in first.written}
 
 
@@ -49,35 +49,6 @@ def test_a_record_that_changed_changes_what_shows_it(project: Path, command: Any
     assert "cost-blocks.md" not in written
 
 
-def test_what_was_generated_once_and_is_no_longer_is_removed(project: Path, command: Any) -> None:
-    generate(project, command)
-    stale = CACHE / "fragments" / "of-last-year.html"
-    (project / stale).write_text("x")
-    names = json.loads((project / MANIFEST).read_text())
-    (project / MANIFEST).write_text(json.dumps([*names, stale.as_posix()]))
-    assert generate(project, command).removed == [project / stale]
-    assert stale.as_posix() not in json.loads((project / MANIFEST).read_text())
-
-
-def test_files_of_others_stay(project: Path, command: Any) -> None:
-    others = [
-        project / "docs" / "notebooks" / "mine.md",
-        project / "docs" / "generated" / "mine.svg",
-        project / "docs" / "index.md",
-        project / CACHE / "fragments" / "mine.html",
-    ]
-    for path in others:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("mine")
-    generate(project, command)
-    outside = json.dumps(["docs/index.md", "../precious", "docs/notebooks/../index.md"])
-    (project / MANIFEST).write_text(outside)
-    precious = project.parent / "precious"
-    precious.write_text("mine")
-    assert generate(project, command).removed == []
-    assert [path.read_text() for path in (*others, precious)] == ["mine"] * 5
-
-
 def test_nothing_is_touched_where_a_record_cannot_be_used(project: Path, command: Any) -> None:
     generate(project, command)
     before = {p: p.read_bytes() for p in (project / CACHE).rglob("*") if p.is_file()}
@@ -88,13 +59,6 @@ def test_nothing_is_touched_where_a_record_cannot_be_used(project: Path, command
     with pytest.raises(InputError, match=r"blocks\.json: v1: params of the blocks add up to"):
         generate(project, command)
     assert before == {p: p.read_bytes() for p in (project / CACHE).rglob("*") if p.is_file()}
-
-
-def test_a_damaged_list_of_files_is_one_line(project: Path, command: Any) -> None:
-    (project / MANIFEST).parent.mkdir(parents=True)
-    (project / MANIFEST).write_text("{")
-    with pytest.raises(InputError, match=r"\.generated\.json: not a list of files"):
-        generate(project, command)
 
 
 NOTEBOOK = """\
@@ -124,53 +88,32 @@ def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> N
     source.write_text(NOTEBOOK)
     data.parent.mkdir(parents=True)
     data.write_text("one")
-    cache = tmp_path / ".cache" / "story"
+    cache = tmp_path / ".cache" / "story.json"
 
     def render() -> notebooks.Page:
         return notebooks.render(source, tmp_path, cache)
 
     page = render()
     assert (page.title, page.summary, page.ran) == ("A story", "It has a first paragraph.", True)
-    text = (cache / "page.md").read_text(encoding="utf-8")
+    text = page.files["story.md"]
     assert "one &lt;b&gt;" in text
     assert 'alt="a line that rises"' in text
-    assert len(list((cache / "story_files").iterdir())) == 1
+    assert page.files["story_files/story_2_0.svg"].startswith("<svg")
     assert not render().ran
 
     data.write_text("two")
-    assert render().ran
-    assert "two &lt;b&gt;" in (cache / "page.md").read_text(encoding="utf-8")
+    page = render()
+    assert page.ran
+    assert "two &lt;b&gt;" in page.files["story.md"]
     (tmp_path / "docs" / "page.md").write_text("no record")
     assert not render().ran
 
-    (cache / "manifest.json").write_text('{"key": ')
+    cache.write_text('{"key": ')
     assert render().ran
 
     source.write_text(NOTEBOOK + "\n# %%\n1 / 0\n")
     with pytest.raises(InputError, match=r"story\.py: a cell failed: ZeroDivisionError"):
         render()
-
-
-@pytest.mark.filterwarnings("ignore")  # of the notebook tools' own
-def test_a_page_of_somebody_else_is_not_replaced(
-    project: Path, command: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def render(source: Path, root: Path, cache: Path) -> notebooks.Page:
-        cache.mkdir(parents=True, exist_ok=True)
-        (cache / "page.md").write_text("ours")
-        return notebooks.Page(source.stem, "A story", "", True, False)
-
-    monkeypatch.setattr(notebooks, "render", render)
-    (project / "notebooks" / "story.py").write_text(NOTEBOOK)
-    (project / "notebooks" / "story.ipynb").write_text("{}")
-    page = project / "docs" / "notebooks" / "story.md"
-    page.parent.mkdir()
-    page.write_text("mine")
-    with pytest.raises(InputError, match=r"story\.md: was not written by `featherface report`"):
-        generate(project, command)
-    assert page.read_text() == "mine"
-    page.unlink()
-    assert page in generate(project, command).written
 
 
 def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path) -> None:
@@ -197,3 +140,17 @@ def test_a_notebook_that_left_its_text_is_told(tmp_path: Path) -> None:
     book.write_text("{")
     with pytest.raises(InputError, match=r"story\.ipynb: not a notebook"):
         notebooks.unpaired(script)
+
+
+def test_a_notebook_is_written_with_its_page_and_images(
+    project: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"story.md": "# A story", "story_files/story_2_0.svg": "<svg/>"}
+    page = notebooks.Page("story", "A story", "", files, ran=True, unpaired=False)
+    monkeypatch.setattr(notebooks, "render", lambda *_: page)
+    (project / "notebooks" / "story.py").write_text(NOTEBOOK)
+    (project / "notebooks" / "story.ipynb").write_text("{}")
+    generate(project, command)
+    below = project / "docs" / "notebooks"
+    assert {name: (below / name).read_text() for name in files} == files
+    assert (below / "story.ipynb").read_text() == "{}"
