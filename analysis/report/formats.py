@@ -133,6 +133,11 @@ def _functions(measure: str) -> list[str]:
     ]
 
 
+def extremes(items: Sequence[Any], key: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Return the item with the smallest and the one with the largest key."""
+    return min(items, key=key), max(items, key=key)
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """Return runs of numbers: [3, 4, 5, 9] → "3–5, 9"."""
     runs: list[list[int]] = []

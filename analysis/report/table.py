@@ -82,8 +82,6 @@ class Table:
     """Rows below a line: sums and the like."""
     notes: Sequence[str] = ()
     """Sentences below the table."""
-    header: bool = True
-    """True shows the columns' titles on a terminal."""
     ruled: bool = False
     """True draws a line between rows on a terminal."""
     style: str = ""
@@ -97,7 +95,6 @@ class Table:
 
     def __rich__(self) -> RenderableType:
         """Return what rich prints."""
-        from rich import box
         from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
@@ -105,18 +102,14 @@ class Table:
         drawn = RichTable(
             title=Text(self.caption, style=f"bold {self.style}".strip()) if self.caption else None,
             title_justify="left",
-            show_header=self.header,
             show_lines=self.ruled,
-            box=box.HEAVY_HEAD if self.header else None,
-            pad_edge=self.header,
         )
-        for at, column in enumerate(self.columns):
+        for column in self.columns:
             drawn.add_column(
                 Text(column.heading),
                 justify="right" if column.right else "left",
                 ratio=column.width or None,
                 overflow="fold",
-                style="" if self.header or at else "dim",
             )
         for at, (total, cells) in enumerate(self.cells()):
             if total and at == len(self.rows):

@@ -117,9 +117,9 @@ def _source(row: Row) -> Cell:
 
 def _finding(records: Records, name: str) -> str:
     """The finding of a figure; see `analysis.report.results` for the records that it draws."""
-    kind = name.split("-")[1]
-    if kind == "training":
-        rows = dict(trainings(_rows(records)))[name.rpartition("-")[2]]
+    _, kind, *variant = name.split("-", 2)
+    if variant:
+        rows = dict(trainings(_rows(records)))[variant[0]]
         return findings.training([row.model_dump(mode="json") for row in rows])
     recorded = records["widerface-breakdown.json"]
     whole = [record for record in recorded if record["images_sha256"] is None]

@@ -90,18 +90,11 @@ def landscape(records: Records) -> str:
 
 def sensitivity(records: Records) -> str:
     """Return a figure for each network of what one step along each setting changes."""
-    return "".join(
-        fold(
-            f"<code>{name}</code>",
-            _steps(records, name),
-            open=name == _OPEN,
-        )
-        for name in (_OPEN, *(name for name in VARIANTS if name != _OPEN))
-    )
-
-
-def _steps(records: Records, name: str) -> str:
-    finding = findings.sensitivity(records["design_space.json"]["sensitivity"][name])
-    title = f"Change of parameters and MACs of {name} with one step along each setting"
-    alt = f"{title}. {finding}"
-    return themed(records.docs, f"sensitivity-{name}", alt, escape(alt))
+    out = []
+    for name in sorted(VARIANTS, key=lambda name: name != _OPEN):
+        finding = findings.sensitivity(records["design_space.json"]["sensitivity"][name])
+        title = f"Change of parameters and MACs of {name} with one step along each setting"
+        alt = f"{title}. {finding}"
+        figure = themed(records.docs, f"sensitivity-{name}", alt, escape(alt))
+        out.append(fold(f"<code>{name}</code>", figure, open=name == _OPEN))
+    return "".join(out)

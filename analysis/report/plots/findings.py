@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.report import Record
-from analysis.report.formats import event, share, signed
+from analysis.report.formats import event, extremes, share, signed
 from analysis.report.plots.latency import label
 from analysis.report.tables.widerface import span
 from analysis.widerface.ground_truth import SUBSETS
@@ -98,7 +98,7 @@ def by_height(detectors: Mapping[str, Record]) -> str:
     """Return the heights of faces at which the first detector is worst and best."""
     name, first = next(iter(detectors.items()))
     known = [bucket for bucket in first["heights"] if bucket["faces"] >= _FEW]
-    low, high = _ends(known, lambda bucket: bucket["ap"])
+    low, high = extremes(known, lambda bucket: bucket["ap"])
     return (
         f"{name} has an AP of {low['ap']:.2f} on faces of {span(low)} pixels and of "
         f"{high['ap']:.2f} on those of {span(high)}."
@@ -109,7 +109,7 @@ def by_event(detectors: Mapping[str, Record]) -> str:
     """Return the events on which the first detector is worst and best, on Hard."""
     name, first = next(iter(detectors.items()))
     known = [one for one in first["events"] if one["hard"] is not None]
-    low, high = _ends(known, lambda one: one["hard"])
+    low, high = extremes(known, lambda one: one["hard"])
     return (
         f"{name} is worst on {event(low['event'])} with an AP of {low['hard']:.2f} on Hard, and "
         f"best on {event(high['event'])} with {high['hard']:.2f}."
@@ -129,10 +129,6 @@ def training(rows: Sequence[Record]) -> str:
         f"AP on Hard goes from {first['hard']:.3f} at epoch {first['epoch']} to "
         f"{last['hard']:.3f} with {end}."
     )
-
-
-def _ends(items: Sequence[Any], key: Callable[[Any], float]) -> tuple[Any, Any]:
-    return min(items, key=key), max(items, key=key)
 
 
 def _words(block: str) -> str:

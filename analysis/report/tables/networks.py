@@ -134,8 +134,8 @@ def identity(record: Record) -> Table:
             for setting, (here, there) in record["difference"].items()
         ),
     }
-    columns = (Column("", lambda row: row[0]), Column("", lambda row: row[1]))
-    return Table("", columns, [row for row in rows.items() if row[1]], header=False)
+    columns = (Column("checkpoint", lambda row: row[0]), Column("", lambda row: row[1]))
+    return Table("", columns, [row for row in rows.items() if row[1]])
 
 
 def _stray(stray: Mapping[str, str]) -> str:

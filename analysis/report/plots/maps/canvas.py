@@ -89,35 +89,18 @@ def show_map(
     colours: str,
     longest: int,
 ) -> None:
-    """Show a map of a level (rows, columns) in colour over the image, and the faces."""
-    x, y = maps.arrays[f"{level}.x"], maps.arrays[f"{level}.y"]
-    show(ax, overlay(values, x, y, maps.picture, norm, colours, longest), whole(maps.picture))
-    outline_faces(ax, maps.record["faces"])
+    """Show a map of a level (rows, columns) in colour over the image in grey, and the faces.
 
-
-def overlay(
-    values: npt.NDArray[Any],
-    x: npt.NDArray[Any],
-    y: npt.NDArray[Any],
-    image: RGBArray,
-    norm: Normalize,
-    colours: str,
-    longest: int,
-) -> Pixels:
-    """Return a map (rows, columns) in colour over the image in grey.
-
-    Args:
-        x, y: centres of its columns and rows, in pixels of the image. Each pixel has the colour
-            of the cell whose centre is nearest.
-        colours: name of the colour map.
+    Each pixel has the colour of the cell whose centre is nearest; `colours` names the colour map.
     """
-    grey = photograph(image, whole(image), longest)
-    rows, columns = grey.shape[:2]
-    across = (np.arange(columns) + 0.5) * image.shape[1] / columns
-    down = (np.arange(rows) + 0.5) * image.shape[0] / rows
-    spread = values[np.ix_(_nearest(y, down), _nearest(x, across))]
-    mixed: Pixels = _SHARE * colormaps[colours](norm(spread))[..., :3] + (1 - _SHARE) * grey
-    return mixed
+    window = whole(maps.picture)
+    grey = photograph(maps.picture, window, longest)
+    (rows, columns), (height, width) = grey.shape[:2], maps.picture.shape[:2]
+    across = _nearest(maps.arrays[f"{level}.x"], (np.arange(columns) + 0.5) * width / columns)
+    down = _nearest(maps.arrays[f"{level}.y"], (np.arange(rows) + 0.5) * height / rows)
+    coloured = colormaps[colours](norm(values[np.ix_(down, across)]))[..., :3]
+    show(ax, _SHARE * coloured + (1 - _SHARE) * grey, window)
+    outline_faces(ax, maps.record["faces"])
 
 
 def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -127,7 +110,7 @@ def _nearest(centres: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray
 def scale_bar(
     figure: Any, axes: Iterable[Axes], norm: Normalize, name: str, label: str, **options: Any
 ) -> None:
-    """Add a colour bar of `overlay`, over mid-grey."""
+    """Add a colour bar of `show_map`, over mid-grey."""
     colours = _SHARE * colormaps[name](np.linspace(0, 1, 256))[:, :3] + (1 - _SHARE) * 0.5
     mappable = ScalarMappable(norm, ListedColormap(colours))
     bar = figure.colorbar(mappable, ax=list(axes), label=label, **options)

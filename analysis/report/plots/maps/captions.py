@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from analysis.report import Record
-from analysis.report.formats import share
+from analysis.report.formats import extremes, share
 
 _WHERE = ("inside", "outside")  # of faces
 
@@ -53,7 +53,7 @@ def _gates(rows: Sequence[Record]) -> Caption:
         inside, outside = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
         finding = (
             f"The mean gate is lower inside faces than outside in {lower} of {len(both)} maps. The "
-            f"largest difference: {_place(both[pairs.index((inside, outside))])}, {inside:.2f} "
+            f"largest difference: {place(both[pairs.index((inside, outside))])}, {inside:.2f} "
             f"inside and {outside:.2f} outside."
         )
     return Caption("Spatial gates", f"Spatial gates over the image. Means: {means}.", finding)
@@ -61,12 +61,12 @@ def _gates(rows: Sequence[Record]) -> Caption:
 
 def _channels(rows: Sequence[Record]) -> Caption:
     means = _listed(rows, lambda row: f"{row['channel']['mean']:.2f}")
-    least, most = _extremes(rows, lambda row: row["channel"]["mean"])
+    least, most = extremes(rows, lambda row: row["channel"]["mean"])
     return Caption(
         "Channel gates",
         f"Channel gates as bars by falling value. Means: {means}.",
-        f"Mean channel gates are between {least['channel']['mean']:.2f} ({_place(least)}) and "
-        f"{most['channel']['mean']:.2f} ({_place(most)}).",
+        f"Mean channel gates are between {least['channel']['mean']:.2f} ({place(least)}) and "
+        f"{most['channel']['mean']:.2f} ({place(most)}).",
     )
 
 
@@ -75,10 +75,10 @@ def _gains(rows: Sequence[Record]) -> Caption:
     inside = [row for row in rows if row["gain"]["inside"] is not None]
     finding = ""
     if inside:
-        least, most = _extremes(inside, lambda row: row["gain"]["inside"])
+        least, most = extremes(inside, lambda row: row["gain"]["inside"])
         finding = (
             f"Inside faces, gates add between {share(least['gain']['inside'])} of their input "
-            f"({_place(least)}) and {share(most['gain']['inside'])} ({_place(most)})."
+            f"({place(least)}) and {share(most['gain']['inside'])} ({place(most)})."
         )
     alternative = f"Mean activation the gates add, as a share of their input: {means}."
     return Caption("Share that the gates add", alternative, finding)
@@ -94,19 +94,19 @@ def _points(points: Sequence[Record]) -> Caption:
         "The nine sampling points of each branch and level at one position, on the image, beside "
         "the regular grid.",
         f"The farthest sampling point is {reach(most):.0f} pixels from the cell's centre "
-        f"({_place(most)}).",
+        f"({place(most)}).",
     )
 
 
 def _offsets(rows: Sequence[Record]) -> Caption:
     means = _listed(rows, lambda row: f"{row['displacement']['all']['mean']:.2f} cells")
-    least, most = _extremes(rows, lambda row: row["displacement"]["all"]["mean"])
+    least, most = extremes(rows, lambda row: row["displacement"]["all"]["mean"])
     low, high = (row["displacement"]["all"]["mean"] for row in (least, most))
     return Caption(
         "Offsets",
         f"Displacement of the taps over the image. Means: {means}.",
-        f"Taps move on average between {low:.2f} cells ({_place(least)}) and {high:.2f} "
-        f"({_place(most)}); of the latter's mean square, {share(most['adaptive'])} varies from "
+        f"Taps move on average between {low:.2f} cells ({place(least)}) and {high:.2f} "
+        f"({place(most)}); of the latter's mean square, {share(most['adaptive'])} varies from "
         "cell to cell.",
     )
 
@@ -150,7 +150,8 @@ def _effects(record: Record) -> Caption:
     return Caption("Ablations", f"Faces found with one part ablated. {listed}.", " ".join(parts))
 
 
-def _place(row: Record) -> str:
+def place(row: Record) -> str:
+    """Return the attention or the convolution, and the level, that a row is about."""
     level = row["level"].upper()
     if "stage" in row:
         return f"{row['stage'].replace('_', ' ')}, {level}"
@@ -158,14 +159,10 @@ def _place(row: Record) -> str:
 
 
 def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
-    return "; ".join(f"{_place(row)} {words(row)}" for row in rows)
+    return "; ".join(f"{place(row)} {words(row)}" for row in rows)
 
 
 def _both(values: Record) -> str:
     means = [v["mean"] if isinstance(v, Mapping) else v for v in map(values.get, _WHERE)]
     inside, outside = ("none" if mean is None else f"{mean:.2f}" for mean in means)
     return f"{inside} in faces, {outside} outside"
-
-
-def _extremes(rows: Sequence[Record], key: Callable[[Record], Any]) -> tuple[Record, Record]:
-    return min(rows, key=key), max(rows, key=key)

@@ -9,8 +9,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.maps import Maps
-from analysis.report import Record
 from analysis.report.plots.maps import canvas
+from analysis.report.plots.maps.captions import place
 from analysis.report.plots.style import BLUE, ORANGE, Scheme
 from featherface.config import LEVELS
 
@@ -33,7 +33,7 @@ def spatial_gates(maps: Maps, scheme: Scheme) -> Figure:
             for where, word in (("inside", "in faces"), ("outside", "outside"))
             if gate["spatial"][where] is not None
         ]
-        canvas.panel(ax, _title(gate), f"mean {', '.join(means)}")
+        canvas.panel(ax, place(gate), f"mean {', '.join(means)}")
     canvas.scale_bar(figure, axes, _NORM, _COLOURS, "spatial gate", shrink=0.6, aspect=35)
     canvas.headline(figure, "Spatial gates", maps.record)
     return figure
@@ -51,7 +51,7 @@ def channel_gates(maps: Maps, scheme: Scheme) -> Figure:
         ax.text(len(gates) - 1, mean + 0.03, f"mean {mean:.2f}", ha="right", va="bottom", size=8)
         ax.set_xlim(-0.5, len(gates) - 0.5)
         ax.set_ylim(0, 1.05)
-        ax.set_title(_title(found), pad=3)
+        ax.set_title(place(found), pad=3)
         ax.set_xlabel(f"{len(gates)} channels, by gate")
     for ax in axes[:, 0]:
         ax.set_ylabel("channel gate")
@@ -72,9 +72,9 @@ def gains(maps: Maps, scheme: Scheme) -> Figure:
         values: list[Any] = [row["gain"][where] for row in rows]
         heights = [value or 0 for value in values]
         ax.bar(places + shift, heights, width=0.38, color=colour, label=word)
-        for place, value in zip(places + shift, values, strict=True):
+        for at, value in zip(places + shift, values, strict=True):
             text = "no cell" if value is None else f"{value:.2f}"
-            ax.text(place, (value or 0) + 0.01, text, ha="center", va="bottom", size=8)
+            ax.text(at, (value or 0) + 0.01, text, ha="center", va="bottom", size=8)
     labels = [f"{row['stage'].split('_')[0]}\n{row['level'].upper()}" for row in rows]
     ax.set_xticks(places, labels)
     ax.margins(y=0.18)
@@ -82,7 +82,3 @@ def gains(maps: Maps, scheme: Scheme) -> Figure:
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     canvas.headline(figure, "Gated activation as a share of the input", maps.record)
     return figure
-
-
-def _title(gate: Record) -> str:
-    return f"{gate['stage'].replace('_', ' ')}, {gate['level'].upper()}"

@@ -15,7 +15,7 @@ from torch import nn
 
 from analysis.maps import Maps, measure_maps
 from analysis.report.plots.maps import figures
-from analysis.report.plots.maps.canvas import overlay, photograph
+from analysis.report.plots.maps.canvas import photograph, show_map
 from analysis.report.plots.maps.captions import caption
 from analysis.report.plots.style import DARK, render
 from featherface import CONFIGS, FeatherFace
@@ -85,7 +85,10 @@ def test_colours_lie_on_the_cell_that_they_are_of() -> None:
     values[1, 2] = 1
     x, y = 8 * np.arange(5) + 0.5, 8 * np.arange(4) + 0.5
     picture = np.zeros((32, 40, 3), np.uint8)
-    image = overlay(values, x, y, picture, Normalize(0, 1), "gray", longest=400)
+    maps = Maps({"faces": []}, {"p3.x": x, "p3.y": y}, picture)
+    ax = Figure().subplots()
+    show_map(ax, maps, "p3", values, Normalize(0, 1), "gray", longest=400)
+    image = np.asarray(ax.images[0].get_array())
     lit = np.argwhere(image[..., 0] > 0.5) / 4  # little pictures are enlarged four times
     assert lit.min(0) == pytest.approx([8.5 - 4, 16.5 - 4])
     assert lit.max(0) + 0.25 == pytest.approx([8.5 + 4, 16.5 + 4])
