@@ -94,7 +94,7 @@ def audit(
             for shown in verdicts.VERDICTS:
                 chosen = [record for record in records if record["verdict"] == shown]
                 if chosen:
-                    show(tables.verdicts(chosen, shown, tables.COLOURS[shown]))
+                    show(tables.verdicts(chosen, shown))
         else:
             for table in tables.remarkable(records, failing):
                 show(table)

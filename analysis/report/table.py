@@ -84,8 +84,6 @@ class Table:
     """Sentences below the table."""
     ruled: bool = False
     """True draws a line between rows on a terminal."""
-    style: str = ""
-    """A colour of the caption on a terminal."""
 
     def cells(self) -> Iterator[tuple[bool, list[Cell]]]:
         """Yield the rows' cells, and whether it is a row of totals."""
@@ -100,7 +98,7 @@ class Table:
         from rich.text import Text
 
         drawn = RichTable(
-            title=Text(self.caption, style=f"bold {self.style}".strip()) if self.caption else None,
+            title=Text(self.caption, style="bold") if self.caption else None,
             title_justify="left",
             show_lines=self.ruled,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from analysis.report import Record, formats
@@ -77,16 +77,13 @@ def card_comparison(records: Sequence[Record], verdicts: Sequence[Record]) -> st
             html += f"<details><summary>{len(rest)} more claims</summary>{folded}</details>"
         return Cell("", html)
 
-    def column(title: str, cell: Callable[[str], Cell]) -> Column:
-        return Column(title, cell, lambda shown: shown, left=True)
-
     table = Table(
         "The card and the network",
         (
-            column("Block", block_cell),
-            column("The card", card_cell),
-            column(f"Measured, {VARIANT}", measured_cell),
-            column("Drawn differently by the card", different_cell),
+            Column("Block", block_cell),
+            Column("The card", card_cell),
+            Column(f"Measured, {VARIANT}", measured_cell),
+            Column("Drawn differently by the card", different_cell),
         ),
         list(blocks),
         totals=[""],

@@ -160,7 +160,7 @@ def _layer_table(block: str, rows: Sequence[Record]) -> Table:
     return Table(
         f"{len(rows)} modules with parameters or MACs",
         (
-            Column("layer", name, lambda cell: cell, left=True),
+            Column("layer", name),
             Column("output", output, str),
             Column("parameters", "params", formats.count),
             Column("MACs", "macs", magnitude),
@@ -213,7 +213,6 @@ def _descriptions(record: Record, layers: Sequence[Record]) -> dict[str, str]:
     kernels = blocks["context"]["macs_by_kind"]["deformable_kernel"]
     outputs = blocks["heads"]["output_shapes"]
     anchors = outputs["boxes"][1]
-    a_cell = record["config"]["anchors"]
     rows, columns = blocks["shuffle"]["output_shapes"]["p3"][2:]
     figures = {
         "name": f"<code>{record['variant']}</code>",
@@ -223,17 +222,14 @@ def _descriptions(record: Record, layers: Sequence[Record]) -> dict[str, str]:
         "attention_macs": formats.share(blocks["first_attention"]["macs_share"]),
         "attention_on_p5": share("first_attention", least_level=2),
         "lateral_params": share("pyramid", "lateral"),
-        "channels": record["config"]["channels"],
         "predicting_params": formats.share(predicting / blocks["context"]["params"]),
         "kernel_macs": magnitude(kernels),
         "kernel_share": formats.share(kernels / record["macs"]),
-        "classes": outputs["logits"][2],
-        "boxes": outputs["boxes"][2],
-        "points": outputs["landmarks"][2],
+        "outputs": outputs,
         "image": formats.shape(record["input"][1:]),
         "anchors": anchors,
-        "anchors_a_cell": a_cell,
-        "finest": formats.share(rows * columns * a_cell / anchors),
+        "config": record["config"],
+        "finest": formats.share(rows * columns * record["config"]["anchors"] / anchors),
     }
     texts = yaml.safe_load(_TEXTS.read_text(encoding="utf-8"))
     return {block: text.format_map(figures) for block, text in texts.items()}

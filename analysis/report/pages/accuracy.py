@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from html import escape
 from operator import attrgetter
@@ -59,13 +60,9 @@ def results(records: Records) -> str:
     groups: dict[tuple[bool, str], list[Row]] = {}
     for row in _rows(records):
         groups.setdefault((row.images != VALIDATION_IMAGES, row.protocol.name), []).append(row)
-    order = list(SECTIONS)
-
-    def place(group: tuple[bool, str]) -> tuple[bool, int, str]:
-        subset, name = group
-        return subset, order.index(name) if name in order else len(order), name
-
-    return "\n\n".join(_section(*group, groups[group]) for group in sorted(groups, key=place))
+    others = sorted({name for _, name in groups} - SECTIONS.keys())
+    order = itertools.product((False, True), [*SECTIONS, *others])
+    return "\n\n".join(_section(*group, groups[group]) for group in order if group in groups)
 
 
 def _section(subset: bool, protocol: str, rows: Sequence[Row]) -> str:
@@ -134,7 +131,7 @@ def curves(records: Records) -> str:
     for name, title in _WORDS["figures"].items():
         if (records.docs / "figures" / f"{name}.svg").exists():
             alt = f"{title}. {_finding(records, name)}"
-            figure = themed(records.docs, name, alt, escape(alt))
+            figure = themed(records.docs, name, alt)
             # The largest figure is loaded when somebody opens it.
             shown.append(fold(escape(alt), figure) if name == "widerface-events" else figure)
     return "\n".join(shown)

@@ -118,12 +118,13 @@ def facts(pairs: Mapping[str, str]) -> str:
 _VIEW = re.compile(rb'<svg[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"', re.DOTALL)
 
 
-def themed(docs: Path, name: str, alt: str, caption: str = "", up: str = "../") -> str:
+def themed(docs: Path, name: str, alt: str, caption: str | None = None, up: str = "../") -> str:
     """Return a figure in two versions, of which a browser loads the one of the reader's scheme.
 
-    They are NAME.svg and NAME-dark.svg in `docs`/figures; `caption` is HTML, and `up` the way from
-    the page to the root of the site.
+    They are NAME.svg and NAME-dark.svg in `docs`/figures; `caption` is HTML, `alt` if none is
+    given, and `up` the way from the page to the root of the site.
     """
+    caption = escape(alt) if caption is None else caption
     dark = f"{name}-dark" if (docs / "figures" / f"{name}-dark.svg").exists() else name
     images, links = "", ""
     for scheme, file in (("light", name), ("dark", dark)):

@@ -27,10 +27,8 @@ def lead(records: Records) -> str:
     portrait, *_, small = images
     return words(
         "maps-lead.md",
-        small=small["faces"],
-        gates=small["effects"]["gates-zero"]["found"],
-        masks=small["effects"]["masks-one"]["found"],
-        score=portrait["effects"]["gates-zero"]["mean_score"],
+        small=small,
+        portrait=portrait,
         bypassed=sum(one["effects"]["cbam-bypass"]["found"] for one in images),
         faces=sum(one["faces"] for one in images),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from analysis.report import Record
 from analysis.report.formats import count
 from analysis.report.pages.html import fold, themed, words
@@ -95,6 +93,6 @@ def sensitivity(records: Records) -> str:
         finding = findings.sensitivity(records["design_space.json"]["sensitivity"][name])
         title = f"Change of parameters and MACs of {name} with one step along each setting"
         alt = f"{title}. {finding}"
-        figure = themed(records.docs, f"sensitivity-{name}", alt, escape(alt))
+        figure = themed(records.docs, f"sensitivity-{name}", alt)
         out.append(fold(f"<code>{name}</code>", figure, open=name == _OPEN))
     return "".join(out)

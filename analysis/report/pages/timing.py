@@ -228,7 +228,7 @@ def _page(
         for device, end in DEVICES.items():
             if shown := drawn(records, name, device):
                 alt = f"{title}{', on a GPU' if end else ''}. {finding(shown)}"
-                parts.append(themed(records.docs, f"{name}{end}", alt, escape(alt)))
+                parts.append(themed(records.docs, f"{name}{end}", alt))
     place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():
         group.sort(key=lambda row: place.get(row["variant"], len(place)))  # others come last

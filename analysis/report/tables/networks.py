@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 
-from analysis.report import Record
+from analysis.report import Record, formats
 from analysis.report.formats import count, fixed, measured, ranges, shape, shapes, signed, some
 from analysis.report.table import Cell, Column, Table, bar, strong
-
-COLOURS = {"confirmed": "green", "explained": "cyan", "refuted": "red", "untested": "yellow"}
-"""Of each verdict, on a terminal."""
 
 
 def _title(record: Record) -> str:
@@ -162,11 +159,8 @@ def faces(records: Sequence[Record], title: str) -> Table:
     )
 
 
-def verdicts(records: Sequence[Record], title: str, style: str = "") -> Table:
-    """Return claims with their verdicts, as in `docs/results/verdicts.json`.
-
-    The title gets their number; `style` is its colour on a terminal.
-    """
+def verdicts(records: Sequence[Record], title: str) -> Table:
+    """Return claims with their verdicts, as in `docs/results/verdicts.json`."""
     return Table(
         f"{title} ({len(records)})",
         (
@@ -179,7 +173,6 @@ def verdicts(records: Sequence[Record], title: str, style: str = "") -> Table:
         ),
         records,
         ruled=True,
-        style=style,
     )
 
 
@@ -195,7 +188,7 @@ def remarkable(records: Sequence[Record], failing: Collection[str]) -> Iterator[
 
     unexpected = [record for record in records if name(record) in failing]
     if unexpected:
-        yield verdicts(unexpected, "not as expected", COLOURS["refuted"])
+        yield verdicts(unexpected, "not as expected")
     refuted = [r for r in records if r["verdict"] == "refuted" and name(r) not in failing]
     if refuted:
         columns = (
@@ -205,7 +198,7 @@ def remarkable(records: Sequence[Record], failing: Collection[str]) -> Iterator[
             Column("statement", "statement", width=1),
         )
         caption = f"refuted as recorded ({len(refuted)}); reasons: --verdict refuted"
-        yield Table(caption, columns, refuted, style=COLOURS["refuted"])
+        yield Table(caption, columns, refuted)
 
 
 def _place(record: Record) -> str:
@@ -221,6 +214,7 @@ def torchvision(records: Sequence[Record]) -> Table:
     rows = []
     for params, operations in zip(records[::2], records[1::2], strict=True):
         name, _, weights = str(params["where"]).partition(": ")[2].partition(", ")
+        judged = params["verdict"], operations["verdict"]
         readings = dict.fromkeys([*params["readings"], *operations["readings"]])
         rows.append(
             {
@@ -228,7 +222,7 @@ def torchvision(records: Sequence[Record]) -> Table:
                 "weights": weights,
                 "params": params,
                 "operations": operations,
-                "verdict": max((params["verdict"], operations["verdict"]), key=list(COLOURS).index),
+                "verdict": max(judged, key=list(formats.MARKS).index),
                 "why": "; ".join(readings),
             }
         )
@@ -253,14 +247,14 @@ def tally(records: Sequence[Record]) -> Table:
 
     def row(source: str, claims: Sequence[Record]) -> Record:
         found = Counter(claim["verdict"] for claim in claims)
-        return {"source": source, "claims": len(claims), **{v: found[v] for v in COLOURS}}
+        return {"source": source, "claims": len(claims), **{v: found[v] for v in formats.MARKS}}
 
     by_source: dict[str, list[Record]] = {}
     for record in records:
         by_source.setdefault(record["source"], []).append(record)
     return Table(
         "",
-        (Column("source", "source"), *(Column(v, v, count) for v in ("claims", *COLOURS))),
+        (Column("source", "source"), *(Column(v, v, count) for v in ("claims", *formats.MARKS))),
         [row(source, claims) for source, claims in by_source.items()],
         totals=(row("total", records),) if len(by_source) > 1 else (),
     )
