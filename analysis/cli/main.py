@@ -73,7 +73,8 @@ for command, example in (
     (train, "train --data faces --teacher official --minutes 60 --out run"),
     (report, "report --out docs"),
 ):
-    app.command(cls=Command, epilog=f"Example: featherface {example}")(command)
+    # After \b Click does not wrap lines, so that a long example can be copied.
+    app.command(cls=Command, epilog=f"\b\nExample: featherface {example}")(command)
 app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.

@@ -26,4 +26,4 @@ for command, example in (
     (compare, "compare before/ after/ --ground-truth DIR"),
     (gallery, f"gallery found {TRUTH} {IMAGES} --out gallery"),
 ):
-    app.command(cls=Command, epilog=f"Example: featherface widerface {example}")(command)
+    app.command(cls=Command, epilog=f"\b\nExample: featherface widerface {example}")(command)

@@ -45,8 +45,8 @@ def _command(command: Any, path: str) -> Iterator[str]:
     ]
     if rows := [row for row in rows if row]:
         yield Table(f"Arguments and options of {path}", _COLUMNS, rows).html().rstrip("\n")
-    if example := re.match(r"Examples?:\s*(.+)", command.epilog or "", re.DOTALL):
-        yield f"```sh\n{example[1].strip()}\n```"
+    if example := re.search(r"Example: (.+)", command.epilog or ""):
+        yield f"```sh\n{example[1]}\n```"
 
 
 def _paragraphs(text: str | None) -> str:

@@ -38,7 +38,7 @@ def test_every_command_is_in_the_reference_with_its_options(command: Any) -> Non
                 for parameter in one.params:
                     if parameter.param_type_name == "option" and "--help" not in parameter.opts:
                         assert parameter.opts[0] in text
-                assert re.sub(r"^Examples?:\s*", "", one.epilog).split("\n")[0] in text
+                assert one.epilog.partition("Example: ")[2] in text
 
     check(command, "featherface")
 
