@@ -80,7 +80,7 @@ def progress(
             return Text(f"{task.speed:.2f} {unit}/s" if unit and task.speed else "")
 
     console = Console(stderr=True)
-    if not shown or not console.is_terminal:
+    if not shown or not sys.stderr.isatty():  # rich takes FORCE_COLOR for a terminal
         yield lambda items, total=None: items
         return
     columns = (
@@ -113,5 +113,5 @@ def output_stem(image: Path) -> str:
     """
     digest = hashlib.sha256(os.fsencode(os.path.abspath(image))).hexdigest()[:8]  # noqa: PTH100
     # File systems allow 255 bytes, of which what follows the stem takes some.
-    stem = os.fsencode(image.stem)[:180].decode(errors="ignore")
+    stem = os.fsencode(image.stem)[:180].decode(sys.getfilesystemencoding(), errors="ignore")
     return f"{stem}-{digest}"

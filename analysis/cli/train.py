@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +141,7 @@ def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
             if name != "event" and not isinstance(value, dict)
         )
         line = f"{row['event']}: {', '.join(values)}"
-        if row["event"] == "loss" and console.is_terminal:
+        if row["event"] == "loss" and sys.stderr.isatty():
             status.update(line)
             status.start()
         else:

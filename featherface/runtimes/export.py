@@ -69,8 +69,8 @@ def export(
     """
     out = Path(out)
     with named(out, "written", ExportError):
-        if out.is_dir() or not out.parent.is_dir():
-            raise ExportError(f"{out}: not a file in a folder that is there")
+        if out.is_dir():
+            raise ExportError(f"{out}: a folder, not a file")
     compared = [read_picture(picture) for picture in pictures]
     if isinstance(weights, FeatherFace):
         source = {"weights": described or "a model in memory", "weights_sha256": ""}

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from analysis.cli.output import emit
 
@@ -87,6 +88,22 @@ def test_records_are_printed_to_a_stream_without_an_encoding() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as stream:  # its encoding is None
         assert not emit({"picture": "café"}, Path("-"))
     assert json.loads(stream.getvalue()) == {"picture": "café"}
+
+
+@posix
+def test_names_are_written_in_the_encoding_of_the_file_system(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "ü.png")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = _run(f"featherface detect {tmp_path}/ü.png --out {tmp_path}/é", **locale)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "é").glob("-*.png"))) == 1
+
+
+@posix
+def test_progress_is_for_terminals_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    done = _run(f"featherface detect {tmp_path}/x.png", FORCE_COLOR="1")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @posix

@@ -269,11 +269,13 @@ def test_outputs_of_another_shape_are_no_agreement() -> None:
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
-    model = FeatherFace("retinaface")
-    for out in (tmp_path, tmp_path / "missing" / "x.onnx"):
-        with pytest.raises(ExportError, match="not a file in a folder"):
-            export(model, out)
-    assert list(tmp_path.iterdir()) == []
+    model = evaluated(FeatherFace("retinaface"))
+    with pytest.raises(ExportError, match="a folder, not a file"):
+        export(model, tmp_path)
+    export(model, tmp_path / "new" / "folder" / "x.onnx")
+    with pytest.raises(InputError, match=r"y\.onnx: cannot be written"):
+        export(model, tmp_path / "new" / "folder" / "x.onnx" / "y.onnx")
+    assert [path.name for path in tmp_path.rglob("*.onnx")] == ["x.onnx"]
 
 
 def test_a_variant_without_weights(tmp_path: Path) -> None:
