@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -34,7 +35,8 @@ def bench(
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.
 
-    The figures to read are the ratios; times are of this machine alone.
+    The figures to read are the ratios; times are of this machine alone. Prints a table and, on
+    the last line, one JSON document.
     """
     check_size(*size)
     from analysis.benchmarks import detector_speed
@@ -49,3 +51,4 @@ def bench(
     if emit(record, json):
         for table in tables.detector_speed(record):
             show(table)
+        print(jsonlib.dumps(record, allow_nan=False))

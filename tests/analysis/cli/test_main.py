@@ -270,7 +270,7 @@ def test_export_prints_each_name_once(call: Any, tmp_path: Path) -> None:
         assert call("export", *options, "--out", out).out.startswith(f"{out}: {names}\n")
 
 
-def test_bench_prints_tables_of_what_was_measured_alone(
+def test_bench_prints_tables_of_what_was_measured_alone_and_json_last(
     call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = {"ms_p50": 2.0, "p50_within": 0.01, "settled": True, "n": 9, "times_faster": 1.0}
@@ -282,9 +282,10 @@ def test_bench_prints_tables_of_what_was_measured_alone(
         "doubts": [],
     }
     monkeypatch.setattr(detector_speed, "measure", lambda *_: record)
-    out = call("bench", "--device", "cpu").out
-    assert out.count("┏") == 1
-    assert out.endswith("\nfrom file to faces: not measured; official: cannot be downloaded\n")
+    *out, last = call("bench", "--device", "cpu").out.splitlines()
+    assert "".join(out).count("┏") == 1
+    assert out[-1] == "from file to faces: not measured; official: cannot be downloaded"
+    assert json.loads(last) == record
 
 
 def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
