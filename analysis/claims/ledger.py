@@ -320,7 +320,10 @@ def load_all() -> list[Ledger]:
     return [load(name) for name in SOURCES]
 
 
-_PLAIN = re.compile(r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KkMG]?)(%?)")
+_PLAIN = re.compile(
+    r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KkMG]?)(%?)"  # a unit may follow
+    r"(?:FLOPs?|FLOPS|MACs?|\s+[A-Za-z-]+)?"
+)
 _FACTORS = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -332,7 +335,7 @@ def read_figure(printed: str) -> tuple[Fraction, Fraction] | None:
     zeros only fill it up ("~489,000" is exact to half a thousand).
 
     Returns:
-        `None` for anything but a number with an optional sign, a factor K, M or G, and `%`.
+        `None` for anything but a number with an optional sign, a factor K, M or G, `%` and unit.
     """
     match = _PLAIN.fullmatch(printed)
     if not match:

@@ -15,6 +15,7 @@ def write_template(name: str) -> Path:
     Raises:
         InputError: for a name that is no identifier, or a file that is there.
     """
+    name = name.removesuffix(".yaml")
     path = Path(f"{name}.yaml")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise InputError(f"name (={name!r}) must be lower-case letters, digits and hyphens")

@@ -62,6 +62,7 @@ def audit(
     if init is not None:
         show(f"wrote {write_template(init)}")
         return
+    options.refuse_both("source", {"--ledger": ledger, "--source": source})
     if recorded is not None and not accept:
         check_readable(recorded)
     from analysis.claims import ledger as ledgers
@@ -83,13 +84,12 @@ def audit(
     with progress("judging claims") as track:
         found = verdicts.audit(books, track=track)
     judged = verdicts.as_recorded(found, before or ())
-    records = [
-        v.as_dict() for v in judged if source in (None, v.source) and verdict in (None, v.verdict)
-    ]
+    of_source = [v.as_dict() for v in judged if source in (None, v.source)]
+    records = [record for record in of_source if verdict in (None, record["verdict"])]
     changes = [] if accept else verdicts.findings(judged, before)
     failing = {change.name for change in changes}
     if emit(records, json):
-        show(tables.tally(records))
+        show(tables.tally(of_source))
         if everything or verdict is not None:
             for shown in verdicts.VERDICTS:
                 chosen = [record for record in records if record["verdict"] == shown]
@@ -100,6 +100,7 @@ def audit(
                 show(table)
     if accept:
         verdicts.record(judged, path)
+        warn(f"recorded {len(judged)} verdicts in {path}")
     for change in changes:
         warn(change)
     if kept := [a for a, b in zip(found, judged, strict=True) if a is not b]:

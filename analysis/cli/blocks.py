@@ -13,7 +13,10 @@ from featherface.errors import InputError
 
 
 def blocks(
-    variant: options.Variant = "official",
+    variant: Annotated[
+        options.VariantName | None,
+        typer.Option(help="A network of the family, official by default."),
+    ] = None,
     size: options.Size = options.SIZE,
     settings: options.Settings = None,
     model: options.Model = None,
@@ -35,6 +38,8 @@ def blocks(
     MACs are multiply-accumulates of convolutions, linear layers and deformable kernels. An
     operator that nothing is known about is named, and the MACs are then a lower bound.
     """
+    options.refuse_both("network", {"--model": model, "--variant": variant})
+    options.refuse_both("size", {"--input": inputs, "--size": size != options.SIZE})
     if model is None and not inputs:
         check_size(*size)
     from analysis.cost import blocks as costs
@@ -47,7 +52,7 @@ def blocks(
     shape = given[0].shape
     answers = []
     if model is None:
-        config = subject.with_settings(CONFIGS[variant], chosen)
+        config = subject.with_settings(CONFIGS[variant or "official"], chosen)
         if shape[:2] != (1, 3) or len(given) > 1 or len(shape) != 4:
             raise InputError("--input must be 1 3 H W, once, without --model")
         cost = costs.network_cost(config, *shape[2:])

@@ -105,8 +105,8 @@ def latency(
     wanted = [name for name, chosen in asked.items() if chosen]
     if everything and (wanted or runtime or variant or model or kernel != "auto"):
         raise InputError("--all already has every measurement, variant, runtime and kernel")
-    if model and variant:
-        raise InputError("--model and --variant each name a network: give one of them")
+    options.refuse_both("network", {"--model": model, "--variant": variant})
+    options.refuse_both("size", {"--input": inputs, "--size": size != options.SIZE})
     for name in runtimes if wanted else ():
         if name != "torch" and (name != "cuda-graph" or "operators" in wanted):
             raise InputError(f"--{wanted[0]} looks into PyTorch's operators; runtime (={name!r})")
@@ -123,8 +123,6 @@ def latency(
     given = tuple(map(parse_input, inputs or ()))
     if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
         raise InputError("--input must be N 3 H W, once, without --model")
-    if given and size != options.SIZE:
-        raise InputError("--size and --input each name a size: give one of them")
     if given and len(given[0].shape) >= 4:
         height, width = given[0].shape[-2:]
         size = (height, width)

@@ -102,6 +102,7 @@ ALIKE = (
     ("--limit", "--number"),
     ("--seconds", "--minutes", "--steps"),
     ("--within", "--settled-within", "--tolerance"),
+    ("--expect", "--recorded"),
 )
 """Options and arguments that are for the same in different commands."""
 

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,6 +162,12 @@ def model(text: str) -> str:
     return text
 
 
+def refuse_both(what: str, given: Mapping[str, object]) -> None:
+    """Refuse two options that name the same thing, of which one would not be looked at."""
+    if all(given.values()):
+        raise InputError(f"{' and '.join(given)} each name a {what}: give one of them")
+
+
 def out_folder(help: str) -> Any:
     """Return the option of a folder to write into."""
     return typer.Option(metavar="DIR", parser=output_folder, help=help)
@@ -203,7 +209,6 @@ Json = Annotated[
         metavar="PATH", parser=output_file, help="Also write the records as JSON; - prints them."
     ),
 ]
-Variant = Annotated[VariantName, typer.Option(help="A network of the family.")]
 WEIGHTS = typer.Option(
     metavar="NAME|FILE",
     parser=name_or_weights,

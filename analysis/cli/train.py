@@ -25,7 +25,7 @@ def train(
         ),
     ],
     out: Annotated[Path, options.out_folder("Checkpoint, log and weights; an old run goes on.")],
-    variant: options.Variant = "v1",
+    variant: Annotated[options.VariantName, typer.Option(help="The network.")] = "v1",
     teacher: Annotated[
         str,
         typer.Option(

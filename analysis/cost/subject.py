@@ -49,7 +49,8 @@ def load_model(
         SubjectError: where there is no such network, or making it fails.
     """
     place, colon, factory = name.partition(":")
-    if not (colon and re.fullmatch(r"[\w.]+", place) and re.fullmatch(r"[\w.\-/]+", factory)):
+    named = re.fullmatch(r"[\w.]+", place) and re.fullmatch(r"[\w.\-/]+", factory)
+    if not (colon and named) or place.endswith(".py"):
         raise SubjectError(f"model (={name!r}) must be PACKAGE.MODULE:FACTORY or torchvision:NAME")
     folder = str(Path.cwd())
     sys.path.insert(0, folder)

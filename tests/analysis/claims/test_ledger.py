@@ -214,6 +214,12 @@ def test_sources_without_lines_say_where(tmp_path: Path) -> None:
         ("~489,000", 489_000, 500),
         ("~10K", 10_000, 500),
         ("~0", 0, Fraction(1, 2)),
+        ("4.07 MFLOPs", 4_070_000, 5_000),
+        ("1.2GMACs", 1_200_000_000, 50_000_000),
+        ("25K parameters", 25_000, 500),
+        ("43.7 % mAP", Fraction(437, 10), Fraction(5, 100)),
+        ("16 kernels", 16, 0),
+        ("3 Modules", 3, 0),
     ],
 )
 def test_printed_figures_are_read_with_their_rounding(
@@ -222,7 +228,9 @@ def test_printed_figures_are_read_with_their_rounding(
     assert read_figure(printed) == (number, tolerance)
 
 
-@pytest.mark.parametrize("printed", ["", "7×7", "[N, 2]", "640³", "1,23", "12,3456", "3 layers"])
+@pytest.mark.parametrize(
+    "printed", ["", "7×7", "[N, 2]", "640³", "1,23", "12,3456", "3x", "3 by 3"]
+)
 def test_other_text_is_no_figure(printed: str) -> None:
     assert read_figure(printed) is None
 

@@ -271,7 +271,7 @@ def test_the_template_is_a_ledger_that_holds(folder: Path, call: Any) -> None:
     found = {row["id"]: row["verdict"] for row in result.json}
     assert result.code == 0
     assert found == {"parameters": "confirmed", "computation": "confirmed", "accuracy": "untested"}
-    again = call("audit", "--init", "my-net")
+    again = call("audit", "--init", "my-net.yaml")
     assert (again.code, "is there already" in again.err) == (2, True)
     assert "must be lower-case letters" in call("audit", "--init", "../x").refusal
 

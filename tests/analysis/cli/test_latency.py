@@ -75,8 +75,8 @@ def test_a_record_that_could_not_be_read_again_is_not_written(
         (["--all"], "--all already has every measurement"),
         (["--model", "torchvision:alexnet"], "--model and --variant each name a network"),
         (["--device", "mps"], "'mps' is none of cpu, cuda, cuda:N"),
-        (["--input", "1 4 32 32"], "--input must be N 3 H W"),
-        (["--input", "1 3 64 64"], "--size and --input each name a size"),
+        (["--size", "640", "640", "--input", "1 4 32 32"], "--input must be N 3 H W"),
+        (["--input", "1 3 64 64"], "--input and --size each name a size"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(arguments: list[str], message: str, call: Any) -> None:

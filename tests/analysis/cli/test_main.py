@@ -33,6 +33,9 @@ from featherface import CONFIGS, FeatherFace
         ["blocks", "--set", "channels=74"],
         ["blocks", "--input", "1", "4", "64", "64"],
         ["blocks", "--model", "torch"],
+        ["blocks", "--model", "torch.nn.py:ReLU"],
+        ["blocks", "--model", "torch.nn:ReLU", "--variant", "v1"],
+        ["blocks", "--model", "torch.nn:ReLU", "--input", "1 3 8 8", "--size", "8", "8"],
         ["blocks", "--model", "torch.nn:Conv3"],
         ["blocks", "--model", "torch.nn:Conv2d", "--set", "wrong=1"],
         ["blocks", "--model", "os:getcwd"],
@@ -143,14 +146,21 @@ def test_a_ledger_of_ones_own_is_judged(call: Any, tmp_path: Path) -> None:
     assert "not as expected (1)" in short
     assert "On v1: 487,103" in short
     assert ("confirmed (1)" in short, "confirmed (1)" in full) == (False, True)
-    assert "confirmed (1)" in call(*mine, "--verdict", "confirmed").out
+    confirmed = call(*mine, "--verdict", "confirmed").out
+    assert "confirmed (1)" in confirmed
+    assert confirmed.startswith(short[: short.index("not as expected")])  # of all claims
+    assert "each name a source" in call(*mine, "--source", "card").refusal
     result = call(*mine, "--json", "-")
     assert result.code == 1, result.err
     assert [r["verdict"] for r in result.json] == ["refuted", "confirmed"]
 
     record = ("--recorded", tmp_path / "verdicts.json")
     assert call(*mine, *record).code == 2  # nothing is recorded there
-    assert call(*mine, *record, "--accept").code == 0
+    accepted = call(*mine, *record, "--accept")
+    assert (accepted.code, accepted.err.endswith(f"recorded 2 verdicts in {record[1]}\n")) == (
+        0,
+        True,
+    )
     kept = call(*mine, *record)
     assert kept.code == 0
     assert "refuted as recorded (1)" in kept.out
