@@ -171,8 +171,9 @@ def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     given = join_inputs(_with_new_names(arguments))
     try:
-        if size := re.search(r"(?<!\S)--size[ =](\d+)[x×,](\d+)", " ".join(given)):
-            raise InputError(f"{size[0]!r}: must be height and width, --size {size[1]} {size[2]}")
+        if size := re.search(r"(?<!\S)--size[ =](\d+)(?:[x×,](\d+)|(?= -|$))", " ".join(given)):
+            meant = f"--size {size[1]} {size[2] or size[1]}"
+            raise InputError(f"{size[0]!r}: must be height and width, as {meant}")
         code = command.main(args=given, prog_name="featherface", standalone_mode=False)
     except InputError as error:
         _fail(error)
@@ -183,7 +184,8 @@ def _run(arguments: list[str]) -> int:
             print(error.format_message())
             return 2
         if type(error).__name__ == "NoSuchOption":
-            error.possibilities = _alike(error) or error.possibilities
+            near = [name for name in error.possibilities if name != "--help"]
+            error.possibilities = _alike(error) or near
         message = error.format_message().replace("Value error, ", "")
         if hasattr(error.__cause__, "errors"):  # of pydantic, which leaves the value out
             value = error.__cause__.errors()[0]["input"]

@@ -85,6 +85,8 @@ def search(
             raise InputError(
                 f"--not (={field!r}) must be FIELD=VALUES, as --not context=none,plain"
             )
+    if within_macs is not None and macs is None:
+        raise InputError("--within-macs is a distance from --macs, which is not given")
     known = load_facts(facts) if facts else []
     record = search(
         params,

@@ -162,7 +162,9 @@ class _Checkpoint:
             config, undetermined = infer(shapes, self.keys.values())
         extra = dict(self.unmapped) if config else {}
         variant = config.variant if config else None
-        nearest = nearest_variant(shapes) if variant is None or _learnable(extra) else None
+        nearest = None
+        if shapes and (variant is None or _learnable(extra)):
+            nearest = nearest_variant(shapes)
         # A file without a whole block is no network, but may be most of one.
         against = config or (CONFIGS[nearest] if nearest and is_most_of(nearest, shapes) else None)
         expected = expected_shapes(against) if against else {}
@@ -207,11 +209,11 @@ class _Checkpoint:
         missing, misshapen, extra = identity.missing, identity.misshapen, identity.extra
         if identity.config is None:
             lacking = f", which has {len(missing)} more" if missing else ""
+            nearest = f" (nearest: {identity.nearest}{lacking})" if identity.nearest else ""
             reason = identity.undetermined.get("config")
             yield (
                 f"no network of the family: {len(self.tensors)} of {identity.tensors} tensors "
-                f"have a known name (nearest: {identity.nearest}{lacking})"
-                + (f"; {reason}" if reason else "")
+                f"have a known name{nearest}" + (f"; {reason}" if reason else "")
             )
         if missing:
             yield f"{len(missing)} tensors of {what} missing, first {missing[0]}"

@@ -43,6 +43,7 @@ from featherface import CONFIGS, FeatherFace
         ["identify"],
         ["search"],
         ["search", "--params", "-1"],
+        ["search", "--params", "1", "--within-macs", "1"],
         ["search", "--params", "1", "--context", "dcnv3"],
         ["search", "--params", "1", "--channels", "9-3"],
         ["search", "--params", "1", "--channels", "0"],
@@ -257,6 +258,8 @@ def test_counterparts_are_parameters_of_commands(call: Any) -> None:
     [
         ("blocks --size 640x480", "--size 640 480"),
         ("latency --size=640x480 --json -", "--size 640 480"),
+        ("bench --size 320", "--size 320 320"),
+        ("search --size 320 --params 1", "--size 320 320"),
         ("detect --longer-side 640x480 x.jpg", "'640x480' should be a valid integer"),
         ("audit --ledger torchvison", "torchvison: no such file; did you mean 'torchvision'?"),
         ("audit --ledger my-net", "my-net: no such file; did you mean 'my-net.yaml'?"),
