@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -35,8 +36,8 @@ def bench(
 ) -> None:
     """Time the networks and the whole detector against the authors' way, taking turns.
 
-    The figures to read are the ratios; times are of this machine alone. Prints a table and, on
-    the last line, one JSON document.
+    The figures to read are the ratios; times are of this machine alone. Prints tables and, where
+    the output is no terminal, one JSON document on the last line.
     """
     check_size(*size)
     from analysis.benchmarks import detector_speed
@@ -51,4 +52,5 @@ def bench(
     if emit(record, json):
         for table in tables.detector_speed(record):
             show(table)
-        print(jsonlib.dumps(record, allow_nan=False))
+        if not sys.stdout.isatty():
+            print(jsonlib.dumps(record, allow_nan=False))

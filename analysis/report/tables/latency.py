@@ -178,7 +178,9 @@ def _common_notes(record: Record) -> Iterator[str]:
     here = record["environment"]
     gpu = f", CUDA {here['cuda']}, driver {here['driver']}" if here["cuda"] else ""
     commit = (here["commit"] or "unknown")[:10] + (" with changes" if here["commit_dirty"] else "")
-    yield f"torch {here['torch']}{gpu}, {here['memory_format']}; commit {commit}; {here['utc']}"
+    flushed = ", L2 cache flushed" if record.get("flush_l2") else ""
+    layout = here["memory_format"]
+    yield f"torch {here['torch']}{gpu}, {layout}{flushed}; commit {commit}; {here['utc']}"
 
 
 def _kernel(record: Record) -> str:

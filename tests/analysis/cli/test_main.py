@@ -299,6 +299,8 @@ def test_bench_prints_tables_of_what_was_measured_alone_and_json_last(
     assert "".join(out).count("┏") == 1
     assert out[-1] == "from file to faces: not measured; official: cannot be downloaded"
     assert json.loads(last) == record
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "{" not in call("bench", "--device", "cpu").out
 
 
 def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,12 @@ def open_nowhere() -> Any:
 
 
 @pytest.mark.parametrize("kind", RECORDS)
+def test_a_flushed_cache_is_named_below_every_table(kind: str) -> None:
+    assert "L2 cache flushed" in printed({**RECORDS[kind], "flush_l2": True})
+    assert "L2 cache flushed" not in printed(RECORDS[kind])
+
+
+@pytest.mark.parametrize("kind", RECORDS)
 def test_the_same_records_give_the_same_bytes(kind: str) -> None:
     first = render(FIGURES[kind](RECORDS[kind]), "svg")
     assert render(FIGURES[kind](copy.deepcopy(RECORDS[kind])), "svg") == first
