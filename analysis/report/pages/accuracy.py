@@ -73,7 +73,7 @@ def _section(subset: bool, protocol: str, rows: Sequence[Row]) -> str:
     title = f"{title}, a subset"
     images = Column("images", attrgetter("images"), count)
     return (
-        f"## {title}\n\n{how} On a subset of the images.\n\n"
+        f"## {title}\n\n{how}\n\n"
         '<p class="ff-note"><strong>A subset.</strong> Comparable with rows of the same images '
         "only, and never evidence for a published figure.</p>\n\n"
         f"{_table(title, rows, images).html()}"

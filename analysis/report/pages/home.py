@@ -140,10 +140,10 @@ def the_card(records: Records) -> str:
     """Return the card's total, and what each correction makes of it."""
     steps = (
         ("printed total", "card-total", "c-counted"),
-        ("printed reduction", "card-total-with-reduction-16", "c-step"),
-        ("deformable as drawn", "card-total-with-deformable-context", "c-step"),
+        ("with printed reduction", "card-total-with-reduction-16", "c-step"),
+        ("with deformable context", "card-total-with-deformable-context", "c-step"),
         ("sum of printed blocks", "card-blocks-add-up", "c-other"),
-        ("both corrections", "card-total-as-drawn", "c-missed"),
+        ("with both", "card-total-as-drawn", "c-missed"),
     )
     values = {name: records.verdict(claim)["measured"] for name, claim, _ in steps}
     label = "; ".join(f"{name}: {value:,} parameters" for name, value in values.items())
@@ -165,7 +165,7 @@ def the_card(records: Records) -> str:
         bars=bars(label, rows, max(values.values())),
         total=values["printed total"],
         sum_of_blocks=values["sum of printed blocks"],
-        drawn=values["both corrections"],
+        drawn=values["with both"],
         looked_at=found["looked_at"],
         found=found["found"],
         channels=facts["channels"]["values"][0],

@@ -80,9 +80,10 @@ def landscape(records: Records) -> str:
         "design-space",
         "Architectures by parameters and MACs, with the published totals marked: "
         f"{', '.join(map(count, records.totals))} parameters",
-        "{inside:,} of the {looked_at:,} architectures of a larger space than the one above: "
-        "networks with RetinaFace’s pyramid or without a shuffle are in it, too. The published "
-        "totals are marked.".format_map(records["design_space.json"]["landscape"]),
+        "{inside:,} of the {looked_at:,} architectures of a space that also has networks with "
+        "RetinaFace’s pyramid or without a shuffle. The published totals are marked.".format_map(
+            records["design_space.json"]["landscape"]
+        ),
     )
 
 
