@@ -49,7 +49,8 @@ def named(
         reason = failure.strerror or str(failure) or type(failure).__name__
         raise error(f"{printable(path)}: cannot be {action}: {reason}") from None
     except ValueError as failure:
-        if "null" not in str(failure):  # "embedded null byte", from every call on such a path
+        # A path with a null character, or with one that the file system's encoding does not have.
+        if "null" not in str(failure) and not isinstance(failure, UnicodeEncodeError):
             raise
         raise error(f"{printable(path)}: cannot be {action}: {failure}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ def key_of(name: str) -> tuple[str, str]:
 def read_list(path: str | Path) -> list[tuple[str, str]]:
     """Return the `key_of` every line of a text file, in order and without repetitions.
 
-    Bytes that are not UTF-8 are kept as Python keeps them in file names.
+    The lines are in the encoding of file names; other bytes are kept as Python keeps them there.
 
     Raises:
         InputError: where the file cannot be read, is not text or lists nothing.
@@ -36,7 +37,7 @@ def read_list(path: str | Path) -> list[tuple[str, str]]:
     content = read_bytes(path, 1 << 26).removeprefix(b"\xef\xbb\xbf")
     if b"\0" in content:
         raise InputError(f"{path}: cannot be read: not UTF-8 text")
-    lines = content.decode("utf-8", "surrogateescape").splitlines()
+    lines = content.decode(sys.getfilesystemencoding(), "surrogateescape").splitlines()
     keys = dict.fromkeys(key_of(line) for line in lines if line.strip())
     if not keys:
         raise InputError(f"{path}: the list of images is empty; a line is EVENT/IMAGE.jpg")

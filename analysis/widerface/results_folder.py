@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,8 +75,8 @@ def to_text(name: str, found: Found, *, whole_pixels: bool) -> bytes:
     sides = corners[:, 2:] - corners[:, :2]
     rows = zip(*corners[:, :2].T, *sides.T, found.scores, strict=True)
     lines = [name, str(len(found.scores)), *(" ".join(map(str, row)) for row in rows)]
-    # The bytes of a name that are not UTF-8 are written as they came.
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+    # The bytes of a name are written as they came.
+    return ("\n".join(lines) + "\n").encode(sys.getfilesystemencoding(), "surrogateescape")
 
 
 def is_whole(content: bytes) -> bool:

@@ -103,6 +103,15 @@ def test_more_than_the_limit_is_not_read(tmp_path: Path) -> None:
         read_text(path)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_bytes(tmp_path / name)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_bytes(tmp_path / name, b"")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     write_text(tmp_path / "link", "new")

@@ -93,10 +93,17 @@ def test_records_are_printed_to_a_stream_without_an_encoding() -> None:
 @posix
 def test_names_are_written_in_the_encoding_of_the_file_system(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "ü.png")
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = _run(f"featherface detect {tmp_path}/ü.png --out {tmp_path}/é", **locale)
+    (tmp_path / "list").write_text("ü.png", encoding="utf-8")
+    done = _run(
+        f"cd {tmp_path}; featherface detect ü.png --out é && "
+        "featherface widerface predict --weights v1 --images . --subset list --out ß",
+        LC_ALL="C",
+        PYTHONUTF8="0",
+        PYTHONCOERCECLOCALE="0",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list((tmp_path / "é").glob("-*.png"))) == 1
+    assert (tmp_path / "ß" / "ü.txt").read_text(encoding="utf-8") == "ü\n0\n"
 
 
 @posix
