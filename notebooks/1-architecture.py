@@ -16,9 +16,9 @@
 # %% [markdown]
 # # The architecture, block by block, and what was said about it
 #
-# FeatherFace is a face detector of seven blocks in a row, and *0.49 M parameters* is what is said
-# of it. This notebook builds the five networks that go by the name, counts the parameters of each
-# block, and compares them with what the paper, the card and the repositories state.
+# FeatherFace is a face detector of seven blocks; its paper states *0.49 M parameters*. This
+# notebook builds the four networks that go by the name and their baseline, counts the parameters of
+# each block, and compares them with what the paper, the model card and the repositories state.
 
 # %%
 from dataclasses import replace
@@ -36,13 +36,13 @@ pd.options.display.float_format = "{:,.3f}".format
 pd.options.display.max_colwidth = 90
 
 # %% [markdown]
-# ## Five networks, one name
+# ## Five networks
 #
-# `v1` has the total that the card prints; the card, a drawing with figures, is by the owner of a
-# fork. `v1-deformable` is the network that the card *draws*. `official` is the code that the
-# paper's authors published. `no-attention` was made by the owner of the fork half a year after the
-# paper, and `retinaface` is the baseline that the paper compares with. One configuration class
-# describes all five.
+# The model card is a diagram with figures, by the owner of a fork. `v1` has the total that it
+# prints, `v1-deformable` is the network that it *draws*. `official` is the code that the paper's
+# authors published. `no-attention` was made by the owner of the fork half a year after the paper,
+# and `retinaface` is the baseline that the paper compares with. One configuration class describes
+# all five.
 
 # %%
 records = {variant: measure_blocks(variant, 640, 640) for variant in CONFIGS}
@@ -67,7 +67,7 @@ pd.DataFrame(
 #
 # ## Where the parameters are
 #
-# The network's direct children *are* the seven blocks, so the table adds up by construction.
+# The network's direct children are the seven blocks, so the rows add up to the whole.
 
 # %%
 VARIANT = "official"

@@ -17,8 +17,7 @@
 # # What FeatherFace costs: parameters, MACs, milliseconds
 #
 # Parameters, MACs and milliseconds are three costs, and none follows from another. This notebook
-# measures them side by side on the machine it runs on: what the network stores, how often it
-# multiplies, how long it takes, and whether memory or arithmetic is the bound.
+# measures all three on the machine it runs on, and whether memory or arithmetic limits each block.
 
 # %%
 import pandas as pd
@@ -56,8 +55,8 @@ pd.DataFrame(
 #
 # ## What counters miss
 #
-# Four popular counters, used as their documentation says, on the same network. The differences are
-# what each of them does not count, or counts besides.
+# Four popular counters, used as their documentation says, on the same network. The table says what
+# each of them leaves out, and what it counts in addition.
 
 # %%
 counters = [record.as_dict() for record in out_of_the_box("official", 640, 640)]
@@ -117,9 +116,9 @@ SVG(render(plots.operators(operators), "svg"))
 # %% [markdown]
 # ## Memory or arithmetic
 #
-# A processor multiplies no faster than numbers reach it. The roofline places each block by its MACs
-# for each byte it moves and by its MACs in a second. The ceilings are measured here, too: the best
-# matrix product, and the best copy.
+# A block is limited by arithmetic, or by the memory that feeds it. The roofline places each block
+# by its MACs for each byte it moves and by its MACs in a second. The two ceilings are measured
+# here, too: the fastest matrix product, and the fastest copy of memory.
 
 # %%
 # Figure: MACs in a second of each block against its MACs for each byte, below the two ceilings.
@@ -127,6 +126,6 @@ roofline = measure_roofline(Setting(variant="official"), QUICK)
 SVG(render(plots.roofline(roofline), "svg"))
 
 # %% [markdown]
-# **Your machine, on record**: `featherface latency --variant official` prints the same tables.
+# **On the command line**: `featherface latency --variant official` prints the same tables.
 # `featherface bench` times the detector against the authors' code, taking turns, and reports
 # ratios.

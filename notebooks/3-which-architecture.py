@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Which architectures have a published total
 #
-# Which networks of this family have exactly 487,103 parameters, the total that the card prints? The
-# family is small enough to count *all* of it, so that "none" is a proof.
+# Which networks of this family have exactly 487,103 parameters, the total that the model card
+# prints? The family is small enough to count *all* of it, so an answer of "none" is proved.
 
 # %%
 import pandas as pd
@@ -98,8 +98,8 @@ matches(489_015)
 # %% [markdown]
 # ## One step in each direction
 #
-# How far does another choice move the total? A bar is one step in one field, with everything else
-# as in `v1`.
+# How much does another choice change the total? Each bar is one step in one field of `v1`, with all
+# other fields as they are.
 
 # %%
 # Figure: Change of parameters and MACs of v1 with one step in each field, as bars.
@@ -115,4 +115,4 @@ SVG(render(plots.landscape(landscape()), "svg"))
 
 # %% [markdown]
 # **Your own number**: `featherface search --params N --facts card` does the same on the command
-# line; `--channels 64` or `--not context=plain` narrows it, `--macs` asks about work instead.
+# line; `--channels 64` or `--not context=plain` narrows it, `--macs` searches by MACs instead.

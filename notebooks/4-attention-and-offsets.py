@@ -16,12 +16,11 @@
 # %% [markdown]
 # # What attention and offsets do to an image
 #
-# A map of attention does not say what attention is for. So this notebook shows the gates and
-# offsets on an image first, and then how scores and boxes of its faces change when each of them is
-# ablated.
+# This notebook shows the gates and offsets of a network on an image. As such maps alone do not say
+# what a part is for, it then shows how scores and boxes change when each part is ablated.
 #
 # Put the path of an image of your own into `IMAGE` and run all cells. Where the weights of
-# `official` cannot be downloaded, those of `v1` that come with the package are looked at; that
+# `official` cannot be downloaded, those of `v1`, which come with the package, are used; that
 # network has gates and no offsets.
 
 # %%
@@ -59,8 +58,8 @@ def figure(name: str) -> None:
 # ## The gates
 #
 # CBAM multiplies every channel by one number and every position by another, both between 0 and 1.
-# The map below is the second kind. Each cell is drawn where its receptive field is centred, and all
-# share one colour scale, so that a difference between two maps is one.
+# The maps below show the second kind. Each cell is drawn where its receptive field is centred, and
+# all maps share one colour scale.
 
 # %%
 # Figure: The spatial gates of both attentions on three levels, over the image.
@@ -79,9 +78,9 @@ pd.json_normalize(maps.record["attention"]).iloc[:, :12]
 # %% [markdown]
 # ## The offsets
 #
-# An ordinary convolution looks at nine cells in a square. A deformable one moves each of the nine
-# to where the input tells it to. Circles are where it looks, sized by the weight of the point; the
-# thin grid is where an ordinary one would.
+# An ordinary 3×3 convolution samples nine cells in a square. A deformable one adds to each an
+# offset that it computes from the input, and weights it by a mask. Dots are the sampling points,
+# sized by their masks; crosses are the regular grid.
 
 # %%
 # Figure: The nine sampling points of each branch and level at the centre of the face, beside the

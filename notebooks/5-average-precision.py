@@ -17,8 +17,8 @@
 # # WIDER FACE: what an average precision is made of
 #
 # Face detectors are compared by three numbers: the average precision on the Easy, Medium and Hard
-# faces of WIDER FACE. This notebook takes the three numbers of FeatherFace apart, into curves, face
-# sizes and events, and evaluates predictions of your own by the same protocol.
+# faces of WIDER FACE. This notebook shows what is behind the three numbers of FeatherFace: curves,
+# face sizes and events. It then evaluates predictions of your own by the same protocol.
 
 # %%
 import os
@@ -115,8 +115,8 @@ if evaluations:
     display(SVG(render(plots.by_event(events, "AP on Hard by event"), "svg")))
 
 # %% [markdown]
-# A difference in AP does not say *which* faces. This does: faces that both found, one found, or
-# neither found, at a score where both raise as many false alarms.
+# A difference in AP does not say *which* faces differ. The table counts faces that both, one or
+# neither found, at scores where both have as many false alarms.
 
 # %%
 if len(evaluations) == 2:
