@@ -97,6 +97,5 @@ def _words_of_images(images: list[Record]) -> tuple[str, str]:
 
 def _figure(docs: Path, drawn: Record, name: str) -> str:
     title, alternative, finding = captions.caption(drawn, name)
-    figure = themed(docs, f"maps-{name}", alternative, escape(finding)).strip()
     summary = f"<b>{escape(title)}.</b> {escape(finding)}"
-    return fold(summary, f'{figure}<p class="ff-note">{escape(alternative)}</p>')
+    return fold(summary, themed(docs, f"maps-{name}", alternative))

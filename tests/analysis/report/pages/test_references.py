@@ -31,7 +31,7 @@ def test_every_command_is_in_the_reference_with_its_options(command: Any) -> Non
 
     def check(group: Any, path: str) -> None:
         for name, one in group.commands.items():
-            assert f"# {path} {name}\n" in text
+            assert f"# `{path} {name}`\n" in text
             if hasattr(one, "commands"):
                 check(one, f"{path} {name}")
             else:
