@@ -29,7 +29,7 @@ from IPython.display import SVG, Markdown
 from analysis.claims import verdicts as compliance
 from analysis.cost.blocks import measure_blocks, measure_layers
 from analysis.cost.trace import count_parameters
-from analysis.report.diagram import static_svg
+from analysis.report.diagram.drawing import static_svg
 from featherface import CONFIGS, FeatherFace
 
 pd.options.display.float_format = "{:,.3f}".format

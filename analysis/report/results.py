@@ -27,7 +27,8 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.search import search
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import SPACE
-from analysis.report import Record, diagram
+from analysis.report import Record
+from analysis.report.diagram.drawing import static_svg
 from analysis.report.pages import choose, timing
 from analysis.report.pages.records import Records
 from analysis.report.plots import design_space as plots
@@ -77,7 +78,7 @@ def _blocks(docs: Path) -> Written:
     yield "results/layers.json", _line_by_line(layers)
     (shown,) = (record for record in records if record["variant"] == "official")
     for name, upright in (("architecture", False), ("architecture-down", True)):
-        drawing = diagram.static_svg(shown, layers["official"], upright=upright)
+        drawing = static_svg(shown, layers["official"], upright=upright)
         yield f"figures/{name}.svg", drawing
 
 

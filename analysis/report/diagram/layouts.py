@@ -191,20 +191,12 @@ class LeftToRight(Layout):
     lanes = (150.0, 252.0, 354.0)
     first, between = 98.0, 9.0
 
-    _LENGTHS: Mapping[str, float] = {
-        "backbone": 153,
-        "first_attention": 117,
-        "pyramid": 271,
-        "second_attention": 113,
-        "context": 137,
-        "shuffle": 113,
-        "heads": 125,
-    }
+    _LENGTHS = (153.0, 117.0, 271.0, 113.0, 137.0, 113.0, 125.0)  # of the blocks, along the flow
     _TOP = 40.0
     _PARAMS, _MACS, _CLAIMS = 426.0, 456.0, 489.0  # baselines of the figures
 
     def __init__(self, record: Record, layers: Sequence[Record], *, judged: bool) -> None:
-        super().__init__(record, layers, self._LENGTHS)
+        super().__init__(record, layers, dict(zip(BLOCKS, self._LENGTHS, strict=True)))
         self.judged = judged  # verdicts are counted below each block
         self._bottom = 506.0 if judged else 474.0
         self.size = self.end + 112, self._bottom + 42

@@ -32,8 +32,7 @@ def overview(records: Records) -> str:
         ("params", "Parameters", count),
         ("macs", "MACs at 640×640, in GMAC", fixed(3, 1e9)),
     ):
-        most = max(record[key] for record in records.blocks.values())
-        rows, words = [], []
+        rows = []
         for name in VARIANTS:
             record = records.blocks[name]
             segments = []
@@ -44,9 +43,7 @@ def overview(records: Records) -> str:
                 if hidden:
                     segments.append((hidden, f"b{at} hatched", f"deformable kernels: {hidden:,}"))
             rows.append((name, segments, form(record[key])))
-            words.append(f"{name} {record[key]:,}")
-        label = f"{title} by block. {'; '.join(words)}. The tables below have every number."
-        out.append(f'<p class="ff-chart-title">{title}</p>' + bars(label, rows, most))
+        out.append(f'<p class="ff-chart-title">{title}</p>' + bars(f"{title}, by block", rows))
     names = [block["name"].replace("_", " ") for block in records.blocks["official"]["blocks"]]
     keys = "".join(f'<li><i class="b{at}"></i>{name}</li>' for at, name in enumerate(names))
     keys += '<li><i class="b4 hatched"></i>deformable kernels, skipped by usual counters</li>'

@@ -7,17 +7,20 @@ docs/notebooks/          a page for each notebook; that of one that is no more s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.report import diagram
+import typer
+from typer.cli import get_docs_for_click
+
+from analysis.report.diagram import card, page
 from analysis.report.pages import (
     accuracy,
     calculator,
     choose,
-    commands_page,
     cost,
     home,
     maps_page,
@@ -42,13 +45,13 @@ FRAGMENTS: Mapping[str, Callable[[Records], str]] = {
     "home-cost.md": home.the_cost,
     "home-accuracy.md": home.the_accuracy,
     "home-networks.html": home.networks,
-    "architecture.html": lambda records: diagram.architecture_html(
+    "architecture.html": lambda records: page.architecture_html(
         list(records.blocks.values()), records["layers.json"], records["verdicts.json"]
     ),
-    "architecture-card.html": lambda records: diagram.card_comparison(
+    "architecture-card.html": lambda records: card.card_comparison(
         list(records.blocks.values()), records["verdicts.json"]
     ),
-    "architecture-blocks.md": lambda records: diagram.block_sections(
+    "architecture-blocks.md": lambda records: page.block_sections(
         list(records.blocks.values()), records["layers.json"], records["verdicts.json"]
     ),
     "verdict-controls.html": verdict_list.controls,
@@ -105,11 +108,11 @@ def generate(
     """
     fragments, read = made_from(Records(root / "docs"))
     for folder, up in (("docs", ""), ("docs/use", "../")):
-        for page in sorted((root / folder).glob("*.md")):
-            name, text = f"sources-{page.stem}.md", read_text(page)
+        for path in sorted((root / folder).glob("*.md")):
+            name, text = f"sources-{path.stem}.md", read_text(path)
             if name in text:
                 fragments[name] = sources(text, read, up)
-    fragments["commands.md"] = commands_page.reference(command)
+    fragments["commands.md"] = reference(command)
     files: dict[Path, bytes] = {}
     pages: list[notebooks.Page] = []
     for source in track(sorted((root / "notebooks").glob("*.py"))):
@@ -127,6 +130,18 @@ def generate(
     for path, content in changed.items():
         write_bytes(path, content)
     return Result([*changed], pages)
+
+
+def reference(command: Any) -> str:
+    """Return every command below `command`, with its arguments, options and example, as Markdown.
+
+    Args:
+        command: the Click command of `featherface`, as Typer makes it.
+    """
+    context = typer.Context(command, info_name="featherface")
+    text = get_docs_for_click(obj=command, ctx=context, name="featherface").replace("\b", "")
+    commands = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
+    return re.sub(r"^Examples?:\s*(.+(?:\n.+)*)", r"```sh\n\1\n```", commands, flags=re.MULTILINE)
 
 
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration)

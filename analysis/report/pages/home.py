@@ -5,6 +5,7 @@ from __future__ import annotations
 from calendar import month_name
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 from analysis.claims.ledger import Ledger
@@ -64,19 +65,18 @@ def tally_by_source(records: Records) -> str:
     """Return a table of verdicts by source; each number leads to its claims."""
     published = _published(records)
 
-    def number(book: Ledger, verdict: str = "") -> Cell:
+    def number(book: Ledger, verdict: str) -> Cell:
         source = book.source.id
         found = sum(r["source"] == source and verdict in ("", r["verdict"]) for r in published)
         address = f"verdicts/?source={source}" + (f"&verdict={verdict}" if verdict else "")
         return Cell(count(found), f'<a href="{escape(address)}">{count(found)}</a>')
 
-    def column(verdict: str) -> Column:
-        return Column(verdict, lambda book: number(book, verdict), lambda cell: cell)
-
     columns = (
         Column("source", lambda book: _SOURCES[book.source.id]),
-        Column("figures", number, lambda cell: cell),
-        *map(column, MEANING),
+        *(
+            Column(verdict or "figures", partial(number, verdict=verdict), lambda cell: cell)
+            for verdict in ("", *MEANING)
+        ),
     )
     return Table("Published figures by source", columns, records.ledgers).html()
 
@@ -114,11 +114,6 @@ def the_size(records: Records) -> str:
     counted, other = found["thop_params"], records.blocks["no-attention"]["params"]
     if counted is None or official - kernels - fusion != counted:
         raise InputError(f"counters.json: {official} − {kernels} − {fusion} is not {counted}")
-    label = (
-        f"official has {official:,} parameters; thop sees {counted:,} of them and misses "
-        f"{kernels:,} in deformable kernels and {fusion} fusion weights. no-attention has "
-        f"{other:,}."
-    )
     missed = (kernels + fusion, "c-missed", "not seen by thop")
     rows = (
         ("official", ((counted, "c-counted", "seen by thop"), missed), count(official)),
@@ -127,7 +122,7 @@ def the_size(records: Records) -> str:
     )
     return words(
         "home-size.md",
-        bars=bars(label, rows, official),
+        bars=bars("Parameters", rows),
         official=official,
         kernels=kernels,
         fusion=fusion,
@@ -146,7 +141,6 @@ def the_card(records: Records) -> str:
         ("with both", "card-total-as-drawn", "c-missed"),
     )
     values = {name: records.verdict(claim)["measured"] for name, claim, _ in steps}
-    label = "; ".join(f"{name}: {value:,} parameters" for name, value in values.items())
     rows = [(name, ((values[name], css, name),), count(values[name])) for name, _, css in steps]
     found = records.totals[values["printed total"]]
     agreeing = [
@@ -162,7 +156,7 @@ def the_card(records: Records) -> str:
     facts = found["facts"]
     return words(
         "home-card.md",
-        bars=bars(label, rows, max(values.values())),
+        bars=bars("Parameters", rows),
         total=values["printed total"],
         sum_of_blocks=values["sum of printed blocks"],
         drawn=values["with both"],
@@ -182,10 +176,6 @@ def the_cost(records: Records) -> str:
     (counted,) = (counter["macs"] for counter in counters if counter["counter"] == "torch")
     if counted != official - hidden:
         raise InputError(f"PyTorch's counter says {counted}, not {official - hidden}")
-    label = (
-        f"official: {official:,} MACs, of which {hidden:,} in deformable kernels that counters "
-        f"skip; retinaface: {baseline:,} MACs."
-    )
     kernels = (hidden, "c-missed", "deformable kernels")
     rows = (
         (
@@ -198,7 +188,7 @@ def the_cost(records: Records) -> str:
     )
     return words(
         "home-cost.md",
-        bars=bars(label, rows, official),
+        bars=bars("MACs", rows),
         counted=counted,
         baseline=baseline,
         hidden=hidden,

@@ -80,14 +80,13 @@ def badge(verdict: str) -> str:
     )
 
 
-def bars(
-    label: str, rows: Sequence[tuple[str, Sequence[tuple[float, str, str]], str]], most: float
-) -> str:
-    """Return bars of segments on one scale, as an image whose text alternative is `label`.
+def bars(title: str, rows: Sequence[tuple[str, Sequence[tuple[float, str, str]], str]]) -> str:
+    """Return bars of segments on one scale, as an image whose text alternative has title and ends.
 
-    A row is a name, segments (length, CSS class, hint) and what stands at the end; `most` is the
-    length that fills the width.
+    A row is a name, segments (length, CSS class, hint) and what stands at the end.
     """
+    most = max(sum(length for length, *_ in segments) for _, segments, _ in rows)
+    label = f"{title}: {'; '.join(f'{name} {end}' for name, _, end in rows)}"
     lines = []
     for name, segments, end in rows:
         drawn = "".join(

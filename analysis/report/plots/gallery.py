@@ -106,9 +106,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: _Corners, window: _Window, colour:
     edges = (left, top, left, top)
     scaled = [(value - edge) * TILE / side for value, edge in zip(box, edges, strict=True)]
     x1, y1, x2, y2 = np.clip(scaled, -8, TILE + 8).round().astype(int).tolist()
-    draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "black", 1)
-    if x2 - x1 > 4 and y2 - y1 > 4:
-        draw.rectangle((x1 + 2, y1 + 2, x2 - 2, y2 - 2), None, "black", 1)
+    draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "black", 4)
     draw.rectangle((x1, y1, x2, y2), None, colour, 2)
 
 

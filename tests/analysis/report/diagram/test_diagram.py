@@ -13,11 +13,12 @@ from xml.etree import ElementTree
 import pytest
 
 from analysis.cost.blocks import measure_layers
-from analysis.report import diagram
-from analysis.report.diagram import architecture_svg, nodes, static_svg, svg
+from analysis.report.diagram import nodes, svg
+from analysis.report.diagram.card import card_comparison
 from analysis.report.diagram.claims import claim_address, claims_by_block
+from analysis.report.diagram.drawing import architecture_svg, static_svg
 from analysis.report.diagram.nodes import Squares
-from analysis.report.diagram.page import layer_rows
+from analysis.report.diagram.page import architecture_html, block_sections, layer_rows
 from analysis.report.formats import MARKS
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -241,9 +242,9 @@ def fragments() -> tuple[str, str, str]:
     records, verdicts = recorded("blocks.json"), recorded("verdicts.json")
     layers = {variant: layers_of(variant) for variant in VARIANTS}
     return (
-        diagram.architecture_html(records, layers, verdicts),
-        diagram.card_comparison(records, verdicts),
-        diagram.block_sections(records, layers, verdicts),
+        architecture_html(records, layers, verdicts),
+        card_comparison(records, verdicts),
+        block_sections(records, layers, verdicts),
     )
 
 
@@ -282,7 +283,7 @@ def test_every_claim_about_a_block_is_beside_it_and_every_one_of_the_card_is_com
 
 
 def test_the_card_beside_the_network() -> None:
-    card = diagram.card_comparison(recorded("blocks.json"), recorded("verdicts.json"))
+    card = card_comparison(recorded("blocks.json"), recorded("verdicts.json"))
     text = re.sub(r"<[^>]+>", " ", card)
     for says, measured in (("213,024", "213,072"), ("22,080", "3,956"), ("22,080", "969")):
         assert re.search(rf"{says}\s+✗\s+refuted.*?{measured}", text), (says, measured)

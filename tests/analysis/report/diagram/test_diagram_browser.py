@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.cost.blocks import measure_layers
-from analysis.report import diagram
+from analysis.report.diagram.page import architecture_html, block_sections
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = json.loads((results / "blocks.json").read_text(encoding="utf-8"))
     verdicts = json.loads((results / "verdicts.json").read_text(encoding="utf-8"))
     layers = {variant: measure_layers(variant) for variant in VARIANTS}
-    sections = re.sub(r"^## .*$", "", diagram.block_sections(records, layers, verdicts), flags=re.M)
+    sections = re.sub(r"^## .*$", "", block_sections(records, layers, verdicts), flags=re.M)
     assets = ROOT / "docs" / "assets"
     styles = [(assets / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
     js = (assets / "architecture.js").read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Diagram</title>'
         '<meta name="viewport" content="width=device-width">'
         f"<style>html{{font-size:20px}}body{{margin:16px}}{''.join(styles)}</style>"
-        f'<body class="md-typeset">{diagram.architecture_html(records, layers, verdicts)}'
+        f'<body class="md-typeset">{architecture_html(records, layers, verdicts)}'
         f'<h2 id="block-context">Context</h2>{sections}<script>{js}</script></body></html>',
         encoding="utf-8",
     )

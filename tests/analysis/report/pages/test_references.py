@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from analysis.cli.main import app
-from analysis.report.pages import commands_page
+from analysis.report.pages.generate import reference
 from analysis.report.pages.html import inline
 
 
@@ -27,7 +27,7 @@ def command() -> Any:
 
 
 def test_every_command_is_in_the_reference_with_its_options(command: Any) -> None:
-    text = commands_page.reference(command)
+    text = reference(command)
 
     def check(group: Any, path: str) -> None:
         for name, one in group.commands.items():
