@@ -363,6 +363,7 @@ def test_largest_size(variant: str) -> None:
 
 Q = torch.zeros(2, 4, 5, 8)  # batch, heads, steps, channels
 STEPS = torch.zeros(2, 5, 16)
+PRODUCT = torch.zeros(2, 4, 5), torch.zeros(2, 5, 6)
 X = torch.zeros(6, dtype=torch.cfloat)
 RECURRENT = 2 * 5 * (16 + 8) * 8  # of one gate of one direction
 
@@ -394,8 +395,8 @@ ANY: dict[str, tuple[nn.Module, Any, int]] = {
     "addmv": (Does(lambda w, x: torch.addmv(x, w, x)), torch.zeros(6), 36),
     "dot": (Does(lambda w, x: w[0] @ x), torch.zeros(6), 6),
     "outer product": (Does(lambda w, x: torch.addr(w, x, x)), torch.zeros(6), 36),
-    "baddbmm": (Does(lambda w, x: torch.baddbmm(x, x, x)), torch.zeros(2, 6, 6), 2 * 6**3),
-    "addbmm": (Does(lambda w, x: torch.addbmm(w, x, x)), torch.zeros(2, 6, 6), 2 * 6**3),
+    "baddbmm": (Does(lambda w, x, y: torch.baddbmm(w[:4], x, y)), PRODUCT, 2 * 4 * 5 * 6),
+    "addbmm": (Does(lambda w, x, y: torch.addbmm(w[:4], x, y)), PRODUCT, 2 * 4 * 5 * 6),
     "einsum": (
         Does(lambda w, x, y: torch.einsum("bij,bkj->bik", x, y)),
         (torch.zeros(2, 3, 4), torch.zeros(2, 5, 4)),
@@ -595,6 +596,23 @@ def test_sampling_of_a_grid(mode: str, neighbours: int) -> None:
     network = Does(lambda w, x, grid: F.grid_sample(x, grid, mode, align_corners=False))
     cost = measure(network, (torch.zeros(1, 3, 9, 9), torch.zeros(1, 4, 5, 2)))
     assert cost.macs_by_kind["sampling"] == neighbours * 3 * 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("mode", "dimensions", "neighbours"),
+    [
+        ("linear", 1, 2),
+        ("bilinear", 2, 4),
+        ("bicubic", 2, 16),
+        ("trilinear", 3, 8),
+        ("nearest", 2, 0),
+    ],
+)
+def test_sampling_of_an_enlarged_map(mode: str, dimensions: int, neighbours: int) -> None:
+    network = Does(lambda w, x: F.interpolate(x, scale_factor=2, mode=mode))
+    cost = measure(network, torch.zeros(1, 3, *[5] * dimensions))
+    assert cost.macs_by_kind["sampling"] == neighbours * 3 * 10**dimensions
+    assert (cost.macs, dict(cost.uncounted)) == (0, {})
 
 
 @pytest.mark.parametrize(
