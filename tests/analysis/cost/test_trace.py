@@ -624,6 +624,17 @@ def test_packed_products_of_whole_numbers_are_not_free(name: str) -> None:
     assert not operators.is_free(operator, [torch.zeros(2, 2, dtype=torch.int8)])
 
 
+def test_operators_of_others_are_not_free_for_taking_no_tensors() -> None:
+    @torch.library.custom_op("featherface_tests::product_of_nothing", mutates_args=())
+    def product_of_nothing(size: int) -> torch.Tensor:
+        return torch.ones(size, size) @ torch.ones(size, size)
+
+    assert product_of_nothing(2).tolist() == [[2, 2], [2, 2]]
+    theirs = torch.ops.featherface_tests.product_of_nothing.default
+    assert not operators.is_free(theirs, (3,))
+    assert operators.is_free(torch.ops.aten.randperm.default, (3,))
+
+
 def test_sparse_results_of_modules_have_the_bytes_of_their_values() -> None:
     network = nn.Sequential(Does(lambda w, x: x.to_sparse()))
     cost = measure(network, torch.eye(6))
