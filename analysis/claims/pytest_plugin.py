@@ -81,7 +81,7 @@ class ClaimItem(pytest.Item):
         if before is not None:
             before = [recorded for recorded in before if recorded.name == found.name]
         (verdict,) = verdicts.as_recorded([found], before or ())
-        if moved := [str(change) for change in verdicts.findings([verdict], before)]:
+        if moved := [str(change) for change in verdicts.changes([verdict], before)]:
             pytest.fail("\n".join([*moved, verdict.explanation]), pytrace=False)
         if found.verdict == "untested":
             pytest.skip(verdict.explanation)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -52,6 +52,8 @@ class Recorded:
     claimed: Value
     measured: Value | None
     verdict: Name
+    row: Mapping[str, Any] = field(compare=False, repr=False, default_factory=dict)
+    """All that the file says of it."""
 
     @property
     def name(self) -> str:
@@ -192,7 +194,7 @@ def record(verdicts: Iterable[Verdict], path: str | Path = RECORD) -> None:
     Raises:
         InputError: where the file cannot be written.
     """
-    names = [field.name for field in fields(Recorded)]
+    names = [field.name for field in fields(Recorded) if field.compare]
     rows = [{name: getattr(verdict, name) for name in names} for verdict in verdicts]
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
     write_bytes(path, f"[\n{lines}\n]\n".encode())
@@ -207,7 +209,20 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
     Raises:
         RecordError: where the file cannot be read, or is something else.
     """
-    return [_recorded(row) for row in _rows(Path(path))]
+    content = read_text(path, error=RecordError)
+    try:
+        rows = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(rows, list):
+        raise RecordError(f"{path}: is not a list of verdicts")
+    found = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            found.append(_recorded(row))
+        except (LookupError, TypeError, ValueError) as error:
+            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from None
+    return found
 
 
 def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verdict]:
@@ -219,7 +234,7 @@ def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verd
     kept = []
     for verdict in now:
         then = old.get(verdict.name)
-        if then and verdict.verdict == "untested" and _unchecked(verdict, then):
+        if then and verdict.verdict == "untested" and unchecked(verdict, then):
             verdict = replace(
                 verdict,
                 verdict=then.verdict,
@@ -230,25 +245,7 @@ def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verd
     return kept
 
 
-def keep_unchecked(now: Iterable[Verdict], path: Path) -> list[dict[str, Any]]:
-    """Return `now` as records, but the record in a file of one that lacks a program here.
-
-    Unlike `as_recorded`, it keeps the explanations that were made with the program.
-
-    Args:
-        path: of the records as they are, if there are any.
-
-    Raises:
-        RecordError: as `recorded`.
-    """
-    rows = {_recorded(row).name: row for row in _rows(path)} if path.exists() else {}
-    return [
-        rows[v.name] if v.name in rows and _unchecked(v, _recorded(rows[v.name])) else v.as_dict()
-        for v in now
-    ]
-
-
-def _unchecked(verdict: Verdict, then: Recorded) -> bool:
+def unchecked(verdict: Verdict, then: Recorded) -> bool:
     """Return whether a program is missing here, and what was found without it is as recorded."""
     return (
         bool(verdict.missing)
@@ -258,11 +255,16 @@ def _unchecked(verdict: Verdict, then: Recorded) -> bool:
     )
 
 
-def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> list[Change]:
+def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded] | None) -> list[Change]:
     """Return what differs between two audits: first in the order of `now`, then what is gone.
 
     Explanations may be reworded freely; verdicts, measured values and the claimed figures count.
+    Without an audit before, the claims that are refuted differ.
     """
+    if before is None:
+        return [
+            Change(v.name, "verdict", "claimed", v.verdict) for v in now if v.verdict == "refuted"
+        ]
     old = {verdict.name: verdict for verdict in before}
     new = {verdict.name: verdict for verdict in now}
     found: list[Change] = []
@@ -284,14 +286,6 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded]) -> lis
 def beside(ledger: str | Path) -> Path:
     """Return the path of the record of a ledger of one's own."""
     return Path(ledger).with_suffix(".recorded.json")
-
-
-def findings(judged: Sequence[Verdict], before: Iterable[Recorded] | None) -> list[Change]:
-    """Return what moved since the record; without one, the refuted claims as changes."""
-    if before is not None:
-        return changes(judged, before)
-    refuted = (verdict for verdict in judged if verdict.verdict == "refuted")
-    return [Change(verdict.name, "verdict", "claimed", "refuted") for verdict in refuted]
 
 
 def same(a: Value | None, b: Value | None) -> bool:
@@ -433,22 +427,6 @@ def _explain(claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableE
     return explained
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    content = read_text(path, error=RecordError)
-    try:
-        rows = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(rows, list):
-        raise RecordError(f"{path}: is not a list of verdicts")
-    for number, row in enumerate(rows, start=1):
-        try:
-            _recorded(row)
-        except (LookupError, TypeError, ValueError) as error:
-            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from None
-    return rows
-
-
 def _recorded(row: dict[str, Any]) -> Recorded:
     if row["verdict"] not in VERDICTS or not all(isinstance(row[k], str) for k in ("id", "source")):
         raise ValueError(f"verdict {row['verdict']!r} of {row['source']!r}:{row['id']!r}")
@@ -458,4 +436,5 @@ def _recorded(row: dict[str, Any]) -> Recorded:
         claimed=frozen(row["claimed"]),
         measured=None if row["measured"] is None else frozen(row["measured"]),
         verdict=row["verdict"],
+        row=row,
     )

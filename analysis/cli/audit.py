@@ -86,7 +86,7 @@ def audit(
     judged = verdicts.as_recorded(found, before or ())
     of_source = [v.as_dict() for v in judged if source in (None, v.source)]
     records = [record for record in of_source if verdict in (None, record["verdict"])]
-    changes = [] if accept else verdicts.findings(judged, before)
+    changes = [] if accept else verdicts.changes(judged, before)
     failing = {change.name for change in changes}
     if emit(records, json):
         show(tables.tally(of_source))

@@ -173,30 +173,20 @@ def out_folder(help: str) -> Any:
     return typer.Option(metavar="DIR", parser=output_folder, help=help)
 
 
-def _device(*names: str) -> Any:
-    """Return the option of a device of these names; one that is named may not be here."""
+def _choice(help: str, *known: str) -> Any:
+    """Return an option of these values; of "cuda:N" with any number, which may not be here."""
 
-    def checked(text: str) -> str:
-        if re.sub(r"(?<=^cuda:)\d{1,3}$", "N", text) not in names:
-            raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}")
-        return text
+    def checked(value: str) -> str:
+        if re.sub(r"(?<=^cuda:)\d{1,3}$", "N", value) not in known:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}")
+        return value
 
-    return typer.Option(
-        metavar="|".join(names),
-        parser=checked,
-        help="Device of the network; by default a GPU where there is one, else the CPU.",
-    )
+    return typer.Option(parser=checked, metavar="|".join(known), help=help)
 
 
 def repeatable(text: str, *known: str) -> Any:
     """Return an option that may be given several times; Typer has no lists of literals."""
-
-    def checked(value: str) -> str:
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}")
-        return value
-
-    return typer.Option(parser=checked, metavar="|".join(known), help=f"{text}; may be repeated.")
+    return _choice(f"{text}; may be repeated.", *known)
 
 
 VariantName = Literal["v1", "v1-deformable", "official", "no-attention", "retinaface"]
@@ -287,8 +277,9 @@ Runtime = Annotated[
     RuntimeName,
     typer.Option(help="What computes the network; auto takes the fastest with equal results."),
 ]
-Device = Annotated[str | None, _device("cpu", "cuda", "cuda:N", "mps")]
-CpuOrCuda = Annotated[str | None, _device("cpu", "cuda", "cuda:N")]
+_DEVICE = "Device of the network; by default a GPU where there is one, else the CPU."
+Device = Annotated[str | None, _choice(_DEVICE, "cpu", "cuda", "cuda:N", "mps")]
+CpuOrCuda = Annotated[str | None, _choice(_DEVICE, "cpu", "cuda", "cuda:N")]
 """Of commands that take the time, for which a device needs a clock of its own."""
 Threads = Annotated[
     int | None,

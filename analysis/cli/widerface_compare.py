@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,18 +11,8 @@ from analysis.cli.output import emit, show, warn
 
 
 def compare(
-    a: Annotated[
-        Path,
-        typer.Argument(
-            metavar="A",
-            parser=options.input_path,
-            help="Predictions: a folder, an archive, JSON lines.",
-        ),
-    ],
-    b: Annotated[
-        Path,
-        typer.Argument(metavar="B", parser=options.input_path, help="The other's predictions."),
-    ],
+    a: options.Predictions,
+    b: options.Predictions,
     ground_truth: options.GroundTruth,
     subset: options.Subset = None,
     score: options.Score = 0.5,
@@ -38,7 +27,7 @@ def compare(
     ] = 10,
     json: options.Json = None,
 ) -> None:
-    """Compare two detectors: what B finds that A does not, and the other way round.
+    """Compare two detectors, A and then B: what B finds that A does not, and the other way round.
 
     AP by subset, face height and event, side by side; faces found by both, by one and by neither;
     false alarms; and the faces themselves.

@@ -21,11 +21,11 @@ from analysis.claims.verdicts import (
     audit,
     changes,
     judge,
-    keep_unchecked,
     record,
     recorded,
     same,
     text,
+    unchecked,
 )
 from featherface.blocks import heads
 from featherface.config import CONFIGS
@@ -290,19 +290,18 @@ def test_a_missing_tool_is_no_change_and_not_recorded(
     assert kept.explanation.startswith("As recorded; not rechecked here. On v1: 7,200 parameters, ")
     assert as_recorded([now], []) == [now]
     write_json(tmp_path / "v.json", [before.as_dict()])
-    assert keep_unchecked([now], tmp_path / "v.json") == as_json([before])
-    assert as_json(keep_unchecked([now], tmp_path / "none.json")) == as_json([now])
+    (then,) = recorded(tmp_path / "v.json")
+    assert unchecked(now, then)
+    assert [then.row] == as_json([before])
 
 
-def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_tool_hides_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     thop_says(monkeypatch, 7136)
     before = replace(verdict(**BY_THOP), measured=HEADS - 1)
     thop_says(monkeypatch, None)
     now = verdict(**BY_THOP)
     assert as_recorded([now], [before]) == [now]
     assert [c.what for c in changes([now], [before])] == ["measured", "verdict"]
-    write_json(tmp_path / "v.json", [before.as_dict()])
-    assert as_json(keep_unchecked([now], tmp_path / "v.json")) == as_json([now])
 
 
 def test_a_tool_that_counts_otherwise_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
