@@ -24,6 +24,9 @@ from featherface.errors import InputError, among
 Value = bool | int | float | str | tuple[Any, ...]
 Function = Callable[..., Value]
 
+Vocabulary = Mapping[str, Function]
+"""The functions that an expression may call, by name."""
+
 LONGEST = 2000
 """Characters of an expression."""
 
@@ -57,21 +60,6 @@ _SYNTAX = (
 
 class ExpressionError(InputError):
     """An expression that is not in the language, or has no value; the message says why."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The functions that an expression may call.
-
-    Args:
-        functions: by name.
-        check: called for every call, when the expression is parsed, with the function's name and
-            its arguments by parameter name, `UNKNOWN` where an argument is itself measured.
-            Raises `InputError` for a call that cannot have a value.
-    """
-
-    functions: Mapping[str, Function]
-    check: Callable[[str, Mapping[str, Any]], None] = lambda name, arguments: None
 
 
 @dataclass(frozen=True)
@@ -110,10 +98,10 @@ class Expression:
             case ast.Tuple():
                 return tuple(map(self._evaluate, node.elts))
             case ast.Call():
-                function = self.vocabulary.functions[_name(node)]
+                function = self.vocabulary[_name(node)]
                 given = [self._evaluate(argument) for argument in node.args]
                 named = {str(k.arg): self._evaluate(k.value) for k in node.keywords}
-                _bind(self.text, _name(node), function, given, named)
+                _require_types(self.text, _name(node), function, given, named)
                 return self._apply(function, *given, **named)
             case ast.UnaryOp():
                 return self._operate(node.op, self._evaluate(node.operand))
@@ -213,22 +201,17 @@ def _require_known(text: str, node: ast.AST, called: set[ast.expr]) -> None:
 
 def _require_fitting(text: str, call: ast.Call, vocabulary: Vocabulary) -> None:
     name = _name(call)
-    if name not in vocabulary.functions:
-        known = among(name, vocabulary.functions)
+    if name not in vocabulary:
+        known = among(name, vocabulary)
         raise ExpressionError(f"{text!r}: there is no function {name!r}; {known}")
     values = [_literal(argument) for argument in call.args]
     named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
-    arguments = _bind(text, name, vocabulary.functions[name], values, named)
-    try:
-        vocabulary.check(name, arguments)
-    except InputError as error:
-        raise ExpressionError(f"{text!r}: {error}") from None
+    _require_types(text, name, vocabulary[name], values, named)
 
 
-def _bind(
+def _require_types(
     text: str, name: str, function: Function, values: list[Any], named: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments of a call by parameter, refused where they do not fit or are no such."""
+) -> None:
     signature = inspect.signature(function, eval_str=True)
     try:
         bound = signature.bind(*values, **named)
@@ -242,8 +225,6 @@ def _bind(
             truth = isinstance(value, bool) and parameter.annotation is not bool
             if value is not UNKNOWN and (not isinstance(value, accepted) or (title and truth)):
                 raise ExpressionError(f"{text!r}: {name}: {key} (={value!r}) must be {title}")
-    bound.apply_defaults()
-    return bound.arguments
 
 
 _TYPES: dict[Any, tuple[Any, str]] = {

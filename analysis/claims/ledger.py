@@ -112,9 +112,9 @@ class Claim(_Strict):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     """Unique in its ledger."""
     lines: list[int] = []
-    """Lines of the source on which it stands, counted from 1; for sources that have them."""
+    """Lines of the source on which it stands, counted from 1."""
     where: Text | None = None
-    """Its place in the source, if that has no lines."""
+    """Its place in the source, where lines do not say it."""
     statement: Text
     """The claim in the project's words."""
     claimed: Annotated[Any, AfterValidator(frozen)]
@@ -208,8 +208,6 @@ class Source(_Strict):
     where: Text
     network: str | None = None
     """The variant that its arithmetic is about, if it is about one."""
-    cites_lines: bool = False
-    """True where claims state lines, not `where`."""
 
 
 CONVENTIONS: dict[str, str] = {
@@ -277,9 +275,6 @@ class Ledger(_Strict):
         return self
 
     def _check_place(self, claim: Claim) -> None:
-        if self.source.cites_lines != bool(claim.lines):
-            rule = "must say" if self.source.cites_lines else "must not say"
-            raise ValueError(f"lines: it {rule} on which lines it stands")
         if not (claim.lines or claim.where or self.subject):
             raise ValueError("where: it must say where it stands")
         if any(line < 1 for line in claim.lines):

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from analysis.claims.expression import (
-    UNKNOWN,
     Expression,
     Function,
     Value,
@@ -34,7 +33,7 @@ from analysis.claims.expression import (
 from analysis.cost import Cost
 from analysis.cost.blocks import network_cost
 from analysis.cost.counters import CounterRecord, ask_counters, out_of_the_box
-from analysis.cost.subject import Subject, positional
+from analysis.cost.subject import Subject, positional, with_settings
 from analysis.cost.trace import count_parameters
 from analysis.design_space.search import ALL_INTEGERS, block_totals, search
 from analysis.design_space.space import described
@@ -292,8 +291,10 @@ def dense_convs(variant: Of, path: str, kernel: int) -> int:
 
 def setting(variant: str, name: str) -> Value:
     """A field of the configuration that the network is built from."""
-    _require_setting(name)
-    value: Value = getattr(CONFIGS[variant], name)
+    settings = dataclasses.asdict(CONFIGS[variant])
+    if name not in settings:
+        raise MeasureError(f"there is no setting {name!r}; {among(name, settings)}")
+    value: Value = settings[name]
     return value
 
 
@@ -397,6 +398,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
+    _config(variant, {})  # refuses what is none
     name = weights or variant
     if name == "paper":
         raise UntestableError("the paper's authors published no weights")
@@ -432,6 +434,7 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
+    _config(variant, {})
     published = PUBLISHED.get(variant)
     sha256 = published.sha256 if published else SHIPPED.get(variant)
     found = _measured_ap(variant, subset, sha256, images)
@@ -442,6 +445,7 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
 
 def recorded_ap(variant: str, subset: str) -> float:
     """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
+    _config(variant, {})
     published = PUBLISHED.get(variant)
     if published is None or published.recorded is None:
         raise UntestableError(f"no publisher recorded the AP of {variant}")
@@ -476,27 +480,6 @@ def cut(value: float, unit: float) -> float:
 # --- what the measurements share ---------------------------------------------------------------
 
 
-def _check(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse, before anything is built, calls about networks or settings that do not exist."""
-    for key in ("variant", "other"):
-        value = arguments.get(key, UNKNOWN)
-        if value is not UNKNOWN:
-            _config(value, {})
-    if name == "setting" and arguments["name"] is not UNKNOWN:
-        _require_setting(arguments["name"])
-    changes = arguments.get("changes", {})
-    for change in changes:
-        _require_setting(change)
-    if changes and name != "can_be_built" and UNKNOWN not in changes.values():
-        _config(arguments["variant"], changes)
-
-
-def _require_setting(name: str) -> None:
-    known = [field.name for field in dataclasses.fields(FeatherFaceConfig)]
-    if name not in known:
-        raise MeasureError(f"there is no setting {name!r}; {among(name, known)}")
-
-
 _OF_ANY_NETWORK: tuple[Function, ...] = (
     *(params, params_of, kernels, biases, params_of_standard_layers, param_bytes, macs),
     *(channels, kernel, step, padding, groups, modules, dense_convs),
@@ -514,7 +497,7 @@ def _by_name(*functions: Function) -> dict[str, Function]:
     return {function.__name__: function for function in functions}
 
 
-VOCABULARY = Vocabulary(_by_name(*_OF_ANY_NETWORK, *_OF_THE_FAMILY, *_OF_NO_NETWORK), _check)
+VOCABULARY: Vocabulary = _by_name(*_OF_ANY_NETWORK, *_OF_THE_FAMILY, *_OF_NO_NETWORK)
 """Every function above, by name."""
 
 
@@ -530,7 +513,7 @@ def vocabulary(subject: Subject | None) -> Vocabulary:
     }
     bound["shape"] = functools.partial(_shape, subject)
     bound["counted"] = functools.partial(counted, variant=subject)
-    return Vocabulary(bound | _by_name(*_OF_NO_NETWORK))
+    return bound | _by_name(*_OF_NO_NETWORK)
 
 
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -548,7 +531,7 @@ def _totals(variant: str, block: str, kept: tuple[str, ...], reading: str) -> ND
 def _config(variant: Of, changes: Mapping[str, Any]) -> Any:
     if isinstance(variant, Subject):
         return variant.with_arguments(changes)
-    return dataclasses.replace(CONFIGS[variant], **changes)
+    return with_settings(CONFIGS[variant], changes)
 
 
 def _network(variant: Of, changes: Mapping[str, Any] | None = None) -> Any:

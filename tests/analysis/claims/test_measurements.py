@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from analysis.claims import measurements as measure
-from analysis.claims.expression import ExpressionError
 from analysis.claims.measurements import MeasureError, UntestableError, expression
 from featherface.config import CONFIGS
 from featherface.errors import InputError
@@ -155,20 +154,21 @@ def test_measurements_that_make_no_sense_say_why(
     [
         ("params('v2')", "variant (='v2') must be one of v1, "),
         ("differences('v1', 'v2')", "variant (='v2') must be one of"),
-        ("params('v1', depth=3)", "there is no setting 'depth'"),
+        ("ap('v2', 'easy')", "variant (='v2') must be one of"),
+        ("recorded_ap('v2', 'easy')", "variant (='v2') must be one of"),
+        ("ap_of_part('v2', 'easy', 488)", "variant (='v2') must be one of"),
+        ("params('v1', depth=3)", "setting 'depth' is none of channels, "),
         ("macs('v1', 3)", "macs: path (=3) must be text"),
         ("cells('v1', 'p3', 'a')", "cells: height (='a') must be a whole number"),
         ("setting('v1', 'depth')", "there is no setting 'depth'"),
-        ("can_be_built('v1', depth=3)", "there is no setting 'depth'"),
+        ("can_be_built('v1', depth=3)", "setting 'depth' is none of channels, "),
         ("params('v1', reduction=100)", "reduction (=100) must not exceed the 64 channels"),
         ("shape('v1', 'input', channels='wide')", "channels (='wide') must be an integer"),
     ],
 )
-def test_networks_that_cannot_exist_are_refused_before_anything_is_built(
-    text: str, message: str
-) -> None:
-    with pytest.raises(ExpressionError) as error:
-        expression(text)
+def test_networks_that_cannot_exist_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        expression(text).evaluate()
     assert message in str(error.value)
 
 
