@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -69,7 +68,7 @@ def detect(
     cannot be read is reported at the end, after all others are done; the exit code is then 2.
     """
     unusable: list[str] = []
-    found = find_images(images, unusable, recursive=recursive)
+    found = options.find_images(images, unusable, recursive=recursive)
     if not found:
         emit([], json)
         finish(unusable)
@@ -107,30 +106,6 @@ def detect(
         done = len({record["picture"] for record in records})
         unusable.append(f"interrupted after {done} of {len(found)} images, which are kept")
     finish(unusable, 130 if interrupted else 2)
-
-
-def find_images(
-    arguments: Iterable[Path], unusable: list[str], *, recursive: bool = False
-) -> list[Path]:
-    """Return the images that arguments name, each once, in their order. See `list_images`.
-
-    Args:
-        unusable: is given a line for each folder without images, and for each name of nothing.
-        recursive: include folders in folders.
-    """
-    from featherface.files import list_images
-
-    images: dict[Path, None] = {}
-    for argument in arguments:
-        if argument == STDIN or video.is_camera(argument):
-            images[argument] = None
-            continue
-        found = list_images(argument, recursive=recursive)
-        if found == [] and os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
-            unusable.append(f"{argument}: no images in this folder")
-        else:
-            images.update(dict.fromkeys(found or options.those_there([argument], unusable)))
-    return list(images)
 
 
 def _find(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,21 +12,13 @@ from analysis.cli.output import emit, finish, output_stem, progress, show
 from featherface.errors import InputError
 
 
-class Point(NamedTuple):
-    """A place on an image, in pixels."""
-
-    x: float
-    y: float
-
-
-def _point(text: str) -> Point:
+def _point(text: str) -> tuple[float, float]:
+    """Return a place on an image, "X,Y" in pixels."""
     try:
-        point = Point(*map(float, text.split(",")))
-        if all(map(math.isfinite, point)):
-            return point
-    except (TypeError, ValueError):
-        pass
-    raise typer.BadParameter(f"{text!r} must be X,Y: two numbers of pixels")
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} must be X,Y: two numbers of pixels") from None
+    return x, y
 
 
 def maps(
@@ -36,7 +27,7 @@ def maps(
         typer.Argument(
             metavar="IMAGE",
             parser=options.image,
-            help="Images of any common format; matplotlib's portrait of Grace Hopper for none.",
+            help="Images, folders, quoted patterns; by default matplotlib's Grace Hopper.",
             show_default=False,
         ),
     ] = None,
@@ -48,7 +39,7 @@ def maps(
         ),
     ] = None,
     at: Annotated[
-        list[Point] | None,
+        list[Any] | None,
         typer.Option(
             metavar="X,Y",
             parser=_point,
@@ -77,7 +68,7 @@ def maps(
     if npz and out is None:
         raise InputError("--npz needs --out DIR, the folder to write into")
     unusable: list[str] = []
-    there = list(options.those_there(images or (), unusable))
+    there = options.find_images(images or (), unusable)
     if unusable and not there:
         emit([], json)
         finish(unusable)

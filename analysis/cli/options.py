@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from featherface.errors import InputError, among
-from featherface.files import named
+from featherface.files import list_images, named
 
 MAX_TEXT_BYTES = 2**28
 """The largest list, record or history that a command reads; they are read as a whole."""
@@ -130,23 +130,35 @@ def image(text: str | Path) -> Path:
     return Path(text)
 
 
-def those_there(images: Iterable[Path], unusable: list[str]) -> Iterator[Path]:
-    """Yield the images that there are, and URLs, whose reader refuses them.
+def find_images(
+    arguments: Iterable[Path], unusable: list[str], *, recursive: bool = False
+) -> list[Path]:
+    """Return the images that arguments name, each once, in their order. See `list_images`.
 
     Args:
-        unusable: is given a line for each other.
+        unusable: is given a line for each folder without images, and for each name of nothing.
+        recursive: include folders in folders.
     """
-    for path in images:
-        if str(path).startswith(("http:", "https:")):
-            yield path
-            continue
-        try:
-            with named(path):
-                path.stat()
-        except InputError as error:
-            unusable.append(str(error))
+    images: dict[Path, None] = {}
+    for argument in arguments:
+        if found := list_images(argument, recursive=recursive):
+            images.update(dict.fromkeys(found))
+        elif os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
+            unusable.append(f"{argument}: no images in this folder")
         else:
-            yield path
+            try:
+                with named(argument):
+                    if not _READ_OTHERWISE.fullmatch(str(argument)):
+                        argument.stat()
+            except InputError as error:
+                unusable.append(str(error))
+            else:
+                images[argument] = None
+    return list(images)
+
+
+_READ_OTHERWISE = re.compile(r"-|camera:\d+|https?:.*")
+"""Names that are of no file: standard input, cameras, and URLs, which their reader refuses."""
 
 
 def model(text: str) -> str:

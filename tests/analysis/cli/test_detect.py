@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from analysis.cli.detect import find_images
+from analysis.cli.options import find_images
 from featherface import Detector
 from featherface import images as reading
 from featherface.runtimes.network import TorchNetwork
