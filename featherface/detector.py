@@ -6,10 +6,12 @@ import copy
 import math
 import operator
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from multiprocessing.reduction import ForkingPickler
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -64,8 +66,8 @@ class Detections(NamedTuple):
 class Detector:
     """Finds faces: `detector(image)` → `Results`, a list of `Face`.
 
-    It may be called from several threads at once. A process that was forked from one that has
-    used PyTorch may hang in it: start processes by "spawn".
+    It may be called from several threads at once, and pickled. In a process that was forked,
+    PyTorch runs on one thread and not on a GPU; start processes by "spawn" for more.
 
     Args:
         weights: as for `featherface.load`; a model, of which the detector takes a copy; or an ONNX
@@ -198,7 +200,8 @@ class Detector:
         other runtimes, and of few images, two threads read ahead of the network.
 
         Args:
-            images: as for a call, of any number.
+            images: as for a call, of any number. The arrays, tensors and PIL images of an
+                iterator are copied, as it may overwrite them with the next.
             ahead: at most so many images are taken before they are due; `None` for two a thread,
                 at least four.
             keep: keep the pixels of each image with its results, to draw and crop without
@@ -300,6 +303,14 @@ class Detector:
             for box, score, landmarks in zip(*arrays, strict=True)
         )
         return Results(faces, prepared.source)
+
+
+def _in_one_piece(detector: Detector) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+    return pickle.loads, (pickle.dumps(detector),)
+
+
+# Each tensor by itself would take a file descriptor, of which "forkserver" has 256.
+ForkingPickler.register(Detector, _in_one_piece)
 
 
 def _read(image: Picture, bgr: bool, keep: bool = False) -> tuple[Source, RGBArray]:

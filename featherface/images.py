@@ -7,8 +7,9 @@ import logging
 import math
 import os
 import struct
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -16,16 +17,18 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from featherface.boxes import MEAN_BGR
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError, printable, without_warnings
-from featherface.files import MAX_BYTES, list_images, named, read_bytes
+from featherface.files import MAX_BYTES, list_images, read_bytes
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """Types of input that `read_picture` takes."""
+
+_CONTENT = (bytes, bytearray, memoryview)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -47,6 +50,8 @@ _NOT_PICTURES = {"EPS"}
 # Where an application configures no logging, Python prints the decoders' complaints on stderr.
 # They say less than the PictureError that follows; the application's own handlers still get them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_loading = threading.Lock()  # two threads must not load the same image of Pillow at once
 
 
 class PictureError(InputError):
@@ -82,23 +87,22 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
             cannot be read to its end.
     """
     name = describe(picture)
-    if name.startswith(("http:/", "https:/")):
-        raise PictureError(f"{name}: URLs are not opened; download it first, or give an open file")
     if isinstance(picture, str | os.PathLike):
+        if name.startswith(("http:/", "https:/")):
+            raise PictureError(f"{name}: URLs are not opened; download it or give an open file")
         path = Path(os.fsdecode(picture))
         array = _decode(read_bytes(path, error=PictureError), name)
-    elif isinstance(picture, bytes | bytearray):
+    elif isinstance(picture, _CONTENT):
         array = _decode(bytes(picture), name)
-    elif hasattr(picture, "read"):
-        with named(name, error=PictureError):
-            array = _decode(picture.read(MAX_BYTES), name)
     elif isinstance(picture, Image.Image):
-        with _decoding(name):
+        with _decoding(name), _loading:
             array = _from_pil(picture, name)
     elif isinstance(picture, np.ndarray):
         array = _from_array(picture, name, bgr=bgr)
     elif isinstance(picture, Tensor):
         array = _from_array(_channels_last(picture, name), name, bgr=bgr)
+    elif hasattr(picture, "read"):
+        array = _decode(_content(picture, name), name)
     else:
         raise PictureError(
             f"{name}: not a picture (a path, bytes, an open file, a PIL image, a numpy array or a "
@@ -119,14 +123,27 @@ def several(images: object) -> Iterable[Picture] | None:
     """
     if isinstance(images, np.ndarray | Tensor):
         return list(images) if images.ndim == 4 else None
-    if isinstance(images, bytes | bytearray | Image.Image) or hasattr(images, "read"):
+    if isinstance(images, (*_CONTENT, Image.Image)) or hasattr(images, "read"):
         return None
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        return images
     if not isinstance(images, str | os.PathLike):
-        return images if isinstance(images, Iterable) else None
+        return map(_own, images) if isinstance(images, Iterable) else None
     found = list_images(os.fsdecode(images))
     if found == []:
         raise PictureError(f"{describe(images)}: no images there")
     return found
+
+
+def _own(image: Picture) -> Picture:
+    """Return a copy of what a camera or an animation overwrites with its next frame."""
+    if isinstance(image, Tensor):
+        return image.clone()
+    in_memory = not isinstance(image, ImageFile.ImageFile) or getattr(image, "is_animated", False)
+    if isinstance(image, np.ndarray) or (isinstance(image, Image.Image) and in_memory):
+        with _decoding(describe(image)):
+            return image.copy()
+    return image
 
 
 class Transform:
@@ -152,12 +169,21 @@ def describe(picture: object) -> str:
         kind = "array" if isinstance(picture, np.ndarray) else "tensor"
         dtype = str(picture.dtype).removeprefix("torch.")
         return f"{kind} of shape {tuple(picture.shape)}, {dtype}"
-    if isinstance(picture, bytes | bytearray):
-        return f"{len(picture):,} bytes"
+    if isinstance(picture, _CONTENT):
+        return f"{memoryview(picture).nbytes:,} bytes"
     file = getattr(picture, "name", None) if hasattr(picture, "read") else picture
     if isinstance(file, str | os.PathLike):
         return printable(os.fsdecode(file))
     return f"object of type {type(picture).__name__}"
+
+
+def _content(file: IO[bytes], name: str) -> bytes:
+    """Return what is left in a file; pipes and sockets give less at a time than asked for."""
+    content = bytearray()
+    with _decoding(name):
+        while len(content) < MAX_BYTES and (part := file.read(2**20)):
+            content += part
+    return bytes(content)
 
 
 def _decode(content: bytes, name: str) -> RGBArray:
@@ -188,7 +214,7 @@ def _decode_whole(content: bytes, name: str) -> RGBArray:
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Turn Pillow's failures into one line, and keep its warnings about a file off the screen."""
+    """Turn any failure into one line, and keep Pillow's warnings about a file off the screen."""
     try:
         with without_warnings(r"PIL\."):
             yield
@@ -238,7 +264,7 @@ def _channels_last(tensor: Tensor, name: str) -> npt.NDArray[Any]:
     if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3, 4)):
         raise PictureError(f"{name}: must be (H, W), or (C, H, W) with 1, 3 or 4 channels")
     tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:  # numpy has none
+    if tensor.is_floating_point() and tensor.itemsize < 4:  # numpy lacks most of them
         tensor = tensor.float()
     if tensor.ndim == 3:
         tensor = tensor.permute(1, 2, 0)
@@ -265,8 +291,9 @@ def _to_8_bits(values: npt.NDArray[Any], name: str) -> RGBArray:
         return (values >> 8).astype(np.uint8)
     if values.dtype.kind != "f":
         raise PictureError(f"{name}: values must be uint8, uint16, or floating point from 0 to 1")
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused just below
-        levels: npt.NDArray[np.floating[Any]] = np.rint(values * 255)
+    dtype = np.result_type(values, np.float32)  # in float16, rounding would be less exact
+    with np.errstate(all="ignore"):  # what overflows is refused just below
+        levels: npt.NDArray[np.floating[Any]] = np.rint(np.multiply(values, 255, dtype=dtype))
     # Compared as a whole and after rounding: NaN fails it, an overshoot below half a level passes.
     if not ((levels >= 0) & (levels <= 255)).all():
         raise PictureError(

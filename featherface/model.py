@@ -131,5 +131,7 @@ def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | Non
 
 
 def _set_state(model: FeatherFace, state: Mapping[str, Tensor]) -> None:
+    # In float32 whatever torch's default is: running variances are more than float16 can hold.
+    model.float()
     # Of all tensors, only num_batches_tracked may be absent.
     model.load_state_dict({**model.state_dict(), **state}, strict=True)

@@ -114,7 +114,8 @@ def _pixels(*pictures: RGBArray) -> FloatArray:
 
 
 def _differences(model: FeatherFace, run: Run, pixels: FloatArray, where: str) -> Differences:
-    with torch.inference_mode(), deform_kernel("torchvision"):
+    full = torch.autocast("cpu", enabled=False)
+    with torch.inference_mode(), full, deform_kernel("torchvision"):
         outputs = model(torch.from_numpy(pixels))
         expected = outputs.boxes, outputs.logits.softmax(-1)[..., 1], outputs.landmarks
     found = [torch.as_tensor(array, device="cpu") for array in run(pixels)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -58,7 +59,9 @@ class TorchNetwork:
         self.model = copy.deepcopy(model).eval().float().to(device)
 
     def __call__(self, pixels: FloatArray) -> RawDetections:
-        with torch.inference_mode(), _threads(self.threads):
+        # In float32, whatever the caller has set.
+        full = torch.autocast(self.device.type, enabled=False)
+        with torch.inference_mode(), full, _threads(self.threads):
             outputs = self.model(torch.from_numpy(pixels).to(self.device))
             scores = outputs.logits.softmax(-1)[0, :, 1]
             arrays = (x.cpu().numpy() for x in (outputs.boxes[0], scores, outputs.landmarks[0]))
@@ -235,10 +238,22 @@ def checked_device(device: str | torch.device | None) -> torch.device:
 
 _setting_threads = threading.Lock()
 
+_forked = threading.Event()
+
+
+def _after_fork() -> None:
+    """Leave PyTorch one thread: it would wait for ever for the others, which are not copied."""
+    _forked.set()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
-    if wanted is None:
+    if wanted is None or _forked.is_set():
         yield
         return
     with _setting_threads:  # the number belongs to the whole process

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from featherface.images import (
     preprocess,
     read_picture,
 )
+from featherface.synthetic import draw_crowd
 
 SHARED = Path(
     os.environ.get("FEATHERFACE_SHARED") or Path(__file__).resolve().parents[3] / "shared"
@@ -552,6 +556,47 @@ def test_the_default_device_of_torch_is_of_no_effect() -> None:
     finally:
         torch.set_default_device(None)
     assert Detector(model, runtime="torch", score_threshold=0.3)(picture) == expected
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+SETTINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    **{
+        f"{name} {dtype}": partial(context, dtype)
+        for name, context in (
+            ("default", default_dtype),
+            ("autocast", partial(torch.autocast, "cpu")),
+        )
+        for dtype in (torch.float16, torch.bfloat16)
+    },
+    "default torch.float64": partial(default_dtype, torch.float64),
+    "inference": torch.inference_mode,
+    "gradients": torch.enable_grad,
+    "numpy's errors": partial(np.errstate, all="raise"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_the_caller_has_set_is_of_no_effect(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = draw_crowd()[:100, :120]
+    for runtime in ("torch", "onnx"):
+        expected = Detector("v1", runtime=runtime, score_threshold=0.02)(image)
+        monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path / runtime))  # compared anew
+        cached_anchors.cache_clear()
+        with SETTINGS[setting]():
+            detector = Detector("v1", runtime=runtime, score_threshold=0.02)
+            assert detector(image) == expected != []
+        assert detector(image) == expected
 
 
 @pytest.mark.parametrize(

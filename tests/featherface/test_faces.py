@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import featherface
 from featherface import Detector, Face, FeatherFace, InputError, Results, Transform, load
@@ -180,12 +180,59 @@ def test_a_stream_fails_where_its_images_do(streaming: Detector, folder: Path) -
     before = set(threading.enumerate())
 
     def broken() -> Iterator[Path]:
-        yield folder / "0.png"
+        yield from (folder / "0.png", folder / "1.png")
         raise RuntimeError("the camera is gone")
 
+    stream = streaming.stream(broken())
+    for name in ("0.png", "1.png"):  # found before it failed
+        assert next(stream) == streaming(folder / name)
     with pytest.raises(RuntimeError, match="the camera is gone"):
-        list(streaming.stream(broken()))
+        next(stream)
     assert set(threading.enumerate()) == before
+
+
+def test_frames_in_the_same_memory_are_different_images(
+    streaming: Detector, tmp_path: Path
+) -> None:
+    """As those of a camera with a buffer, and those that Pillow gives of an animation."""
+    frames = [np.roll(draw_crowd()[:90, :120], 9 * i, 0) for i in range(6)]
+    images = [Image.fromarray(frame) for frame in frames]
+    options = {"save_all": True, "append_images": images[1:], "lossless": True}
+    for name in ("a.png", "a.webp", "a.tif"):
+        images[0].save(tmp_path / name, **options)
+
+    def buffered() -> Iterator[np.ndarray]:
+        buffer = np.empty_like(frames[0])
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    def drawn() -> Iterator[Image.Image]:
+        canvas = Image.new("RGB", images[0].size)
+        for image in images:
+            canvas.paste(image)
+            yield canvas
+
+    expected = [streaming(frame) for frame in frames]
+    assert len({tuple(results) for results in expected}) == len(frames)
+    ways = {
+        "array": buffered(),
+        "tensor": (torch.from_numpy(each).permute(2, 0, 1) for each in buffered()),
+        "PIL": drawn(),
+        **{
+            path.name: ImageSequence.Iterator(Image.open(io.BytesIO(path.read_bytes())))
+            for path in sorted(tmp_path.iterdir())
+        },
+    }
+    found = {way: streaming(given) for way, given in ways.items()}
+    assert [way for way, results in found.items() if results != expected] == []
+    assert [
+        way
+        for way, results in found.items()
+        if any(
+            (each.source.pixels != frame).any() for each, frame in zip(results, frames, strict=True)
+        )
+    ] == []
 
 
 def test_results_convert_print_and_draw(detector: Detector, folder: Path) -> None:

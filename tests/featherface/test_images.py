@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
 import subprocess
 import sys
+import threading
+import time
 import warnings
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from featherface import InputError
 from featherface.images import MAX_PIXELS, PictureError, describe, read_picture
@@ -496,6 +500,85 @@ def test_threads_leave_the_warning_filters_alone(tmp_path: Path) -> None:
 def test_content_and_open_files_are_read(rgb: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(rgb).save(tmp_path / "p.png")
     content = (tmp_path / "p.png").read_bytes()
-    with (tmp_path / "p.png").open("rb") as file:
+    packed = io.BytesIO(gzip.compress(content))
+    with (tmp_path / "p.png").open("rb") as file, gzip.open(packed) as unpacked:
         assert describe(file) == str(tmp_path / "p.png")
-        assert_same(rgb, {"bytes": content, "memory": io.BytesIO(content), "file": file})
+        from_address = io.BytesIO(content)
+        from_address.name = "https://example.org/p.png"
+        ways = {
+            "bytes": content,
+            "memoryview": memoryview(content),
+            "memory": io.BytesIO(content),
+            "file": file,
+            "with an empty name": unpacked,
+            "from an address": from_address,
+        }
+        assert_same(rgb, ways)
+
+
+def test_an_open_file_is_read_to_its_end(rgb: np.ndarray) -> None:
+    """A pipe or a socket gives what has come so far, however much is asked for."""
+
+    class Slow(io.RawIOBase):
+        def __init__(self, content: bytes) -> None:
+            self.left = content
+
+        def read(self, size: int = -1) -> bytes:
+            part, self.left = self.left[:100], self.left[100:]
+            return part
+
+    content = io.BytesIO()
+    Image.fromarray(rgb).save(content, "PNG")
+    assert_same(rgb, {"slow": Slow(content.getvalue())})
+
+
+def test_an_open_file_that_cannot_be_read_is_one_line(rgb: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(rgb).save(tmp_path / "p.png")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(tmp_path / "p.png", "p.png")
+    damaged = bytearray(packed.getvalue())
+    damaged[1000] ^= 1
+    with (tmp_path / "p.png").open("rb") as file:
+        pass
+    assert "read of closed file" in refusal(file)
+    with zipfile.ZipFile(io.BytesIO(damaged)) as archive, archive.open("p.png") as member:
+        assert "p.png: cannot be read: Bad CRC-32" in refusal(member)
+
+
+def test_floats_of_few_bits_are_rounded_as_others_are() -> None:
+    every = np.arange(1 + np.float16(1).view(np.uint16), dtype=np.uint16).view(np.float16)[None]
+    expected = read_picture(every.astype(np.float64))
+    tensor = torch.from_numpy(every)
+    assert_same(expected, {"array": every, "tensor": tensor})
+    eight_bits = torch.tensor([[0.0, 0.25, 1.0]])
+    assert_same(read_picture(eight_bits), {"float8": eight_bits.to(torch.float8_e4m3fn)})
+
+
+def test_numpys_error_state_is_of_no_effect() -> None:
+    with np.errstate(all="raise"):
+        assert not read_picture(np.full((2, 2), 1e-320)).any()
+        refusal(np.full((2, 2), 1e308))
+
+
+def test_threads_load_the_same_pil_image_one_after_the_other(
+    rgb: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, most, lock, load = 0, 0, threading.Lock(), ImageFile.ImageFile.load
+
+    def counted(image: ImageFile.ImageFile) -> object:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    Image.fromarray(rgb).save(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as image, ThreadPoolExecutor(4) as pool:
+        for read in pool.map(read_picture, [image] * 8):
+            np.testing.assert_array_equal(read, rgb)
+    assert most == 1

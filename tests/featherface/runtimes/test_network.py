@@ -322,6 +322,38 @@ def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
     assert pickle.loads(pickle.dumps(detector))(picture) == detector(picture)
 
 
+def _find(detector: Detector, picture: np.ndarray, results: Any) -> None:
+    found = [detector(picture), *detector.stream([picture] * 2)]
+    results.put([each.scores.tolist() for each in found])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(("runtime", "method"), [("torch", "forkserver"), ("onnx", "fork")])
+def test_another_process_finds_the_same(runtime: str, method: str) -> None:
+    """Also one that lacks the threads which PyTorch had before the fork."""
+    code = (
+        "import multiprocessing, numpy, torch\n"
+        "from featherface import Detector\n"
+        "from featherface.synthetic import draw_crowd\n"
+        "from tests.featherface.runtimes.test_network import _find\n"
+        "torch.set_num_threads(2)\n"
+        f"detector = Detector('v1', runtime={runtime!r}, threads=2, score_threshold=0.1)\n"
+        "picture = draw_crowd()[:200, :200]\n"
+        "expected = [detector(picture).scores] * 3\n"
+        f"context = multiprocessing.get_context({method!r})\n"
+        "results = context.SimpleQueue()\n"
+        "process = context.Process(target=_find, args=(detector, picture, results))\n"
+        "process.start()\n"
+        "process.join(50)\n"
+        "process.kill()\n"
+        "assert process.exitcode == 0, process.exitcode\n"
+        "numpy.testing.assert_allclose(results.get(), expected, rtol=0, atol=1e-5)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_arguments_that_exclude_each_other(model: FeatherFace) -> None:
     with pytest.raises(InputError, match=r"runtime \(='fast'\) must be one of auto, torch"):
         Detector(model, runtime="fast")

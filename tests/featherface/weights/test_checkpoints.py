@@ -348,6 +348,17 @@ def test_numbers_that_are_none_are_refused(official: State, tmp_path: Path, valu
     assert f"{key} holds NaN" in refusal(write(official | {key: broken}, tmp_path / "x.pth"))
 
 
+def test_numbers_of_other_widths_are_taken_where_float32_holds_them(
+    official: State, tmp_path: Path
+) -> None:
+    key = "heads.classes.0.bias"
+    for dtype in (torch.float8_e4m3fn, torch.float64):
+        path = write(official | {key: torch.ones(4, dtype=dtype)}, tmp_path / "x.pth")
+        assert load(path).state_dict()[key].tolist() == [1.0] * 4
+    path = write(official | {key: torch.full((4,), 1e300, dtype=torch.float64)}, path)
+    assert f"{key} holds NaN or infinity" in refusal(path)
+
+
 def test_another_network_is_near_to_none(tmp_path: Path) -> None:
     other = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
     path = write(other.state_dict(), tmp_path / "x.pth")
