@@ -9,7 +9,6 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import emit, show, warn
 from featherface.config import CONFIGS, check_size
-from featherface.errors import InputError
 
 
 def blocks(
@@ -49,22 +48,21 @@ def blocks(
 
     chosen = subject.parse_settings(settings or [])
     given = [subject.parse_input(text) for text in inputs or [f"1 3 {size[0]} {size[1]}"]]
-    shape = given[0].shape
     answers = []
     if model is None:
         config = subject.with_settings(CONFIGS[variant or "official"], chosen)
-        if shape[:2] != (1, 3) or len(given) > 1 or len(shape) != 4:
-            raise InputError("--input must be 1 3 H W, once, without --model")
-        cost = costs.network_cost(config, *shape[2:])
-        record = costs.measure_blocks(config, *shape[2:])
+        batch, height, width = options.images_of(given)
+        cost = costs.network_cost(config, height, width, batch)
+        record = costs.measure_blocks(config, height, width, batch)
         if counters:
-            answers = counting.out_of_the_box(config, *shape[2:])
+            answers = counting.out_of_the_box(config, height, width, batch)
     else:
         named = subject.Subject(model, tuple(given), tuple(chosen.items()))
         cost = named.measure(named.load_bare())
-        record = {"variant": None, "model": model, **costs.describe_blocks(cost, list(shape))}
+        shapes = [list(each.shape) for each in given]
+        record = {"variant": None, "model": model, **costs.describe_blocks(cost, shapes[0])}
         if len(given) > 1:
-            record["inputs"] = [list(each.shape) for each in given]
+            record["inputs"] = shapes
         if counters:
             network = named.load()
             values = subject.positional(network, given)

@@ -121,8 +121,8 @@ def latency(
     from featherface.runtimes.network import checked_device
 
     given = tuple(map(parse_input, inputs or ()))
-    if given and model is None and (len(given) > 1 or given[0].shape[1:-2] != (3,)):
-        raise InputError("--input must be N 3 H W, once, without --model")
+    if given and model is None:
+        options.images_of(given)
     if given and len(given[0].shape) >= 4:
         height, width = given[0].shape[-2:]
         size = (height, width)

@@ -7,16 +7,19 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from featherface.errors import InputError, among
 from featherface.files import list_images, named
+
+if TYPE_CHECKING:
+    from analysis.cost.subject import Input
 
 MAX_TEXT_BYTES = 2**28
 """The largest list, record or history that a command reads; they are read as a whole."""
@@ -178,6 +181,15 @@ def refuse_both(what: str, given: Mapping[str, object]) -> None:
     """Refuse two options that name the same thing, of which one would not be looked at."""
     if all(given.values()):
         raise InputError(f"{' and '.join(given)} each name a {what}: give one of them")
+
+
+def images_of(inputs: Sequence[Input]) -> tuple[int, int, int]:
+    """Return number, height and width of the images that a network of the family is given."""
+    first, *others = inputs
+    if others or first.dtype or first.name or len(first.shape) != 4 or first.shape[1] != 3:
+        raise InputError("--input must be N 3 H W, once and without a type, without --model")
+    number, _, height, width = first.shape
+    return number, height, width
 
 
 def out_folder(help: str) -> Any:

@@ -18,8 +18,7 @@ from featherface.model import FeatherFace
 BLOCK_CONVENTIONS = {
     "params": "values in learnable tensors, each tensor once; running statistics are not learnt",
     **CONVENTIONS,
-    "activation_bytes": "of the tensors a block hands on, as float32, one picture; 0 where it "
-    "hands on its input as it is",
+    "activation_bytes": "of the tensors a block hands on; 0 where it hands on its input as it is",
     "share": "fraction of the network",
 }
 """The definitions of those fields of the records whose name does not say it."""
@@ -68,9 +67,9 @@ def network_cost(
 
 
 def measure_blocks(
-    config: FeatherFaceConfig | str, height: int = 640, width: int = 640
+    config: FeatherFaceConfig | str, height: int = 640, width: int = 640, batch: int = 1
 ) -> dict[str, Any]:
-    """Return the costs of a network of the family and of its blocks for one image.
+    """Return the costs of a network of the family and of its blocks.
 
     Args:
         config: the architecture, or the name of a variant in `CONFIGS`.
@@ -85,8 +84,11 @@ def measure_blocks(
         AssertionError: where blocks do not add up to the network, or parts to their block.
     """
     config = CONFIGS[config] if isinstance(config, str) else config
-    cost = network_cost(config, height, width)
-    document = describe_blocks(cost, [1, 3, height, width], _titles(config))
+    cost = network_cost(config, height, width, batch)
+    document = describe_blocks(cost, [batch, 3, height, width], _titles(config))
+    if batch == 1:
+        bytes_of = BLOCK_CONVENTIONS["activation_bytes"].replace(";", ", as float32, one picture;")
+        document["conventions"] = {**BLOCK_CONVENTIONS, "activation_bytes": bytes_of}
     for block in document["blocks"]:
         names = LEVELS if block["name"] != "heads" else Outputs._fields
         # Behind the outputs come intermediate results, which are no outputs of the block.

@@ -90,7 +90,7 @@ class CounterRecord:
 
 
 def out_of_the_box(
-    config: FeatherFaceConfig | str, height: int = 640, width: int = 640
+    config: FeatherFaceConfig | str, height: int = 640, width: int = 640, batch: int = 1
 ) -> list[CounterRecord]:
     """Return the answers of the counters for a network of the family, see `ask_counters`.
 
@@ -101,8 +101,8 @@ def out_of_the_box(
         ConfigError: for an unknown variant.
         SizeError: for a size that the networks do not take.
     """
-    model, pictures = _fresh(config, height, width)
-    return ask_counters(model, (pictures,), network_cost(config, height, width))
+    model, pictures = _fresh(config, height, width, batch)
+    return ask_counters(model, (pictures,), network_cost(config, height, width, batch))
 
 
 def ask_counters(
@@ -184,7 +184,7 @@ def reconcile(config: FeatherFaceConfig | str) -> dict[str, Any]:
         AssertionError: where what is itemised does not explain the difference.
     """
     config = CONFIGS[config] if isinstance(config, str) else config
-    model, pictures = _fresh(config, MIN_SIZE, MIN_SIZE)
+    model, pictures = _fresh(config, MIN_SIZE, MIN_SIZE, 1)
     params = count_parameters(model)
     document: dict[str, Any] = {
         "variant": config.variant,
@@ -337,12 +337,14 @@ def _profile(
     return dict(macs), int(params), counted
 
 
-def _fresh(config: FeatherFaceConfig | str, height: int, width: int) -> tuple[FeatherFace, Tensor]:
-    """Return a new network and an image; the random state stays as it is."""
-    check_size(height, width)
-    check_computable((1, 3, height, width))
+def _fresh(
+    config: FeatherFaceConfig | str, height: int, width: int, batch: int
+) -> tuple[FeatherFace, Tensor]:
+    """Return a new network and images; the random state stays as it is."""
+    check_size(height, width, batch)
+    check_computable((batch, 3, height, width))
     with torch.random.fork_rng(devices=[]):
-        return FeatherFace(config).eval(), torch.zeros(1, 3, height, width)
+        return FeatherFace(config).eval(), torch.zeros(batch, 3, height, width)
 
 
 # The counters' names of what we count too, by operator or class of module.

@@ -12,8 +12,13 @@ from analysis.report.table import Cell, Column, Table, bar, strong
 
 
 def _title(record: Record) -> str:
-    name = record["variant"] or record.get("model") or "unnamed"
-    return f"{name} at {shape(record['input'] if 'model' in record else record['input'][-2:])}"
+    return f"{record['variant'] or record.get('model') or 'unnamed'} at {_input(record)}"
+
+
+def _input(record: Record) -> str:
+    """Return the shape of the input: of one image for a network of the family, its size."""
+    one_image = "model" not in record and record["input"][0] == 1
+    return shape(record["input"][2:] if one_image else record["input"])
 
 
 def blocks(record: Record) -> Table:
@@ -76,7 +81,7 @@ def counters(variant: str, record: Record) -> Table:
         "params": first["our_params"],
     }
     return Table(
-        f"{variant} at {shape(record['input'][-2:])}: what counters say",
+        f"{variant} at {_input(record)}: what counters say",
         (
             Column("counter", "counter"),
             Column("says", _said),

@@ -47,6 +47,20 @@ def test_a_changed_variant(blocks: Any) -> None:
     assert (record["variant"], record["params"]) == (None, 532_034)
 
 
+def test_several_images(blocks: Any) -> None:
+    arguments = ("--counters", "--input", 2, 3, 64, 97)
+    record, one = (blocks(*a, "--json", "-").json for a in (arguments, ("--size", 64, 97)))
+    assert record["input"] == [2, 3, 64, 97]
+    assert (record["variant"], record["params"]) == ("official", one["params"])
+    for key in ("macs", "activation_bytes"):
+        assert record[key] == 2 * one[key] == sum(block[key] for block in record["blocks"])
+    assert {answer["our_macs"] for answer in record["counters"]} == {record["macs"]}
+    assert "one picture" not in record["conventions"]["activation_bytes"]
+    out = blocks(*arguments).out
+    assert "official at 2×3×64×97, by block" in out
+    assert "official at 2×3×64×97: what counters say" in out
+
+
 def test_any_network(blocks: Any) -> None:
     given = (*MODEL, "--set", "width=8", "--input", 5, 2, 6, 7)
     record = blocks(*given, "--json", "-").json
@@ -113,7 +127,9 @@ def test_counters_of_official_and_what_teaches_them(blocks: Any) -> None:
         ((*MODEL, "--input", "1", "x="), "input (='1 x=') must be like"),
         ((*MODEL, "--input", "1", "3", "9", "9"), "Net: cannot be measured: RuntimeError"),
         ((*MODEL, "--set", "reduction=16"), "model (='small_network:Net'): TypeError: "),
-        (("--input", "1", "1", "64", "64"), "--input must be 1 3 H W"),
+        (("--input", "1", "1", "64", "64"), "--input must be N 3 H W"),
+        (("--input", "1", "64"), "--input must be N 3 H W"),
+        (("--input", "1", "3", "64", "64", "float16"), "--input must be N 3 H W"),
         (("--size", "-5", "64"), "height (=-5) must be from 32"),
         (("--set", "reduction"), "setting (='reduction') must be FIELD=VALUE"),
         (("--set", "reduction=99"), "reduction (=99) must not exceed"),

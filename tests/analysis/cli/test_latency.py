@@ -76,6 +76,7 @@ def test_a_record_that_could_not_be_read_again_is_not_written(
         (["--model", "torchvision:alexnet"], "--model and --variant each name a network"),
         (["--device", "mps"], "'mps' is none of cpu, cuda, cuda:N"),
         (["--size", "640", "640", "--input", "1 4 32 32"], "--input must be N 3 H W"),
+        (["--size", "640", "640", "--input", "1 3 9 9 float16"], "--input must be N 3 H W"),
         (["--input", "1 3 64 64"], "--input and --size each name a size"),
     ],
 )
