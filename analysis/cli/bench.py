@@ -41,7 +41,7 @@ def bench(
     """
     check_size(*size)
     from analysis.benchmarks import detector_speed
-    from analysis.report.tables import benchmarks as tables
+    from analysis.report.tables import latency as tables
     from analysis.speed.timing import Rule
     from featherface.runtimes.network import checked_device
 

@@ -67,13 +67,6 @@ def _pages(root: Path, command: Any) -> None:
         result = generate(root, command, track)
     for path in result.written:
         print(path)
-    for page in result.pages:
-        if page.unpaired:
-            name = f"notebooks/{page.name}"
-            warn(
-                f"{name}.ipynb differs from {name}.py, which is shown; "
-                f"`jupytext --sync {name}.py` makes them one"
-            )
     ran = sum(page.ran for page in result.pages)
     print(
         f"{len(result.written)} files of the site written; notebooks: {ran} ran, "

@@ -1,4 +1,4 @@
-"""Pieces of pages: words, verdicts, bars, figures, folds and facts."""
+"""Pieces of pages: words, bars, figures, folds and facts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from analysis.report.formats import MARKS
 from analysis.report.table import Cell
 from featherface.errors import InputError
 from featherface.files import named, read_text
@@ -70,14 +69,6 @@ def inline(text: str) -> str:
 def prose(text: str) -> Cell:
     """Return a cell with a paragraph; see `inline`."""
     return Cell(text, inline(text))
-
-
-def badge(verdict: str) -> str:
-    """Return a verdict as sign, word and colour."""
-    return (
-        f'<span class="ff-badge ff-{verdict}"><span aria-hidden="true">{MARKS[verdict]}</span> '
-        f"{verdict}</span>"
-    )
 
 
 def bars(title: str, rows: Sequence[tuple[str, Sequence[tuple[float, str, str]], str]]) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
-from featherface.errors import InputError, one_line
+from featherface.errors import InputError
 from featherface.files import write_json
 
 _USED = ("analysis", "featherface", "docs/results")
@@ -41,8 +41,6 @@ class Page(NamedTuple):
     """The page, `NAME.md`, and its images, `NAME_files/….svg`."""
     ran: bool
     """False where it came from the cache."""
-    unpaired: bool
-    """True where the `.ipynb` differs from the `.py`, which is what runs."""
 
 
 def render(source: Path, root: Path, cache: Path) -> Page:
@@ -64,27 +62,7 @@ def render(source: Path, root: Path, cache: Path) -> Page:
         files = _page(cells, source.stem, title)
         known = {"key": key, "title": title, "summary": summary, "files": files}
         write_json(cache, known)
-    title, summary, files = known["title"], known["summary"], known["files"]
-    return Page(source.stem, title, summary, files, ran, unpaired(source))
-
-
-def unpaired(source: Path) -> bool:
-    """Return whether the `.ipynb` beside a script differs from it: an edit that is not shown."""
-    pair = source.with_suffix(".ipynb")
-    if not pair.exists():
-        return False
-    script, notebook = (
-        [(cell.cell_type, cell.source) for cell in _read(path).cells] for path in (source, pair)
-    )
-    return bool(script != notebook)
-
-
-def _read(path: Path) -> Any:
-    jupytext: Any = import_module("jupytext")
-    try:
-        return jupytext.read(path)
-    except Exception as error:  # each format has errors of its own
-        raise InputError(f"{path}: not a notebook: {one_line(error)}") from None
+    return Page(source.stem, known["title"], known["summary"], known["files"], ran)
 
 
 def listed(pages: Sequence[Page]) -> str:
@@ -142,7 +120,8 @@ def _run(source: Path) -> list[Any]:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    notebook = _read(source)
+    jupytext: Any = import_module("jupytext")
+    notebook = jupytext.read(source)
     client = NotebookClient(
         notebook,
         timeout=_CELL_SECONDS,

@@ -15,7 +15,7 @@ from analysis.claims.measurements import expression
 from analysis.claims.verdicts import beside, recorded
 from analysis.report import Record
 from analysis.report.formats import MARKS, measured, named, shortened
-from analysis.report.pages.html import MEANING, badge, facts, inline, words
+from analysis.report.pages.html import MEANING, facts, inline, words
 from analysis.report.pages.records import Records, address_of
 from analysis.report.table import Column, Table, strong
 
@@ -79,7 +79,7 @@ def claims(records: Records) -> str:
 
 
 def _claim(record: Record, position: int, printed: Sequence[str], where: str) -> str:
-    address, verdict = address_of(record), record["verdict"]
+    address = address_of(record)
     found = named(record["measured"], record["measure"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
     details = {
@@ -103,7 +103,7 @@ def _claim(record: Record, position: int, printed: Sequence[str], where: str) ->
         "verdict-claim.html",
         record=record,
         at=position,
-        badge=badge(verdict),
+        mark=MARKS[record["verdict"]],
         address=address,
         statement=inline(record["statement"]),
         printed=escape(shortened(record["printed"], 26)),

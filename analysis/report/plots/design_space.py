@@ -47,9 +47,7 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     rows = [0.0]
     for before, r in itertools.pairwise(steps):
         rows.append(rows[-1] + (1.0 if before["field"] == r["field"] else 1.6))
-    with canvas(scheme):
-        figure = Figure(figsize=(9.5, 1.1 + 0.235 * rows[-1]), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
+    with canvas(scheme, 9.5, 1.1 + 0.235 * rows[-1], 1, 2, sharey=True) as (figure, axes):
         macs = f"MACs at {records[0]['height']}×{records[0]['width']}"
         panels = (
             ("params_change", "Parameters", 1e3, "thousand"),
@@ -104,9 +102,7 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
     colours = LinearSegmentedColormap.from_list("these", _FEW_TO_MANY[scheme.name])
     bold = _look(VERMILION, scheme.background, 8)
     small = _look(scheme.background, scheme.muted, 4)
-    with canvas(scheme):
-        figure = Figure(figsize=(12.2, 6.2), layout="constrained")
-        grid = figure.subplots(2, 4, sharex=True, sharey=True)
+    with canvas(scheme, 12.2, 6.2, 2, 4, sharex=True, sharey=True) as (figure, grid):
         *axes, corner = grid.flat
         panels = dict(zip(counts, axes, strict=True))
         norm = LogNorm(1, most)

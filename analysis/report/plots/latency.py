@@ -26,8 +26,8 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
         records: from `analysis.speed.latency.measure_latencies`, with blocks, of one machine and
             input.
     """
-    with canvas(scheme):
-        figure, ax = _bars([label(record) for record in records], 1.5 + 0.5 * len(records), 0.5)
+    with canvas(scheme, 8.6, 1.5 + 0.5 * len(records)) as (figure, ax):
+        _name_rows(ax, [label(record) for record in records], 0.5)
         for row, record in enumerate(records):
             left = 0.0
             for block in record["blocks"]:
@@ -57,9 +57,8 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
         ("peak_bytes", 2**20, "MiB", "Peak memory of a pass (MiB)"),
     )
     series = (("sizes", BLUE, "o", "image size"), ("batches", VERMILION, "^", "batch"))
-    with canvas(scheme):
-        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-        for ax, (key, scale, unit, title) in zip(figure.subplots(1, 2), panels, strict=True):
+    with canvas(scheme, 8.6, 3.9, 1, 2) as (figure, axes):
+        for ax, (key, scale, unit, title) in zip(axes, panels, strict=True):
             for name, colour, marker, words in series:
                 known = [point for point in record[name] if point["skipped"] is None]
                 if not known:
@@ -103,9 +102,7 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
     least = min(block["macs_per_byte"] for block in blocks) / 2
     most = max(2 * ridge, *(2 * block["macs_per_byte_most"] for block in blocks))
     lowest = min(block["gmacs_per_second"] for block in blocks)
-    with canvas(scheme):
-        figure = Figure(figsize=(8.6, 5.2), layout="constrained")
-        ax = figure.subplots()
+    with canvas(scheme, 8.6, 5.2) as (figure, ax):
         roof = [least * memory, compute, compute]
         ax.plot([least, ridge, most], roof, color=scheme.text, linewidth=1.6)
         ax.axvline(ridge, color=scheme.muted, linewidth=0.8, linestyle=":")
@@ -153,8 +150,8 @@ def operators(record: Record, scheme: Scheme = LIGHT) -> Figure:
     ] + ["everything else"]
     shares = [100 * row["share"] for row in shown] + [100 * rest]
     colours = [BLOCK_COLOURS.get(row["block"], GREY) for row in shown] + [GREY]
-    with canvas(scheme):
-        figure, ax = _bars(labels, 1.4 + 0.27 * len(labels), 0.6)
+    with canvas(scheme, 8.6, 1.4 + 0.27 * len(labels)) as (figure, ax):
+        _name_rows(ax, labels, 0.6)
         ax.barh(range(len(labels)), shares, height=0.7, color=colours)
         for row, share in enumerate(shares):
             _note(ax, f"{share:.1f} %", (share, row), (4, 0), va="center", size=8)
@@ -166,14 +163,11 @@ def operators(record: Record, scheme: Scheme = LIGHT) -> Figure:
     return figure
 
 
-def _bars(labels: Sequence[str], height: float, above: float) -> tuple[Figure, Axes]:
-    """Return a figure of horizontal bars with these labels, the first on top."""
-    figure = Figure(figsize=(8.6, height), layout="constrained")
-    ax = figure.subplots()
+def _name_rows(ax: Axes, labels: Sequence[str], above: float) -> None:
+    """Label the rows of horizontal bars, the first on top."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - (1 - above), -above)
     ax.tick_params(axis="y", length=0)
-    return figure, ax
 
 
 def _note(

@@ -1,6 +1,6 @@
 """Colours and type of all plots in both colour schemes, and their files.
 
-A plot is a function that takes records and a `Scheme`, opens `canvas(scheme)` and returns a
+A plot is a function that takes records and a `Scheme`, opens a `canvas` and returns its
 Matplotlib figure. `themed` draws it in both schemes. Data have the colours of Okabe and Ito (2008),
 which people with any of the common kinds of colour blindness can tell apart; all but yellow have a
 contrast of 2 and more on either background. Text, axes and grids have the scheme's.
@@ -11,8 +11,8 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,9 +71,17 @@ def settings(scheme: Scheme = LIGHT) -> Any:
     }
 
 
-def canvas(scheme: Scheme = LIGHT) -> AbstractContextManager[None]:
-    """Return a context in which figures are drawn in a scheme."""
-    return matplotlib.rc_context(settings(scheme))
+@contextmanager
+def canvas(
+    scheme: Scheme, width: float, height: float, *grid: int, **options: Any
+) -> Iterator[tuple[Figure, Any]]:
+    """Yield a figure of a size in inches and its axes, which are drawn in the colours of a scheme.
+
+    `grid` and `options` are those of `Figure.subplots`.
+    """
+    with matplotlib.rc_context(settings(scheme)):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots(*grid, **options)
 
 
 def themed(draw: Callable[[Scheme], Figure]) -> dict[str, bytes]:

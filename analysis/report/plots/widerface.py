@@ -48,9 +48,7 @@ def precision_recall(curves: Mapping[str, Record], title: str, scheme: Scheme = 
             `Evaluation.curves_as_dict` and `breakdown.summary`, and under "ap" the three AP.
         title: which images they are of.
     """
-    with canvas(scheme):
-        figure = Figure(figsize=(10.5, 3.9), layout="constrained")
-        axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    with canvas(scheme, 10.5, 3.9, 1, 3, sharex=True, sharey=True) as (figure, axes):
         for ax, subset in zip(axes, SUBSETS, strict=True):
             styles = itertools.cycle(itertools.product(LINES, COLOURS))
             for (name, record), (line, colour) in zip(curves.items(), styles, strict=False):
@@ -79,9 +77,8 @@ def by_height(
     """
     first = next(iter(records.values()))
     places = np.arange(len(first))
-    with canvas(scheme):
-        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    with canvas(scheme, 7.2, 4.4, 2, 1, sharex=True, height_ratios=(3, 1)) as (figure, axes):
+        top, bottom = axes
         for (name, buckets), look in zip(records.items(), _styles(), strict=False):
             top.plot(places, np.array([b["ap"] for b in buckets], float), **look, label=name)
         top.set_ylabel("AP")
@@ -111,9 +108,7 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme
     known = [i for i, record in enumerate(first) if record["hard"] is not None]
     order = sorted(known, key=lambda i: first[i]["hard"])
     rows = np.arange(len(order))
-    with canvas(scheme):
-        figure = Figure(figsize=(7.6, 1.2 + 0.19 * max(1, len(order))), layout="constrained")
-        ax = figure.subplots()
+    with canvas(scheme, 7.6, 1.2 + 0.19 * max(1, len(order))) as (figure, ax):
         for (name, events), look in zip(records.items(), _styles(), strict=False):
             values = np.array([events[i]["hard"] for i in order], float)
             ax.plot(values, rows, **look, linestyle="", markersize=5, label=name, alpha=0.9)
@@ -135,9 +130,7 @@ def cost(rows: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
     Args:
         rows: `name`, `macs` at 640×640, `hard`, and `source`, which is empty for what is ours.
     """
-    with canvas(scheme):
-        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
-        ax = figure.subplots()
+    with canvas(scheme, 9.6, 3.2) as (figure, ax):
         for row in rows:
             at = row["macs"] / 1e9, 100 * row["hard"]
             inside = scheme.background if row["source"] else style.SKY
@@ -172,9 +165,7 @@ def training(rows: Sequence[Record], title: str, scheme: Scheme = LIGHT) -> Figu
     lowest = min(row[subset] for row in rows for subset in SUBSETS)
     bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
     ends = [ordered[-1][subset] for subset in SUBSETS]
-    with canvas(scheme):
-        figure = Figure(figsize=(7.4, 4.2), layout="constrained")
-        ax = figure.subplots()
+    with canvas(scheme, 7.4, 4.2) as (figure, ax):
         for subset, beside in zip(SUBSETS, _spread(ends, 0.05 * (1 - bottom)), strict=True):
             values = [row[subset] for row in ordered]
             colour = SUBSET_COLOURS[subset]

@@ -126,27 +126,11 @@ def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path)
         html.themed(tmp_path, "x", "")
 
 
-def test_a_notebook_that_left_its_text_is_told(tmp_path: Path) -> None:
-    jupytext = pytest.importorskip("jupytext")
-    script, book = tmp_path / "story.py", tmp_path / "story.ipynb"
-    script.write_text(NOTEBOOK)
-    assert not notebooks.unpaired(script)
-    paired = jupytext.read(script)
-    jupytext.write(paired, book)
-    assert not notebooks.unpaired(script)
-    paired.cells[-1].source += "\n1 + 1"
-    jupytext.write(paired, book)
-    assert notebooks.unpaired(script)
-    book.write_text("{")
-    with pytest.raises(InputError, match=r"story\.ipynb: not a notebook"):
-        notebooks.unpaired(script)
-
-
 def test_a_notebook_is_written_with_its_page_and_images(
     project: Path, command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"story.md": "# A story", "story_files/story_2_0.svg": "<svg/>"}
-    page = notebooks.Page("story", "A story", "", files, ran=True, unpaired=False)
+    page = notebooks.Page("story", "A story", "", files, ran=True)
     monkeypatch.setattr(notebooks, "render", lambda *_: page)
     (project / "notebooks" / "story.py").write_text(NOTEBOOK)
     (project / "notebooks" / "story.ipynb").write_text("{}")
