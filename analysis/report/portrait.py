@@ -133,22 +133,18 @@ def _sheet(face: Image.Image, rows: list[tuple[int, int]]) -> Image.Image:
 
 def _summary(name: str, maps: Maps) -> dict[str, Any]:
     record = maps.record
-    gates = [row["spatial"] for row in record["attention"]]
-    reach = [row["reach"] for row in record["context"]]
+    gates = [row["spatial"] for row in record["attention"] if row["spatial"]["inside"]]
+    reach = [row["reach"] for row in record["context"] if row["reach"]["inside"]]
     return {
         "name": name,
         "height": record["picture"]["height"],
         "width": record["picture"]["width"],
         "weights": record["weights"],
         "faces": len(record["faces"]),
-        "gates_lower_in_faces": sum(
-            row["inside"]["mean"] < row["outside"]["mean"] for row in gates if row["inside"]
-        ),
-        "gates": sum(row["inside"] is not None for row in gates),
-        "reach_farther_in_faces": sum(
-            row["inside"]["mean"] > row["outside"]["mean"] for row in reach if row["inside"]
-        ),
-        "convolutions": sum(row["inside"] is not None for row in reach),
+        "gates_lower_in_faces": sum(g["inside"]["mean"] < g["outside"]["mean"] for g in gates),
+        "gates": len(gates),
+        "reach_farther_in_faces": sum(r["inside"]["mean"] > r["outside"]["mean"] for r in reach),
+        "convolutions": len(reach),
         "effects": {
             effect["id"]: {key: effect[key] for key in ("found", "new", "mean_score", "mean_iou")}
             for effect in record["effects"]

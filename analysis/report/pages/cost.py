@@ -81,8 +81,7 @@ def torchvision_lead(records: Records) -> str:
         figures=len(judged),
         version=judged[0]["where"].partition(":")[0],
         weights=len(judged) // 2,
-        confirmed=found["confirmed"],
-        explained=found["explained"],
+        found=found,
         others=found["refuted"] + found["untested"],
     )
 

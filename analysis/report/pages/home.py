@@ -153,18 +153,14 @@ def the_card(records: Records) -> str:
             f"design_space.json: {len(agreeing)} architectures with the card's total, channels "
             "and attentions, where the page names one"
         )
-    facts = found["facts"]
     return words(
         "home-card.md",
         bars=bars("Parameters", rows),
         total=values["printed total"],
         sum_of_blocks=values["sum of printed blocks"],
         drawn=values["with both"],
-        looked_at=found["looked_at"],
-        found=found["found"],
-        channels=facts["channels"]["values"][0],
-        printed_reduction=facts["reduction"]["values"][0],
         reduction=agreeing[0]["reduction"],
+        **found,
     )
 
 

@@ -47,7 +47,10 @@ def maps(records: Records) -> str:
     return words(
         "maps.md",
         states=_states(records.docs, recorded["comparison"], images[0]["effects"]),
-        links=", ".join(map(_link, recorded["comparison"])),
+        links=", ".join(
+            f'<a href="../figures/maps-state-{state}.svg" download>{title}</a>'
+            for state, title in _STATES.items()
+        ),
         images=themed(records.docs, "maps-images", *_words_of_images(images)),
         of_images=tables.images(images).html(),
         figures="\n\n".join(figures.values()),
@@ -75,10 +78,6 @@ def _states(docs: Path, states: Sequence[Record], kept: Record) -> str:
             f"<figcaption>{caption}.</figcaption></figure>"
         )
     return "".join(shown)
-
-
-def _link(state: Record) -> str:
-    return f'<a href="../figures/maps-state-{state["id"]}.svg" download>{_STATES[state["id"]]}</a>'
 
 
 def _words_of_images(images: list[Record]) -> tuple[str, str]:

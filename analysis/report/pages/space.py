@@ -16,12 +16,7 @@ _OPEN = "official"
 def lead(records: Records) -> str:
     """Return the finding in a paragraph."""
     total, record = next(iter(records.totals.items()))
-    return words(
-        "space-lead.md",
-        total=total,
-        looked_at=record["looked_at"],
-        channels=record["facts"]["channels"]["values"][0],
-    )
+    return words("space-lead.md", total=total, **record)
 
 
 def bounds(records: Records) -> str:
