@@ -31,7 +31,8 @@ from IPython.display import SVG, Markdown, display
 from matplotlib.cbook import get_sample_data
 
 from analysis.maps import load_for_maps, measure_maps
-from analysis.report.plots.maps import draw_maps
+from analysis.report.plots.maps import figures
+from analysis.report.plots.style import render
 from featherface.weights.published import CheckpointError
 
 IMAGE = Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
@@ -45,13 +46,13 @@ except CheckpointError as error:
     WEIGHTS = "v1"
     model = load_for_maps(WEIGHTS)
 maps = measure_maps(model, IMAGE, weights=WEIGHTS)
-drawn = dict(draw_maps(maps))
+drawn = dict(figures(maps))
 
 
 # %%
 def figure(name: str) -> None:
     """Show one of the figures, if the network has it."""
-    display(SVG(drawn[name]) if name in drawn else Markdown(f"*{WEIGHTS} has no {name}.*"))
+    display(SVG(render(drawn[name])) if name in drawn else Markdown(f"*{WEIGHTS} has no {name}.*"))
 
 
 # %% [markdown]

@@ -74,7 +74,8 @@ def maps(
         finish(unusable)
     from analysis.maps import load_for_maps, measure_maps
     from analysis.maps import npz as arrays_as_npz
-    from analysis.report.plots.maps import draw_maps
+    from analysis.report.plots.maps import figures
+    from analysis.report.plots.style import render
     from analysis.report.portrait import portrait
     from analysis.report.tables import maps as tables
     from featherface.files import write_bytes
@@ -101,8 +102,8 @@ def maps(
             stem = out / output_stem(path)
             files = {}
             with progress(f"drawing: {path.name}") as track:
-                for name, content in track(draw_maps(measured, format, theme)):
-                    files[f"{stem}-{name}.{format}"] = content
+                for name, figure in track(figures(measured, theme)):
+                    files[f"{stem}-{name}.{format}"] = render(figure, format)
             if npz:
                 files[f"{stem}.npz"] = arrays_as_npz(measured.arrays)
             for file, content in files.items():

@@ -12,7 +12,7 @@ from analysis.maps import Maps, load_for_maps, measure_maps, structure_record
 from analysis.maps.ablations import comparison
 from analysis.maps.alignment import alignment_records
 from analysis.maps.observation import prepare
-from analysis.report.plots.maps import draw_maps
+from analysis.report.plots.maps import figures
 from analysis.report.plots.maps.effects import faces_found, one_state
 from analysis.report.plots.style import SCHEMES, render
 from featherface import Detector
@@ -96,11 +96,11 @@ def recorded_maps() -> tuple[dict[str, Any], dict[str, bytes]]:
         "images": [_summary(name, measured) for name, measured in images.items()],
     }
     drawn = {
-        f"maps-{name}{scheme.ending}.svg": svg
+        f"maps-{name}{scheme.ending}.svg": render(figure)
         for scheme in SCHEMES.values()
-        for name, svg in [
-            *draw_maps(drawn_of, "svg", scheme.name),
-            ("images", render(faces_found(images, scheme))),
+        for name, figure in [
+            *figures(drawn_of, scheme.name),
+            ("images", faces_found(images, scheme)),
         ]
     }
     for state in states:

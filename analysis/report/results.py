@@ -34,7 +34,7 @@ from analysis.report.pages.records import Records
 from analysis.report.plots import design_space as plots
 from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
-from analysis.report.plots.style import SCHEMES, Scheme, render, themed
+from analysis.report.plots.style import SCHEMES, Scheme, render
 from analysis.report.portrait import RECORDED, found_faces, recorded_maps
 from analysis.report.table import Table
 from analysis.report.tables import networks
@@ -183,8 +183,8 @@ def _design_space(docs: Path) -> Written:
 
 def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
     """A plot in both colour schemes."""
-    for scheme, svg in themed(draw).items():
-        yield f"figures/{name}{scheme}.svg", svg
+    for scheme in SCHEMES.values():
+        yield f"figures/{name}{scheme.ending}.svg", render(draw(scheme))
 
 
 def _times(docs: Path) -> Written:
@@ -223,7 +223,7 @@ def _widerface(docs: Path) -> Written:
             with _usable(path):
                 drawn = widerface.figures(record, title, scheme)
             for name, figure in drawn.items():
-                yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure, "svg")
+                yield f"figures/widerface-{name}{scheme.ending}.svg", render(figure)
     for variant, training in history.trainings(
         history.read(docs / "results" / history.HISTORY.name)
     ):

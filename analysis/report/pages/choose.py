@@ -92,6 +92,9 @@ def table(records: Records) -> str:
             return code(row["name"])
         return Cell(row["name"], f'<a href="{row["source"]}">{escape(row["name"])}</a>')
 
+    def params(row: Record) -> str | None:
+        return count(row["params"]) if row["params"] else row.get("params_stated")
+
     def protocol(row: Record) -> str | None:
         if row["hard"] is None:
             return None
@@ -101,7 +104,7 @@ def table(records: Records) -> str:
     cpu, gpu = (timing.measured_last(records, device) for device in ("cpu", "cuda"))
     columns = (
         Column("detector", name),
-        Column("parameters", lambda row: row["params"] or row.get("params_stated"), _number),
+        Column("parameters", params, str),
         Column("cost of an image", "cost"),
         timing.fastest("CPU", cpu, "onnx", "ms"),
         timing.fastest("GPU", gpu, "cuda-graph", "ms"),
@@ -118,10 +121,6 @@ def table(records: Records) -> str:
     )
     caption = "Cost, accuracy on WIDER FACE val, and licence"
     return Table(caption, columns, list(_rows(records)), notes=notes.strip().split("\n\n")).html()
-
-
-def _number(value: int | str) -> str:
-    return value if isinstance(value, str) else count(value)
 
 
 def charted(records: Records) -> list[Record]:

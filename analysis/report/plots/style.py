@@ -1,7 +1,7 @@
 """Colours and type of all plots in both colour schemes, and their files.
 
 A plot is a function that takes records and a `Scheme`, opens a `canvas` and returns its
-Matplotlib figure. `themed` draws it in both schemes. Data have the colours of Okabe and Ito (2008),
+Matplotlib figure. Data have the colours of Okabe and Ito (2008),
 which people with any of the common kinds of colour blindness can tell apart; all but yellow have a
 contrast of 2 and more on either background. Text, axes and grids have the scheme's.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,6 @@ def canvas(
     with matplotlib.rc_context(settings(scheme)):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(*grid, **options)
-
-
-def themed(draw: Callable[[Scheme], Figure]) -> dict[str, bytes]:
-    """Return a plot as SVG by the end of the file's name: "" in light colours, "-dark" in dark."""
-    return {scheme.ending: render(draw(scheme), "svg") for scheme in SCHEMES.values()}
 
 
 def render(figure: Figure, kind: Literal["svg", "png"] = "svg") -> bytes:

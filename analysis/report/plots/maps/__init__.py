@@ -15,7 +15,7 @@ from analysis.report.plots.maps.captions import names
 from analysis.report.plots.maps.effects import effects
 from analysis.report.plots.maps.gates import channel_gates, gains, spatial_gates
 from analysis.report.plots.maps.offsets import fields, reach, sampling
-from analysis.report.plots.style import SCHEMES, Scheme, render
+from analysis.report.plots.style import SCHEMES, Scheme
 
 _PLOTS: dict[str, Callable[[Maps, Scheme], Figure]] = {
     "gates": spatial_gates,
@@ -25,14 +25,6 @@ _PLOTS: dict[str, Callable[[Maps, Scheme], Figure]] = {
     "reach": reach,
     "effects": effects,
 }
-
-
-def draw_maps(
-    maps: Maps, kind: Literal["svg", "png"] = "svg", theme: Literal["light", "dark"] = "light"
-) -> Iterator[tuple[str, bytes]]:
-    """Yield name and file content of each figure that this network has something to show in."""
-    for name, figure in figures(maps, theme):
-        yield name, render(figure, kind)
 
 
 def figures(maps: Maps, theme: Literal["light", "dark"] = "light") -> Iterator[tuple[str, Figure]]:

@@ -16,7 +16,7 @@ from analysis.design_space.landscape import landscape
 from analysis.design_space.sensitivity import sensitivity
 from analysis.design_space.space import FAMILY
 from analysis.report.plots import design_space as plots
-from analysis.report.plots.style import DARK, LIGHT, Scheme, render, themed
+from analysis.report.plots.style import DARK, LIGHT, Scheme, render
 from featherface import CONFIGS
 
 
@@ -156,11 +156,10 @@ def test_text_stands_out_in_either_scheme(
     steps: list[dict[str, Any]],
     land: dict[str, Any],
 ) -> None:
-    drawn = {
-        "sensitivity": lambda scheme: plots.sensitivity(steps, scheme),
-        "landscape": lambda scheme: plots.landscape(land, scheme),
-    }
-    svg = themed(drawn[kind])["" if scheme is LIGHT else "-dark"]
+    figure = (
+        plots.sensitivity(steps, scheme) if kind == "sensitivity" else plots.landscape(land, scheme)
+    )
+    svg = render(figure)
     root = ElementTree.fromstring(svg)
     texts = [node for node in root.iter() if node.get("id", "").startswith("text_")]
     filled = [
