@@ -147,15 +147,16 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """
     with named(path, "written"):
         target = Path(path)
-        if target.is_symlink():
-            target = Path(os.path.realpath(target))
         _refuse_folder(target)
+        # Before links are followed: /dev/stdout may lead to a pipe, which has no path.
         if target.exists() and not target.is_file():
             flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe nobody reads: an error
             with os.fdopen(os.open(path, flags), "wb") as device:
                 os.set_blocking(device.fileno(), True)
                 device.write(content)
             return
+        if target.is_symlink():
+            target = Path(os.path.realpath(target))
         if target.is_symlink():  # still, after all links were followed
             raise OSError("a symbolic link that leads to itself")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -90,8 +89,7 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     if isinstance(picture, str | os.PathLike):
         if name.startswith(("http:/", "https:/")):
             raise PictureError(f"{name}: URLs are not opened; download it or give an open file")
-        path = Path(os.fsdecode(picture))
-        array = _decode(read_bytes(path, error=PictureError), name)
+        array = _decode(read_bytes(os.fsdecode(picture), error=PictureError), name)
     elif isinstance(picture, _CONTENT):
         array = _decode(bytes(picture), name)
     elif isinstance(picture, Image.Image):

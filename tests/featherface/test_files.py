@@ -112,6 +112,15 @@ def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system does not name open files")
+def test_an_open_pipe_is_written_to_by_its_name() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        write_bytes(f"/dev/fd/{writing}", b"as with --json >(jq .)")
+        os.close(writing)
+        assert pipe.read() == b"as with --json >(jq .)"
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     write_text(tmp_path / "link", "new")

@@ -329,7 +329,7 @@ def test_a_picture_error_is_an_input_error() -> None:
     [
         ("missing.jpg", "No such file"),
         ("folder", "a folder"),
-        ("", "a folder"),  # that is how the empty path reads: as the current one
+        ("", "an empty path names no file"),
         ("empty.jpg", "an empty file"),
         ("text.jpg", "not a picture"),
         ("zeros.png", "not a picture"),
