@@ -253,6 +253,8 @@ def _pixels(image: Image.Image, name: str) -> RGBArray:
         return _from_array(np.asarray(image), name)
     if image.mode == "La":  # the one mode that has no way to RGB
         image = image.convert("LA")
+    if image.mode == "P" and "transparency" in image.info:  # Pillow warns of the direct way
+        image = image.convert("RGBA")
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 

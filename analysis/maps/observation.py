@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analysis.maps.geometry import Grid, make_grids, rounded
 from featherface.blocks.heads import Outputs
-from featherface.boxes import make_anchors
+from featherface.boxes import cached_anchors
 from featherface.config import LEVELS, FeatherFaceConfig
 from featherface.detector import postprocess
 from featherface.errors import InputError
@@ -122,7 +122,7 @@ def prepare(
         pixels,
         torch.from_numpy(ready.pixels).to(next(model.parameters()).device),
         ready.scale,
-        make_anchors(height, width, model.config.anchors),
+        cached_anchors(height, width, model.config.anchors),
     )
 
 

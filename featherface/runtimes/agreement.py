@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from featherface.blocks.deform_kernel import deform_kernel
-from featherface.boxes import MEAN_BGR, decode_boxes, decode_landmarks, make_anchors
+from featherface.boxes import decode_boxes, decode_landmarks, make_anchors
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError
-from featherface.images import FloatArray, RGBArray
+from featherface.images import FloatArray, RGBArray, preprocess
 from featherface.model import FeatherFace
 from featherface.synthetic import draw_crowd
 
@@ -109,8 +109,7 @@ def _inputs(pictures: Iterable[RGBArray]) -> Iterator[FloatArray]:
 
 
 def _pixels(*pictures: RGBArray) -> FloatArray:
-    bgr = np.stack(pictures)[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)
-    return np.ascontiguousarray(bgr.transpose(0, 3, 1, 2))
+    return np.concatenate([preprocess(picture).pixels for picture in pictures])
 
 
 def _differences(model: FeatherFace, run: Run, pixels: FloatArray, where: str) -> Differences:

@@ -87,7 +87,7 @@ def infer(shapes: Shapes, keys: Iterable[str]) -> tuple[FeatherFaceConfig | None
             attention=(("none", "pyramid"), ("backbone", "both"))[first][second],
             reduction=reduction if first or second else FeatherFaceConfig.reduction,
             context=_context([name for name, _ in below("context.")]),
-            shuffle="bottleneck" if bottleneck else "free",
+            shuffle="bottleneck" if bottleneck else "none" if channels % 2 else "free",
             shuffle_order="interleave" if like_v1 else "deinterleave",
             mean_pooling="window" if like_v1 else "adaptive",
             anchors=anchors,

@@ -115,14 +115,11 @@ def locate(name: str) -> Path:
     must be the recorded one.
 
     Raises:
-        CheckpointError: for an unknown name, a folder that does not exist, a file with another
-            sha256, or a download that fails.
+        CheckpointError: for a folder that does not exist, a file with another sha256, or a
+            download that fails.
     """
     if name in SHIPPED:
         return _verified(Path(__file__).with_name(f"{name}.safetensors"), SHIPPED[name])
-    if name not in PUBLISHED:
-        known = ", ".join((*SHIPPED, *PUBLISHED))
-        raise CheckpointError(f"{name}: no weights are published under that name; known: {known}")
     checkpoint = PUBLISHED[name]
     for folder in _folders():
         path = folder / checkpoint.file

@@ -489,6 +489,15 @@ def test_a_jpeg_that_lacks_its_end_alone_is_read(tmp_path: Path, options: dict[s
         assert "truncated" in refusal(content[:cut])
 
 
+def test_threads_read_palettes_where_warnings_are_errors(rgb: np.ndarray, tmp_path: Path) -> None:
+    """Pillow warns of some, and only the main thread can keep its warnings off."""
+    path = tmp_path / "p.png"
+    Image.fromarray(rgb).quantize(16).save(path, transparency=bytes(range(16)))
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(pool.submit(read_picture, path).result(), read_picture(path))
+
+
 def test_threads_leave_the_warning_filters_alone(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
     before = list(warnings.filters)

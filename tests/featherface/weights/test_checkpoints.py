@@ -191,6 +191,7 @@ INFERRED = [
     FeatherFaceConfig(channels=56, cells=1, attention="backbone", reduction=8, anchors=3),
     FeatherFaceConfig(channels=24, attention="pyramid", reduction=4, context="dcnv2"),
     FeatherFaceConfig(channels=90, context="dcnv1", attention="none"),
+    FeatherFaceConfig(channels=33, context="plain", shuffle="none"),
     FeatherFaceConfig(channels=48, context="ssh-dcnv1", cells=8, reduction=12, anchors=1),
     FeatherFaceConfig(channels=40, context="none", shuffle="free", reduction=24),
     FeatherFaceConfig(channels=40, pyramid="fpn", context="plain", reduction=2),
