@@ -76,10 +76,6 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _frozen_values(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: frozen(value) for name, value in values.items()}
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -229,7 +225,7 @@ class Ledger(_Strict):
     the networks of the family, whose claims name a variant each."""
     input: Annotated[list[str], BeforeValidator(_one_or_more)] = ["1 3 224 224"]
     """The inputs of that network, as `featherface blocks --input` takes them."""
-    arguments: Annotated[dict[str, Any], AfterValidator(_frozen_values)] = {}
+    arguments: dict[str, Annotated[Any, AfterValidator(frozen)]] = {}
     """Of the factory of that network, by name."""
     conventions: dict[Kind, Text] = {}
     """The convention of each kind, for claims that state none."""

@@ -21,11 +21,7 @@ def provenance() -> dict[str, Any]:
     for entry in content["publications"]:
         record = {name: entry.get(name) for name in _FIELDS}
         record |= {"who": content["people"][entry["who"]], "weights": entry.get("weights", [])}
-        publications.append(record | {"link": _link(record)})
+        tree = f"/tree/{record['revision']}" if record["revision"] else ""
+        link = record["doi"] or f"https://github.com/{record['repository']}{tree}"
+        publications.append(record | {"link": link})
     return {"publications": publications, "card_line": content["card_line"]}
-
-
-def _link(record: dict[str, Any]) -> str:
-    """Return the address of the publication at its revision."""
-    tree = f"/tree/{record['revision']}" if record["revision"] else ""
-    return record["doi"] or f"https://github.com/{record['repository']}{tree}"

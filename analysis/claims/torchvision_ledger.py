@@ -16,15 +16,12 @@ from torchvision.models import get_model, get_model_weights, list_models
 
 from analysis.claims.ledger import Claim, Ledger, Source
 
-NAME = "torchvision"
-"""What `featherface audit --ledger` calls them."""
-
 SIDE = 512
 """Of the image that torchvision counted with, before the transforms."""
 
 _VERSION = torchvision.__version__.partition("+")[0]
 _SOURCE = Source(
-    id=NAME,
+    id="torchvision",
     title="torchvision's figures of its own networks",
     what='meta["num_params"] and meta["_ops"] of every set of weights',
     where=f"torchvision {_VERSION}",

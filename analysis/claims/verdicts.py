@@ -35,13 +35,6 @@ Name = Literal["confirmed", "explained", "refuted", "untested"]
 
 VERDICTS: tuple[Name, ...] = get_args(Name)
 
-RELATIVE = 1e-9
-"""The largest relative distance of two measurements, not whole numbers, that count as the same."""
-
-
-class RecordError(InputError):
-    """Recorded verdicts that are missing or damaged; the message names the file."""
-
 
 @dataclass(frozen=True)
 class Recorded:
@@ -207,21 +200,21 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
         path: a file that `record` or `featherface audit --json` wrote.
 
     Raises:
-        RecordError: where the file cannot be read, or is something else.
+        InputError: where the file cannot be read, or is something else.
     """
-    content = read_text(path, error=RecordError)
+    content = read_text(path)
     try:
         rows = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is not JSON: {error}") from None
+        raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(rows, list):
-        raise RecordError(f"{path}: is not a list of verdicts")
+        raise InputError(f"{path}: is not a list of verdicts")
     found = []
     for number, row in enumerate(rows, start=1):
         try:
             found.append(_recorded(row))
         except (LookupError, TypeError, ValueError) as error:
-            raise RecordError(f"{path}: entry {number} is not a verdict: {error}") from None
+            raise InputError(f"{path}: entry {number} is not a verdict: {error}") from None
     return found
 
 
@@ -296,7 +289,7 @@ def same(a: Value | None, b: Value | None) -> bool:
         return type(a) is type(b) and a == b
     if isinstance(a, int) and isinstance(b, int):
         return a == b
-    return abs(a - b) <= RELATIVE * max(abs(a), abs(b))
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
 
 
 def text(value: Value | None) -> str:

@@ -45,16 +45,15 @@ def export(
     from featherface import FeatherFace
     from featherface.runtimes.export import export as export_network
 
-    if weights is not None:
-        record = export_network(weights, out, pictures=images or ())
-    else:
+    source: str | FeatherFace | None = weights
+    if source is None:
         import torch
 
         assert variant is not None
         torch.manual_seed(seed)
-        model = FeatherFace(variant)
-        described = f"random, seed {seed}"
-        record = export_network(model, out, pictures=images or (), described=described)
+        source = FeatherFace(variant)
+    described = f"random, seed {seed}" if variant else None
+    record = export_network(source, out, pictures=images or (), described=described)
     if emit(record, json):
         largest = record["check"]["max_difference"]
         names = dict.fromkeys([record["variant"] or "network", record["weights"]])

@@ -29,8 +29,6 @@ _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFCHR: "device",
     stat.S_IFIFO: "pipe",
-    stat.S_IFBLK: "disk",
-    stat.S_IFSOCK: "socket",
 }
 
 

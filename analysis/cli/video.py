@@ -30,13 +30,8 @@ _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a path names a video or a camera."""
-    return path.suffix.lower() in SUFFIXES or is_camera(path)
-
-
-def is_camera(path: Path) -> bool:
-    """Return whether a path is the name of a camera, as camera:0."""
-    return _CAMERA.fullmatch(str(path)) is not None
+    """Return whether a path names a video or a camera, as camera:0."""
+    return path.suffix.lower() in SUFFIXES or bool(_CAMERA.fullmatch(str(path)))
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def test_a_network_that_needs_values_is_measured_with_them(folder: Path) -> None
         (book(subject=3), "subject: must be text: put it in quotes"),
         (book(input="1 x"), "input (='1 x'): x is no type of PyTorch"),
         (book(input=3), "input: Input should be a valid list"),
-        (book(arguments={"a": {"b": 1}}), "arguments: {'b': 1} is not a number"),
+        (book(arguments={"a": {"b": 1}}), "arguments.a: {'b': 1} is not a number"),
     ],
 )
 def test_a_bad_ledger_is_refused_in_one_line(

@@ -15,7 +15,6 @@ from torch import nn
 from analysis.claims import measurements as measure
 from analysis.claims.ledger import Ledger, LedgerError, load
 from analysis.claims.verdicts import (
-    RecordError,
     Verdict,
     as_recorded,
     audit,
@@ -29,6 +28,7 @@ from analysis.claims.verdicts import (
 )
 from featherface.blocks import heads
 from featherface.config import CONFIGS
+from featherface.errors import InputError
 from featherface.files import write_json
 
 HEADS = 3 * (74 + 1) * 2 * 16  # v1: three levels, two anchors, weights and biases
@@ -373,14 +373,14 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
 def test_damaged_records_are_named(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "verdicts.json"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(RecordError) as error:
+    with pytest.raises(InputError) as error:
         recorded(path)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
 
 
 def test_a_record_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         recorded(tmp_path / "none.json")
 
 
