@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from featherface.images import Picture, read_picture
+
+if TYPE_CHECKING:
+    from featherface.faces import Face
 
 # From the palette of Okabe and Ito (2008), whose colours stay apart for the colour-blind. Each has
 # an edge of black, so that it also stands out from whatever is below.
@@ -31,13 +34,7 @@ _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom; the latter t
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-class SupportsDict(Protocol):
-    """An object with a record of a face, as `featherface.Face`."""
-
-    def as_dict(self) -> dict[str, Any]: ...
-
-
-def draw(picture: Picture, faces: Iterable[Mapping[str, Any] | SupportsDict]) -> Image.Image:
+def draw(picture: Picture, faces: Iterable[Mapping[str, Any] | Face]) -> Image.Image:
     """Return a copy of an image with faces drawn on it.
 
     Args:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -27,25 +26,20 @@ def in_order(
         threads: so many items are worked on at once.
         ahead: at most so many items are taken before they are due.
     """
-    failure: Exception | None = None
-
-    def until_failure() -> Iterator[Item]:
-        nonlocal failure
-        try:
-            yield from items
-        except Exception as error:
-            failure = error
-
-    coming = until_failure()
+    coming, ended = iter(items), None
     pool = ThreadPoolExecutor(threads, "featherface")
     waiting: deque[Future[Result]] = deque()
     try:
         while True:
-            waiting += (pool.submit(work, each) for each in islice(coming, ahead - len(waiting)))
-            if not waiting:
-                break
+            try:
+                while not ended and len(waiting) < ahead:
+                    waiting.append(pool.submit(work, next(coming)))
+            except Exception as error:
+                ended = error
+            if not waiting and ended:
+                if isinstance(ended, StopIteration):
+                    return
+                raise ended
             yield waiting.popleft()
-        if failure:
-            raise failure
     finally:
         pool.shutdown(cancel_futures=True)

@@ -238,22 +238,16 @@ def checked_device(device: str | torch.device | None) -> torch.device:
 
 _setting_threads = threading.Lock()
 
-_forked = threading.Event()
-
-
-def _after_fork() -> None:
-    """Leave PyTorch one thread: it would wait for ever for the others, which are not copied."""
-    _forked.set()
-    torch.set_num_threads(1)
-
+_process = os.getpid()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # A fork has no other threads, and PyTorch would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
-    if wanted is None or _forked.is_set():
+    if wanted is None or os.getpid() != _process:
         yield
         return
     with _setting_threads:  # the number belongs to the whole process
