@@ -155,10 +155,7 @@ def roofline_lead(records: Records) -> str:
             block = findings.by_reach(row)[-1]
             name = block["name"].replace("_", " ")
             closest.append(f"{share(block['share_of_roof'])} of it on the {place} ({name})")
-    return (
-        "The block of `official` that comes closest to the ceiling of its machine reaches "
-        f"{' and '.join(closest)}.\n"
-    )
+    return words("roofline-lead.md", closest=" and ".join(closest))
 
 
 def roofline(records: Records) -> str:
