@@ -147,6 +147,11 @@ def test_the_input_of_a_ledger_may_be_a_list_of_sizes(folder: Path) -> None:
     assert ledger.network == Subject("some_network:Net", (Input((1, 2, 6, 7)),))
 
 
+def test_a_claim_of_ones_own_may_cite_lines(folder: Path) -> None:
+    (cited,) = load(written(folder, book(claim(lines=[3, 4])))).claims
+    assert cited.lines == [3, 4]
+
+
 def test_the_file_is_named_where_a_measurement_makes_no_sense(folder: Path) -> None:
     content = book(claim(measure="params('second')"))
     content["source"]["id"] = "other"
