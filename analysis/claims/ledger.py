@@ -313,9 +313,14 @@ def load_all() -> list[Ledger]:
     return [load(name) for name in SOURCES]
 
 
+_UNITS = (
+    r"\s*(?:FLOPs?|FLOPS|MACs?)|\s+m?AP"
+    r"|\s+(?i:parameter|param|weight|channel|kernel|layer|module|face|image|pixel)s?"
+)
+"""Other words may be factors ("million", "GMac", "MB"), so that no figure is read before them."""
+
 _PLAIN = re.compile(
-    r"([~+-]*)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*([KkMG]?)(%?)"  # a unit may follow
-    r"(?:FLOPs?|FLOPS|MACs?|\s+[A-Za-z-]+)?"
+    rf"([~+-]*)((?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)\s*([KkMG]?)(%?)(?:{_UNITS})?"
 )
 _FACTORS = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -328,7 +333,8 @@ def read_figure(printed: str) -> tuple[Fraction, Fraction] | None:
     zeros only fill it up ("~489,000" is exact to half a thousand).
 
     Returns:
-        `None` for anything but a number with an optional sign, a factor K, M or G, `%` and unit.
+        `None` for anything but a number with an optional sign, a factor K, M or G, `%` and a known
+            unit.
     """
     match = _PLAIN.fullmatch(printed)
     if not match:

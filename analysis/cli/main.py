@@ -184,7 +184,7 @@ def _run(arguments: list[str]) -> int:
             print(error.format_message())
             return 2
         if type(error).__name__ == "NoSuchOption":
-            near = [name for name in error.possibilities if name != "--help"]
+            near = [name for name in error.possibilities or () if name != "--help"]
             error.possibilities = _alike(error) or near
         message = error.format_message().replace("Value error, ", "")
         if hasattr(error.__cause__, "errors"):  # of pydantic, which leaves the value out

@@ -215,6 +215,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("1.2GMACs", 1_200_000_000, 50_000_000),
         ("25K parameters", 25_000, 500),
         ("43.7 % mAP", Fraction(437, 10), Fraction(5, 100)),
+        ("1.8 G MACs", 1_800_000_000, 50_000_000),
         ("16 kernels", 16, 0),
         ("3 Modules", 3, 0),
     ],
@@ -226,7 +227,12 @@ def test_printed_figures_are_read_with_their_rounding(
 
 
 @pytest.mark.parametrize(
-    "printed", ["", "7×7", "[N, 2]", "640³", "1,23", "12,3456", "3x", "3 by 3"]
+    "printed",
+    [
+        *("", "7×7", "[N, 2]", "640³", "1,23", "12,3456", "3x", "3 by 3"),
+        *("11.7 million", "11.7 Mparams", "1.8 GMac", "1.8 GFlops", "1.2 TFLOPs", "46.8 MB"),
+        *("7 B", "1.2 thousand"),
+    ],
 )
 def test_other_text_is_no_figure(printed: str) -> None:
     assert read_figure(printed) is None

@@ -245,6 +245,11 @@ def test_an_option_of_another_command_has_its_counterpart_named(
     assert re.search(rf"No such option: --\S+ \(.*: {known}\)", call(*given.split()).refusal)
 
 
+@pytest.mark.parametrize("given", ["detect -x a.png", "detect -xz", "-q"])
+def test_an_unknown_short_option_is_refused(call: Any, given: str) -> None:
+    assert re.search(r"No such option: -[xq] \(see featherface", call(*given.split()).refusal)
+
+
 def test_counterparts_are_parameters_of_commands(call: Any) -> None:
     commands = [cli.app, cli.widerface]
     names = [c.callback.__name__ for app in commands for c in app.registered_commands if c.callback]
