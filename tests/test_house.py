@@ -61,6 +61,7 @@ INSTRUMENTS = {"analysis", "matplotlib", "pandas", "scipy", "fvcore", "torchinfo
 INSTRUMENTS |= {"yaml", "psutil", "typer"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [

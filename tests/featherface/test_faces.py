@@ -91,6 +91,7 @@ def cut_outs(count: int) -> list[np.ndarray]:
     return [crowd[: 40 + 90 * (i % 5), : 600 - 130 * (i % 3)] for i in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [MAX_NETWORK_PIXELS, 3 * 400 * 300])
 def test_a_stream_finds_what_a_loop_finds_in_order(
     streaming: Detector, limit: int, monkeypatch: pytest.MonkeyPatch

@@ -378,6 +378,7 @@ def tasks() -> dict[str, Ledger]:
     return found
 
 
+@pytest.mark.slow
 def test_torchvisions_own_figures_of_every_task() -> None:
     path = DOCS / "results" / "torchvision.json"
     shown = {row["id"]: row for row in json.loads(path.read_text(encoding="utf-8"))}

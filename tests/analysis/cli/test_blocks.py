@@ -47,6 +47,7 @@ def test_a_changed_variant(blocks: Any) -> None:
     assert (record["variant"], record["params"]) == (None, 532_034)
 
 
+@pytest.mark.slow
 def test_several_images(blocks: Any) -> None:
     arguments = ("--counters", "--input", 2, 3, 64, 97)
     record, one = (blocks(*a, "--json", "-").json for a in (arguments, ("--size", 64, 97)))

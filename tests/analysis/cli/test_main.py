@@ -279,6 +279,7 @@ def test_a_likely_mistake_is_told_what_is_meant(
     assert said in call(*given.split()).refusal
 
 
+@pytest.mark.slow
 def test_export_prints_each_name_once(call: Any, tmp_path: Path) -> None:
     for options, names in (
         (("--weights", "v1"), "v1"),

@@ -94,6 +94,7 @@ def test_the_version_of_a_tool_that_is_not_here_stays_as_recorded(
     assert (record["thop"], record["torch"], record["fvcore"]) == ("0.1", "9.0", None)
 
 
+@pytest.mark.slow
 def test_recorded_counts_that_are_none_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "counters.json").write_text('{"v1": 3}')

@@ -107,6 +107,7 @@ assert peak_resident_bytes() > after - 2**20  # the kernel counts in batches of 
 """
 
 
+@pytest.mark.slow
 def test_the_peak_is_of_this_process_and_does_not_fall() -> None:
     large = bytearray(b"x") * (300 * 2**20)  # what the parent holds is not the child's
     done = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT, capture_output=True, text=True)

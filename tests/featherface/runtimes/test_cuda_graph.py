@@ -173,6 +173,7 @@ def test_tf32_is_off_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyP
     assert torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs PyTorch 2.9")
 def test_tf32_is_off_where_pytorchs_newer_switches_are_used() -> None:
     """Which belong to the whole process; PyTorch cannot read the older ones from then on."""

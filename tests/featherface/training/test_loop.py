@@ -83,6 +83,7 @@ class Stopped(Exception):  # noqa: N818
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taught", [False, True])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     drawn: Path, tmp_path: Path, teacher: str, taught: bool
@@ -177,6 +178,7 @@ def faults(_: int) -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
+@pytest.mark.slow
 def test_a_step_takes_the_memory_that_the_last_one_freed() -> None:
     pytest.importorskip("resource", reason="counts page faults on Unix")
     if platform.libc_ver()[0] != "glibc":

@@ -125,6 +125,7 @@ def test_what_the_card_states_and_images_of_an_ap_are_shown_as_recorded(records:
     assert "7003 images" in choose.table(_with(records, "widerface.jsonl", rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fragment",
     [home.commands, home.the_size, home.the_card, home.the_cost],
