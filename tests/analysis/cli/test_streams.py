@@ -90,6 +90,7 @@ def test_records_are_printed_to_a_stream_without_an_encoding() -> None:
     assert json.loads(stream.getvalue()) == {"picture": "café"}
 
 
+@pytest.mark.slow
 @posix
 def test_names_are_written_in_the_encoding_of_the_file_system(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "ü.png")
@@ -106,6 +107,7 @@ def test_names_are_written_in_the_encoding_of_the_file_system(tmp_path: Path) ->
     assert (tmp_path / "ß" / "ü.txt").read_text(encoding="utf-8") == "ü\n0\n"
 
 
+@pytest.mark.slow
 @posix
 def test_progress_is_for_terminals_alone(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")

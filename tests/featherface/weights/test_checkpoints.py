@@ -379,7 +379,7 @@ class Payload:
 def bomb(path: Path) -> None:
     """A gigabyte of zeros in a megabyte."""
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("archive/data.pkl", "w") as file,
     ):
         for _ in range(1024):
