@@ -9,7 +9,7 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from multiprocessing.reduction import ForkingPickler
 from numbers import Real
@@ -35,6 +35,7 @@ from featherface.images import (
     PictureError,
     RGBArray,
     network_size,
+    own,
     preprocess,
     read_picture,
     several,
@@ -48,6 +49,7 @@ from featherface.runtimes.network import (
     Runtime,
     checked_device,
     make_network,
+    one_thread_in_a_fork,
     open_onnx,
 )
 
@@ -66,8 +68,9 @@ class Detections(NamedTuple):
 class Detector:
     """Finds faces: `detector(image)` → `Results`, a list of `Face`.
 
-    It may be called from several threads at once, and pickled. In a process that was forked,
-    PyTorch runs on one thread and not on a GPU; start processes by "spawn" for more.
+    It may be called from several threads at once, and pickled. Made or called in a process that
+    was forked, it sets PyTorch to one thread there, whatever `threads` says, and runs on no GPU;
+    start processes by "spawn" for more.
 
     Args:
         weights: as for `featherface.load`; a model, of which the detector takes a copy; or an ONNX
@@ -115,6 +118,7 @@ class Detector:
         runtime: str | None = None,
         threads: int | None = None,
     ) -> None:
+        one_thread_in_a_fork()
         if runtime is None:
             runtime = "torch" if isinstance(weights, FeatherFace) else "auto"
         self.score_threshold = _fraction("score_threshold", score_threshold)
@@ -222,6 +226,8 @@ class Detector:
             count = operator.length_hint(coming, sys.maxsize)
             if threads > 1 and count >= max(_MANY_IMAGES, 2 * threads):
                 at_once, on_one_thread = threads, network.on_one_thread
+        if not isinstance(coming, Sequence):
+            coming = map(own, coming)
         ahead = max(4, 2 * at_once) if ahead is None else _integer("ahead", ahead, 1)
 
         def work(image: Picture) -> _Prepared | Results:
@@ -272,6 +278,7 @@ class Detector:
     def _detect(self, prepared: _Prepared, network: Network) -> Detections:
         name, (pixels, scale) = prepared.source.name, prepared.input
         height, width = pixels.shape[-2:]
+        one_thread_in_a_fork()
         try:
             raw = network(pixels)
         except (torch.OutOfMemoryError, MemoryError):

@@ -53,6 +53,15 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 _loading = threading.Lock()  # two threads must not load the same image of Pillow at once
 
 
+def _renew_lock() -> None:
+    global _loading
+    _loading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)  # a thread that held it is not in the child
+
+
 class PictureError(InputError):
     """A picture that cannot be read or used; the message names it and what is wrong."""
 
@@ -114,7 +123,7 @@ def several(images: object) -> Iterable[Picture] | None:
     """Return the images that one argument stands for, or `None` where it is a single image.
 
     A folder or pattern stands for the files of `list_images`, an array or tensor of four
-    dimensions for the images along its first.
+    dimensions for the images along its first, and any other iterable for what it gives.
 
     Raises:
         PictureError: for a folder or pattern without images.
@@ -126,20 +135,25 @@ def several(images: object) -> Iterable[Picture] | None:
     if isinstance(images, Sequence) and not isinstance(images, str):
         return images
     if not isinstance(images, str | os.PathLike):
-        return map(_own, images) if isinstance(images, Iterable) else None
+        return images if isinstance(images, Iterable) else None
     found = list_images(os.fsdecode(images))
     if found == []:
         raise PictureError(f"{describe(images)}: no images there")
     return found
 
 
-def _own(image: Picture) -> Picture:
-    """Return a copy of what a camera or an animation overwrites with its next frame."""
+def own(image: Picture) -> Picture:
+    """Return a copy of what a camera or an animation overwrites with its next frame.
+
+    A damaged image is returned as it is: `read_picture` says what is wrong with it.
+    """
     if isinstance(image, Tensor):
         return image.clone()
+    if isinstance(image, np.ndarray):
+        return image.copy()
     in_memory = not isinstance(image, ImageFile.ImageFile) or getattr(image, "is_animated", False)
-    if isinstance(image, np.ndarray) or (isinstance(image, Image.Image) and in_memory):
-        with _decoding(describe(image)):
+    if isinstance(image, Image.Image) and in_memory:
+        with suppress(PictureError), _decoding(describe(image)), _loading:
             return image.copy()
     return image
 
@@ -226,7 +240,7 @@ def _decoding(name: str) -> Iterator[None]:
         # On damaged bytes, decoders raise OSError, SyntaxError, struct.error, IndexError and more.
         raise PictureError(
             f"{name}: cannot be read: {str(error) or type(error).__name__}"
-        ) from None
+        ) from error
 
 
 def _from_pil(image: Image.Image, name: str) -> RGBArray:

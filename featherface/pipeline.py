@@ -26,20 +26,24 @@ def in_order(
         threads: so many items are worked on at once.
         ahead: at most so many items are taken before they are due.
     """
-    coming, ended = iter(items), None
+    coming = iter(items)
+    failure: Exception | None = None
     pool = ThreadPoolExecutor(threads, "featherface")
     waiting: deque[Future[Result]] = deque()
     try:
         while True:
-            try:
-                while not ended and len(waiting) < ahead:
-                    waiting.append(pool.submit(work, next(coming)))
-            except Exception as error:
-                ended = error
-            if not waiting and ended:
-                if isinstance(ended, StopIteration):
-                    return
-                raise ended
-            yield waiting.popleft()
+            while failure is None and len(waiting) < ahead:
+                try:
+                    item = next(coming)
+                except Exception as error:
+                    failure = error
+                else:
+                    waiting.append(pool.submit(work, item))
+            if waiting:
+                yield waiting.popleft()
+            elif failure is None or isinstance(failure, StopIteration):
+                return
+            else:
+                raise failure
     finally:
         pool.shutdown(cancel_futures=True)

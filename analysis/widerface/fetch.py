@@ -97,7 +97,7 @@ def fetch_images(folder: str | Path) -> Path:
         if not images.is_dir():
             WIDERFace(str(folder), split="val", download=True)
     except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
-        raise InputError(f"images cannot be downloaded to {folder}: {one_line(error)}") from None
+        raise InputError(f"images cannot be downloaded to {folder}: {one_line(error)}") from error
     found = sum(1 for _ in images.glob("*/*.jpg"))
     if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
         count = f"{found:,} of {VALIDATION_IMAGES:,} images"

@@ -111,7 +111,7 @@ def _frame(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # Arrow's errors share no class of their own
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
+        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
     for name in TEXTS:
         column = frame[name]
         categories = column.cat.categories if column.dtype == "category" else [None]

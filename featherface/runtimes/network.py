@@ -90,7 +90,7 @@ class CompiledNetwork(TorchNetwork):
         except Exception as error:  # PyTorch's compilers raise errors of many kinds
             raise RuntimeUnavailableError(
                 f"runtime 'compile' cannot be used here: {type(error).__name__}: {one_line(error)}"
-            ) from None
+            ) from error
 
 
 class BatchOfOne:
@@ -226,13 +226,15 @@ def checked_device(device: str | torch.device | None) -> torch.device:
     except Exception as error:  # of any class: some backends' modules are missing
         with without_warnings(r"torch\.cuda"):
             kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        usable = ["cpu", *(kind for kind, here in kinds.items() if here)]
         reason = first_sentence(error)
+        # Of a kind that is here, another number may be usable; where the number exists, it is not.
+        refused = "" if "invalid device ordinal" in reason else str(device).partition(":")[0]
+        usable = ["cpu", *(kind for kind, here in kinds.items() if here and kind != refused)]
         if reason.startswith("Expected one of"):  # twenty kinds, most of which are never built
             reason = "no such device"
         raise InputError(
             f"device (={str(device)!r}) cannot be used: {reason}; usable here: {', '.join(usable)}"
-        ) from None
+        ) from error
     return checked
 
 
@@ -240,13 +242,16 @@ _setting_threads = threading.Lock()
 
 _process = os.getpid()
 
-if hasattr(os, "register_at_fork"):
-    # A fork has no other threads, and PyTorch would wait for them for ever.
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+def one_thread_in_a_fork() -> None:
+    """Set PyTorch to one thread in a forked process, which lacks those it would wait for."""
+    if os.getpid() != _process:
+        torch.set_num_threads(1)
 
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
+    one_thread_in_a_fork()
     if wanted is None or os.getpid() != _process:
         yield
         return

@@ -45,8 +45,8 @@ def open_session(content: bytes, name: str, threads: int | None = None) -> Any:
         if "NOT_IMPLEMENTED" in str(error):
             raise RuntimeUnavailableError(
                 f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {one_line(error)}"
-            ) from None
-        raise InputError(f"{name}: not an ONNX model: {one_line(error)}") from None
+            ) from error
+        raise InputError(f"{name}: not an ONNX model: {one_line(error)}") from error
 
 
 def import_onnxruntime() -> Any:
@@ -79,5 +79,5 @@ def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:
         reason = one_line(error)
         if isinstance(error, MemoryError) or "alloc" in reason:
             raise MemoryError(reason) from error
-        raise InputError(f"{name}: {reason}") from None
+        raise InputError(f"{name}: {reason}") from error
     return answer

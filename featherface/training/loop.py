@@ -262,7 +262,7 @@ class _Run:
         except TrainingError:
             raise
         except Exception as error:  # a damaged file can make the unpickler fail in any way
-            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from None
+            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
         log = self.out / LOG
         if self.processes.rank == 0 and log.exists():
             # What came after the checkpoint is done again, and the last row may be incomplete.

@@ -114,6 +114,9 @@ def locate(name: str) -> Path:
     the user's cache, into which they are downloaded otherwise. Wherever a file lies, its sha256
     must be the recorded one.
 
+    Args:
+        name: one of `SHIPPED` or `PUBLISHED`; `file_of` refuses what is neither.
+
     Raises:
         CheckpointError: for a folder that does not exist, a file with another sha256, or a
             download that fails.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import threading
@@ -68,6 +69,15 @@ _STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 _reading = threading.Lock()  # torch's list of known names belongs to the whole process
 
 
+def _renew_lock() -> None:
+    global _reading
+    _reading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)  # a thread that held it is not in the child
+
+
 @dataclass(frozen=True)
 class Contents:
     """Content of a file."""
@@ -128,7 +138,7 @@ def _read_pickle(path: Path, start: bytes) -> Contents:
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise CheckpointError(
             f"{path}: a damaged checkpoint, or none of PyTorch's ({_reason(error)})"
-        ) from None
+        ) from error
     return _state_dict(path, loaded)
 
 
@@ -198,7 +208,7 @@ def read_stated(path: Path) -> tuple[dict[str, str], int]:
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own classes differ by version
-        raise InputError(f"{path}: not an ONNX model: {one_line(error)}") from None
+        raise InputError(f"{path}: not an ONNX model: {one_line(error)}") from error
     properties = {entry.key: entry.value for entry in proto.metadata_props}
     return stated(properties, str(path)), len(proto.graph.initializer)
 

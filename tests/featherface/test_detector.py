@@ -25,6 +25,7 @@ from featherface.images import (
     preprocess,
     read_picture,
 )
+from featherface.runtimes.network import checked_device
 from featherface.synthetic import draw_crowd
 
 SHARED = Path(
@@ -608,6 +609,23 @@ def test_a_device_that_is_not_here_is_one_line(device: str) -> None:
     ) as caught:
         Detector(FeatherFace("retinaface"), device=device)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("reason", "usable"),
+    [("out of memory. Tried 2 MiB", "cpu"), ("CUDA error: invalid device ordinal", "cpu, cuda")],
+)
+def test_a_device_that_was_refused_is_not_said_to_be_usable(
+    reason: str, usable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(torch, "zeros", refuses)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match=f"usable here: {usable}$"):
+        checked_device("cuda:1")
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS is available here")

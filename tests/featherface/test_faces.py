@@ -20,6 +20,7 @@ import featherface
 from featherface import Detector, Face, FeatherFace, InputError, Results, Transform, load
 from featherface.faces import _TEMPLATE, Source
 from featherface.images import MAX_NETWORK_PIXELS, FloatArray, PictureError, preprocess
+from featherface.pipeline import in_order
 from featherface.runtimes.network import OnnxNetwork, RawDetections
 from featherface.synthetic import draw_crowd
 from featherface.weights.published import PUBLISHED
@@ -132,6 +133,9 @@ def test_as_many_images_at_once_as_threads(
     list(streaming.stream(cut_outs(24)))
     assert most == (3 if streaming.runtime == "onnx" else 0)
     most = 0
+    list(streaming.stream(dict(enumerate(cut_outs(2))).values()))  # few, and of no index
+    assert most == (1 if streaming.runtime == "onnx" else 0)
+    most = 0
     monkeypatch.setattr("featherface.detector.MAX_NETWORK_PIXELS", 1)
     list(streaming.stream(cut_outs(24)))
     assert most == (1 if streaming.runtime == "onnx" else 0)
@@ -175,6 +179,32 @@ def test_a_stream_can_leave_out_what_cannot_be_read(streaming: Detector, folder:
     found = list(streaming.stream(given, on_error=errors.append))
     assert found == [streaming(folder / "0.png"), *[streaming(folder / "1.png")] * 20]
     assert ["notes.txt" in str(error) for error in errors] == [True]
+
+
+def test_a_stream_can_leave_out_an_animation_that_is_damaged(streaming: Detector) -> None:
+    errors: list[Exception] = []
+    sound, content = Image.fromarray(draw_crowd()[:90, :120]), io.BytesIO()
+    sound.save(content, "PNG", save_all=True, append_images=[Image.new("RGB", sound.size)])
+    damaged = Image.open(io.BytesIO(content.getvalue()[:5000]))
+    assert damaged.is_animated
+    found = list(streaming.stream(iter([sound, damaged, sound]), on_error=errors.append))
+    assert found == [streaming(sound)] * 2
+    assert ["truncated" in str(error) for error in errors] == [True]
+
+
+def test_a_pipeline_fails_where_its_items_do_whatever_the_failure() -> None:
+    class EmptyError(Exception):
+        def __bool__(self) -> bool:
+            return False
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise EmptyError
+
+    futures = in_order(str, items(), threads=1, ahead=2)
+    assert next(futures).result() == "1"
+    with pytest.raises(EmptyError):
+        next(futures)
 
 
 def test_a_stream_fails_where_its_images_do(streaming: Detector, folder: Path) -> None:

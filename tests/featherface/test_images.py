@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -21,8 +22,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from featherface import InputError
+from featherface import InputError, images
 from featherface.images import MAX_PIXELS, PictureError, describe, read_picture
+from featherface.weights import reading
 
 ORIENTATION = 0x0112
 
@@ -591,3 +593,23 @@ def test_threads_load_the_same_pil_image_one_after_the_other(
         for read in pool.map(read_picture, [image] * 8):
             np.testing.assert_array_equal(read, rgb)
     assert most == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("lock", [images._loading, reading._reading], ids=["image", "weights"])
+def test_a_forked_process_reads_what_a_thread_of_its_parent_reads(
+    lock: threading.Lock, tmp_path: Path
+) -> None:
+    torch.save({"x": torch.ones(2)}, tmp_path / "x.pth")
+    with lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            try:
+                read_picture(Image.new("RGB", (4, 4)))
+                reading.read_contents(tmp_path / "x.pth")
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -316,6 +316,20 @@ def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
             Detector(model, threads=threads)
 
 
+def test_a_network_in_a_fork_sets_one_thread(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    network = TorchNetwork(model, CPU, 3)
+    monkeypatch.setattr(runtimes, "_process", -1)
+    torch.set_num_threads(2)
+    try:
+        network(np.zeros((1, 3, 32, 32), np.float32))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
     detector = Detector(model, score_threshold=0, threads=1)
     picture = draw_crowd()[:64, :64]
@@ -323,12 +337,16 @@ def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
 
 
 def _find(detector: Detector, picture: np.ndarray, results: Any) -> None:
+    threads = torch.get_num_threads()
     found = [detector(picture), *detector.stream([picture] * 2)]
-    results.put([each.scores.tolist() for each in found])
+    results.put(([each.scores.tolist() for each in found], threads, torch.get_num_threads()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize(("runtime", "method"), [("torch", "forkserver"), ("onnx", "fork")])
+@pytest.mark.parametrize(
+    ("runtime", "method"), [("torch", "forkserver"), ("torch", "fork"), ("onnx", "fork")]
+)
 def test_another_process_finds_the_same(runtime: str, method: str) -> None:
     """Also one that lacks the threads which PyTorch had before the fork."""
     code = (
@@ -347,7 +365,9 @@ def test_another_process_finds_the_same(runtime: str, method: str) -> None:
         "process.join(50)\n"
         "process.kill()\n"
         "assert process.exitcode == 0, process.exitcode\n"
-        "numpy.testing.assert_allclose(results.get(), expected, rtol=0, atol=1e-5)\n"
+        "found, before, after = results.get()\n"
+        "numpy.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)\n"
+        f"assert (before, after) == (2, 1) or {method!r} == 'forkserver', (before, after)\n"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -405,6 +425,7 @@ def _detect_in_a_fresh_home(folder: Path, runtime: str, seconds: float, *tracer:
     assert cache.is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_runtime_leaves_no_trace_below_home(tmp_path: Path, runtime: str) -> None:
     """Both would write an identifier there at their import."""
