@@ -112,11 +112,12 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
         Column("L2 cache", lambda row: "flushed" if row.get("flush_l2") else "not flushed"),
     )
     values = [(column, {column.cell(row).text for row in rows}) for column in conditions]
+    shared = [f"{column.title} {min(found)}" for column, found in values if len(found) == 1]
     return Table(
         f"One forward pass, {machine}",
         (
             Column("network", "variant", code),
-            Column("runtime", _how),
+            Column("runtime, deformable kernel", _how),
             Column("input", "input", shape, left=True),
             Column("p10", "whole.ms_p10", fixed(2), unit="ms"),
             Column("p50", "whole.ms_p50", fixed(2), unit="ms"),
@@ -127,9 +128,7 @@ def _whole(machine: str, rows: Sequence[Record]) -> Table:
             *(column for column, found in values if len(found) > 1),
         ),
         rows,
-        notes=[
-            "; ".join(f"{column.title} {min(found)}" for column, found in values if len(found) == 1)
-        ],
+        notes=["; ".join(shared)] if shared else (),
     )
 
 
@@ -148,14 +147,14 @@ def _settled(row: Record) -> str:
 
 
 def roofline_lead(records: Records) -> str:
-    """Return how near the blocks of `official` come to what their machines allow."""
+    """Return how near the blocks of `official` come to what their machines allow, if measured."""
     closest = []
     for place, device in (("CPU", "cpu"), ("GPU", "cuda")):
         if row := drawn(records, "roofline", device):
             block = findings.by_reach(row)[-1]
             name = block["name"].replace("_", " ")
             closest.append(f"{share(block['share_of_roof'])} of it on the {place} ({name})")
-    return words("roofline-lead.md", closest=" and ".join(closest))
+    return words("roofline-lead.md", closest=" and ".join(closest)) if closest else ""
 
 
 def roofline(records: Records) -> str:

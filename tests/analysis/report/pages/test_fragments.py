@@ -247,6 +247,13 @@ def test_times_are_grouped_by_machine_and_the_newest_shown(records: Records) -> 
     mixed = timing.latency(_with(records, "latency.jsonl", batches))
     assert ">not flushed<" in mixed
     assert ">flushed<" in mixed
+    assert ">runtime, deformable kernel<" in mixed
+    batches[1]["environment"] = batches[1]["environment"] | {"torch": "9.9"}
+    assert '<p class="ff-note"></p>' not in timing.latency(_with(records, "latency.jsonl", batches))
+
+
+def test_no_roofline_has_no_lead(records: Records) -> None:
+    assert timing.roofline_lead(_with(records, "roofline.jsonl", [])) == ""
 
 
 @pytest.mark.parametrize(
