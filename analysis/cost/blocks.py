@@ -86,9 +86,11 @@ def measure_blocks(
     config = CONFIGS[config] if isinstance(config, str) else config
     cost = network_cost(config, height, width, batch)
     document = describe_blocks(cost, [batch, 3, height, width], _titles(config))
-    if batch == 1:
-        bytes_of = BLOCK_CONVENTIONS["activation_bytes"].replace(";", ", as float32, one picture;")
-        document["conventions"] = {**BLOCK_CONVENTIONS, "activation_bytes": bytes_of}
+    of_what = "one image" if batch == 1 else f"{batch} images"
+    document["conventions"] = BLOCK_CONVENTIONS | {
+        "activation_bytes": f"of the tensors a block hands on, as float32, {of_what}; "
+        "0 where it hands on its input as it is"
+    }
     for block in document["blocks"]:
         names = LEVELS if block["name"] != "heads" else Outputs._fields
         # Behind the outputs come intermediate results, which are no outputs of the block.

@@ -56,7 +56,7 @@ def test_several_images(blocks: Any) -> None:
     for key in ("macs", "activation_bytes"):
         assert record[key] == 2 * one[key] == sum(block[key] for block in record["blocks"])
     assert {answer["our_macs"] for answer in record["counters"]} == {record["macs"]}
-    assert "one picture" not in record["conventions"]["activation_bytes"]
+    assert "as float32, 2 images" in record["conventions"]["activation_bytes"]
     out = blocks(*arguments).out
     assert "official at 2×3×64×97, by block" in out
     assert "official at 2×3×64×97: what counters say" in out
