@@ -2,7 +2,7 @@
 
 build/pages/fragments/   included by the hand-written pages
 build/pages/notebooks/   notebooks that have run, until something they depend on changes
-docs/notebooks/          a page for each notebook; that of one that is no more stays until deleted
+docs/notebooks/          a page for each notebook, with its images and a copy to download
 """
 
 from __future__ import annotations
@@ -98,13 +98,16 @@ def generate(
 ) -> Result:
     """Bring all that the pages include up to date; only what differs is written, when all is made.
 
+    Fragments, and pages of notebooks, that are made no longer are deleted.
+
     Args:
         root: the folder of `mkdocs.yml`.
         command: the Click command whose reference is written.
         track: wraps the list of notebooks, to show progress.
 
     Raises:
-        InputError: where a record or a notebook cannot be used, or a file cannot be written.
+        InputError: where a record or a notebook cannot be used, a page would replace one that was
+            not made here, or a file cannot be written.
     """
     fragments, read = made_from(Records(root / "docs"))
     for folder, up in (("docs", ""), ("docs/use", "../")):
@@ -117,9 +120,9 @@ def generate(
     pages: list[notebooks.Page] = []
     for source in track(sorted((root / "notebooks").glob("*.py"))):
         pages.append(notebooks.render(source, root, root / CACHE / f"notebooks/{source.stem}.json"))
+        files |= {root / PAGES / name: text.encode() for name, text in pages[-1].files.items()}
         book = source.with_suffix(".ipynb")
         files[root / PAGES / book.name] = read_bytes(book)
-        files |= {root / PAGES / name: text.encode() for name, text in pages[-1].files.items()}
     fragments["notebooks.html"] = notebooks.listed(pages)
     files |= {root / CACHE / "fragments" / name: text.encode() for name, text in fragments.items()}
     changed = {
@@ -127,8 +130,14 @@ def generate(
         for path, content in files.items()
         if not path.is_file() or path.read_bytes() != content
     }
+    there = {*(root / PAGES).glob("*.md")}
+    ours = {path for path in there if notebooks.MARK in read_text(path)}
+    for path in (there - ours) & changed.keys():
+        raise InputError(f"{path}: was not made by `featherface report`; move it or delete it")
     for path, content in changed.items():
         write_bytes(path, content)
+    for path in {*(root / CACHE / "fragments").glob("*"), *ours} - files.keys():
+        path.unlink()
     return Result([*changed], pages)
 
 
@@ -141,6 +150,9 @@ def reference(command: Any) -> str:
     context = typer.Context(command, info_name="featherface")
     text = get_docs_for_click(obj=command, ctx=context, name="featherface").replace("\b", "")
     commands = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
+    # Types as Python has them say no more than the text behind them.
+    commands = re.sub(r" <(?:list\[)?(?:int|float)(?: range|\])?>", " N", commands)
+    commands = re.sub(r" <(?:list\[)?(?:str|Path)\]?>", "", commands)
     return re.sub(r"^Examples?:\s*(.+(?:\n.+)*)", r"```sh\n\1\n```", commands, flags=re.MULTILINE)
 
 

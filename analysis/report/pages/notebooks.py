@@ -20,12 +20,16 @@ from typing import Any, NamedTuple
 
 from analysis.report.pages.html import inline
 from featherface.errors import InputError
-from featherface.files import write_json
+from featherface.files import read_text, write_json
 
 _USED = ("analysis", "featherface", "docs/results")
 _NOT_USED = ("analysis/cli", "analysis/report/pages")  # commands and the other pages
-_GIVEN = ("FEATHERFACE_WEIGHTS", "FEATHERFACE_SHARED")
+_GIVEN = {"FEATHERFACE_WEIGHTS": "*", "FEATHERFACE_SHARED": "wider/**/*"}
+"""The files that a notebook may use in a folder that a variable names."""
 _CELL_SECONDS = 600
+
+MARK = '<p class="ff-note">This page is '
+"""In every page that is made here, and in no other."""
 
 _NUMBER_CELL = re.compile(r"<td(?=[^>]*>\s*[+−-]?[\d,.]+(?:e[+-]?\d+)?\s?%?\s*</td>)([^>]*>)")
 
@@ -52,7 +56,7 @@ def render(source: Path, root: Path, cache: Path) -> Page:
         cache: a JSON file.
 
     Raises:
-        InputError: where a cell fails or the title is missing.
+        InputError: where the script cannot be read, a cell fails, or the title is missing.
     """
     key, known = _key(source, root), _read_cache(cache)
     ran = known.get("key") != key
@@ -89,30 +93,32 @@ def _read_cache(path: Path) -> dict[str, Any]:
 
 def _key(source: Path, root: Path) -> str:
     """Return a hash of all that the outputs depend on."""
-    left_out = [root / folder for folder in _NOT_USED]
+    left_out = {root / folder for folder in _NOT_USED}
     used = [
         path
         for folder in _USED
         for path in sorted((root / folder).rglob("[!.]*"))
-        if path.is_file() and path.suffix != ".pyc" and not {*left_out} & {*path.parents}
+        if path.is_file() and path.suffix != ".pyc" and not left_out & {*path.parents}
     ]
     parts = [
-        *(
-            hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in (source, Path(__file__), *used)
-        ),
+        _hash(Path(__file__)),
+        *((path.relative_to(root).as_posix(), _hash(path)) for path in (source, *used)),
         platform.python_version(),
         sorted({f"{package.name} {package.version}" for package in distributions()}),
-        *map(_listing, _GIVEN),
+        *(_listing(*given) for given in _GIVEN.items()),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _listing(variable: str) -> list[str]:
-    """Return names and sizes of files: which weights or data are there decides what is shown."""
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _listing(variable: str, pattern: str) -> list[str]:
+    """Return paths and sizes of files: which weights or data are there decides what is shown."""
     folder = os.environ.get(variable)
-    files = Path(folder).glob("*") if folder else ()
-    return sorted(f"{path.name} {path.stat().st_size}" for path in files if path.is_file())
+    files = Path(folder).glob(pattern) if folder else ()
+    return sorted(f"{path} {path.stat().st_size}" for path in files if path.is_file())
 
 
 def _run(source: Path) -> list[Any]:
@@ -121,7 +127,7 @@ def _run(source: Path) -> list[Any]:
     from nbclient.exceptions import CellExecutionError
 
     jupytext: Any = import_module("jupytext")
-    notebook = jupytext.read(source)
+    notebook = jupytext.reads(read_text(source), source.suffix)
     client = NotebookClient(
         notebook,
         timeout=_CELL_SECONDS,
@@ -174,7 +180,7 @@ def _page(cells: Sequence[Any], name: str, title: str) -> dict[str, str]:
             else:
                 parts.append(_printed(output.get("text") or data["text/plain"]))
     note = (
-        f'<p class="ff-note">This page is {_download("../", name)} as it ran. '
+        f"{MARK}{_download('../', name)} as it ran. "
         "Run it and change it: <code>jupyter lab notebooks/</code>.</p>"
     )
     heading = f"# {title}"

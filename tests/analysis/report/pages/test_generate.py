@@ -1,4 +1,4 @@
-"""Only what changed is written, and a notebook runs when it has to."""
+"""Only what changed is written, only what is ours removed, and a notebook runs when it has to."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ SVG("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 9L
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the notebook tools' own
-def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> None:
+def test_a_notebook_runs_again_only_where_something_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("nbclient", reason="notebooks are run with nbclient")
     pytest.importorskip("ipykernel", reason="notebooks run in ipykernel")
     source, data = tmp_path / "story.py", tmp_path / "docs" / "results" / "data.txt"
@@ -101,6 +103,21 @@ def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> N
     assert page.files["story_files/story_2_0.svg"].startswith("<svg")
     assert not render().ran
 
+    code = tmp_path / "analysis" / "code.py"
+    code.parent.mkdir()
+    code.write_text("1")
+    assert render().ran
+    code.write_text("2")
+    assert render().ran
+    code.rename(code.with_name("renamed.py"))
+    assert render().ran
+    monkeypatch.setenv("FEATHERFACE_SHARED", str(tmp_path / "shared"))
+    truth = tmp_path / "shared" / "wider" / "ground_truth" / "easy.mat"
+    truth.parent.mkdir(parents=True)
+    truth.write_text("x")
+    assert render().ran
+    assert not render().ran
+
     data.write_text("two")
     page = render()
     assert page.ran
@@ -114,6 +131,9 @@ def test_a_notebook_runs_again_only_where_something_changed(tmp_path: Path) -> N
     source.write_text(NOTEBOOK + "\n# %%\n1 / 0\n")
     with pytest.raises(InputError, match=r"story\.py: a cell failed: ZeroDivisionError"):
         render()
+    source.write_bytes(b"# %% [markdown]\n# \xff")
+    with pytest.raises(InputError, match=r"story\.py: cannot be read: not UTF-8 text"):
+        render()
 
 
 def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path) -> None:
@@ -126,10 +146,11 @@ def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path)
         html.themed(tmp_path, "x", "")
 
 
-def test_a_notebook_is_written_with_its_page_and_images(
+def test_pages_of_notebooks_are_written_and_only_what_was_made_is_replaced_or_removed(
     project: Path, command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"story.md": "# A story", "story_files/story_2_0.svg": "<svg/>"}
+    text = f"# A story\n\n{notebooks.MARK}story</p>"
+    files = {"story.md": text, "story_files/story_2_0.svg": "<svg/>"}
     page = notebooks.Page("story", "A story", "", files, ran=True)
     monkeypatch.setattr(notebooks, "render", lambda *_: page)
     (project / "notebooks" / "story.py").write_text(NOTEBOOK)
@@ -138,3 +159,16 @@ def test_a_notebook_is_written_with_its_page_and_images(
     below = project / "docs" / "notebooks"
     assert {name: (below / name).read_text() for name in files} == files
     assert (below / "story.ipynb").read_text() == "{}"
+
+    fragment = project / CACHE / "fragments" / "of-last-year.html"
+    for path in (below / "removed.md", fragment):
+        path.write_text(text)
+    (below / "mine.md").write_text("# Mine")
+    generate(project, command)
+    assert sorted(path.name for path in below.glob("*.md")) == ["mine.md", "story.md"]
+    assert not fragment.exists()
+
+    (below / "story.md").write_text("# Mine")
+    with pytest.raises(InputError, match=r"story\.md: was not made by `featherface report`"):
+        generate(project, command)
+    assert (below / "story.md").read_text() == "# Mine"

@@ -41,6 +41,9 @@ def test_every_command_is_in_the_reference_with_its_options(command: Any) -> Non
                 assert one.epilog.partition("Example: ")[2] in text
 
     check(command, "featherface")
+    assert not re.search(r"<(?:list|int|float|str|Path)\b", text)
+    assert "`--threads N`" in text
+    assert "`--depth N`" in text
 
 
 def _commands_in(path: Path) -> list[str]:
