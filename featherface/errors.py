@@ -30,13 +30,13 @@ def printable(text: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def among(name: object, known: Iterable[str]) -> str:
+def among(name: object, known: Iterable[str], most: int = 40) -> str:
     """Return what to say of an unknown name: the known one that it resembles, or what is known."""
     names = list(known)
     if near := get_close_matches(str(name), names, 1):
         return f"did you mean {near[0]!r}?"
-    more = f" and {len(names) - 40} more" if len(names) > 40 else ""
-    return f"known: {', '.join(names[:40])}{more}"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"known: {', '.join(names[:most])}{more}"
 
 
 def one_line(error: Exception) -> str:

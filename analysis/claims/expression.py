@@ -221,10 +221,18 @@ def _require_types(
         parameter = signature.parameters[key]
         several = parameter.kind is inspect.Parameter.VAR_POSITIONAL
         accepted, title = _TYPES.get(parameter.annotation, (object, ""))
+        checks = getattr(parameter.annotation, "__metadata__", ())  # of Annotated[type, check]
         for value in given if several else (given,):
+            if value is UNKNOWN:
+                continue
             truth = isinstance(value, bool) and parameter.annotation is not bool
-            if value is not UNKNOWN and (not isinstance(value, accepted) or (title and truth)):
+            if not isinstance(value, accepted) or (title and truth):
                 raise ExpressionError(f"{text!r}: {name}: {key} (={value!r}) must be {title}")
+            try:
+                for check in checks:
+                    check(value)
+            except InputError as error:
+                raise ExpressionError(f"{text!r}: {error}") from None
 
 
 _TYPES: dict[Any, tuple[Any, str]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeGuard
@@ -150,7 +151,8 @@ class Claim(_Strict):
     def _consistent(self) -> Self:
         figure = read_figure(self.printed)
         if figure and isinstance(self.claimed, str):
-            raise ValueError(f"claimed: {self.claimed!r} is text to YAML; write {figure[0]}")
+            number = Decimal(figure[0].numerator) / figure[0].denominator
+            raise ValueError(f"claimed: {self.claimed!r} is text to YAML; write {number}")
         if figure and is_number(self.claimed) and Fraction(str(self.claimed)) != figure[0]:
             raise ValueError(f"claimed: {self.claimed} is not what {self.printed!r} says")
         return self

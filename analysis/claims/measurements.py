@@ -15,7 +15,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torchvision
@@ -78,8 +78,11 @@ class UntestableError(Exception):
         self.tool = tool
 
 
-Of = str | Subject
-"""A network: the name of a variant, or anybody's by name and inputs."""
+Variant = Annotated[str, CONFIGS.__getitem__]
+"""The name of a variant; of others an expression is refused before anything is measured."""
+
+Of = Annotated[str | Subject, CONFIGS.__getitem__]
+"""A network: the name of a variant, or anybody's by name and inputs, which no expression writes."""
 
 
 def expression(text: str) -> Expression:
@@ -193,7 +196,7 @@ def counted(counter: str, quantity: str, variant: Of) -> int:
 
 
 def shape(
-    variant: str, name: str, height: int = _SIZE, width: int = _SIZE, **changes: Any
+    variant: Variant, name: str, height: int = _SIZE, width: int = _SIZE, **changes: Any
 ) -> tuple[int, ...]:
     """Shape, without the batch, of what a forward pass names `name`.
 
@@ -206,29 +209,29 @@ def shape(
     return shapes[name]
 
 
-def cells(variant: str, level: str, height: int = _SIZE, width: int = _SIZE) -> tuple[int, ...]:
+def cells(variant: Variant, level: str, height: int = _SIZE, width: int = _SIZE) -> tuple[int, ...]:
     """Rows and columns of the map that the heads read at a level (`p3`, `p4` or `p5`)."""
     return shape(variant, f"shuffle.{level}", height, width)[1:]
 
 
-def stride(variant: str, level: str) -> float:
+def stride(variant: Variant, level: str) -> float:
     """Pixels of a 640×640 image per cell of a level, in either direction."""
     return _SIZE / cells(variant, level)[0]
 
 
-def anchors_per_cell(variant: str) -> float:
+def anchors_per_cell(variant: Variant) -> float:
     """Anchors that the heads of the network answer for, over the cells of the three levels."""
     answered = shape(variant, "logits")[0]
     return answered / sum(math.prod(cells(variant, level)) for level in LEVELS)
 
 
-def anchor_sides(variant: str, level: str) -> tuple[float, ...]:
+def anchor_sides(variant: Variant, level: str) -> tuple[float, ...]:
     """Sides in pixels of the square anchors that boxes of a level are relative to."""
     sides = sides_of_anchors(CONFIGS[variant].anchors)
     return dict(zip(LEVELS, sides, strict=True))[_level(level)]
 
 
-def landmark_points(variant: str) -> tuple[int, ...]:
+def landmark_points(variant: Variant) -> tuple[int, ...]:
     """Return the shape of an anchor's decoded landmarks: (points, coordinates)."""
     count, size = shape(variant, "landmarks")
     anchors = make_anchors(_SIZE, _SIZE, CONFIGS[variant].anchors)
@@ -243,7 +246,7 @@ def channels(variant: Of, path: str, **changes: Any) -> Value:
     return _each(variant, path, changes, _channels)
 
 
-def channels_per_anchor(variant: str, path: str) -> Value:
+def channels_per_anchor(variant: Variant, path: str) -> Value:
     """As `channels`, with the outputs that one of a cell's anchors gets."""
     anchors = anchors_per_cell(variant)
     return _each(
@@ -289,7 +292,7 @@ def dense_convs(variant: Of, path: str, kernel: int) -> int:
     )
 
 
-def setting(variant: str, name: str) -> Value:
+def setting(variant: Variant, name: str) -> Value:
     """A field of the configuration that the network is built from."""
     settings = dataclasses.asdict(CONFIGS[variant])
     if name not in settings:
@@ -298,13 +301,13 @@ def setting(variant: str, name: str) -> Value:
     return value
 
 
-def differences(variant: str, other: str) -> tuple[str, ...]:
+def differences(variant: Variant, other: Variant) -> tuple[str, ...]:
     """Names of the settings in which two variants differ, by more than rounding."""
     names = CONFIGS[variant].difference(CONFIGS[other])
     return tuple(name for name in names if name != "mean_pooling")
 
 
-def can_be_built(variant: str, **changes: Any) -> bool:
+def can_be_built(variant: Variant, **changes: Any) -> bool:
     """Return whether a network with these settings exists."""
     try:
         _config(variant, changes)
@@ -313,7 +316,7 @@ def can_be_built(variant: str, **changes: Any) -> bool:
     return True
 
 
-def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
+def pyramid_passes_on(variant: Variant, source: str, target: str) -> bool:
     """Return whether the pyramid's input at level `source` reaches its output at `target`."""
     network = _network(variant)
     levels = [
@@ -325,7 +328,7 @@ def pyramid_passes_on(variant: str, source: str, target: str) -> bool:
     return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
-def shuffle_groups(variant: str) -> int:
+def shuffle_groups(variant: Variant) -> int:
     """Groups of the channel shuffle, read off what it does to numbered channels.
 
     A shuffle of g groups (ShuffleNet) puts channel i + j·C/g at place i·g + j. 1 where the
@@ -348,7 +351,7 @@ def shuffle_groups(variant: str) -> int:
 
 
 def architectures(
-    variant: str, *kept: str, total: int, reading: str = "parameters", **fixed: Any
+    variant: Variant, *kept: str, total: int, reading: str = "parameters", **fixed: Any
 ) -> int:
     """Return the number of architectures of the design space with that many parameters.
 
@@ -359,21 +362,21 @@ def architectures(
     return int(search(total, fixed=fixed, reading=reading)["found"])
 
 
-def architectures_looked_at(variant: str, *kept: str, **fixed: Any) -> int:
+def architectures_looked_at(variant: Variant, *kept: str, **fixed: Any) -> int:
     """Return the number of architectures among which `architectures` counts."""
     fixed = _settings(variant, kept) | fixed
     return int(search(0, fixed=fixed, limit=0)["looked_at"])
 
 
 def settings_of_block(
-    variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
+    variant: Variant, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
     """Return the number of settings of that block with that many parameters, `kept` as they are."""
     return int((_totals(variant, block, kept, reading) == total).sum())
 
 
 def nearest_of_block(
-    variant: str, block: str, *kept: str, total: int, reading: str = "parameters"
+    variant: Variant, block: str, *kept: str, total: int, reading: str = "parameters"
 ) -> int:
     """Return the number of parameters nearest to `total` that a setting of that block has."""
     totals = _totals(variant, block, kept, reading)
@@ -383,7 +386,7 @@ def nearest_of_block(
 # --- accuracy -----------------------------------------------------------------------------------
 
 
-def ap(variant: str, subset: str, weights: str = "") -> float:
+def ap(variant: Variant, subset: str, weights: str = "") -> float:
     """Return the average precision, in percent, measured on all validation images of WIDER FACE.
 
     Read from the last row of `docs/results/widerface.jsonl` that says `"source": "measured"`, was
@@ -398,7 +401,6 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
-    _config(variant, {})  # refuses what is none
     name = weights or variant
     if name == "paper":
         raise UntestableError("the paper's authors published no weights")
@@ -422,7 +424,7 @@ def ap(variant: str, subset: str, weights: str = "") -> float:
     return found
 
 
-def ap_of_part(variant: str, subset: str, images: int) -> float:
+def ap_of_part(variant: Variant, subset: str, images: int) -> float:
     """Return the average precision, in percent, measured on some of the validation images.
 
     It compares weights with each other, and is no evidence of AP on the benchmark.
@@ -434,7 +436,6 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
     Raises:
         UntestableError: where there are no such weights, or no such row.
     """
-    _config(variant, {})
     published = PUBLISHED.get(variant)
     sha256 = published.sha256 if published else SHIPPED.get(variant)
     found = _measured_ap(variant, subset, sha256, images)
@@ -443,9 +444,8 @@ def ap_of_part(variant: str, subset: str, images: int) -> float:
     return found
 
 
-def recorded_ap(variant: str, subset: str) -> float:
+def recorded_ap(variant: Variant, subset: str) -> float:
     """Return the AP, in percent, that the publisher of the weights recorded; not measured here."""
-    _config(variant, {})
     published = PUBLISHED.get(variant)
     if published is None or published.recorded is None:
         raise UntestableError(f"no publisher recorded the AP of {variant}")
@@ -557,7 +557,7 @@ def _part(cost: Cost, path: str, variant: Of) -> Cost:
     try:
         return cost[path]
     except KeyError:
-        known = among(path, (part.path for part in cost.walk()))
+        known = _modules_like(path, (part.path for part in cost.walk()))
         raise MeasureError(f"{_title(variant)} runs no module {path!r}; {known}") from None
 
 
@@ -587,6 +587,11 @@ def _shapes(config: FeatherFaceConfig, height: int, width: int) -> dict[str, tup
     return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 
 
+def _modules_like(path: str, paths: Iterable[str]) -> str:
+    """Return what to say of a path that is none, without the empty one of the network itself."""
+    return among(path, filter(None, paths), most=10)
+
+
 def _matching(path: str, names: Iterable[str], below: bool = False) -> list[str]:
     pattern = re.escape(path).replace(r"\*", "[^.]+")
     if below:
@@ -611,7 +616,7 @@ def _parameters(
         below = _matching(path, named, below=True)
         modules = dict(network.named_modules())
         if not below and not _matching(path, modules):
-            known = among(path, {**modules, **named})
+            known = _modules_like(path, {**modules, **named})
             raise MeasureError(f"{_title(variant)} has no module or tensor {path!r}; {known}")
         found |= {name: named[name] for name in below}
     return found
@@ -635,7 +640,8 @@ def _each(
     named = dict(network.named_modules())
     values = tuple(look(named[name]) for name in _matching(path, named))
     if not values:
-        raise MeasureError(f"{_title(variant)} has no module {path!r}; {among(path, named)}")
+        known = _modules_like(path, named)
+        raise MeasureError(f"{_title(variant)} has no module {path!r}; {known}")
     return values if "*" in path else values[0]
 
 

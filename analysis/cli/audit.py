@@ -103,7 +103,8 @@ def audit(
         warn(f"recorded {len(judged)} verdicts in {path}")
     for change in changes:
         warn(change)
-    if kept := [a for a, b in zip(found, judged, strict=True) if a is not b]:
+    both = zip(found, judged, strict=True)
+    if kept := [a for a, b in both if a is not b and b.verdict != "untested"]:
         names = some(v.name for v in kept)
         reasons = "; ".join(dict.fromkeys(reason for v in kept for reason in v.missing))
         warn(f"kept as recorded, not rechecked: {names}: {reasons}")

@@ -142,15 +142,16 @@ def find_images(
     """
     images: dict[Path, None] = {}
     for argument in arguments:
-        if found := list_images(argument, recursive=recursive):
+        if _READ_OTHERWISE.fullmatch(str(argument)):
+            images[argument] = None
+        elif found := list_images(argument, recursive=recursive):
             images.update(dict.fromkeys(found))
         elif os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
             unusable.append(f"{argument}: no images in this folder")
         else:
             try:
                 with named(argument):
-                    if not _READ_OTHERWISE.fullmatch(str(argument)):
-                        argument.stat()
+                    argument.stat()
             except InputError as error:
                 unusable.append(str(error))
             else:
@@ -307,14 +308,15 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="CPU threads to compute with; by default one a core."),
 ]
-Predictions = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PREDICTIONS",
-        parser=input_path,
-        help="EVENT/IMAGE.txt in a folder or an archive; or .jsonl, or .parquet.",
-    ),
-]
+
+
+def predictions(name: str = "PREDICTIONS", whose: str = "") -> Any:
+    """Return the argument of a detector's predictions; its help says whose they are."""
+    help = f"{whose}EVENT/IMAGE.txt in a folder or an archive; or .jsonl, or .parquet."
+    return typer.Argument(metavar=name, parser=input_path, help=help)
+
+
+Predictions = Annotated[Path, predictions()]
 GroundTruth = Annotated[
     Path,
     typer.Option(metavar="DIR", parser=input_folder, help="The folder of the four .mat files."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +12,8 @@ from analysis.cli.output import emit, show, warn
 
 
 def compare(
-    a: options.Predictions,
-    b: options.Predictions,
+    a: Annotated[Path, options.predictions("A", "Of the first detector: ")],
+    b: Annotated[Path, options.predictions("B", "Of the second, compared with A: ")],
     ground_truth: options.GroundTruth,
     subset: options.Subset = None,
     score: options.Score = 0.5,

@@ -36,9 +36,12 @@ def read_list(path: str | Path) -> list[tuple[str, str]]:
     """
     content = read_bytes(path, 1 << 26).removeprefix(b"\xef\xbb\xbf")
     if b"\0" in content:
-        raise InputError(f"{path}: cannot be read: not UTF-8 text")
-    lines = content.decode(sys.getfilesystemencoding(), "surrogateescape").splitlines()
-    keys = dict.fromkeys(key_of(line) for line in lines if line.strip())
+        raise InputError(f"{path}: cannot be read: not text")
+    # Lines of bytes, as names may hold other characters at which text is split.
+    decoded = (
+        line.decode(sys.getfilesystemencoding(), "surrogateescape") for line in content.splitlines()
+    )
+    keys = dict.fromkeys(key_of(line) for line in decoded if line.strip())
     if not keys:
         raise InputError(f"{path}: the list of images is empty; a line is EVENT/IMAGE.jpg")
     return list(keys)

@@ -116,6 +116,8 @@ def identity(record: Record) -> Table:
         f"{t['key']}: {shape(t['shape'])} instead of {shape(t['expected'])}"
         for t in record["misshapen"]
     )
+    # Without a configuration there may have been nothing to compare with.
+    compared = record["config"] or record["missing"] or record["misshapen"]
     undetermined = (f"{name}: {reason}" for name, reason in record["undetermined"].items())
     rows = {
         "file": record["file"],
@@ -127,8 +129,8 @@ def identity(record: Record) -> Table:
         "tensors": count(record["tensors"]),
         "complete": "yes" if record["complete"] else "no",
         "stray": _stray(record["stray"]),
-        "missing": some(record["missing"]),
-        "misshapen": some(misshapen),
+        "missing": some(record["missing"]) if compared else "",
+        "misshapen": some(misshapen) if compared else "",
         "not told by the tensors": "\n".join(undetermined),
         "nearest variant": record["nearest"],
         "difference": "\n".join(

@@ -98,6 +98,10 @@ def test_claimed_values_keep_their_kind(tmp_path: Path, claimed: Any, frozen: An
             {"claimed": "4.87103e5"},
             "claim 'total': claimed: '4.87103e5' is text to YAML; write 487103",
         ),
+        (
+            {"claimed": "1.5", "printed": "1.5"},
+            "claim 'total': claimed: '1.5' is text to YAML; write 1.5",
+        ),
         ({"id": None}, "claim number 1: id: Field required"),
         ({"lines": ["ten"]}, "claim 'total': lines[0]: Input should be a valid integer"),
         ({"lines": [0]}, "claim 'total': lines: they count from 1"),
@@ -119,6 +123,12 @@ def test_claimed_values_keep_their_kind(tmp_path: Path, claimed: Any, frozen: An
         ({"variant": "official"}, "claim 'total': measure: it does not look at 'official'"),
         ({"measure": "params('v1'"}, "claim 'total': measure: \"params('v1'\" is not an expr"),
         ({"measure": "weigh('v1')"}, "claim 'total': measure: \"weigh('v1')\": there is no func"),
+        ({"measure": "params('v2')"}, "claim 'total': measure: \"params('v2')\": variant (='v2')"),
+        (
+            {"alternatives": [{"reading": "r", "measure": "ap(subset='easy', variant='v2')"}]},
+            "claim 'total': alternatives[0].measure: \"ap(subset='easy', variant='v2')\": variant",
+        ),
+        ({"explanation": "{params('v3')}"}, "claim 'total': explanation: \"params('v3')\": vari"),
         ({"measure": "open('x')"}, "claim 'total': measure: \"open('x')\": there is no function"),
         (
             {"alternatives": [{"reading": "r", "measure": "1"}, {"reading": "r", "measure": "!"}]},

@@ -115,6 +115,8 @@ def test_recorded_ap_is_the_publishers() -> None:
     ("text", "message"),
     [
         ("params('v1', 'hedas')", "v1 has no module or tensor 'hedas'; did you mean 'heads'?"),
+        ("params('v1', 'zzz')", "v1 has no module or tensor 'zzz'; known: backbone, "),
+        ("macs('v1', 'zzz')", "v1 runs no module 'zzz'; known: backbone, "),
         ("params('v1', '*.nothing')", "v1 has no module or tensor '*.nothing'"),
         ("macs('v1', 'hedas')", "v1 runs no module 'hedas'; did you mean 'heads'?"),
         ("macs('v1', kind='magic')", "no kind of MACs 'magic'; known: total, conv, "),

@@ -267,6 +267,8 @@ def test_a_verdict_that_lacks_a_counter_is_kept_as_recorded(
         kept = result.json[1]
         assert (kept["verdict"], kept["measured"]) == ("explained", 90)
         assert kept["explanation"].startswith("As recorded; not rechecked here. Not measured: thop")
+    beside(path).write_text(json.dumps(judge_all(path)), encoding="utf-8")
+    assert "kept as recorded" not in call(*ledger).err  # it is untested there too
     measurements._counters.cache_clear()
 
 

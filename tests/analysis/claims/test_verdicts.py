@@ -217,8 +217,8 @@ def test_a_measurement_that_makes_no_sense_names_ledger_entry_and_field() -> Non
         verdict(claimed=1, printed="1", alternatives=bad)
     with pytest.raises(LedgerError, match=r"claim 'heads': explanation: v1 has no module"):
         verdict(explanation="{params('v1', 'feet')}")
-    with pytest.raises(LedgerError, match=r"claim 'heads': explanation: variant \(='v3'\) must be"):
-        verdict(explanation="{params('v3')}")
+    with pytest.raises(LedgerError, match=r"claim 'heads': explanation: .* variant \(='v3'\) must"):
+        verdict(explanation="{params('v' + '3')}")
     with pytest.raises(LedgerError, match=r"claim 'heads': explanation: "):
         verdict(explanation="{params('v1'):spaced}")
 

@@ -51,6 +51,17 @@ def test_folders_and_patterns_stand_for_the_images_in_them(images: list[Path]) -
     assert unusable == [f"{folder / 'none*.png'}: cannot be read: No such file or directory"]
 
 
+def test_standard_input_and_cameras_are_no_names_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = [Path("-"), Path("camera:0")]
+    for folder in named:
+        folder.mkdir()
+        Image.new("RGB", (33, 33)).save(folder / "inside.png")
+    assert find_images(named, []) == named
+
+
 def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
     for name in ("p[1].png", "p1.png"):
         Image.new("RGB", (33, 33)).save(tmp_path / name)

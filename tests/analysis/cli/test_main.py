@@ -250,6 +250,12 @@ def test_an_unknown_short_option_is_refused(call: Any, given: str) -> None:
     assert re.search(r"No such option: -[xq] \(see featherface", call(*given.split()).refusal)
 
 
+def test_compare_says_whose_predictions_are_whose(call: Any) -> None:
+    text = " ".join(call("widerface", "compare", "--help").out.split())
+    assert re.search(r"\bA\b[^:]{0,12}Of the first detector: ", text)
+    assert re.search(r"\bB\b[^:]{0,12}Of the second, compared with A: ", text)
+
+
 def test_counterparts_are_parameters_of_commands(call: Any) -> None:
     commands = [cli.app, cli.widerface]
     names = [c.callback.__name__ for app in commands for c in app.registered_commands if c.callback]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from analysis.widerface.image_folder import Entry, list_images
+from analysis.widerface.image_folder import Entry, list_images, read_list
 from featherface.errors import InputError
 
 
@@ -55,6 +56,16 @@ def test_a_subset_of_images_without_events_and_of_any_name(tmp_path: Path) -> No
     make(tmp_path / "images", "1.jpg", "2.jpg", odd)
     (tmp_path / "list.txt").write_bytes(b"/data/images/1.jpg\n./caf\xe9.png\n")
     assert names(tmp_path / "images", tmp_path / "list.txt") == ["1.jpg", odd]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_lines_of_a_list_end_at_line_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    text = "a/x\x85y.jpg\r\na/x\x0cy.jpg\ra/z.jpg\n"
+    (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+    assert read_list(tmp_path / "list.txt") == [("a", "x\x85y"), ("a", "x\x0cy"), ("a", "z")]
 
 
 def test_links_are_read_but_name_nothing(tmp_path: Path) -> None:

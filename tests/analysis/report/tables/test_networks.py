@@ -93,3 +93,6 @@ def test_long_lists_are_cut_with_their_number() -> None:
     assert "and 7 more" in text
     assert "k: 1×2 instead of 3×4" in text
     assert "channels: 64 here, 74 in v1" in text
+    other = record | {"missing": [], "misshapen": [], "nearest": None, "difference": {}}
+    assert "missing" not in printed(tables.identity(other))
+    assert "missing" in printed(tables.identity(other | {"config": {"reduction": 48}}))
