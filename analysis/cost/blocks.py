@@ -15,10 +15,12 @@ from featherface.blocks.heads import Outputs
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig, check_size
 from featherface.model import FeatherFace
 
+_ACTIVATION_BYTES = "of the tensors a block hands on, {}; 0 where it hands on its input as it is"
+
 BLOCK_CONVENTIONS = {
     "params": "values in learnable tensors, each tensor once; running statistics are not learnt",
     **CONVENTIONS,
-    "activation_bytes": "of the tensors a block hands on; 0 where it hands on its input as it is",
+    "activation_bytes": _ACTIVATION_BYTES.format("in their own type"),
     "share": "fraction of the network",
 }
 """The definitions of those fields of the records whose name does not say it."""
@@ -86,11 +88,9 @@ def measure_blocks(
     config = CONFIGS[config] if isinstance(config, str) else config
     cost = network_cost(config, height, width, batch)
     document = describe_blocks(cost, [batch, 3, height, width], _titles(config))
-    of_what = "one image" if batch == 1 else f"{batch} images"
-    document["conventions"] = BLOCK_CONVENTIONS | {
-        "activation_bytes": f"of the tensors a block hands on, as float32, {of_what}; "
-        "0 where it hands on its input as it is"
-    }
+    images = "one image" if batch == 1 else f"{batch} images"
+    activations = _ACTIVATION_BYTES.format(f"as float32, {images}")
+    document["conventions"] = {**BLOCK_CONVENTIONS, "activation_bytes": activations}
     for block in document["blocks"]:
         names = LEVELS if block["name"] != "heads" else Outputs._fields
         # Behind the outputs come intermediate results, which are no outputs of the block.

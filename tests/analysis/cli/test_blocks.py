@@ -72,6 +72,7 @@ def test_any_network(blocks: Any) -> None:
         ("", 5, 0),
     ]
     assert record["params"] == sum(b["params"] for b in record["blocks"])
+    assert "in their own type" in record["conventions"]["activation_bytes"]
 
 
 def test_what_a_network_prints_stays_out_of_the_json(blocks: Any) -> None:
