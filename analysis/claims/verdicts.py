@@ -255,9 +255,7 @@ def changes(now: Iterable[Verdict], before: Iterable[Verdict | Recorded] | None)
     Without an audit before, the claims that are refuted differ.
     """
     if before is None:
-        return [
-            Change(v.name, "verdict", "claimed", v.verdict) for v in now if v.verdict == "refuted"
-        ]
+        return [Change(v.name, "new", None, v.verdict) for v in now if v.verdict == "refuted"]
     old = {verdict.name: verdict for verdict in before}
     new = {verdict.name: verdict for verdict in now}
     found: list[Change] = []

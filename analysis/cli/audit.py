@@ -104,10 +104,12 @@ def audit(
     for change in changes:
         warn(change)
     both = zip(found, judged, strict=True)
-    if kept := [a for a, b in both if a is not b and b.verdict != "untested"]:
-        names = some(v.name for v in kept)
-        reasons = "; ".join(dict.fromkeys(reason for v in kept for reason in v.missing))
-        warn(f"kept as recorded, not rechecked: {names}: {reasons}")
+    kept = [a for a, b in both if a is not b and b.verdict != "untested"]
+    lacking = [v for v in judged if v.verdict == "untested" and v.missing]
+    for what, about in (("kept as recorded, not rechecked", kept), ("not measured", lacking)):
+        if about:
+            reasons = "; ".join(dict.fromkeys(reason for v in about for reason in v.missing))
+            warn(f"{what}: {some(v.name for v in about)}: {reasons}")
     if all(v.verdict == "untested" for v in judged):
         warn(f"nothing was tested: of {len(judged)} claims, none could be measured")
     raise typer.Exit(1 if failing else 0)

@@ -1,4 +1,4 @@
-"""`featherface report`: every record, table, figure and page below docs/, made anew."""
+"""`featherface report`: counts, verdicts, tables, figures and pages below docs/, made anew."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def report(
         bool, typer.Option("--pages", help="Only what the site's pages include; measure nothing.")
     ] = False,
 ) -> None:
-    """Measure everything again: every record, table, figure and page under docs/.
+    """Count and judge everything again, and write every table, figure and page under docs/.
 
-    Needs no weights and no network. What is measured does not depend on the machine, so the
+    Needs no weights and no network. Times and average precision stay as recorded. What is measured
+    does not depend on the machine, so the
     records are the same bytes everywhere until the code or a ledger changes. Where published
     weights are in the folder that FEATHERFACE_WEIGHTS names, attention and offsets are measured
     too; elsewhere their record is kept. Run it before the site is built. The notebooks run again

@@ -44,7 +44,7 @@ class OpenVinoRunner:
             from openvino.frontend.onnx import ConversionExtension
         except ImportError as error:
             raise RuntimeUnavailableError(
-                f"openvino is not installed: pip install featherface[openvino] ({error})"
+                f"openvino is not installed: pip install 'featherface[openvino]' ({error})"
             ) from None
         core = openvino.Core()
         core.add_extension(ConversionExtension("DeformConv", _deform_conv))

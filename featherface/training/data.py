@@ -114,7 +114,7 @@ def _parsed(content: bytes, name: str, parse: Callable[[str], list[Sample]]) -> 
     try:
         samples = sorted(parse(content.decode("utf-8-sig")), key=lambda sample: sample.name)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise DataError(f"{name}: not understood: {error!r}") from None
+        raise DataError(f"{name}: not understood: {error}") from None
     if not samples:
         raise DataError(f"{name}: names no image")
     for sample in samples:
@@ -135,7 +135,12 @@ def _boxes(text: str) -> list[Sample]:
     for name, record in json.loads(text, object_pairs_hook=list):
         if not isinstance(name, str):
             raise TypeError(f"{name!r:.40} is no name of an image")
-        boxes = [[float(value) for value in box] for box in dict(record)["boxes"]]
+        try:
+            boxes = [[float(value) for value in box] for box in dict(record)["boxes"]]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f'{name!r:.80} is not followed by {{"boxes": [[x, y, width, height], ...]}}'
+            ) from None
         if any(len(box) != 4 for box in boxes):
             raise ValueError(f"a box of {name} does not have four numbers")
         samples.append(Sample(name, boxes))
@@ -214,6 +219,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def have_faces(self) -> bool:
+        """True where a box has an area inside its image."""
+        return bool((self.boxes[..., 2:] > self.boxes[..., :2]).all(dim=2).any())
 
     @property
     def device(self) -> torch.device:

@@ -111,9 +111,12 @@ class _Run:
         started = time.monotonic()
         source = read_source(data)
         kept, held = split(source.samples, recipe.holdout)
-        if recipe.teacher is None and not any(sample.boxes for sample in kept):
-            raise TrainingError(f"{data}: without faces and without a teacher nothing is learned")
         self.images = decode(source, kept, device, recipe.longest)
+        if recipe.teacher is None and not self.images.have_faces:
+            raise TrainingError(
+                f"{data}: without faces and without a teacher nothing is learned; the boxes, if "
+                "there are any, have no area inside their images"
+            )
         self.held = decode(source, held, device, recipe.longest) if held else None
         model, teacher = _networks(recipe, device)
         self.step = Step(recipe, self.images, model, teacher, processes)

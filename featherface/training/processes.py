@@ -53,7 +53,7 @@ class _FabricProcesses(Processes):
             from lightning.fabric import Fabric
         except ModuleNotFoundError as error:
             raise InputError(
-                f"training in several processes needs {error.name}: pip install featherface[train]"
+                f"several processes need {error.name} to train: pip install 'featherface[train]'"
             ) from None
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         self.fabric = Fabric(

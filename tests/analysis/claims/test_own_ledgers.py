@@ -226,7 +226,7 @@ def test_the_record_beside_a_ledger(folder: Path, call: Any) -> None:
         ("refuted", "some_network:Net"),
     ]
     assert result.code == 1  # without a record a refuted claim fails
-    assert "my-card:wrong: verdict: claimed → refuted" in result.err
+    assert "my-card:wrong: not recorded yet: refuted" in result.err
     assert call(*mine, "--accept").code == 0
     assert [r.verdict for r in recorded(folder / "my-card.recorded.json")] == [
         "confirmed",
@@ -268,7 +268,9 @@ def test_a_verdict_that_lacks_a_counter_is_kept_as_recorded(
         assert (kept["verdict"], kept["measured"]) == ("explained", 90)
         assert kept["explanation"].startswith("As recorded; not rechecked here. Not measured: thop")
     beside(path).write_text(json.dumps(judge_all(path)), encoding="utf-8")
-    assert "kept as recorded" not in call(*ledger).err  # it is untested there too
+    missing = call(*ledger).err  # it is untested there too
+    assert "kept as recorded" not in missing
+    assert "not measured: my-card:counted: thop cannot be" in missing
     measurements._counters.cache_clear()
 
 

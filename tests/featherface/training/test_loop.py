@@ -301,9 +301,12 @@ def test_a_run_starts_from_weights(drawn: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "boxes.json").write_text('{"a.png": {"boxes": []}}')
-    with pytest.raises(InputError, match="without faces and without a teacher"):
-        train(TINY, tmp_path, tmp_path / "run")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (90, 70)).save(tmp_path / "images" / "a.png")
+    for boxes in ("", "[50, 40, -20, 30]", "[9000, 10, 20, 20]", "[5, 5, 0, 9]"):
+        (tmp_path / "boxes.json").write_text(f'{{"a.png": {{"boxes": [{boxes}]}}}}')
+        with pytest.raises(InputError, match="without faces and without a teacher"):
+            train(TINY, tmp_path, tmp_path / "run")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 2)])
