@@ -73,6 +73,7 @@ def test_runtimes_give_the_same_answer(model: FeatherFace, size: tuple[int, int]
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.parametrize("variant", ["official", "v1-deformable", "retinaface"])
 def test_openvino_finds_the_same(variant: str) -> None:
