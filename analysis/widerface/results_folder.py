@@ -115,6 +115,7 @@ class ResultsFolder:
                 them.
         """
         versions = [identity["versions"]]
+        read_unreadable(self.path)  # it is replaced at the end: refuse one that is another's
         before = read_protocol(self.path)
         if before is not None:
             for key in _SAME:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from featherface.runtimes import export
 from featherface.runtimes.onnx_session import import_onnxruntime
 
 _KEPT = 32  # files; some 2.5 MB each
+_OURS = re.compile(r"[\w-]+-[0-9a-f]{32}\.onnx")
 
 
 def content(model: FeatherFace, lanes: int = 1) -> bytes:
@@ -74,8 +76,9 @@ def _read(path: Path, state: str) -> bytes | None:
 
 
 def _prune(cache: Path) -> None:
-    """Delete the oldest files; every model that somebody detects with leaves one."""
-    files = sorted(cache.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
+    """Delete the oldest files that are named as `_file_name` does; every model leaves one."""
+    ours = (file for file in cache.glob("*.onnx") if _OURS.fullmatch(file.name))
+    files = sorted(ours, key=lambda file: file.stat().st_mtime)
     for old in files[:-_KEPT]:
         for file in (old.with_suffix(".json"), old):
             file.unlink(missing_ok=True)

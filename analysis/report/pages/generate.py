@@ -130,14 +130,11 @@ def generate(
         for path, content in files.items()
         if not path.is_file() or path.read_bytes() != content
     }
-    there = {*(root / PAGES).glob("*.md")}
-    ours = {path for path in there if notebooks.MARK in read_text(path)}
-    for path in (there - ours) & changed.keys():
-        raise InputError(f"{path}: was not made by `featherface report`; move it or delete it")
+    for path in {*(root / PAGES).glob("*.md")} & changed.keys():
+        if notebooks.MARK not in read_text(path):
+            raise InputError(f"{path}: was not made by `featherface report`; move it or delete it")
     for path, content in changed.items():
         write_bytes(path, content)
-    for path in {*(root / CACHE / "fragments").glob("*"), *ours} - files.keys():
-        path.unlink()
     return Result([*changed], pages)
 
 

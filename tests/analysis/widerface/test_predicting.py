@@ -402,7 +402,10 @@ def test_damaged_notes_beside_results_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "protocol.json").write_text(json.dumps({**identity, "versions": 5}))
     with pytest.raises(InputError, match=r"protocol\.json: not what"):
         folder.open_for(identity)
+    (tmp_path / "protocol.json").unlink()
     for noted in (7, [1], [{"reason": "cut off"}]):
         (tmp_path / "unreadable.json").write_text(json.dumps({"unreadable": noted}))
+        with pytest.raises(InputError, match=r"unreadable\.json: not a list of images"):
+            folder.open_for(identity)
         with pytest.raises(InputError, match=r"unreadable\.json: not a list of images"):
             folder.write_unreadable([], {"a/1.jpg"})

@@ -191,12 +191,16 @@ def test_the_cache_forgets_the_oldest(
     monkeypatch.setattr(onnx_cache, "_KEPT", 2)
     cache.mkdir(parents=True)
     for age in range(3):
-        (cache / f"old{age}.onnx").write_bytes(b"")
-        (cache / f"old{age}.json").write_text("{}")
+        (cache / f"v1-{age:032x}.onnx").write_bytes(b"")
+        (cache / f"v1-{age:032x}.json").write_text("{}")
+    mine = cache / "mine.onnx"
+    mine.write_bytes(b"")
+    os.utime(mine, (0, 0))
     Detector(model, runtime="onnx")
     kept = {path.suffix for path in cache.iterdir()}
     assert kept == {".onnx", ".json"}
-    assert len(list(cache.glob("*.onnx"))) == len(list(cache.glob("*.json"))) == 2
+    assert len(list(cache.glob("*-*.onnx"))) == len(list(cache.glob("*.json"))) == 2
+    assert mine.exists()
 
 
 def test_without_onnxruntime(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
