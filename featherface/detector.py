@@ -44,7 +44,6 @@ from featherface.model import FeatherFace, load
 from featherface.pipeline import MOST_AT_ONCE, in_order
 from featherface.runtimes.network import (
     Network,
-    OnnxNetwork,
     RawDetections,
     Runtime,
     checked_device,
@@ -87,9 +86,9 @@ class Detector:
         device: where the network runs; `None` for CUDA where there is one and PyTorch is not
             excluded by `weights` or `runtime`, else the CPU.
         runtime: "torch"; "compile", which takes its time at first; "cuda-graph", on a GPU; "onnx"
-            and "openvino" (an extra, for images of one size), on the CPU; or "auto", see
-            `featherface.runtimes.network.make_network`. `None`: "torch" for a model, which may
-            change, and "auto" for weights.
+            and "openvino" (an extra, for images of one size), on the CPU; or "auto", the fastest
+            that is installed, see `featherface.runtimes.network.make_network`. `None`: "torch" for
+            a model, which may change, and "auto" for weights.
         threads: of the CPU, for the network, up to 64 or the processors here, whichever are more;
             `None` for what PyTorch is set to.
 
@@ -158,7 +157,7 @@ class Detector:
                 f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
             )
         self.config = self._model.config
-        self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
+        self._choose(self._model, where)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -199,9 +198,10 @@ class Detector:
     ) -> Iterator[Results]:
         """Yield the faces of each image, in order.
 
-        Of many images, ONNX Runtime computes as many at once as there are threads, at most 16, each
-        on one thread: faster than all threads on one image, with the same faces up to rounding. In
-        other runtimes, and of few images, two threads read ahead of the network.
+        Of many images, ONNX Runtime, and OpenVINO where `size` is (height, width), compute as many
+        at once as there are threads, at most 16, each on one thread: faster than all threads on one
+        image, with the same faces up to rounding. In other runtimes, and of few images, two threads
+        read ahead of the network.
 
         Args:
             images: as for a call, of any number. The arrays, tensors and PIL images of an
@@ -220,12 +220,12 @@ class Detector:
         coming: Iterable[Picture] = [images] if many is None else many  # type: ignore[list-item]
         network, one_by_one = self.network, threading.Lock()
         at_once, on_one_thread = 1, None
-        # Not in PyTorch, whose threads belong to the whole process.
-        if isinstance(network, OnnxNetwork):
-            threads = min(self._threads or torch.get_num_threads(), MOST_AT_ONCE)
-            count = operator.length_hint(coming, sys.maxsize)
-            if threads > 1 and count >= max(_MANY_IMAGES, 2 * threads):
-                at_once, on_one_thread = threads, network.on_one_thread
+        threads = min(self._threads or torch.get_num_threads(), MOST_AT_ONCE)
+        count = operator.length_hint(coming, sys.maxsize)
+        if threads > 1 and count >= max(_MANY_IMAGES, 2 * threads):
+            # Not of PyTorch, whose threads belong to the whole process.
+            on_one_thread = getattr(network, "on_one_thread", None)
+            at_once = threads if on_one_thread else 1
         if not isinstance(coming, Sequence):
             coming = map(own, coming)
         ahead = max(4, 2 * at_once) if ahead is None else _integer("ahead", ahead, 1)
@@ -269,8 +269,29 @@ class Detector:
             if where.type != "cpu":
                 raise InputError(f"an ONNX file runs on the CPU, not on {str(device)!r}")
             return self
-        self.network, self.runtime = make_network(self._model, self._wanted, where, self._threads)
+        self._choose(self._model, where)
         return self
+
+    def for_size(self, height: int, width: int) -> Detector:
+        """Return a detector like this one for images of that size alone, as the frames of a video.
+
+        With "auto" or OpenVINO it has a network for that size, which is faster; other images take
+        longer. `Detector(size=(height, width))` has that from the start.
+        """
+        size = network_size(height, width, self.size)
+        one = copy.copy(self)
+        may_differ = self._wanted in ("auto", "openvino") and math.prod(size) <= MAX_NETWORK_PIXELS
+        if self._model is not None and may_differ:
+            one._choose(self._model, self._device, size)
+        return one
+
+    def _choose(
+        self, model: FeatherFace, device: torch.device, size: tuple[int, int] | None = None
+    ) -> None:
+        self._device = device
+        if isinstance(self.size, tuple):
+            size = self.size
+        self.network, self.runtime = make_network(model, self._wanted, device, self._threads, size)
 
     def _prepare(self, source: Source, pixels: RGBArray) -> _Prepared:
         return _Prepared(source, preprocess(pixels, self.size, name=source.name))

@@ -197,7 +197,7 @@ def _in_runtime(
         runner = (
             GraphRunner(model, device)
             if runtime == "cuda-graph"
-            else OpenVinoRunner(build_graph(model).SerializeToString())
+            else OpenVinoRunner(build_graph(model).SerializeToString(), one_size=True)
         )
         return lambda: runner.run(pixels)
     forward = in_onnx_runtime(model, "the exported network")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
@@ -18,6 +19,7 @@ from featherface.errors import InputError
 
 if TYPE_CHECKING:
     from featherface import Detector, Results
+    from featherface.images import RGBArray
 
 Record = dict[str, Any]
 
@@ -174,17 +176,27 @@ def _of_video(
     with ExitStack() as stack:
         opened = stack.enter_context(video.open_video(path))
         add = stack.enter_context(video.write_video(written, opened.rate)) if written else None
-        for frame in track(opened.frames, opened.count):
-            faces = [face.as_dict() for face in detector(frame.pixels)]
-            if add:
-                add(draw(frame.pixels, faces))
-            yield {
-                "picture": str(path),
-                "frame": frame.index,
-                "seconds": frame.seconds,
-                "faces": faces,
-                "annotated": str(written) if written else None,
-            }
+        frames = track(opened.frames, opened.count)
+        for (height, width), same in groupby(frames, lambda frame: frame.pixels.shape[:2]):
+            ahead: deque[video.Frame] = deque()
+            for results in detector.for_size(height, width).stream(_pixels(same, ahead)):
+                frame = ahead.popleft()
+                faces = [face.as_dict() for face in results]
+                if add:
+                    add(draw(frame.pixels, faces))
+                yield {
+                    "picture": str(path),
+                    "frame": frame.index,
+                    "seconds": frame.seconds,
+                    "faces": faces,
+                    "annotated": str(written) if written else None,
+                }
+
+
+def _pixels(frames: Iterable[video.Frame], ahead: deque[video.Frame]) -> Iterator[RGBArray]:
+    for frame in frames:
+        ahead.append(frame)
+        yield frame.pixels
 
 
 def _print(records: list[Record]) -> None:

@@ -26,7 +26,7 @@ Run = Callable[[FloatArray], Sequence[npt.NDArray[Any]]]
 SIZES = ((32, 32), (33, 47), (129, 96), (160, 161), (371, 417))
 """Heights and widths at which runtimes are compared: the smallest, odd ones, no multiple of 32."""
 
-_LONGEST = 641  # pixels of the longer side of an image given for comparison
+_LONGEST = 641  # pixels of the longer side; in larger images, rounding moves boxes by more
 
 
 class DisagreementError(InputError):
@@ -54,14 +54,15 @@ def compare(
     model: FeatherFace,
     run: Run,
     pictures: Iterable[RGBArray] = (),
+    sizes: Iterable[tuple[int, int]] = SIZES,
     tolerance: Differences = TOLERANCE,
 ) -> dict[str, Any]:
     """Compare a runtime with PyTorch and torchvision's deformable convolution.
 
-    On the drawn image of `featherface.synthetic` at `SIZES`, in batches of two (it and its mirror
-    image) but for the first, and on `pictures`, each at its own size up to 641 pixels. Random
-    weights can amplify the last bit beyond `TOLERANCE` with neither being wrong: that is a
-    disagreement all the same.
+    On the drawn image of `featherface.synthetic` at `sizes` (heights and widths), in batches of two
+    (it and its mirror image) but for the first, and on `pictures`; larger ones are reduced to 641
+    pixels. Random weights can amplify the last bit beyond `TOLERANCE` with neither being wrong:
+    that is a disagreement all the same.
 
     Returns:
         `max_difference` from PyTorch as `scores`, `boxes_px` and `landmarks_px`, `tolerance`,
@@ -72,7 +73,7 @@ def compare(
     """
     model = evaluated(model)
     comparisons = []
-    for pixels in _inputs(pictures):
+    for pixels in _inputs(pictures, sizes):
         batch, _, height, width = pixels.shape
         where = f"{batch} × {height}×{width} pixels"
         differences = _differences(model, run, pixels, where)
@@ -97,15 +98,19 @@ def evaluated(model: FeatherFace) -> FeatherFace:
     return copy.deepcopy(model).cpu().float().eval()
 
 
-def _inputs(pictures: Iterable[RGBArray]) -> Iterator[FloatArray]:
-    crowd = Image.fromarray(draw_crowd())
-    for i, (height, width) in enumerate(SIZES):
-        resized = np.asarray(crowd.resize((width, height)))
+def _inputs(pictures: Iterable[RGBArray], sizes: Iterable[tuple[int, int]]) -> Iterator[FloatArray]:
+    crowd = draw_crowd()
+    for i, size in enumerate(sizes):
+        resized = _resized(crowd, *size)
         yield _pixels(resized, resized[:, ::-1]) if i else _pixels(resized)
     for picture in pictures:
-        factor = min(1.0, _LONGEST / max(picture.shape[:2]))
-        height, width = (max(MIN_SIZE, round(side * factor)) for side in picture.shape[:2])
-        yield _pixels(np.asarray(Image.fromarray(picture).resize((width, height))))
+        yield _pixels(_resized(picture, *picture.shape[:2]))
+
+
+def _resized(picture: RGBArray, height: int, width: int) -> RGBArray:
+    factor = min(1.0, _LONGEST / max(height, width))
+    height, width = (max(MIN_SIZE, round(side * factor)) for side in (height, width))
+    return np.asarray(Image.fromarray(picture).resize((width, height)))
 
 
 def _pixels(*pictures: RGBArray) -> FloatArray:

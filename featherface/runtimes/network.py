@@ -26,7 +26,7 @@ from featherface.runtimes import agreement, cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
 from featherface.runtimes.onnx_session import LANES, RuntimeUnavailableError, open_session, run
-from featherface.runtimes.openvino_network import OpenVinoRunner
+from featherface.runtimes.openvino_network import OpenVinoRunner, import_openvino
 from featherface.weights.reading import MAX_BYTES, stated
 
 Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
@@ -103,6 +103,19 @@ class BatchOfOne:
         return RawDetections(*(rows[0] for rows in self.run(pixels)))
 
 
+class OpenVinoNetwork(BatchOfOne):
+    """A `Network`: an exported one in OpenVINO, on the CPU. Can be pickled."""
+
+    def __init__(self, runner: OpenVinoRunner) -> None:
+        super().__init__(runner.run)
+        self.runner = runner
+
+    @property
+    def on_one_thread(self) -> OpenVinoNetwork | None:
+        """The same network, each call on one thread, several at once; only for one size."""
+        return OpenVinoNetwork(self.runner.on_one_thread) if self.runner.one_size else None
+
+
 class OnnxNetwork:
     """A `Network`: an exported one in ONNX Runtime, on the CPU. Can be pickled.
 
@@ -169,45 +182,73 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
 
 
 def make_network(
-    model: FeatherFace, runtime: Runtime, device: torch.device, threads: int | None = None
+    model: FeatherFace,
+    runtime: Runtime,
+    device: torch.device,
+    threads: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Network, Runtime]:
     """Return the network in that runtime, and which runtime it is.
 
-    "auto" is ONNX Runtime on the CPU and CUDA graphs on a GPU, where they are available and their
-    answers have been compared with PyTorch's (`featherface.runtimes.agreement`), and PyTorch
-    otherwise. An exported network comes from a cache, see `featherface.runtimes.onnx_cache`.
+    "auto" is the fastest that is installed and whose answers have been compared with PyTorch's
+    (`featherface.runtimes.agreement`): CUDA graphs on a GPU; on the CPU OpenVINO for images of one
+    size and ONNX Runtime for others; PyTorch where there is none of them. An exported network comes
+    from a cache, see `featherface.runtimes.onnx_cache`.
+
+    Args:
+        size: height and width of all images, where they are known.
 
     Raises:
         InputError: for a runtime asked for by name that is unavailable, is not for that device,
             or differs from PyTorch.
     """
-    fastest: dict[str, Runtime] = {"cuda": "cuda-graph", "cpu": "onnx"}
-    chosen = fastest.get(device.type, "torch") if runtime == "auto" else runtime
-    try:
-        if chosen == "cuda-graph":
-            runner, _ = cuda_graph.proven_runner(model, device)
-            return BatchOfOne(runner.run), chosen
-        if chosen in ("onnx", "openvino"):
-            if device.type != "cpu":
-                raise InputError(
-                    f"runtime {chosen!r} runs on the CPU, not on device {str(device)!r}"
-                )
-            if chosen == "onnx":
-                content = onnx_cache.content(model, LANES)
-                return OnnxNetwork(content, "the exported network", threads), chosen
-            openvino = OpenVinoRunner(onnx_cache.content(model), threads)
+    unusable = RuntimeUnavailableError, ExportError, DisagreementError
+    if runtime != "auto":
+        try:
+            return _open(runtime, model, device, threads, size), runtime
+        except unusable as error:
+            raise type(error)(f"runtime {runtime!r} cannot be used: {error}") from None
+    fastest: list[Runtime] = []
+    if device.type == "cuda":
+        fastest = ["cuda-graph"]
+    elif device.type == "cpu":
+        fastest = ["openvino", "onnx"] if size else ["onnx"]
+    for chosen in fastest:
+        try:
+            return _open(chosen, model, device, threads, size), chosen
+        except unusable as error:
+            if chosen == "cuda-graph" or isinstance(error, DisagreementError):
+                message = f"runtime {chosen!r} is not used: {error}"
+                warnings.warn(message, RuntimeWarning, stacklevel=4)
+    return TorchNetwork(model, device, threads), "torch"
+
+
+def _open(
+    runtime: Runtime,
+    model: FeatherFace,
+    device: torch.device,
+    threads: int | None,
+    size: tuple[int, int] | None,
+) -> Network:
+    if runtime == "cuda-graph":
+        runner, _ = cuda_graph.proven_runner(model, device)
+        return BatchOfOne(runner.run)
+    if runtime in ("onnx", "openvino") and device.type != "cpu":
+        raise InputError(f"runtime {runtime!r} runs on the CPU, not on device {str(device)!r}")
+    if runtime == "onnx":
+        content = onnx_cache.content(model, LANES)
+        return OnnxNetwork(content, "the exported network", threads)
+    if runtime == "openvino":
+        import_openvino()  # before anything is exported for it
+        openvino = OpenVinoRunner(onnx_cache.content(model), threads, size is not None)
+        if size:
+            agreement.compare(model, openvino.run, sizes=[size])
+        else:
             for _ in range(2):  # the second time with kernels for each size
                 agreement.compare(model, openvino.run)
-            return BatchOfOne(openvino.run), chosen
-    except (RuntimeUnavailableError, ExportError, DisagreementError) as error:
-        if runtime != "auto":
-            raise type(error)(f"runtime {chosen!r} cannot be used: {error}") from None
-        if chosen == "cuda-graph" or isinstance(error, DisagreementError):
-            message = f"PyTorch is used instead of runtime {chosen!r}: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
-        chosen = "torch"
-    kind = CompiledNetwork if chosen == "compile" else TorchNetwork
-    return kind(model, device, threads), chosen
+        return OpenVinoNetwork(openvino)
+    kind = CompiledNetwork if runtime == "compile" else TorchNetwork
+    return kind(model, device, threads)
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:

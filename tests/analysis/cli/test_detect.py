@@ -6,11 +6,15 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -217,17 +221,41 @@ def test_each_frame_of_a_video_is_a_record(detect: Any, clip: Path, tmp_path: Pa
     assert _levels(Path(annotated)) == pytest.approx([0, 50, 100, 150, 200], abs=6)
 
 
+def test_frames_can_change_their_size(detect: Any, clip: Path, monkeypatch: Any) -> None:
+    from analysis.cli import video
+
+    sizes = [(40, 60)] * 3 + [(50, 34)] * 2 + [(40, 60)]
+
+    @contextmanager
+    def opened(_: Path) -> Iterator[video.Video]:
+        frames = (np.zeros((*size, 3), np.uint8) for size in sizes)
+        yield video.Video(
+            (video.Frame(i, i / 2, pixels) for i, pixels in enumerate(frames)), None, Fraction(2)
+        )
+
+    monkeypatch.setattr(video, "open_video", opened)
+    made: list[tuple[int, int]] = []
+    original = Detector.for_size
+    monkeypatch.setattr(
+        Detector,
+        "for_size",
+        lambda self, *size: made.append(size) or original(self, *size),  # type: ignore[func-returns-value]
+    )
+    records = detect(clip).json
+    assert [(record["frame"], record["seconds"]) for record in records] == [
+        (i, i / 2) for i in range(6)
+    ]
+    assert made == [(40, 60), (50, 34), (40, 60)]
+
+
 def test_an_interrupted_video_can_be_played(
     detect: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = iter(range(9))
+    def interrupted(self: Detector, images: Iterable[Any]) -> Iterator[list[Any]]:
+        yield from ([] for _ in islice(images, 3))
+        raise KeyboardInterrupt
 
-    def interrupted(*_: Any, **__: Any) -> list[Any]:
-        if next(calls) == 3:
-            raise KeyboardInterrupt
-        return []
-
-    monkeypatch.setattr(Detector, "__call__", interrupted)
+    monkeypatch.setattr(Detector, "stream", interrupted)
     found = detect(clip, "--out", tmp_path / "found")
     records = found.json
     assert found.code == 130

@@ -307,7 +307,7 @@ def test_weights_whose_rounding_shows_are_refused(shared: Path, tmp_path: Path) 
     with pytest.raises(DisagreementError, match="differs from PyTorch"):
         export(path, tmp_path / "v1.onnx")
     assert list(tmp_path.iterdir()) == []
-    with pytest.warns(RuntimeWarning, match="PyTorch is used"):
+    with pytest.warns(RuntimeWarning, match="runtime .onnx. is not used"):
         assert Detector(path).runtime == "torch"
 
 

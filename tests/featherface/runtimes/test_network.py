@@ -115,6 +115,51 @@ def test_auto_is_onnx_on_the_cpu(model: FeatherFace, tmp_path: Path) -> None:
     assert detector.network.config == detector.config == model.config
 
 
+@needs_openvino
+def test_auto_is_openvino_for_images_of_one_size(model: FeatherFace) -> None:
+    changing = Detector(model, device="cpu", runtime="auto", size=96, score_threshold=0)
+    image = draw_crowd()[:80, :120]
+    for detector in (
+        changing.for_size(80, 120),
+        Detector(model, device="cpu", runtime="auto", size=(64, 96), score_threshold=0),
+    ):
+        assert (detector.runtime, changing.runtime) == ("openvino", "onnx")
+        pixels = preprocess(image, (64, 96)).pixels
+        for a, b in zip(detector.network(pixels), changing.network(pixels), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+        again = pickle.loads(pickle.dumps(detector))
+        # From the first image on, the same kernels.
+        assert again(image) == detector(image) == detector(image)
+    assert Detector(model, runtime="onnx").for_size(80, 120).runtime == "onnx"
+    assert Detector(model, runtime="torch").for_size(80, 120).runtime == "torch"
+
+
+@needs_openvino
+def test_openvino_computes_several_images_of_one_size_at_once(model: FeatherFace) -> None:
+    detector = Detector(
+        model, device="cpu", runtime="auto", size=(64, 96), threads=2, score_threshold=0.1
+    )
+    assert detector.runtime == "openvino"
+    crowd = draw_crowd()
+    images = [crowd[i : i + 90, 2 * i : 2 * i + 120] for i in range(40)]
+    one_thread = Detector(
+        model, device="cpu", runtime="auto", size=(64, 96), threads=1, score_threshold=0.1
+    )
+    expected = [one_thread(image) for image in images]
+    assert sum(map(len, expected)) > 40
+    for found, alone in zip(detector.stream(images), expected, strict=True):
+        boxes = [np.array([face.box for face in faces]) for faces in (found, alone)]
+        np.testing.assert_allclose(*boxes, atol=1e-3)
+
+
+def test_auto_without_openvino_exports_once(
+    model: FeatherFace, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails
+    detector = Detector(model, device="cpu", runtime="auto", size=(64, 96))
+    assert (detector.runtime, exports) == ("onnx", ["retinaface"])
+
+
 def test_the_second_detector_takes_the_first_ones_file(
     model: FeatherFace, cache: Path, exports: list[str]
 ) -> None:
@@ -219,7 +264,7 @@ def test_what_is_not_equal_is_not_taken(
         raise DisagreementError("differs from PyTorch")
 
     monkeypatch.setattr("featherface.runtimes.agreement.compare", differs)
-    with pytest.warns(RuntimeWarning, match="PyTorch is used instead of runtime 'onnx': differs"):
+    with pytest.warns(RuntimeWarning, match="runtime 'onnx' is not used: differs"):
         assert Detector(model, device="cpu", runtime="auto").runtime == "torch"
     with pytest.raises(DisagreementError):
         Detector(model, runtime="onnx")
