@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,22 @@ def check_readable(
                 f"{found.st_size:,} bytes, more than the {limit:,} that such a file may have"
             )
         return found.st_size
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that a file or folder of this name can be made, before the work that it is for.
+
+    A file is made for a moment in the nearest folder that is there: permissions alone do not tell
+    of a read-only disk, nor of what even an administrator cannot write to.
+
+    Raises:
+        InputError: where it cannot be made.
+    """
+    with named(path, "written"):
+        target = Path(os.path.realpath(path))
+        there = next(each for each in (target, *target.parents) if each.exists())
+        folder = there.parent if there == target and not there.is_dir() else there
+        tempfile.TemporaryFile(dir=folder, prefix=".part-").close()
 
 
 def read_bytes(

@@ -35,7 +35,7 @@ RGBArray = npt.NDArray[np.uint8]
 """(height, width, 3) uint8: red, green, blue."""
 
 MAX_PIXELS = 150_000_000
-"""The largest picture that is read: reading takes 10 to 14 bytes of memory for each pixel."""
+"""The largest image that is read: reading takes 10 to 14 bytes of memory for each pixel."""
 
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # An end after bytes that a decoder takes for pixels where some are missing, also where it waits
@@ -63,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class PictureError(InputError):
-    """A picture that cannot be read or used; the message names it and what is wrong."""
+    """An image that cannot be read or used; the message names it and what is wrong."""
 
 
 def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
@@ -112,7 +112,7 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
         array = _decode(_content(picture, name), name)
     else:
         raise PictureError(
-            f"{name}: not a picture (a path, bytes, an open file, a PIL image, a numpy array or a "
+            f"{name}: not an image (a path, bytes, an open file, a PIL image, a numpy array or a "
             "torch tensor)"
         )
     # Writable, since PyTorch warns of what is not.
@@ -176,7 +176,7 @@ def describe(picture: object) -> str:
     """Return what an error message calls an image, in one line: its file, or what it is."""
     if isinstance(picture, Image.Image):
         file = getattr(picture, "filename", "")
-        return printable(os.fsdecode(file)) if file else f"picture of mode {picture.mode!r}"
+        return printable(os.fsdecode(file)) if file else f"image of mode {picture.mode!r}"
     if isinstance(picture, np.ndarray | Tensor):
         kind = "array" if isinstance(picture, np.ndarray) else "tensor"
         dtype = str(picture.dtype).removeprefix("torch.")
@@ -233,7 +233,7 @@ def _decoding(name: str) -> Iterator[None]:
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: not a picture in a format that can be read") from None
+        raise PictureError(f"{name}: not an image in a format that can be read") from None
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name}: too large: {error}") from None
     except Exception as error:

@@ -70,12 +70,12 @@ class FeatherFace(Blocks):
     def _run(self, pictures: Tensor, named: Named | None) -> Outputs:
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise ValueError(
-                f"pictures (of shape {tuple(pictures.shape)}) must be (batch, 3, height, width)"
+                f"images (of shape {tuple(pictures.shape)}) must be (batch, 3, height, width)"
             )
         height, width = pictures.shape[-2:]
         if height < MIN_SIZE or width < MIN_SIZE:
             raise ValueError(
-                f"pictures (of {height}×{width} pixels) must be at least {MIN_SIZE}×{MIN_SIZE}"
+                f"images (of {height}×{width} pixels) must be at least {MIN_SIZE}×{MIN_SIZE}"
             )
         levels = self.backbone(pictures)
         _record(named, "backbone", levels)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,16 @@ def test_checkpoints_are_only_ever_read_as_tensors() -> None:
         if "torch.load" + "(" in line and "weights_only=True" not in line
     ]
     assert careless == []
+
+
+def test_the_github_action_installs_every_counter_that_a_claim_may_ask() -> None:
+    (extra,) = re.findall(
+        r'pip install "\$GITHUB_ACTION_PATH\[(\w+)\]"', (ROOT / "action.yml").read_text("utf-8")
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = project["dependencies"] + project["optional-dependencies"][extra]
+    names = {re.split(r"\W", requirement)[0] for requirement in installed}
+    assert {"fvcore", "thop", "torch", "torchinfo"} <= names
 
 
 CAUSES_THAT_SAY_MORE = {

@@ -10,7 +10,7 @@ import typer
 from analysis.claims.template import write_template
 from analysis.cli import options
 from analysis.cli.output import emit, progress, show, warn
-from featherface.files import check_readable
+from featherface.files import check_readable, check_writable
 
 
 def audit(
@@ -71,6 +71,8 @@ def audit(
     from analysis.report.tables import networks as tables
 
     path = recorded or (verdicts.RECORD if ledger is None else verdicts.beside(ledger))
+    if accept:
+        check_writable(path)
     needed = (ledger is None or recorded is not None) and not accept
     before = verdicts.recorded(path) if needed or path.exists() else None
     if ledger is None:

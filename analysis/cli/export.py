@@ -17,7 +17,7 @@ def export(
         Path,
         typer.Option(
             metavar="FILE.onnx",
-            parser=options.output_file,
+            parser=options.onnx_file,
             help="The file; written only after the comparison.",
         ),
     ],

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from featherface.errors import InputError, among
-from featherface.files import list_images, named
+from featherface.files import check_writable, list_images, named
 
 if TYPE_CHECKING:
     from analysis.cost.subject import Input
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def _path_parser(
-    *kinds: str, access: int = os.R_OK, missing: bool = False, most: int | None = None
+    *kinds: str, missing: bool = False, written: bool = False, most: int | None = None
 ) -> Callable[[str | Path], Path]:
     """Return a check of paths, made before a command does anything: a mistake costs no time.
 
@@ -41,24 +41,26 @@ def _path_parser(
 
     Args:
         kinds: of `_KINDS`, those that a path may name.
-        access: the permission that is needed, as for `os.access`.
         missing: true where there need not be anything by that name.
+        written: true where it is made, in folders that are made too, or replaced; "-" is not.
         most: the largest size in bytes.
     """
 
     def checked(text: str | Path) -> Path:
         found = _stat(text)
         if found is None:
-            if not missing:
+            if not missing and not written:
                 raise _bad(text, "no such file or folder")
-            return Path(text)
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
-        if kind not in kinds:
-            raise _bad(text, f"a {kind}, not a {' or '.join(kinds)}")
-        if not os.access(text, access):
-            raise _bad(text, "no permission to use it")
-        if most is not None and found.st_size > most:
-            raise _bad(text, f"{found.st_size:,} bytes, more than the {most:,} that are read")
+        else:
+            kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
+            if kind not in kinds:
+                raise _bad(text, f"a {kind}, not a {' or '.join(kinds)}")
+            if not written and not os.access(text, os.R_OK):
+                raise _bad(text, "no permission to use it")
+            if most is not None and found.st_size > most:
+                raise _bad(text, f"{found.st_size:,} bytes, more than the {most:,} that are read")
+        if written and str(text) != "-" and (found is None or kind in ("file", "folder")):
+            _refused(check_writable, text)
         return Path(text)
 
     return checked
@@ -76,6 +78,14 @@ def _stat(text: str | Path) -> os.stat_result | None:
         raise _bad(text, getattr(error, "strerror", None) or error) from None
 
 
+def _refused(check: Callable[[str], object], text: str | Path) -> None:
+    """Run a check of the detector's or the files' own; BadParameter, which names the option."""
+    try:
+        check(str(text))
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _bad(text: str | Path, reason: object) -> typer.BadParameter:
     name = str(text)
     return typer.BadParameter(f"{name if len(name) <= 120 else f'{name[:120]}…'}: {reason}")
@@ -87,9 +97,16 @@ input_path = _path_parser("file", "folder")
 text_file = _path_parser("file", most=MAX_TEXT_BYTES)
 record_file = _path_parser("file", missing=True, most=MAX_TEXT_BYTES)
 """Both read and written."""
-output_file = _path_parser("file", "pipe", "device", access=os.F_OK, missing=True)
-"""A file that is there is replaced; "-" is a path too."""
-output_folder = _path_parser("folder", access=os.W_OK | os.X_OK, missing=True)
+output_file = _path_parser("file", "pipe", "device", written=True)
+"""A file that is there is replaced; "-" is standard output."""
+output_folder = _path_parser("folder", written=True)
+
+
+def onnx_file(text: str | Path) -> Path:
+    """Return the path of an ONNX file to write, by its ending."""
+    if Path(text).suffix.lower() != ".onnx":
+        raise _bad(text, "must end in .onnx")
+    return output_file(text)
 
 
 def name_or_file(text: str) -> str:
@@ -102,10 +119,7 @@ def name_or_weights(text: str) -> str:
     """Return the name of weights, or the path of a file that can be read."""
     from featherface.weights.published import file_of
 
-    try:
-        file_of(name_or_file(text))
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from None
+    _refused(file_of, name_or_file(text))
     return text
 
 
@@ -144,6 +158,9 @@ def find_images(
     for argument in arguments:
         if _READ_OTHERWISE.fullmatch(str(argument)):
             images[argument] = None
+        elif address := re.match(r"(https?:)/+(.*)", argument.as_posix()):
+            # As a path it has lost a slash.
+            unusable.append(f"{address[1]}//{address[2]}: URLs are not opened; download it")
         elif found := list_images(argument, recursive=recursive):
             images.update(dict.fromkeys(found))
         elif os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
@@ -159,8 +176,8 @@ def find_images(
     return list(images)
 
 
-_READ_OTHERWISE = re.compile(r"-|camera:\d+|https?:.*")
-"""Names that are of no file: standard input, cameras, and URLs, which their reader refuses."""
+_READ_OTHERWISE = re.compile(r"-|camera:\d+")
+"""Names that are of no file: standard input and cameras."""
 
 
 def model(text: str) -> str:
@@ -271,10 +288,21 @@ LongerSide = Annotated[
 
 
 class Command(TyperCommand):
-    """A command that refuses numbers that are not finite, which compare with no limit."""
+    """A command whose help has no types of Python, and that refuses numbers that are not finite."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters; numbers are called N, choices are listed, arguments have names."""
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None
+            elif parameter.metavar is None:
+                shown = parameter.display_type(ctx).strip("<>")
+                parameter.metavar = "N" if re.match(r"(list\[)?(int|float)", shown) else shown
+        return parameters
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; BadParameter for NaN and infinity."""
+        """Run the command; BadParameter for NaN and infinity, which compare with no limit."""
         parameters: list[Any] = [*self.params]
         for parameter in parameters:
             value = ctx.params.get(parameter.name)

@@ -63,7 +63,9 @@ def train(
         typer.Option(help="At its peak; by default 0.003 for adamw and 0.001 for sgd."),
     ] = None,
     holdout: Annotated[int, typer.Option(help="Images to measure AP on, not trained on.")] = 160,
-    seed: Annotated[int, typer.Option(min=0, max=2**30)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**30, help="Of the crops and of random weights.")
+    ] = 0,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="auto: bfloat16 on a GPU.")
     ] = "auto",

@@ -20,7 +20,7 @@ def evaluate(
         typer.Option(
             metavar="PATH",
             parser=options.output_file,
-            help="Write the precision-recall curves there, as JSON.",
+            help="Write the precision-recall curves there, as JSON; - prints them.",
         ),
     ] = None,
     by_height: Annotated[
@@ -55,7 +55,6 @@ def evaluate(
     from analysis.widerface import breakdown, history
     from analysis.widerface.average_precision import evaluate_files
     from analysis.widerface.results_folder import read_protocol
-    from featherface.files import write_json
 
     evaluation = evaluate_files(predictions, ground_truth, subset)
     record = evaluation.as_dict()
@@ -71,9 +70,8 @@ def evaluate(
         record["by_height"] = breakdown.by_height(evaluation.matches)
     if by_event:
         record["by_event"] = breakdown.by_event(evaluation.matches)
-    if curves is not None:
-        write_json(curves, evaluation.curves_as_dict())
-    if emit(record, json):
+    free = curves is None or emit(evaluation.curves_as_dict(), curves)
+    if emit(record, json) and free:
         show(tables.headline(record, predictions.name))
         show(tables.evaluation(record))
         if by_height:

@@ -59,13 +59,14 @@ def track(
     from analysis.widerface import breakdown, tracking
     from analysis.widerface import history as histories
     from analysis.widerface.protocol import named
-    from featherface.files import write_bytes
+    from featherface.files import check_writable, write_bytes
 
     path, record = history or histories.HISTORY, not no_history
     if record and history is None and not path.parent.is_dir():
         record = False
         warn("no docs/results here: nothing is added to a history (see --history)")
     if record:
+        check_writable(path)
         histories.read(path)  # a damaged one should show before the predicting
     if docs is not None:
         breakdown.read(docs / "results" / breakdown.FILE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -161,7 +162,7 @@ def expect(
     Raises:
         InputError: where nothing of that name is known for these images and this protocol.
     """
-    if "," in what:
+    if "," in what or re.fullmatch(r"[-+.\d;%\s]+", what):  # or what was to be three numbers
         return _expectation(what.split(","), "as given", f"expect (={what!r})")
     if Path(what).suffix == ".json":
         return _expectation(_recorded(Path(what), evaluated, protocol), what, what)

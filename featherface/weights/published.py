@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featherface.config import CONFIGS
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 from featherface.files import CACHE_VARIABLE, cache_folder, named
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def file_of(source: str | Path) -> Path | None:
             f"file, or one of {', '.join(PUBLISHED)}"
         )
     raise CheckpointError(
-        f"{path}: no such file, nor the name of weights ({', '.join((*SHIPPED, *PUBLISHED))})"
+        f"{name}: no such file, nor the name of weights; {among(name, (*SHIPPED, *PUBLISHED))}"
     )
 
 

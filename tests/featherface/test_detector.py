@@ -399,7 +399,7 @@ def test_a_hundred_megapixels_at_a_smaller_size(model: FeatherFace) -> None:
 def test_an_unreadable_file_is_named(model: FeatherFace, tmp_path: Path) -> None:
     path = tmp_path / "text.jpg"
     path.write_text("no picture")
-    with pytest.raises(PictureError, match=r"text\.jpg: not a picture"):
+    with pytest.raises(PictureError, match=r"text\.jpg: not an image"):
         Detector(model)(path)
 
 

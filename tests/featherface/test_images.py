@@ -313,7 +313,7 @@ def test_floats_that_round_into_the_range_are_taken() -> None:
         (Image.fromarray(np.full((2, 2), 255, np.float32)), "255.0"),
         (Image.new("RGB", (0, 7)), "no pixels"),
         (None, "NoneType"),
-        (b"p.png", "not a picture in a format"),
+        (b"p.png", "not an image in a format"),
         ([[0, 0]], "list"),
     ],
     ids=describe,
@@ -333,19 +333,19 @@ def test_a_picture_error_is_an_input_error() -> None:
         ("folder", "a folder"),
         ("", "an empty path names no file"),
         ("empty.jpg", "an empty file"),
-        ("text.jpg", "not a picture"),
-        ("zeros.png", "not a picture"),
+        ("text.jpg", "not an image"),
+        ("zeros.png", "not an image"),
         ("pipe", "not a regular file"),
         ("with\0null", "null"),
         ("x" * 300, "too long"),
         ("line\nbreak.jpg", "No such file"),
-        ("program.eps", "not a picture"),
+        ("program.eps", "not an image"),
     ],
 )
 def test_files_that_are_no_pictures(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.jpg").write_text("not a picture, " * 100)
+    (tmp_path / "text.jpg").write_text("not an image, " * 100)
     (tmp_path / "zeros.png").write_bytes(bytes(1000))
     if name == "pipe":
         if not hasattr(os, "mkfifo"):

@@ -147,9 +147,6 @@ def reference(command: Any) -> str:
     context = typer.Context(command, info_name="featherface")
     text = get_docs_for_click(obj=command, ctx=context, name="featherface").replace("\b", "")
     commands = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
-    # Types as Python has them say no more than the text behind them.
-    commands = re.sub(r" <(?:list\[)?(?:int|float)(?: range|\])?>", " N", commands)
-    commands = re.sub(r" <(?:list\[)?(?:str|Path)\]?>", "", commands)
     return re.sub(r"^Examples?:\s*(.+(?:\n.+)*)", r"```sh\n\1\n```", commands, flags=re.MULTILINE)
 
 

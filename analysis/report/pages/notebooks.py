@@ -24,8 +24,9 @@ from featherface.files import read_text, write_json
 
 _USED = ("analysis", "featherface", "docs/results")
 _NOT_USED = ("analysis/cli", "analysis/report/pages")  # commands and the other pages
-_GIVEN = {"FEATHERFACE_WEIGHTS": "*", "FEATHERFACE_SHARED": "wider/**/*"}
-"""The files that a notebook may use in a folder that a variable names."""
+_GIVEN = {"FEATHERFACE_WEIGHTS": (None, "*"), "FEATHERFACE_SHARED": ("data", "wider/**/*")}
+"""By variable: the folder of the project that is meant where it is not set, and the files that a
+notebook may use in the folder."""
 _CELL_SECONDS = 600
 
 MARK = '<p class="ff-note">This page is '
@@ -105,7 +106,7 @@ def _key(source: Path, root: Path) -> str:
         *((path.relative_to(root).as_posix(), _hash(path)) for path in (source, *used)),
         platform.python_version(),
         sorted({f"{package.name} {package.version}" for package in distributions()}),
-        *(_listing(*given) for given in _GIVEN.items()),
+        *(_listing(root, *given) for given in _GIVEN.items()),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -114,10 +115,10 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _listing(variable: str, pattern: str) -> list[str]:
+def _listing(root: Path, variable: str, given: tuple[str | None, str]) -> list[str]:
     """Return paths and sizes of files: which weights or data are there decides what is shown."""
-    folder = os.environ.get(variable)
-    files = Path(folder).glob(pattern) if folder else ()
+    folder = os.environ.get(variable, given[0])
+    files = (root / folder).glob(given[1]) if folder else ()
     return sorted(f"{path} {path.stat().st_size}" for path in files if path.is_file())
 
 

@@ -298,4 +298,4 @@ def test_a_url_is_not_opened(detect: Any) -> None:
     found = detect("https://example.invalid/x.png")
     assert (found.code, found.json) == (2, [])
     assert found.err.count("\n") == 1
-    assert "URLs are not opened" in found.err
+    assert "https://example.invalid/x.png: URLs are not opened" in found.err

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from typer.models import ArgumentInfo, ParameterInfo
 
 from analysis.cli import main as cli
 from analysis.cli import options
+from featherface.files import check_writable
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="names and files of POSIX")
 
@@ -70,9 +72,10 @@ def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parame
 
 
 INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
+OUTPUTS = (options.output_file, options.output_folder, options.onnx_file)
 NAMED = (options.name_or_file, options.name_or_weights, options.name_or_ledger, options.teacher)
 READ = (*INPUTS, *NAMED, options.record_file)
-EVERY = (*READ, options.output_file, options.output_folder)
+EVERY = (*READ, *OUTPUTS)
 PATH_CHECKS = (*EVERY, options.image)
 """A parameter that names a path has one of these as its parser."""
 
@@ -161,7 +164,7 @@ def _deadline() -> Iterator[None]:
 
 def _others(parameter: Parameter, folder: Path) -> list[str]:
     """Return usable values for what else the command requires."""
-    file, inside = folder / "usable", folder / "inside"
+    file, inside = folder / "usable.onnx", folder / "inside"
     file.write_text("x")
     inside.mkdir()
     result = []
@@ -185,6 +188,7 @@ def test_every_command_has_help_with_an_example(call: Any, command: tuple[str, .
     assert said.code == 0
     example = said.out.splitlines()[-1]  # on one line, however long
     assert example.startswith(f"  Example: featherface {' '.join(command)} ")
+    assert not re.search(r"<\w|list\[", said.out)  # types as Python has them
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=str)
@@ -263,6 +267,8 @@ def test_what_is_missing_or_small_is_refused_before_torch_is_imported(tmp_path: 
 def test_no_permission_is_one_line(call: Any, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
+    closed /= "x.onnx"
+    call("search")  # imports what parsing needs, which another user may not read
     root = os.geteuid() == 0
     for number, parameter in enumerate(p for p in PATHS if p.info.parser in EVERY):
         folder = tmp_path / str(number)
@@ -271,11 +277,53 @@ def test_no_permission_is_one_line(call: Any, tmp_path: Path) -> None:
         if root:
             os.seteuid(65534)
         try:
-            said = call(*parameter.command, *others, *parameter.call(str(closed / "x"))).refusal
+            said = call(*parameter.command, *others, *parameter.call(str(closed))).refusal
             assert "Permission denied" in said
         finally:
             if root:
                 os.seteuid(0)
+
+
+@posix
+@pytest.mark.parametrize("folder", [__file__, "/proc"])
+def test_what_cannot_be_made_is_refused_before_the_work(
+    call: Any, tmp_path: Path, folder: str
+) -> None:
+    bad = f"{folder}/new/x.onnx"
+    tried = [p for p in PATHS if p.info.parser in OUTPUTS]
+    assert {p.command for p in tried} == COMMANDS.keys()
+    for number, parameter in enumerate(tried):
+        usable = tmp_path / str(number)
+        usable.mkdir()
+        said = call(*parameter.command, *_others(parameter, usable), *parameter.call(bad)).refusal
+        assert f"{bad}: cannot be written" in said
+
+
+def test_looking_whether_a_file_can_be_made_leaves_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path / "x", tmp_path / "new" / "folder" / "x", tmp_path):
+        check_writable(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+@pytest.mark.parametrize(
+    "given",
+    [
+        "audit --accept --recorded {}/x.json",
+        "widerface track v1 --images . --ground-truth . --history {}/x.jsonl",
+    ],
+)
+def test_a_record_that_cannot_be_added_to_is_refused_before_the_work(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "cannot be written" in call(*given.format("/proc").split()).refusal
+
+
+def test_a_network_is_exported_to_a_name_that_tells_what_it_is(call: Any, tmp_path: Path) -> None:
+    said = call("export", "--weights", "v1", "--out", tmp_path / "x.txt").refusal
+    assert "x.txt: must end in .onnx" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @posix

@@ -90,8 +90,8 @@ def test_a_fall_is_named_and_a_rise_is_none(path: Path) -> None:
 
 def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: Path) -> None:
     assert expect("0.9,0.8,0.7", evaluated(), "original")["hard"] == 0.7
-    for wrong in ("0.9,0.8", "a,b,c", "90,80,70", "nan,0,0"):
-        with pytest.raises(InputError, match="expect"):
+    for wrong in ("0.9,0.8", "a,b,c", "90,80,70", "nan,0,0", "0.5", "95.3%", "0.9 0.8 0.7"):
+        with pytest.raises(InputError, match="must be three AP from 0 to 1"):
             expect(wrong, evaluated(), "original")
     record = tmp_path / "before.json"
     record.write_text(json.dumps(evaluated(0.93)), encoding="utf-8")

@@ -150,8 +150,9 @@ def test_a_variant_without_published_weights_says_so(name: str) -> None:
     assert "no trained weights" in refusal(name)
 
 
-def test_an_unknown_name_lists_the_known() -> None:
-    assert ", ".join(PUBLISHED) in refusal("offical")
+def test_an_unknown_name_is_answered_with_a_near_one_or_with_all() -> None:
+    assert refusal("offical").endswith("did you mean 'official'?")
+    assert ", ".join(PUBLISHED) in refusal("other.pth")
 
 
 def test_a_weights_folder_that_is_not_there_is_named(

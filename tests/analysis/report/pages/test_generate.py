@@ -111,12 +111,15 @@ def test_a_notebook_runs_again_only_where_something_changed(
     assert render().ran
     code.rename(code.with_name("renamed.py"))
     assert render().ran
-    monkeypatch.setenv("FEATHERFACE_SHARED", str(tmp_path / "shared"))
-    truth = tmp_path / "shared" / "wider" / "ground_truth" / "easy.mat"
-    truth.parent.mkdir(parents=True)
-    truth.write_text("x")
-    assert render().ran
+    monkeypatch.delenv("FEATHERFACE_SHARED", raising=False)
     assert not render().ran
+    for folder in ("data", "shared"):  # the notebook's own default, and one that is named
+        truth = tmp_path / folder / "wider" / "ground_truth" / "easy.mat"
+        truth.parent.mkdir(parents=True)
+        truth.write_text("x")
+        assert render().ran
+        assert not render().ran
+        monkeypatch.setenv("FEATHERFACE_SHARED", str(tmp_path / "shared"))
 
     data.write_text("two")
     page = render()

@@ -41,9 +41,10 @@ def test_every_command_is_in_the_reference_with_its_options(command: Any) -> Non
                 assert one.epilog.partition("Example: ")[2] in text
 
     check(command, "featherface")
-    assert not re.search(r"<(?:list|int|float|str|Path)\b", text)
-    assert "`--threads N`" in text
-    assert "`--depth N`" in text
+    names = re.findall(r"^\* `([^`]+)`", text, re.MULTILINE)
+    assert not [name for name in names if re.search(r"<|\b(list|int|float|str|Path)\b", name)]
+    for shown in ("--threads N", "--depth N", "--batch N", "--format svg|png", "IMAGE"):
+        assert f"\n* `{shown}`: " in text
 
 
 def _commands_in(path: Path) -> list[str]:
