@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import typer
@@ -66,7 +67,6 @@ def search(
     """
     from analysis.design_space.facts import load_facts
     from analysis.design_space.search import search
-    from analysis.design_space.space import values_of
     from analysis.report.tables import networks as tables
 
     given = {
@@ -79,12 +79,12 @@ def search(
         "shuffle": shuffle,
         "anchors": anchors,
     }
-    pairs = [text.partition("=") for text in exclude or []]
-    for field, equals, _ in pairs:
+    excluded: dict[str, Iterable[int | str]] = {}
+    for text in exclude or []:
+        name, equals, values = text.partition("=")
         if not equals:
-            raise InputError(
-                f"--not (={field!r}) must be FIELD=VALUES, as --not context=none,plain"
-            )
+            raise InputError(f"--not (={name!r}) must be FIELD=VALUES, as --not context=none,plain")
+        excluded[name] = chain(excluded.get(name, ()), _values(values))
     if within_macs is not None and macs is None:
         raise InputError("--within-macs is a distance from --macs, which is not given")
     known = load_facts(facts) if facts else []
@@ -92,10 +92,8 @@ def search(
         params,
         macs,
         within,
-        fixed={
-            name: values_of(name, _values(text)) for name, text in given.items() if text is not None
-        },
-        excluded={name: values_of(name, _values(text)) for name, _, text in pairs},
+        fixed={name: _values(text) for name, text in given.items() if text is not None},
+        excluded=excluded,
         facts=known,
         size=size,
         limit=limit,

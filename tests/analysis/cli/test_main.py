@@ -105,7 +105,9 @@ def test_search_takes_ranges_and_leaves_out(call: Any) -> None:
             "--anchors",
             "1,2",
             "--not",
-            "context=none,plain",
+            "context=none",
+            "--not",
+            "context=plain",
             "--not",
             "attention=none",
             "--json",
@@ -113,6 +115,7 @@ def test_search_takes_ranges_and_leaves_out(call: Any) -> None:
         ),
     )
     record = result.json
+    assert {"none", "plain"}.isdisjoint(record["space"]["context"])
     assert record["space"]["channels"] == [60, 62, 64, 66, 68, 70]
     assert [match["variants"] for match in record["matches"]] == [["official"]]
 
