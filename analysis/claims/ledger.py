@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -260,12 +261,12 @@ class Ledger(_Strict):
         if not self.claims:
             raise ValueError("claims: there are none, so nothing would be judged")
         subject = self.network
-        ids = [claim.id for claim in self.claims]
+        ids = Counter(claim.id for claim in self.claims)
         for claim in self.claims:
             try:
                 claim.check(subject)
                 self._check_place(claim)
-                if ids.count(claim.id) > 1:
+                if ids[claim.id] > 1:
                     raise ValueError("id: there is another of that name")
                 known = claim.kind in self.conventions or (subject and claim.kind in CONVENTIONS)
                 if not (claim.convention or known):
@@ -295,7 +296,7 @@ def load(path: str | Path) -> Ledger:
     path = CLAIMS / f"{path}.yaml" if path in SOURCES else Path(path)
     text = read_text(path, error=LedgerError)
     try:
-        content = yaml.load(text, Loader=_UniqueKeys)
+        content = yaml.load(text, Loader=_PlainKeys)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         # PyYAML passes on what Python says of a date or number that is none.
         raise LedgerError(f"{path}: is not YAML: {error}") from None
@@ -398,17 +399,20 @@ def _describe(error: ValidationError, content: Any) -> str:
     return ": ".join(parts) + more
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a key that comes twice is an error rather than the last one's."""
+class _PlainKeys(yaml.SafeLoader):
+    """Safe YAML in which a key that comes twice is an error rather than the last one's.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: list[Any] = []
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in keys and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    "while reading a mapping", node.start_mark, f"{key!r} comes twice"
-                )
-            keys.append(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+    So is the key `<<`, by which a few lines make more fields than fit any memory.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        wrong = [f"{key!r} comes twice" for key, times in keys.items() if times > 1]
+        if "<<" in keys:
+            wrong.append("'<<' is not understood: write the fields out")
+        if wrong:
+            raise yaml.composer.ComposerError(
+                "while reading a mapping", node.start_mark, wrong[0], node.start_mark
+            )
+        return node

@@ -177,6 +177,7 @@ def test_a_bad_claim_is_named_by_entry_and_field(
         ("- a\n- b\n", "is no ledger: it has no fields; featherface audit --init"),
         ("claims: [", "is not YAML: "),
         ("claims: []\nclaims: []\n", "'claims' comes twice"),
+        ("facts: &f {a: 1}\nsource: {<<: *f}\n", "'<<' is not understood: write the fields out"),
         ("a: !!python/object:os.system x\n", "is not YAML: could not determine a constructor"),
     ],
 )
