@@ -189,6 +189,7 @@ for _text, _kind, _handler in (
     ),
     ("higher_order:: flex_attention", "linear", _attention),
     ("aten:: _trilinear", "linear", _kernel),
+    ("aten:: affine_grid_generator", "linear", _product(0)),
     ("aten:: _embedding_bag _embedding_bag_forward_only", "linear", _bag),
     ("quantized:: conv1d conv1d_relu conv2d conv2d_relu conv3d conv3d_relu", "conv", _quantized),
     ("quantized:: linear linear_relu linear_dynamic linear_relu_dynamic", "linear", _quantized),
@@ -249,21 +250,22 @@ FREE: Mapping[str, str] = {
     "miopen_batch_norm native_layer_norm native_group_norm _fused_rms_norm rms_norm renorm "
     "embedding_renorm",
     "fills, copies and views; the nearest neighbour is copied, nothing is weighted": "aten:: "
-    "empty zeros ones detach alias clone copy _to_copy view _unsafe_view t transpose permute "
-    "expand select slice split unsafe_split unsafe_split_with_sizes unbind unsqueeze squeeze cat "
-    "stack _stack constant_pad_nd pad index_select index index_put index_copy index_fill "
-    "_index_put_impl _unsafe_index _unsafe_index_put gather take put scatter scatter_add "
-    "slice_scatter select_scatter diagonal_scatter as_strided_scatter embedding masked_select "
-    "masked_scatter flip roll rot90 repeat repeat_interleave tril triu block_diag diag_embed "
-    "diagonal_copy complex reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
-    "replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
-    "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d max_unpool2d "
-    "max_unpool3d pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col "
-    "_local_scalar_dense item nonzero nonzero_static _reshape_copy new_empty new_empty_strided "
-    "new_zeros new_ones new_full full full_like empty_like zeros_like ones_like fill zero lift "
-    "lift_fresh contiguous as_strided _pack_padded_sequence resize resize_as set _pin_memory "
-    "is_same_size is_coalesced is_pinned is_set_to _nnz sparse_dim dense_dim "
-    "_has_same_storage_numel _assert_async _assert_tensor_metadata",
+    "empty zeros ones linspace detach alias clone copy _to_copy view _unsafe_view t transpose "
+    "permute expand select slice split unsafe_split unsafe_split_with_sizes unbind unsqueeze "
+    "squeeze cat stack _stack constant_pad_nd pad index_select index index_put index_copy "
+    "index_fill _index_put_impl _unsafe_index _unsafe_index_put gather take put scatter "
+    "scatter_add slice_scatter select_scatter diagonal_scatter as_strided_scatter embedding "
+    "masked_select masked_scatter flip roll rot90 repeat repeat_interleave tril triu block_diag "
+    "diag_embed diagonal_copy complex reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d "
+    "upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
+    "_upsample_nearest_exact3d max_unpool2d max_unpool3d pixel_shuffle pixel_unshuffle "
+    "channel_shuffle native_channel_shuffle im2col _local_scalar_dense item nonzero "
+    "nonzero_static _reshape_copy new_empty new_empty_strided new_zeros new_ones new_full full "
+    "full_like empty_like zeros_like ones_like fill zero lift lift_fresh contiguous as_strided "
+    "_pack_padded_sequence resize resize_as set _pin_memory is_same_size is_coalesced is_pinned "
+    "is_set_to _nnz sparse_dim dense_dim _has_same_storage_numel _assert_async "
+    "_assert_tensor_metadata",
     "selection and averaging of regions, a few values each": "torchvision:: nms roi_align "
     "roi_pool ps_roi_align ps_roi_pool",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import _lru_cache_wrapper
@@ -188,7 +188,8 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.costs = costs
         self.running = [costs[""]]
-        # From which convolutions, given by module and MACs, a tensor comes through free operators.
+        # From which convolutions a tensor, with all its views, comes through free operators and
+        # interpolation.
         self._origins = made
 
     def __torch_dispatch__(
@@ -211,6 +212,8 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             module.own_macs[kind] += macs
             if kind == "conv":
                 origins = [_Convolution(module, macs)]
+            elif kind == "sampling":
+                origins = self._come_from((args, kwargs))
             elif name == DEFORM_CONV:
                 module.own_macs["sampling"] += sampling_macs(args, output)
                 for convolution in self._come_from(args[2:4]):
@@ -221,6 +224,8 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             module.own_uncounted[name] += 1
         for x in _tensors(output):
             self._origins[x] = origins
+            if x._base is not None:  # written into a part of a tensor
+                self._origins[x._base] = [*self._come_from(x._base), *origins]
         if not _is_view(func, (args, kwargs), output):
             module.own_bytes += sum(map(_bytes, _tensors((args, kwargs, output))))
         return output
@@ -245,7 +250,8 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             cost.bytes_least += sum(moved.values())
 
     def _come_from(self, tree: Any) -> list[_Convolution]:
-        found = (origin for x in _tensors(tree) for origin in self._origins.get(x, ()))
+        wholes = (x if x._base is None else x._base for x in _tensors(tree))
+        found = (origin for whole in wholes for origin in self._origins.get(whole, ()))
         return list(dict.fromkeys(found))
 
 
@@ -312,6 +318,9 @@ def _trace(
         with torch.random.fork_rng(devices=[]), torch.no_grad(), trace, _Leaving(trace):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             outputs = module(*given, **named)
+        for x in tree_leaves(outputs):
+            if isinstance(x, Iterator | Coroutine):  # what it does is still to come
+                costs[""].own_uncounted[type(x).__name__] += 1
         if isinstance(module, torch.jit.ScriptModule):
             trace.leave(module, (given, named), outputs)
     return costs[""]

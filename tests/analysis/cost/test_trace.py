@@ -186,6 +186,33 @@ def test_deformable_stride_and_groups() -> None:
     }
 
 
+def interleaved(x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    offset = x.new_zeros(1, 9, 2, *dx.shape[2:])
+    taps = offset.view(1, 18, *dx.shape[2:])
+    offset[:, :, 0] = dy
+    offset[:, :, 1].add_(dx)
+    return taps
+
+
+@pytest.mark.parametrize(
+    "offset",
+    [
+        interleaved,
+        lambda x, *both: F.interpolate(torch.cat(both, 1), (HEIGHT, WIDTH), mode="bilinear"),
+    ],
+    ids=["written in parts", "enlarged"],
+)
+def test_steering_is_followed(offset: Callable[..., Tensor]) -> None:
+    kernel = torch.zeros(5, 3, 3, 3)
+
+    def deform(layers: nn.ModuleDict, x: Tensor) -> Tensor:
+        return deform_conv2d(x, offset(x, layers["dy"](x), layers["dx"](x)), kernel, padding=1)
+
+    steer = {name: nn.Conv2d(3, 9, 3, padding=1) for name in ("dy", "dx")}
+    kinds = count_macs(Calls(deform, **steer), HEIGHT, WIDTH).macs_by_kind
+    assert kinds["offset_and_mask_conv"] == kinds["conv"] == 2 * 9 * 27 * HEIGHT * WIDTH
+
+
 def test_batch_multiplies_everything() -> None:
     one, five = (count_macs(Deformable(), HEIGHT, WIDTH, batch) for batch in (1, 5))
     assert five.macs_by_kind == {kind: 5 * macs for kind, macs in one.macs_by_kind.items()}
@@ -445,6 +472,7 @@ ANY: dict[str, tuple[nn.Module, Any, int]] = {
             lambda w, x: (
                 torch._foreach_mul(torch._foreach_add([x, w], 1), 2),
                 torch.ops.prims.add(x, x),
+                torch.linspace(x[0, 0], x[0, 1], 3),
                 torch.ops.aten._has_same_storage_numel(x, x),
                 F.embedding(torch.zeros(3, dtype=torch.int64), w.clone(), max_norm=1),
                 F.multilabel_margin_loss(x, torch.zeros(6, 6, dtype=torch.int64)),
@@ -452,6 +480,11 @@ ANY: dict[str, tuple[nn.Module, Any, int]] = {
         ),
         torch.zeros(6, 6),
         0,
+    ),
+    "affine grid": (
+        Does(lambda w, x: F.affine_grid(x, [2, 1, 4, 5], align_corners=False)),
+        torch.zeros(2, 2, 3),
+        2 * 4 * 5 * 2 * 3,
     ),
     "sums of embeddings": (nn.EmbeddingBag(9, 6), torch.zeros(4, 3, dtype=torch.int64), 0),
     "weighted sums of embeddings": (
@@ -554,6 +587,11 @@ NOT_SEEN: dict[str, tuple[nn.Module, Tensor, set[str]]] = {
         Calls(lambda m, x: ThreadPoolExecutor(1).submit(m["a"], x).result(), a=nn.Linear(6, 6)),
         torch.zeros(2, 6),
         {"module outside the trace"},
+    ),
+    "what is still to run": (
+        Does(lambda w, x: (w @ y for y in x)),
+        torch.zeros(2, 6),
+        {"generator"},
     ),
     "sparse products": (
         Does(lambda w, x: torch.sparse.mm(SPARSE, x)),
