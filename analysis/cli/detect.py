@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from analysis.cli import options, video
-from analysis.cli.output import emit, finish, output_stem, progress, show
+from analysis.cli.output import emit, finish, output_stem, progress, show, tell
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -207,8 +207,10 @@ def _print(records: list[Record]) -> None:
         if "frame" in first:
             faces = sum(len(frame["faces"]) for frame in (first, *others))
             found = f"{faces:,} face{'s' * (faces != 1)}"
-            show(f"{name}: {found} in {len(others) + 1:,} frame{'s' * bool(others)}")
+            tell(f"{name}: {found} in {len(others) + 1:,} frame{'s' * bool(others)}")
+        elif first["faces"]:
+            show(tables.faces(first["faces"], name))
         else:
-            show(tables.faces(first["faces"], name) if first["faces"] else f"{name}: no faces")
+            tell(f"{name}: no faces")
         if first["annotated"]:
-            print(first["annotated"])
+            tell(first["annotated"])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit
+from analysis.cli.output import emit, tell
 from featherface.errors import InputError
 
 
@@ -57,9 +57,9 @@ def export(
     if emit(record, json):
         largest = record["check"]["max_difference"]
         names = dict.fromkeys([record["variant"] or "network", record["weights"]])
-        print(f"{out}: {', '.join(names)}")
-        print(f"  {record['bytes']:,} bytes, sha256 {record['sha256'][:12]}…")
-        print(
+        tell(f"{out}: {', '.join(names)}")
+        tell(f"  {record['bytes']:,} bytes, sha256 {record['sha256'][:12]}…")
+        tell(
             f"  at most {largest['scores']:.1e} from PyTorch in scores and "
             f"{largest['boxes_px']:.1e} pixels in boxes, "
             f"on {len(record['check']['comparisons'])} inputs"

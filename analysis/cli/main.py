@@ -192,6 +192,9 @@ def _run(arguments: list[str]) -> int:
             message = message.replace("Input should", f"{value!r} should")
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
+        if type(error).__name__ == "NoSuchOption":
+            files = (each for each in given if each.startswith("-") and Path(each).is_file())
+            hint += "".join(f"; the file is ./{name}" for name in files)
         _fail(f"{message}{hint}")
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit, finish, output_stem, progress, show
+from analysis.cli.output import emit, finish, output_stem, progress, show, tell
 from featherface.errors import InputError
 
 
@@ -114,9 +114,9 @@ def maps(
         emit(records, out / "maps.json")
     if emit(records, json):
         for record in records:
-            print(tables.headline(record))
+            tell(tables.headline(record))
             for table in tables.tables(record):
                 show(table)
             for file in record.get("files", []):
-                print(file)
+                tell(file)
     finish(unusable)

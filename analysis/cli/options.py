@@ -51,6 +51,8 @@ def _path_parser(
         if found is None:
             if not missing and not written:
                 raise _bad(text, "no such file or folder")
+            if "folder" not in kinds and str(text).endswith(("/", os.sep)):
+                raise _bad(text, "the name of a folder, not of a file")
         else:
             kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
             if kind not in kinds:
@@ -100,6 +102,20 @@ record_file = _path_parser("file", missing=True, most=MAX_TEXT_BYTES)
 output_file = _path_parser("file", "pipe", "device", written=True)
 """A file that is there is replaced; "-" is standard output."""
 output_folder = _path_parser("folder", written=True)
+
+
+def json_file(text: str | Path) -> Path:
+    """Return the path of a JSON file to write; a file that holds anything else is kept."""
+    path = output_file(text)
+
+    def check(name: str) -> None:
+        with named(name), path.open("rb") as file:
+            if file.read(1) not in (b"", b"{", b"["):
+                raise InputError(f"{name}: is there and is not JSON; it is not replaced")
+
+    if str(text) != "-" and path.is_file():
+        _refused(check, text)
+    return path
 
 
 def onnx_file(text: str | Path) -> Path:
@@ -161,10 +177,11 @@ def find_images(
         elif address := re.match(r"(https?:)/+(.*)", argument.as_posix()):
             # As a path it has lost a slash.
             unusable.append(f"{address[1]}//{address[2]}: URLs are not opened; download it")
-        elif found := list_images(argument, recursive=recursive):
+        elif (found := list_images(argument, recursive=recursive)) is not None:
             images.update(dict.fromkeys(found))
-        elif os.path.isdir(argument):  # noqa: PTH112 - false for an impossible name
-            unusable.append(f"{argument}: no images in this folder")
+            if not found:
+                reason = "no images in this folder" if argument.is_dir() else "matches no file"
+                unusable.append(f"{argument}: {reason}")
         else:
             try:
                 with named(argument):
@@ -236,7 +253,7 @@ ProtocolName = Literal["original", "exact", "1600", "multi-scale"]
 Json = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", parser=output_file, help="Also write the records as JSON; - prints them."
+        metavar="PATH", parser=json_file, help="Also write the records as JSON; - prints them."
     ),
 ]
 WEIGHTS = typer.Option(

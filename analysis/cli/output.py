@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from featherface.errors import InputError
+from featherface.errors import InputError, printable
 
 
 def emit(records: Any, path: Path | None) -> bool:
@@ -46,6 +46,11 @@ def show(renderable: Any) -> None:
     # Wide enough for the tables where the output is a file or a pipe, which have no width.
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False, markup=False, emoji=False).print(renderable)
+
+
+def tell(line: object) -> None:
+    """Print one line on standard output, with names of files as messages show them."""
+    print(printable(str(line)))
 
 
 def warn(message: object) -> None:

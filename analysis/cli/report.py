@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import progress, show, warn
+from analysis.cli.output import progress, show, tell, warn
 from featherface.errors import InputError
 
 
@@ -50,7 +50,8 @@ def _records(docs: Path) -> None:
 
     with progress("measuring") as track:
         written = results.generate(docs, lambda steps: track(steps, len(results.STEPS)))
-    print(*written, sep="\n")
+    for path in written:
+        tell(path)
     if not results.has_weights():
         warn("published weights are not at hand: maps.json is kept as recorded")
     if find_spec("thop") is None:
@@ -67,7 +68,7 @@ def _pages(root: Path, command: Any) -> None:
     with progress("notebooks") as track:
         result = generate(root, command, track)
     for path in result.written:
-        print(path)
+        tell(path)
     ran = sum(page.ran for page in result.pages)
     print(
         f"{len(result.written)} files of the site written; notebooks: {ran} ran, "

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit
+from analysis.cli.output import emit, tell
 
 
 def train(
@@ -125,7 +125,7 @@ def train(
     if emit(
         {"weights": str(weights), "start": rows[0], "measured": measured, "end": rows[-1]}, json
     ):
-        print(weights)
+        tell(weights)
 
 
 @contextmanager

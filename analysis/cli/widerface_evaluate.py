@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit, finish, show, warn
+from analysis.cli.output import emit, finish, show, tell, warn
 
 
 def evaluate(
@@ -19,7 +19,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="PATH",
-            parser=options.output_file,
+            parser=options.json_file,
             help="Write the precision-recall curves there, as JSON; - prints them.",
         ),
     ] = None,
@@ -72,7 +72,7 @@ def evaluate(
         record["by_event"] = breakdown.by_event(evaluation.matches)
     free = curves is None or emit(evaluation.curves_as_dict(), curves)
     if emit(record, json) and free:
-        show(tables.headline(record, predictions.name))
+        tell(tables.headline(record, predictions.name))
         show(tables.evaluation(record))
         if by_height:
             show(tables.heights(record["by_height"]))

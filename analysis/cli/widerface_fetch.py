@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.cli import options
+from analysis.cli.output import tell
 
 
 def fetch(
@@ -36,6 +37,6 @@ def fetch(
         fetching.fetch_ground_truth(truth)
     else:
         fetching.take_ground_truth(archive, truth)
-    print(f"--ground-truth {truth}")
+    tell(f"--ground-truth {truth}")
     if images:
-        print(f"--images {fetching.fetch_images(out)}")
+        tell(f"--images {fetching.fetch_images(out)}")

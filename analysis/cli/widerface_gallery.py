@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit, progress, warn
+from analysis.cli.output import emit, progress, tell, warn
 from featherface.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def gallery(
         if skipped:
             names = some(f"{name}: {reason}" for name, reason in skipped.items())
             lines.append(f"passed over, as their images cannot be used: {len(skipped):,}: {names}")
-        print("\n".join([*lines, NOTE]))
+        for line in (*lines, NOTE):
+            tell(line)
     for remark in evaluation.remarks:
         warn(remark)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit, progress, warn
+from analysis.cli.output import emit, progress, tell, warn
 
 
 def predict(
@@ -72,7 +72,7 @@ def predict(
         raise typer.Exit(2) from None
     if group.first:
         if emit(record, json):
-            print(_summary(record, out))
+            tell(_summary(record, out))
         for item in record["unreadable"]:
             warn(f"{item['picture']}: {item['reason']}")
     raise typer.Exit(2 if record["unreadable"] else 0)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.cli import options
-from analysis.cli.output import emit, progress, show, warn
+from analysis.cli.output import emit, progress, show, tell, warn
 
 
 def track(
@@ -101,4 +101,4 @@ def track(
     if emit(rows, json):
         show(tables.history(rows))
         for name in figures:
-            print(out / f"{name}.svg")
+            tell(out / f"{name}.svg")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.report import formats
 from analysis.report.formats import MISSING
+from featherface.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,7 +99,7 @@ class Table:
         from rich.text import Text
 
         drawn = RichTable(
-            title=Text(self.caption, style="bold") if self.caption else None,
+            title=Text(printable(self.caption), style="bold") if self.caption else None,
             title_justify="left",
             show_lines=self.ruled,
         )
@@ -112,7 +113,7 @@ class Table:
         for at, (total, cells) in enumerate(self.cells()):
             if total and at == len(self.rows):
                 drawn.add_section()
-            line = [Text(cell.text) for cell in cells]
+            line = [Text(printable(cell.text)) for cell in cells]
             for text, cell in zip(line, cells, strict=True):
                 text.append(f"\n{cell.note}" if cell.note else "", style="dim")
             drawn.add_row(*line, style="bold" if total else "")

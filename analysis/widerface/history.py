@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from analysis.widerface.ground_truth import SUBSETS, VALIDATION_IMAGES
 from featherface import records
-from featherface.errors import InputError
+from featherface.errors import InputError, among
 from featherface.files import read_bytes
 
 HISTORY = Path(__file__).resolve().parents[2] / "docs" / "results" / "widerface.jsonl"
@@ -167,17 +167,19 @@ def expect(
     if Path(what).suffix == ".json":
         return _expectation(_recorded(Path(what), evaluated, protocol), what, what)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
-    rows = [
+    comparable = [
         row
         for row in latest(read(path))
-        if what in (row.detector, row.checkpoint)
-        and (*row.comparable, row.images) == (protocol, images, evaluated["images"])
+        if (*row.comparable, row.images) == (protocol, images, evaluated["images"])
         and None not in (row.easy, row.medium, row.hard)
     ]
+    rows = [row for row in comparable if what in (row.detector, row.checkpoint)]
     if not rows:
+        known = dict.fromkeys(row.detector for row in comparable)
         raise InputError(
             f"{path}: no AP of {what!r} on these {evaluated['images']:,} images under the protocol "
-            f"{protocol!r}; `featherface widerface track` adds one"
+            f"{protocol!r}, {among(what, known) if known else 'nor of any other detector'}; "
+            "`featherface widerface track` adds one"
         )
     row = ([row for row in rows if row.source == "measured"] or rows)[-1]
     source = f"{row.source} {row.date}, {row.by}"
@@ -203,8 +205,10 @@ def _recorded(path: Path, evaluated: dict[str, Any], protocol: str) -> list[Any]
         values, images = [record[name] for name in SUBSETS], (record["images"], record["subset"])
         made = record.get("predicted_by") or {"protocol": {"name": protocol}}
         stated = made["protocol"]["name"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not the record of an evaluation: {error!r}") from None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(
+            f"{path}: not the record of an evaluation, which `widerface evaluate --json` writes"
+        ) from None
     if images != (evaluated["images"], evaluated["subset"]):
         raise InputError(f"{path}: an evaluation of other images")
     if stated != protocol:

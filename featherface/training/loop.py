@@ -20,7 +20,7 @@ import torchvision
 from torch import Tensor, nn
 
 import featherface
-from featherface.errors import InputError
+from featherface.errors import InputError, first_sentence
 from featherface.files import read_text, to_json, write_bytes, write_text
 from featherface.model import FeatherFace, load, save
 from featherface.runtimes.cuda_graph import on_device
@@ -265,7 +265,8 @@ class _Run:
         except TrainingError:
             raise
         except Exception as error:  # a damaged file can make the unpickler fail in any way
-            raise TrainingError(f"{path}: cannot be read as a checkpoint: {error!r}") from error
+            reason = f"{type(error).__name__}: {first_sentence(error)}"
+            raise TrainingError(f"{path}: cannot be read as a checkpoint ({reason})") from error
         log = self.out / LOG
         if self.processes.rank == 0 and log.exists():
             # What came after the checkpoint is done again, and the last row may be incomplete.

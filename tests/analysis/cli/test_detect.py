@@ -21,6 +21,7 @@ from PIL import Image
 from analysis.cli.options import find_images
 from featherface import Detector
 from featherface import images as reading
+from featherface.errors import printable
 from featherface.runtimes.network import TorchNetwork
 
 
@@ -52,7 +53,7 @@ def test_folders_and_patterns_stand_for_the_images_in_them(images: list[Path]) -
     assert find_images([images[1], folder], unusable) == [images[1], images[0], images[2]]
     assert unusable == []
     assert find_images([folder / "none*.png", images[0]], unusable) == [images[0]]
-    assert unusable == [f"{folder / 'none*.png'}: cannot be read: No such file or directory"]
+    assert unusable == [f"{folder / 'none*.png'}: matches no file"]
 
 
 def test_standard_input_and_cameras_are_no_names_of_files(
@@ -84,6 +85,20 @@ def test_an_image_without_faces_is_said_to_have_none(
     options = ("--weights", checkpoint, "--runtime", "torch", "--score", 0.999)
     found = call("detect", images[0], *options)
     assert (found.code, found.out) == (0, f"{images[0]}: no faces\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of POSIX")
+@pytest.mark.parametrize("score", [0, 0.999])
+def test_a_name_cannot_break_lines_or_colour_the_terminal(
+    call: Any, checkpoint: Path, images: list[Path], tmp_path: Path, score: float
+) -> None:
+    odd = images[0].rename(images[0].with_name("a\x1b[31m\nb.png"))
+    options = ("--weights", checkpoint, "--runtime", "torch", "--score", score)
+    found = call("detect", odd, *options, "--out", tmp_path / "found")
+    assert found.code == 0
+    shown = "".join(found.out.split())  # where a caption was wrapped, too
+    assert r"a\x1b[31m\nb.png:" in shown
+    assert shown.isprintable()
 
 
 def test_standard_input(detect: Any, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,8 +189,7 @@ def test_names_are_taken_as_they_are(
     (record,) = call(*given, "--out", tmp_path / "found", "--json", "-").json
     assert record["picture"] == str(image)
     assert Path(record["annotated"]).is_file()
-    shown = str(image).encode(errors="replace").decode()
-    assert shown[:100] in call(*given).out.replace("\n", "")
+    assert printable(image)[:100] in call(*given).out.replace("\n", "")
 
 
 def test_the_portraits_face_is_found(

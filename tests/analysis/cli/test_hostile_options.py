@@ -72,7 +72,7 @@ def _parameters(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[Parame
 
 
 INPUTS = (options.input_file, options.text_file, options.input_path, options.input_folder)
-OUTPUTS = (options.output_file, options.output_folder, options.onnx_file)
+OUTPUTS = (options.json_file, options.output_folder, options.onnx_file)
 NAMED = (options.name_or_file, options.name_or_weights, options.name_or_ledger, options.teacher)
 READ = (*INPUTS, *NAMED, options.record_file)
 EVERY = (*READ, *OUTPUTS)
@@ -132,7 +132,7 @@ HOSTILE: dict[str, tuple[Made, tuple[Any, ...]]] = {
             options.input_file,
             options.text_file,
             *NAMED,
-            options.output_file,
+            options.json_file,
             options.record_file,
         ),
     ),
@@ -297,6 +297,24 @@ def test_what_cannot_be_made_is_refused_before_the_work(
         usable.mkdir()
         said = call(*parameter.command, *_others(parameter, usable), *parameter.call(bad)).refusal
         assert f"{bad}: cannot be written" in said
+
+
+@posix
+def test_a_file_that_holds_something_else_than_json_is_kept(call: Any, tmp_path: Path) -> None:
+    """As in `detect --json *.jpg`, where the shell gives the first image to --json."""
+    (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "old.json").write_text("[]")
+    given = [p for p in PATHS if p.info.parser is options.json_file]
+    assert len(given) > 15
+    for number, parameter in enumerate(given):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        others = [*parameter.command, *_others(parameter, folder)]
+        said = call(*others, *parameter.call(str(tmp_path / "x.jpg"))).refusal
+        assert "x.jpg: is there and is not JSON" in said
+        assert "the name of a folder" in call(*others, *parameter.call(f"{tmp_path}/new/")).refusal
+    assert (tmp_path / "x.jpg").read_bytes() == b"\xff\xd8\xff"
+    assert call("search", "--params", 1, "--json", tmp_path / "old.json").code == 0
 
 
 def test_looking_whether_a_file_can_be_made_leaves_nothing(tmp_path: Path) -> None:

@@ -248,6 +248,15 @@ def test_an_option_of_another_command_has_its_counterpart_named(
     assert re.search(rf"No such option: --\S+ \(.*: {known}\)", call(*given.split()).refusal)
 
 
+def test_a_file_whose_name_begins_with_a_dash_is_said_to_be_one(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").write_text("")
+    assert call("detect", "-dash.jpg").refusal.endswith("; the file is ./-dash.jpg\n")
+    assert call("detect", "./-dash.jpg").err == "featherface: -dash.jpg: an empty file\n"
+
+
 @pytest.mark.parametrize("given", ["detect -x a.png", "detect -xz", "-q"])
 def test_an_unknown_short_option_is_refused(call: Any, given: str) -> None:
     assert re.search(r"No such option: -[xq] \(see featherface", call(*given.split()).refusal)

@@ -67,6 +67,10 @@ def test_what_was_measured_counts_before_what_was_published(path: Path) -> None:
 def test_other_protocols_and_images_are_no_expectation(path: Path) -> None:
     assert expect("official", evaluated(), "multi-scale", path)["easy"] == 0.5
     assert expect("official", evaluated(subset=SHA), "original", path)["easy"] == 0.6
+    with pytest.raises(InputError, match=r"'offical' .*, did you mean 'official'"):
+        expect("offical", evaluated(), "original", path)
+    with pytest.raises(InputError, match="under the protocol 'orignal', nor of any other"):
+        expect("official", evaluated(), "orignal", path)
     with pytest.raises(InputError, match="no AP of 'official' on these 10 images"):
         expect("official", evaluated(subset="f" * 64), "original", path)
     with pytest.raises(InputError, match="no AP of 'retinaface' on these 3,226 images"):
