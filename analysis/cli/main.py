@@ -34,6 +34,7 @@ from analysis.cli.search import search
 from analysis.cli.train import train
 from analysis.cli.widerface import app as widerface
 from featherface.errors import InputError
+from featherface.files import named
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -171,6 +172,8 @@ def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     given = join_inputs(_with_new_names(arguments))
     try:
+        with named(os.curdir):
+            os.getcwd()  # noqa: PTH109 - libraries fail in their own ways where it was deleted
         if size := re.search(r"(?<!\S)--size[ =](\d+)(?:[x×,](\d+)|(?= -|$))", " ".join(given)):
             meant = f"--size {size[1]} {size[2] or size[1]}"
             raise InputError(f"{size[0]!r}: must be height and width, as {meant}")
@@ -179,6 +182,10 @@ def _run(arguments: list[str]) -> int:
         _fail(error)
     except MemoryError:
         _fail("too little memory")
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in ("analysis", "featherface"):
+            raise
+        _fail(f"a package cannot be imported: {error}")
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())

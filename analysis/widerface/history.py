@@ -164,7 +164,7 @@ def expect(
     """
     if "," in what or re.fullmatch(r"[-+.\d;%\s]+", what):  # or what was to be three numbers
         return _expectation(what.split(","), "as given", f"expect (={what!r})")
-    if Path(what).suffix == ".json":
+    if Path(what).suffix == ".json" or Path(what).is_file():
         return _expectation(_recorded(Path(what), evaluated, protocol), what, what)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
     comparable = [

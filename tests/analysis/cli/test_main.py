@@ -248,6 +248,28 @@ def test_an_option_of_another_command_has_its_counterpart_named(
     assert re.search(rf"No such option: --\S+ \(.*: {known}\)", call(*given.split()).refusal)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the current folder cannot be deleted there")
+def test_a_folder_that_was_deleted_is_one_line(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "featherface: .: cannot be read: No such file" in call("search", "--params", 1).refusal
+
+
+def test_a_package_that_is_missing_is_one_line_and_a_mistake_of_ours_is_not(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as missing:
+        missing.delitem(sys.modules, "analysis.design_space.facts", raising=False)
+        missing.setitem(sys.modules, "yaml", None)
+        assert "a package cannot be imported: " in call("search", "--params", 1).refusal
+    monkeypatch.setitem(sys.modules, "analysis.design_space.search", None)
+    with pytest.raises(ImportError):
+        call("search", "--params", 1)
+
+
 def test_a_file_whose_name_begins_with_a_dash_is_said_to_be_one(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,9 +97,10 @@ def test_expectations_can_be_given_as_numbers_or_as_an_earlier_record(tmp_path: 
     for wrong in ("0.9,0.8", "a,b,c", "90,80,70", "nan,0,0", "0.5", "95.3%", "0.9 0.8 0.7"):
         with pytest.raises(InputError, match="must be three AP from 0 to 1"):
             expect(wrong, evaluated(), "original")
-    record = tmp_path / "before.json"
-    record.write_text(json.dumps(evaluated(0.93)), encoding="utf-8")
-    assert expect(str(record), evaluated(), "original")["easy"] == 0.93
+    for name in ("before", "before.json"):
+        record = tmp_path / name
+        record.write_text(json.dumps(evaluated(0.93)), encoding="utf-8")
+        assert expect(str(record), evaluated(), "original")["easy"] == 0.93
     with pytest.raises(InputError, match="other images"):
         expect(str(record), evaluated(subset=SHA), "original")
     made = {"predicted_by": {"protocol": {"name": "multi-scale"}}}
