@@ -12,6 +12,12 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, tell
+from analysis.report.table import Column, Table
+
+_COLUMNS = (
+    Column("loss", lambda pair: pair[0]),
+    Column("latest", lambda pair: pair[1], str),
+)
 
 
 def train(
@@ -130,26 +136,27 @@ def train(
 
 @contextmanager
 def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show rows as lines on standard error; on a terminal, losses where they change in place."""
+    """Show rows as lines on standard error; on a terminal, losses as a table that is renewed."""
     from rich.console import Console
+    from rich.live import Live
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    status = console.status("")
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
 
     def show(row: dict[str, Any]) -> None:
-        values = (
-            f"{name} {value:.5g}" if isinstance(value, float) else f"{name} {value}"
+        event, *values = (
+            (name, f"{value:.5g}" if isinstance(value, float) else str(value))
             for name, value in row.items()
-            if name != "event" and not isinstance(value, dict)
+            if not isinstance(value, dict)
         )
-        line = f"{row['event']}: {', '.join(values)}"
-        if row["event"] == "loss" and sys.stderr.isatty():
-            status.update(line)
-            status.start()
+        if event[1] == "loss" and sys.stderr.isatty():
+            live.start()
+            live.update(Table("", _COLUMNS, values), refresh=True)
         else:
-            console.print(line, soft_wrap=True)
+            line = ", ".join(" ".join(pair) for pair in values)
+            console.print(f"{event[1]}: {line}", soft_wrap=True)
 
     try:
         yield show
     finally:
-        status.stop()
+        live.stop()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from analysis.cli.train import _shown
 
 SETTINGS = ["--teacher", "none", "--steps", "1", "--crop", "64", "--batch", "2", "--device", "cpu"]
 
@@ -34,6 +37,23 @@ def test_weights_log_and_checkpoint_are_written(tmp_path: Path, call: Any) -> No
         "log.jsonl",
         "weights.safetensors",
     }
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_losses_are_a_table_on_a_terminal_and_lines_elsewhere(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with _shown() as show:
+        show({"event": "start", "step": 0, "recipe": {}})
+        show({"event": "loss", "step": 7, "loss": 1.23456789})
+    shown = capsys.readouterr().err
+    assert "start: step 0\n" in shown
+    assert ("loss: step 7, loss 1.2346\n" in shown) != terminal
+    assert (
+        any({"│", "loss", "1.2346"} <= set(line.split()) for line in shown.split("\n")) == terminal
+    )
 
 
 @pytest.mark.parametrize(
