@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import re
 import stat
 import tempfile
 import threading
@@ -39,7 +40,7 @@ def named(
     """Turn any failure of the operating system on this path into the line "cannot be read: …".
 
     Args:
-        action: "read" or "written", for the message.
+        action: "read", "written" or "deleted", for the message.
         error: the class that is raised.
     """
     if not os.fspath(path):
@@ -184,6 +185,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: str | os.PathLike[str]) -> None:
+    """Delete what `write_bytes` left half written in a folder where its process was killed."""
+    for part in Path(folder).glob(".part-*"):
+        if re.fullmatch(r"\.part-\d+-\d+", part.name):
+            with named(part, "deleted"):
+                part.unlink()
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:

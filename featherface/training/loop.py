@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 import featherface
 from featherface.errors import InputError, first_sentence
-from featherface.files import read_text, to_json, write_bytes, write_text
+from featherface.files import named, read_text, remove_parts, to_json, write_bytes, write_text
 from featherface.model import FeatherFace, load, save
 from featherface.runtimes.cuda_graph import on_device
 from featherface.runtimes.network import checked_device
@@ -87,12 +88,22 @@ def train(
 
     Raises:
         InputError: for a device, data, weights or a checkpoint that cannot be used, and
-            (TrainingError) where the loss is no longer finite.
+            (TrainingError) where the loss is no longer finite, or another process of the run
+            was given something else or has ended.
     """
     processes = join(checked_device(device))
     record = record and processes.world == 1  # exchanges are not recorded
-    with on_device(processes.device):
-        return _Run(recipe, data, Path(out), processes, report).finish(record, every, log_every)
+    try:
+        with on_device(processes.device):
+            run = _Run(recipe, data, Path(out), processes, report)
+            return run.finish(record, every, log_every)
+    except RuntimeError as error:
+        if not processes.lost(error):
+            raise
+        raise TrainingError(
+            "another process of the run ended or does not answer; its own output says why, and the "
+            "same command on all machines goes on from the last checkpoint"
+        ) from error
 
 
 class _Run:
@@ -128,18 +139,15 @@ class _Run:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "processes": processes.world,
         }
-        out.mkdir(parents=True, exist_ok=True)  # not for what is refused above
+        with named(out, "written"):
+            out.mkdir(parents=True, exist_ok=True)  # not for what is refused above
         self._resume()
-        # Only where all are the same is the mean of the squares the square of the mean.
-        if any(processes.agree(self.done**power) != self.done**power for power in (1, 2)):
-            path = out / CHECKPOINT
-            raise TrainingError(
-                f"{path}: must be the same for all processes; copy it, or share {out}"
-            )
-        self._log("start", prepared_s=round(time.monotonic() - started, 2), **self.facts)
+        self._prepared_s = round(time.monotonic() - started, 2)
 
     def finish(self, record: bool, every: float, log_every: float) -> Path:
         """Run to the end and write the weights; at Ctrl-C a checkpoint after the step."""
+        self._compare_processes([every, log_every])
+        self._log("start", prepared_s=self._prepared_s, **self.facts)
         with _interrupts() as interrupts:
             self._run(interrupts, record, every, log_every)
         self._checkpoint()
@@ -148,6 +156,23 @@ class _Run:
         self._deliver(self.out / WEIGHTS)
         self._log("end", spent_s=self.spent)
         return self.out / WEIGHTS
+
+    def _compare_processes(self, intervals: list[float]) -> None:
+        """Refuse processes that were not given the same, and so would not train one network."""
+        path = self.out / CHECKPOINT
+        given = {
+            "recipe": self.facts["recipe"],
+            "data": self.facts["data"],
+            "interval between checkpoints": intervals,
+            str(path): self.done,
+        }
+        differ = self.processes.differ([json.dumps(value) for value in given.values()])
+        if any(differ):
+            names = ", ".join(name for name, other in zip(given, differ, strict=True) if other)
+            raise TrainingError(
+                f"{names}: must be the same for all processes; copy the data and {path}, or share "
+                "them, and give all the same command"
+            )
 
     def _run(self, interrupts: list[int], record: bool, every: float, log_every: float) -> None:
         recipe = self.recipe
@@ -245,9 +270,18 @@ class _Run:
 
     def _resume(self) -> None:
         path = self.out / CHECKPOINT
-        if not path.exists():
-            return
+        if path.exists():
+            self._restore(path)
+        if self.processes.rank == 0:
+            remove_parts(self.out)
+            self._trim_log(self.out / LOG)
+
+    def _restore(self, path: Path) -> None:
+        """Take over the state that a checkpoint holds."""
         try:
+            with zipfile.ZipFile(path) as archive:  # PyTorch does not compare its checksums
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
             saved = torch.load(path, map_location=self.images.device, weights_only=True)
             facts = json.loads(saved["facts"])
             for name in ("recipe", "data"):
@@ -267,11 +301,19 @@ class _Run:
         except Exception as error:  # a damaged file can make the unpickler fail in any way
             reason = f"{type(error).__name__}: {first_sentence(error)}"
             raise TrainingError(f"{path}: cannot be read as a checkpoint ({reason})") from error
-        log = self.out / LOG
-        if self.processes.rank == 0 and log.exists():
-            # What came after the checkpoint is done again, and the last row may be incomplete.
-            rows = [row for row in read_text(log).splitlines(keepends=True) if row.endswith("}\n")]
-            write_text(log, "".join(row for row in rows if json.loads(row)["step"] <= self.done))
+
+    def _trim_log(self, log: Path) -> None:
+        """Remove rows of steps that are done again, and a last row that is incomplete."""
+        if not log.exists():
+            return
+        kept = []
+        for row in read_text(log).split("\n")[:-1]:
+            try:
+                if json.loads(row)["step"] <= self.done:
+                    kept.append(row + "\n")
+            except (ValueError, TypeError, KeyError):
+                raise TrainingError(f"{log}: {row[:80]!r} is no row of a run's log") from None
+        write_text(log, "".join(kept))
 
     def _averaged(self) -> FeatherFace:
         """A copy of the network with its averaged weights, in evaluation mode.
@@ -314,7 +356,8 @@ class _Run:
         if self.processes.rank != 0:
             return
         row = {"event": event, "step": self.done, **values}
-        with (self.out / LOG).open("a", encoding="utf-8") as file:
+        log = self.out / LOG
+        with named(log, "written"), log.open("a", encoding="utf-8") as file:
             file.write(to_json(row, indent=None))
         self.report(row)
 

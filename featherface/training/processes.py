@@ -7,8 +7,10 @@ whole batch, so that the number of processes does not change what is learned.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,6 +40,14 @@ class Processes:
         """Return the mean of a number over all processes, the same for each."""
         return value
 
+    def differ(self, texts: Sequence[str]) -> list[bool]:
+        """Return of each text whether it differs between processes."""
+        return [False] * len(texts)
+
+    def lost(self, error: RuntimeError) -> bool:
+        """Return whether an error says that another process ended or does not answer."""
+        return False
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return a module whose gradients are averaged over all processes."""
         return module
@@ -62,7 +72,13 @@ class _FabricProcesses(Processes):
             num_nodes=int(os.environ["WORLD_SIZE"]) // local,
             strategy="ddp",
         )
-        self.fabric.launch()
+        try:
+            self.fabric.launch()
+        except RuntimeError as error:
+            raise InputError(
+                f"the processes cannot connect: {error}; GLOO_SOCKET_IFNAME (for GPUs "
+                "NCCL_SOCKET_IFNAME) names the network interface to use"
+            ) from None
         super().__init__(self.fabric.device)
         self.rank, self.world = self.fabric.global_rank, self.fabric.world_size
 
@@ -72,6 +88,19 @@ class _FabricProcesses(Processes):
 
     def agree(self, value: float) -> float:
         return float(self.mean(torch.tensor(value, dtype=torch.float64, device=self.device)))
+
+    def differ(self, texts: Sequence[str]) -> list[bool]:
+        digests = [hashlib.sha256(text.encode()).digest()[:7] for text in texts]
+        low = torch.tensor([int.from_bytes(digest) for digest in digests], device=self.device)
+        high = low.clone()
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
+        different: list[bool] = (low != high).tolist()
+        return different
+
+    def lost(self, error: RuntimeError) -> bool:
+        # Gloo raises nothing more specific, and gives the place in its source code.
+        return isinstance(error, dist.DistError) or "gloo" in str(error)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         for name, child in list(module.named_modules()):

@@ -6,7 +6,10 @@ import json
 import multiprocessing
 import os
 import platform
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,10 +102,28 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
         train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0, report=stop)
     with (tmp_path / "stopped" / "log.jsonl").open("a") as log:
         log.write('{"event": "loss", "st')  # half a row, as a kill leaves it
+    half_written, other = tmp_path / "stopped" / ".part-12-34", tmp_path / "stopped" / ".part-own"
+    half_written.touch()
+    other.touch()
     train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0)
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "whole")) == recipe.steps
     assert_equal(tmp_path / "stopped", tmp_path / "whole")
+    assert not half_written.exists()
+    assert other.exists()
+
+
+def test_stopped_before_its_first_checkpoint_a_run_logs_every_step_once(
+    drawn: Path, tmp_path: Path
+) -> None:
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(TINY, drawn, tmp_path, log_every=0, report=stop)
+    train(TINY, drawn, tmp_path, log_every=0)
+    assert [row["step"] for row in rows(tmp_path, "loss")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_ctrl_c_leaves_a_checkpoint_of_the_step(drawn: Path, tmp_path: Path) -> None:
@@ -206,11 +227,32 @@ def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(drawn: Path, tmp_p
     train(replace(TINY, steps=1), drawn, tmp_path)
     with pytest.raises(InputError, match=r"checkpoint\.pt: of a run with another recipe: batch"):
         train(replace(TINY, steps=1, batch=2), drawn, tmp_path)
-    for content in (b"PK\x03\x04 and then nothing", bytes(range(200, 240))):
-        (tmp_path / "checkpoint.pt").write_bytes(content)
+    checkpoint = tmp_path / "checkpoint.pt"
+    flipped = bytearray(checkpoint.read_bytes())
+    flipped[len(flipped) // 2] ^= 255  # of a tensor's values: PyTorch would take them
+    for content in (b"PK\x03\x04 and then nothing", bytes(range(200, 240)), flipped):
+        checkpoint.write_bytes(content)
         with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read as a ch") as refused:
-            train(TINY, drawn, tmp_path)
+            train(replace(TINY, steps=1), drawn, tmp_path)
         assert "weights_only" not in str(refused.value)  # PyTorch's advice to read it unsafely
+
+
+@pytest.mark.parametrize("row", ["no JSON", "[]", '{"event": "loss"}', '{"step": "one"}'])
+def test_a_damaged_log_is_refused(drawn: Path, tmp_path: Path, row: str) -> None:
+    (tmp_path / "log.jsonl").write_text(f"{row}\n")
+    with pytest.raises(InputError, match=r"log\.jsonl: .* is no row of a run's log"):
+        train(TINY, drawn, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_named_with_the_log(drawn: Path, tmp_path: Path) -> None:
+    def fill(row: dict[str, Any]) -> None:
+        if row["event"] == "start":
+            (tmp_path / "log.jsonl").unlink()
+            (tmp_path / "log.jsonl").symlink_to("/dev/full")
+
+    with pytest.raises(InputError, match=r"log\.jsonl: cannot be written: No space left"):
+        train(TINY, drawn, tmp_path, report=fill)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -420,6 +462,88 @@ def test_killed_outright_a_run_goes_on(drawn: Path, tmp_path: Path) -> None:
         run = [*command, str(tmp_path / name), *settings]
         subprocess.run(run, cwd=ROOT, env=ENVIRONMENT, check=True)
     assert_equal(tmp_path / "killed", tmp_path / "whole")
+
+
+DYING = """
+import os
+from featherface.training import loop
+draw = loop.draw
+def draw_or_die(recipe, images, step):
+    if step == 25 and os.environ["RANK"] == "1":
+        os._exit(9)
+    return draw(recipe, images, step)
+loop.draw = draw_or_die
+from featherface.training.__main__ import main
+main()
+"""
+
+
+def machines(program: list[str], *arguments: list[str]) -> list[str]:
+    """Run a program as on several machines, one launcher each; what each wrote on errors."""
+    pytest.importorskip("lightning", reason="several processes need the extra train")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = ["--master-addr", "127.0.0.1", "--master-port", str(free.getsockname()[1])]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(len(arguments))]
+    started = [
+        subprocess.Popen(
+            [*launch, "--node-rank", str(rank), *address, *program, *own, "--device", "cpu"],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, own in enumerate(arguments)
+    ]
+    return [process.communicate(timeout=300)[1] for process in started]
+
+
+def test_machines_that_do_not_reach_each_other_are_told_of_the_interface(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabric = pytest.importorskip("lightning.fabric", reason="the extra train")
+
+    def refused(_: object) -> None:
+        raise RuntimeError("Gloo connectFullMesh failed")
+
+    monkeypatch.setattr(fabric.Fabric, "launch", refused)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"cannot connect: Gloo .*; GLOO_SOCKET_IFNAME"):
+        train(TINY, drawn, tmp_path, device="cpu")
+
+
+@pytest.mark.slow
+def test_machines_that_were_given_something_else_are_refused(drawn: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(drawn, other)
+    document = json.loads((other / "boxes.json").read_text())
+    document.popitem()
+    (other / "boxes.json").write_text(json.dumps(document))
+    train(TINY, drawn, tmp_path / "begun")
+    settings = [*SETTINGS, "steps=6", "face_loss=1.0", "zoom=[0.5,1.0]"]
+    first = [str(drawn), str(tmp_path / "new"), *settings]
+    for second, differing in (
+        (
+            [str(other), *first[1:], "seed=1", "--every", "5"],
+            "recipe, data, interval between checkpoints",
+        ),
+        ([str(drawn), str(tmp_path / "begun"), *settings], r"\S+checkpoint\.pt"),
+    ):
+        for errors in machines(["-m", "featherface.training"], first, second):
+            said = rf"featherface: {differing}: must be the same for all processes"
+            assert re.search(said, errors), errors
+
+
+@pytest.mark.slow
+def test_a_machine_that_dies_is_missed_in_one_line(drawn: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(DYING)
+    run = [str(drawn), str(tmp_path / "run"), *SETTINGS, "steps=40", "--every", "0"]
+    survivor, _ = machines([str(program)], run, run)
+    said = [line for line in survivor.splitlines() if line.startswith("featherface: ")]
+    assert len(said) == 1, survivor
+    assert "another process of the run ended or does not answer" in said[0]
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 25
 
 
 PROGRAM = """
