@@ -113,7 +113,7 @@ class Table:
         for at, (total, cells) in enumerate(self.cells()):
             if total and at == len(self.rows):
                 drawn.add_section()
-            line = [Text(printable(cell.text)) for cell in cells]
+            line = [Text("\n".join(map(printable, cell.text.split("\n")))) for cell in cells]
             for text, cell in zip(line, cells, strict=True):
                 text.append(f"\n{cell.note}" if cell.note else "", style="dim")
             drawn.add_row(*line, style="bold" if total else "")

@@ -80,6 +80,11 @@ def test_names_in_brackets_are_printed_as_they_are() -> None:
         assert text in printed
 
 
+def test_lines_of_a_cell_stay_lines() -> None:
+    printed = _printed(Table("", (Column("", "name"),), ({"name": "two\nlines\x1b"},)))
+    assert [line.strip("│ ") for line in printed.splitlines()[3:5]] == ["two", "lines\\x1b"]
+
+
 def test_a_quieter_line_is_kept_everywhere() -> None:
     table = Table("", (Column("claim", lambda row: Cell(row, note="card, line 3")),), ["total"])
     assert "total (card, line 3)" in table.markdown()
