@@ -209,13 +209,16 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
         raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(rows, list):
         raise InputError(f"{path}: is not a list of verdicts")
-    found = []
+    found: dict[str, Recorded] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            found.append(_recorded(row))
+            one = _recorded(row)
+            if one.name in found:
+                raise ValueError(f"{one.name} is there twice")
+            found[one.name] = one
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{path}: entry {number} is not a verdict: {error}") from None
-    return found
+    return list(found.values())
 
 
 def as_recorded(now: Iterable[Verdict], before: Iterable[Recorded]) -> list[Verdict]:
@@ -287,7 +290,8 @@ def same(a: Value | None, b: Value | None) -> bool:
         return type(a) is type(b) and a == b
     if isinstance(a, int) and isinstance(b, int):
         return a == b
-    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+    x, y = Fraction(a), Fraction(b)  # a whole number may be larger than any of floating point
+    return abs(x - y) * 10**9 <= max(abs(x), abs(y))
 
 
 def text(value: Value | None) -> str:

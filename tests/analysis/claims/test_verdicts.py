@@ -368,6 +368,10 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
                 {"measured": float("nan")},
             )
         ),
+        (
+            json.dumps([verdict().as_dict()] * 2),
+            "entry 2 is not a verdict: paper:heads is there twice",
+        ),
     ],
 )
 def test_damaged_records_are_named(tmp_path: Path, content: str, message: str) -> None:
@@ -419,6 +423,7 @@ def test_changes_are_told_apart() -> None:
         (1.0, 1.0 + 1e-8, False),
         (0.0, 1e-300, False),
         (1, 1.0, True),
+        (1.5, 10**400, False),
         (True, 1, False),
         (True, True, True),
         ("a", "a", True),
