@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import _lru_cache_wrapper
 from typing import Any
@@ -129,8 +130,9 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
     one that branches on its data does, runs on its own device with the inputs as given, or with
     zeros for inputs on the meta device. The attributes of its modules are left as they were, with
     what is in their lists, dictionaries, sets and deques, except for what its own code writes into
-    its tensors; so are caches of functions (`functools.lru_cache`), which are emptied where the
-    pass left tensors without values in them.
+    its tensors. Where the pass left tensors without values in variables of its classes, or of the
+    files that define them, these are as before; caches of functions (`functools.lru_cache`) are
+    emptied.
 
     What runs past PyTorch's dispatcher or in another thread is not seen, but for classes of modules
     with a handler (`operators.register`). Among the `uncounted` are modules that run so, and floats
@@ -154,6 +156,7 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
         try:
             with (
                 foreign_code(CostError, f"{_type(module)}: cannot be measured"),
+                _forgotten(module, made) if device.type == "meta" else nullcontext(),
                 _prepared(module, device),
             ):
                 arguments = tree_map(lambda x, device=device: _to(x, device), (given, named))
@@ -164,9 +167,6 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
             failure = CostError(f"{_type(module)}: {_UNREADY.format('changes its parameters')}")
         except CostError as error:
             failure = error
-        finally:
-            if device.type == "meta":
-                _empty_caches(made)
     raise failure
 
 
@@ -331,14 +331,7 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Have the network in evaluation mode and, for "meta", its tensors without values."""
     owned = [part.__dict__ for part in module.modules()]
     # With the attributes, what is in them: hooks, and what forward passes cache.
-    held: dict[int, Any] = {}
-    waiting = [x for own in owned for x in own.values()]
-    for x in waiting:
-        if type(x) in (*_CONTAINERS, tuple) and id(x) not in held:
-            held[id(x)] = x
-            waiting += x.values() if isinstance(x, dict) else x
-    changing = [x for x in held.values() if not isinstance(x, tuple)]
-    before = [(x, copy.copy(x)) for x in (*owned, *changing)]
+    before = _copies(owned)
     training = [part for part in module.modules() if getattr(part, "training", False)]
     moved: dict[int, Tensor] = {}  # a shared tensor stays shared
 
@@ -363,19 +356,66 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             yield
     finally:
         for x, then in before:
-            x.clear()
-            (x.extend if isinstance(x, list | deque) else x.update)(then)
+            _restore(x, then)
         for part in training:
             part.training = True
 
 
-def _empty_caches(made: Any) -> None:
-    """Empty the caches of functions that hold any of these tensors, and no others."""
-    kept = {id(x) for x in made}
-    caches = [x for x in gc.get_objects() if type(x) is _lru_cache_wrapper] if kept else []
-    for cache in caches:
-        if any(id(x) in kept for x in _leaves(gc.get_referents(cache))):
-            cache.cache_clear()
+def _reached(values: Iterable[Any]) -> list[Any]:
+    """Return values and all that is in those that are containers, each once."""
+    found: dict[int, Any] = {}
+    waiting = list(values)
+    for x in waiting:
+        if id(x) not in found:
+            found[id(x)] = x
+            if type(x) in (*_CONTAINERS, tuple):
+                waiting += x.values() if isinstance(x, dict) else x
+    return list(found.values())
+
+
+def _copies(values: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Return the containers among values, and those in them, each with a copy."""
+    return [(x, copy.copy(x)) for x in _reached(values) if type(x) in _CONTAINERS]
+
+
+def _restore(container: Any, then: Any) -> None:
+    container.clear()
+    (container.extend if isinstance(container, list | deque) else container.update)(then)
+
+
+@contextmanager
+def _forgotten(module: nn.Module, made: Any) -> Iterator[None]:
+    """Afterwards, have no cache hold a tensor that was made: not of classes, files or functions.
+
+    Of classes and files, variables and containers that hold one are as they were before.
+    """
+    classes = {base for part in module.modules() for base in type(part).__mro__}
+    own = [base for base in classes if base.__module__.partition(".")[0] not in _UNCHANGING]
+    places = {*own, *(sys.modules.get(base.__module__) for base in own)} - {None}
+    variables = [(place, dict(vars(place))) for place in places]
+    before = _copies(x for _, names in variables for x in names.values())
+    try:
+        yield
+    finally:
+        kept = {id(x) for x in made}
+
+        def holds(tree: Any) -> bool:
+            return any(id(x) in kept for x in _reached([tree]))
+
+        for x, then in before if kept else ():
+            if holds(x):
+                _restore(x, then)
+        for place, names in variables if kept else ():
+            for name, x in dict(vars(place)).items():
+                if x is not names.get(name) and holds(x):
+                    setattr(place, name, names[name]) if name in names else delattr(place, name)
+        caches = [x for x in gc.get_objects() if type(x) is _lru_cache_wrapper] if kept else []
+        for cache in caches:
+            if holds(gc.get_referents(cache)):
+                cache.cache_clear()
+
+
+_UNCHANGING = ("builtins", "torch")
 
 
 def _to(x: Any, device: torch.device) -> Any:

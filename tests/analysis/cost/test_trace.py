@@ -733,6 +733,32 @@ def test_tensors_without_values_in_caches_are_forgotten(
     assert (other(3) is kept, bare(3) is bare_kept) == (True, True)
 
 
+GRIDS: dict[str, Any] = {"counts": [1]}
+GRIDS["itself"] = GRIDS
+
+
+class Grids(nn.Module):
+    """Keeps tensors in variables of its class and of its file."""
+
+    ones: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        global LAST
+        if "grid" not in GRIDS:
+            GRIDS["grid"] = (torch.ones(6),)
+            GRIDS["counts"].append(torch.ones(6))
+            Grids.ones = LAST = torch.ones(6)
+        return x * GRIDS["grid"][0] * GRIDS["counts"][-1] * self.ones * LAST
+
+
+def test_what_classes_and_files_keep_is_forgotten() -> None:
+    network = Grids()
+    assert measure(network, torch.zeros(2, 6)).device == "meta"
+    assert (GRIDS, Grids.ones) == ({"counts": [1], "itself": GRIDS}, None)
+    assert "LAST" not in globals()
+    assert network(torch.zeros(2, 6)).device.type == "cpu"
+
+
 def test_what_torchvision_caches_is_kept() -> None:
     kernels = get_meta_lib()  # of its operators, without values
     measure(squeezenet1_1(), torch.empty(1, 3, 32, 32, device="meta"))
