@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +78,7 @@ class Expression:
             Exception: whatever a function of the vocabulary raises.
         """
         value: Value = self._evaluate(self.tree)
-        if not _is_finite(value):
+        if not is_finite(value):
             raise ExpressionError(f"{self.text!r} has no value: {value} is not finite")
         return value
 
@@ -244,10 +244,11 @@ _TYPES: dict[Any, tuple[Any, str]] = {
 """Of an annotation: the types of its values, and their title."""
 
 
-def _is_finite(value: Value) -> bool:
+def is_finite(value: object) -> bool:
+    """Return whether no number in a value exceeds those of floating point."""
     if isinstance(value, tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+        return all(map(is_finite, value))
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 def _calls(tree: ast.expr) -> Iterator[ast.Call]:

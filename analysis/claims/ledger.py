@@ -6,7 +6,6 @@ nothing about whether they hold. `analysis.claims.verdicts` finds that out.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from analysis.claims.expression import (
     ExpressionError,
     Value,
     Vocabulary,
+    is_finite,
     parse,
     parse_template,
 )
@@ -66,9 +66,8 @@ def frozen(value: Any, depth: int = 3) -> Value:
         if not depth or len(value) > 100:
             raise ValueError("lists of at most 100 entries, three deep, are understood")
         return tuple(frozen(item, depth - 1) for item in value)
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if not (finite and isinstance(value, bool | int | float | str)):
-        raise ValueError(f"{value!r} is not a number, text, truth value or list of these")
+    if not (is_finite(value) and isinstance(value, bool | int | float | str)):
+        raise ValueError(f"{value!r:.60} is not a number, text, truth value or list of these")
     return value
 
 

@@ -290,8 +290,7 @@ def same(a: Value | None, b: Value | None) -> bool:
         return type(a) is type(b) and a == b
     if isinstance(a, int) and isinstance(b, int):
         return a == b
-    x, y = Fraction(a), Fraction(b)  # a whole number may be larger than any of floating point
-    return abs(x - y) * 10**9 <= max(abs(x), abs(y))
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
 
 
 def text(value: Value | None) -> str:

@@ -366,6 +366,7 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
                 {"claimed": {"a": 1}},
                 {"claimed": None},
                 {"measured": float("nan")},
+                {"measured": 10**400},
             )
         ),
         (
@@ -423,7 +424,6 @@ def test_changes_are_told_apart() -> None:
         (1.0, 1.0 + 1e-8, False),
         (0.0, 1e-300, False),
         (1, 1.0, True),
-        (1.5, 10**400, False),
         (True, 1, False),
         (True, True, True),
         ("a", "a", True),
