@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,27 +124,39 @@ def read_text(
         raise error(f"{printable(path)}: cannot be read: not UTF-8 text ({failure})") from None
 
 
-def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> list[Path] | None:
+def list_images(
+    name: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+    on_error: Callable[[InputError], None] | None = None,
+) -> list[Path] | None:
     """Return the image files in a folder, or what a pattern such as "more/*.png" matches, sorted.
 
-    `None` for a name that is neither: of a file, or of nothing.
+    `None` for a name that is neither: of a file, or of nothing. Hidden files and folders, whose
+    names begin with a dot, are left out, as in patterns.
 
     Args:
         recursive: include folders in the folder.
+        on_error: is given the error of a folder in the folder, which is then left out.
 
     Raises:
-        InputError: for a folder that cannot be read.
+        InputError: for a folder that cannot be read, without `on_error`.
     """
 
     def refuse(failure: OSError) -> None:
-        with named(failure.filename):
-            raise failure
+        try:
+            with named(failure.filename):
+                raise failure
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(error)
 
     if os.path.isdir(name):  # noqa: PTH112 - false for a name that no file can have
         found: list[Path] = []
         for folder, folders, files in os.walk(name, onerror=refuse):
-            folders[:] = sorted(folders) if recursive else []
-            paths = (Path(folder, file) for file in sorted(files))
+            folders[:] = sorted(_shown(folders)) if recursive else []
+            paths = (Path(folder, file) for file in sorted(_shown(files)))
             found += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
         return found
     pattern = os.fspath(name)
@@ -152,6 +164,10 @@ def list_images(name: str | os.PathLike[str], *, recursive: bool = False) -> lis
         return None
     with named(pattern):
         return [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+
+
+def _shown(names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

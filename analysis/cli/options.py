@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -167,30 +168,35 @@ def find_images(
     """Return the images that arguments name, each once, in their order. See `list_images`.
 
     Args:
-        unusable: is given a line for each folder without images, and for each name of nothing.
+        unusable: is given a line for each folder without images or that cannot be read, and for
+            each name of nothing.
         recursive: include folders in folders.
     """
-    images: dict[Path, None] = {}
-    for argument in arguments:
-        if _READ_OTHERWISE.fullmatch(str(argument)):
-            images[argument] = None
-        elif address := re.match(r"(https?:)/+(.*)", argument.as_posix()):
-            # As a path it has lost a slash.
-            unusable.append(f"{address[1]}//{address[2]}: URLs are not opened; download it")
-        elif (found := list_images(argument, recursive=recursive)) is not None:
-            images.update(dict.fromkeys(found))
-            if not found:
-                reason = "no images in this folder" if argument.is_dir() else "matches no file"
-                unusable.append(f"{argument}: {reason}")
-        else:
-            try:
-                with named(argument):
-                    argument.stat()
-            except InputError as error:
-                unusable.append(str(error))
-            else:
-                images[argument] = None
-    return list(images)
+    found = (_images_of(argument, unusable, recursive) for argument in arguments)
+    return list(dict.fromkeys(chain.from_iterable(found)))
+
+
+def _images_of(argument: Path, unusable: list[str], recursive: bool) -> list[Path]:
+    if _READ_OTHERWISE.fullmatch(str(argument)):
+        return [argument]
+    if address := re.match(r"(https?:)/+(.*)", argument.as_posix()):
+        # As a path it has lost a slash.
+        unusable.append(f"{address[1]}//{address[2]}: URLs are not opened; download it")
+        return []
+    errors: list[InputError] = []
+    found = list_images(argument, recursive=recursive, on_error=errors.append)
+    if found is None:
+        try:
+            with named(argument):
+                argument.stat()
+            found = [argument]
+        except InputError as error:
+            errors.append(error)
+    elif not found and not errors:
+        reason = "no images in this folder" if argument.is_dir() else "matches no file"
+        errors.append(InputError(f"{argument}: {reason}"))
+    unusable += map(str, errors)
+    return found or []
 
 
 _READ_OTHERWISE = re.compile(r"-|camera:\d+")

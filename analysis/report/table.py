@@ -16,7 +16,9 @@ from analysis.report.formats import MISSING
 from featherface.errors import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,10 @@ class Table:
             for row in rows:
                 yield total, [column.cell(row, total=total) for column in self.columns]
 
-    def __rich__(self) -> RenderableType:
-        """Return what rich prints."""
-        from rich.console import Group
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        """Yield what rich prints: where a word or number would be cut, a line for each value."""
         from rich.table import Table as RichTable
         from rich.text import Text
 
@@ -103,21 +106,50 @@ class Table:
             title_justify="left",
             show_lines=self.ruled,
         )
-        for column in self.columns:
+        widths = self._least_widths()
+        if sum(widths) + 3 * len(widths) + 1 <= options.max_width:
+            self._draw_across(drawn, widths)
+        else:
+            self._draw_down(drawn)
+        yield drawn
+        yield from map(Text, self.notes)
+
+    def _least_widths(self) -> list[int]:
+        """Return the width that each column needs to cut no number and no word of usual length."""
+        from rich.cells import cell_len
+
+        widths = [max(map(cell_len, column.heading.split()), default=0) for column in self.columns]
+        for _, cells in self.cells():
+            for at, (column, cell) in enumerate(zip(self.columns, cells, strict=True)):
+                parts = [cell.text] if column.right else [w[:20] for w in cell.text.split()]
+                widths[at] = max([widths[at], *map(cell_len, parts)])
+        return widths
+
+    def _draw_across(self, drawn: RichTable, widths: Sequence[int]) -> None:
+        from rich.text import Text
+
+        for column, width in zip(self.columns, widths, strict=True):
             drawn.add_column(
                 Text(column.heading),
                 justify="right" if column.right else "left",
                 ratio=column.width or None,
+                min_width=width,
                 overflow="fold",
             )
         for at, (total, cells) in enumerate(self.cells()):
             if total and at == len(self.rows):
                 drawn.add_section()
-            line = [Text("\n".join(map(printable, cell.text.split("\n")))) for cell in cells]
-            for text, cell in zip(line, cells, strict=True):
-                text.append(f"\n{cell.note}" if cell.note else "", style="dim")
-            drawn.add_row(*line, style="bold" if total else "")
-        return Group(drawn, *map(Text, self.notes))
+            drawn.add_row(*map(_text, cells), style="bold" if total else "")
+
+    def _draw_down(self, drawn: RichTable) -> None:
+        """Draw titles and values, with a line between rows."""
+        drawn.show_header = drawn.show_lines = False
+        drawn.add_column()
+        drawn.add_column(overflow="fold")
+        for _, cells in self.cells():
+            for column, cell in zip(self.columns, cells, strict=True):
+                drawn.add_row(column.heading, _text(cell))
+            drawn.add_section()
 
     def markdown(self) -> str:
         """Return a table of GitHub's Markdown, without the caption."""
@@ -170,6 +202,13 @@ def bar(value: float) -> Cell:
     """Return a share of the whole, in HTML with a bar of that length behind it."""
     text = formats.share(value)
     return Cell(text, f'<span class="ff-share" style="--share:{value:.4f}">{text}</span>')
+
+
+def _text(cell: Cell) -> Text:
+    from rich.text import Text
+
+    text = Text("\n".join(map(printable, cell.text.split("\n"))))
+    return text.append(f"\n{cell.note}" if cell.note else "", style="dim")
 
 
 def _markdown(cell: Cell) -> str:

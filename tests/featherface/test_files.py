@@ -144,8 +144,10 @@ def test_threads_that_write_one_file_leave_one_of_their_contents(tmp_path: Path)
 
 
 def test_images_in_a_folder_are_told_by_their_endings(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.jfif", "c.avif", "notes.txt"):
+    for name in ("b.JPG", "a.jfif", "c.avif", "notes.txt", "._b.JPG", ".hidden/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path, recursive=True) or ()][-1] == "c.avif"
     assert [path.name for path in list_images(tmp_path) or ()] == ["a.jfif", "b.JPG", "c.avif"]
 
 

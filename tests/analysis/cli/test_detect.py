@@ -56,6 +56,23 @@ def test_folders_and_patterns_stand_for_the_images_in_them(images: list[Path]) -
     assert unusable == [f"{folder / 'none*.png'}: matches no file"]
 
 
+def test_a_folder_that_cannot_be_read_does_not_stop_the_others(
+    images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    unusable: list[str] = []
+    folder = images[0].parent
+    assert find_images([folder, images[3].parent], unusable, recursive=True) == images[:3]
+    assert unusable == [f"{images[3].parent}: cannot be read: Permission denied"] * 2
+
+
 def test_standard_input_and_cameras_are_no_names_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,9 +28,9 @@ TABLE = Table(
 )
 
 
-def _printed(table: Table) -> str:
+def _printed(table: Table, width: int = 120) -> str:
     out = io.StringIO()
-    Console(file=out, width=120).print(table)
+    Console(file=out, width=width).print(table)
     return out.getvalue()
 
 
@@ -71,6 +71,15 @@ def test_a_key_that_a_row_lacks_is_an_error() -> None:
     table = Table("", (Column("speed", "speed"),), TABLE.rows)
     with pytest.raises(KeyError, match="speed"):
         table.markdown()
+
+
+def test_where_a_number_would_be_cut_each_value_has_a_line() -> None:
+    wide, narrow = _printed(TABLE), _printed(TABLE, 40)
+    assert "│ a|b <i> │ conv   │      1,000 │" in wide
+    for line in ("│ block      │ a|b <i>", "│ parameters │ 1,000", "│ time (ms)  │ 1.2", "A note"):
+        assert line in narrow
+    assert narrow.count("├") == len(TABLE.rows) + len(TABLE.totals) - 1
+    assert max(map(len, narrow.splitlines())) <= 40
 
 
 def test_names_in_brackets_are_printed_as_they_are() -> None:
