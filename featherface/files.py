@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from featherface.errors import InputError, printable
 
@@ -250,21 +250,24 @@ def cache_folder() -> Path | None:
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+def locked(path: str | os.PathLike[str], *, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a file, waiting for the process or thread that holds it.
 
     The lock is the file `.NAME.lock` beside it, which stays: to delete it while another process
     waits for it would let two hold it.
 
     Raises:
-        InputError: where the lock cannot be made.
+        InputError: where the lock cannot be made, or without `wait` where it is held.
     """
     with named(path, "written"):
         path = Path(path)
         _refuse_folder(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)
-        lock.acquire()
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            raise OSError("another process is writing it") from None
     try:
         yield
     finally:

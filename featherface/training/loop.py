@@ -11,7 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,15 @@ from torch import Tensor, nn
 
 import featherface
 from featherface.errors import InputError, first_sentence
-from featherface.files import named, read_text, remove_parts, to_json, write_bytes, write_text
+from featherface.files import (
+    locked,
+    named,
+    read_text,
+    remove_parts,
+    to_json,
+    write_bytes,
+    write_text,
+)
 from featherface.model import FeatherFace, load, save
 from featherface.runtimes.cuda_graph import on_device
 from featherface.runtimes.network import checked_device
@@ -96,7 +104,9 @@ def train(
     try:
         with on_device(processes.device):
             run = _Run(recipe, data, Path(out), processes, report)
-            return run.finish(record, every, log_every)
+            first = processes.rank == 0  # which writes; those of a killed torchrun may still run
+            with locked(run.out / CHECKPOINT, wait=False) if first else nullcontext():
+                return run.finish(record, every, log_every)
     except RuntimeError as error:
         if not processes.lost(error):
             raise
@@ -141,11 +151,11 @@ class _Run:
         }
         with named(out, "written"):
             out.mkdir(parents=True, exist_ok=True)  # not for what is refused above
-        self._resume()
         self._prepared_s = round(time.monotonic() - started, 2)
 
     def finish(self, record: bool, every: float, log_every: float) -> Path:
         """Run to the end and write the weights; at Ctrl-C a checkpoint after the step."""
+        self._resume()
         self._compare_processes([every, log_every])
         self._log("start", prepared_s=self._prepared_s, **self.facts)
         with _interrupts() as interrupts:

@@ -65,11 +65,14 @@ class _FabricProcesses(Processes):
             raise InputError(
                 f"several processes need {error.name} to train: pip install 'featherface[train]'"
             ) from None
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        world, local = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        machines = int(os.environ.get("GROUP_WORLD_SIZE", world // local))
+        if world != machines * local:
+            raise InputError(f"{world} processes on {machines} machines: run as many on each")
         self.fabric = Fabric(
             accelerator="cuda" if device.type == "cuda" else "cpu",
             devices=local,
-            num_nodes=int(os.environ["WORLD_SIZE"]) // local,
+            num_nodes=machines,
             strategy="ddp",
         )
         try:

@@ -34,6 +34,7 @@ def test_weights_log_and_checkpoint_are_written(tmp_path: Path, call: Any) -> No
     assert set(record["measured"]) >= {"ap", "ap_large", "boxes_an_image"}
     assert {path.name for path in out.iterdir()} == {
         "checkpoint.pt",
+        ".checkpoint.pt.lock",
         "log.jsonl",
         "weights.safetensors",
     }

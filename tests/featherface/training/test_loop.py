@@ -29,6 +29,7 @@ from safetensors import safe_open
 import featherface
 from featherface.config import CONFIGS
 from featherface.errors import InputError
+from featherface.files import locked
 from featherface.model import FeatherFace, save
 from featherface.training import loop
 from featherface.training.__main__ import main
@@ -235,6 +236,15 @@ def test_a_checkpoint_of_another_recipe_or_damaged_is_refused(drawn: Path, tmp_p
         with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read as a ch") as refused:
             train(replace(TINY, steps=1), drawn, tmp_path)
         assert "weights_only" not in str(refused.value)  # PyTorch's advice to read it unsafely
+
+
+def test_two_runs_do_not_write_one_folder(drawn: Path, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "checkpoint.pt"),
+        pytest.raises(InputError, match=r"checkpoint\.pt: cannot be written: another process"),
+    ):
+        train(TINY, drawn, tmp_path)
+    train(TINY, drawn, tmp_path)
 
 
 @pytest.mark.parametrize("row", ["no JSON", "[]", '{"event": "loss"}', '{"step": "one"}'])
@@ -509,6 +519,16 @@ def test_machines_that_do_not_reach_each_other_are_told_of_the_interface(
     monkeypatch.setattr(fabric.Fabric, "launch", refused)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match=r"cannot connect: Gloo .*; GLOO_SOCKET_IFNAME"):
+        train(TINY, drawn, tmp_path, device="cpu")
+
+
+def test_machines_run_as_many_processes_each(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lightning.fabric", reason="the extra train")
+    for name, value in {"WORLD_SIZE": 3, "LOCAL_WORLD_SIZE": 2, "GROUP_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(InputError, match="3 processes on 2 machines: run as many on each"):
         train(TINY, drawn, tmp_path, device="cpu")
 
 
