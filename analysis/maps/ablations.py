@@ -25,6 +25,7 @@ from analysis.maps.observation import (
     best_score,
     box_and_score,
     gated_channels,
+    inference,
     observe,
 )
 from analysis.maps.offsets import SINGLE, branches, point_records
@@ -171,7 +172,7 @@ def effect_records(
     """
     records = []
     for ablation in track(ablations(model.config)):
-        with torch.inference_mode(), ablate(model, ablation):
+        with inference(prepared.pixels.device), ablate(model, ablation):
             outputs = model(prepared.pixels)
         after = prepared.faces(outputs)
         pairs = match([face["box"] for face in before], [face["box"] for face in after])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +135,7 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
         model: in evaluation mode.
         score_threshold: what scores more is a face.
     """
-    with torch.inference_mode():
+    with inference(prepared.pixels.device):
         outputs, named = model.intermediates(prepared.pixels)
     gated = [block for stage in gated_channels(model.config) for block in (stage, STAGES[stage])]
     wanted = {f"{block}.{level}" for block in gated for level in LEVELS}
@@ -150,6 +152,13 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
     # Just below the best of all anchors, so that there is always one.
     below = float(np.nextafter(np.float32(best_score(outputs)), 0))
     return Observation(prepared, model.config, arrays, kept, prepared.faces(outputs, below)[0])
+
+
+@contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """Within it, networks compute in their own type, whatever the caller has set."""
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def best_score(outputs: Outputs) -> float:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -242,24 +242,33 @@ def prepare(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     return model
 
 
+_NEWER_SWITCHES = hasattr(torch.backends, "fp32_precision")  # from PyTorch 2.9
+
+
 @contextmanager
 def full_float32() -> Iterator[None]:
     """Within it, a GPU computes float32 products and convolutions without TF32."""
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
-    name, off, switches = "allow_tf32", cast(Any, False), (cudnn, matmul)
+    backends: Any = torch.backends
+    cudnn = backends.cudnn
+    newer = [cudnn.conv, backends.cuda.matmul, backends.mkldnn.matmul] if _NEWER_SWITCHES else []
+    precisions = [switch.fp32_precision for switch in newer]
     try:
-        before = [getattr(switch, name) for switch in switches]
+        older = cudnn.allow_tf32, torch.get_float32_matmul_precision()
     except RuntimeError:  # PyTorch refuses to read them where its newer switches were set
-        name, off, switches = "fp32_precision", "ieee", (cudnn.conv, matmul)
-        before = [getattr(switch, name) for switch in switches]
+        older = None
     try:
-        for switch in switches:
-            setattr(switch, name, off)
+        if older:
+            cudnn.allow_tf32 = False
+            torch.set_float32_matmul_precision("highest")
+        else:
+            cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "ieee"
         yield
     finally:
-        for switch, value in zip(switches, before, strict=True):
-            setattr(switch, name, value)
+        if older:
+            cudnn.allow_tf32 = older[0]
+            torch.set_float32_matmul_precision(older[1])
+        for switch, precision in zip(newer, precisions, strict=True):  # which the older ones set
+            switch.fp32_precision = precision
 
 
 def _split(rows: FloatArray) -> list[FloatArray]:

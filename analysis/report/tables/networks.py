@@ -9,6 +9,7 @@ from html import escape
 from analysis.report import Record, formats
 from analysis.report.formats import count, fixed, measured, ranges, shape, shapes, signed, some
 from analysis.report.table import Cell, Column, Table, bar, strong
+from featherface.weights.published import SHIPPED
 
 
 def _title(record: Record) -> str:
@@ -119,10 +120,13 @@ def identity(record: Record) -> Table:
     # Without a configuration there may have been nothing to compare with.
     compared = record["config"] or record["missing"] or record["misshapen"]
     undetermined = (f"{name}: {reason}" for name, reason in record["undetermined"].items())
+    sha256 = record["sha256"]
     rows = {
         "file": record["file"],
-        "sha256": record["sha256"],
-        "published as": record["published"] or "not among the known publications",
+        "sha256": sha256,
+        "published as": record["published"]
+        or next((f"{name}, by this project" for name in SHIPPED if SHIPPED[name] == sha256), None)
+        or "not among the known publications",
         "variant": record["variant"] or "none by name",
         "configuration": ", ".join(f"{k} {v}" for k, v in (record["config"] or {}).items()),
         "parameters": count(record["parameters"]),

@@ -50,6 +50,14 @@ def test_a_record_is_json_and_of_the_network_and_picture(small: Maps) -> None:
     assert [len(r["faces"]) for r in record["effects"]] == [len(record["faces"])] * 26
 
 
+def test_a_callers_autocast_changes_nothing(small: Maps) -> None:
+    with torch.autocast("cpu"):
+        again = measure_maps(
+            fresh("official"), speckled(33, 50), weights="fresh", score_threshold=0.3
+        )
+    assert again.record == small.record
+
+
 def test_without_a_face_the_strongest_anchor_is_shown() -> None:
     record = measure_maps(
         fresh("no-attention"), speckled(40, 40), weights="fresh", score_threshold=0.99

@@ -173,6 +173,28 @@ def test_tf32_is_off_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs PyTorch 2.9")
+@pytest.mark.parametrize("setting", ["pass", "torch.set_float32_matmul_precision('medium')"])
+def test_every_switch_of_precision_is_as_before(setting: str) -> None:
+    script = f"""if True:
+        import torch
+        from torch.backends import cuda, cudnn, mkldnn
+        from featherface.runtimes.cuda_graph import full_float32
+        def state():
+            switches = cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul
+            older = cudnn.allow_tf32, torch.get_float32_matmul_precision()
+            return [switch.fp32_precision for switch in switches], older
+        {setting}
+        before = state()
+        with full_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert state() == before, (before, state())
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs PyTorch 2.9")
 def test_tf32_is_off_where_pytorchs_newer_switches_are_used() -> None:
     """Which belong to the whole process; PyTorch cannot read the older ones from then on."""
     script = """if True:

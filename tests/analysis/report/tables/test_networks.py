@@ -8,6 +8,7 @@ from rich.console import Console
 
 from analysis.cost.blocks import measure_blocks, measure_layers
 from analysis.report.tables import networks as tables
+from featherface.weights.published import SHIPPED
 
 
 def printed(renderable: Any) -> str:
@@ -93,6 +94,8 @@ def test_long_lists_are_cut_with_their_number() -> None:
     assert "and 7 more" in text
     assert "k: 1×2 instead of 3×4" in text
     assert "channels: 64 here, 74 in v1" in text
+    assert "not among the known publications" in text
+    assert "v1, by this project" in printed(tables.identity(record | {"sha256": SHIPPED["v1"]}))
     other = record | {"missing": [], "misshapen": [], "nearest": None, "difference": {}}
     assert "missing" not in printed(tables.identity(other))
     assert "missing" in printed(tables.identity(other | {"config": {"reduction": 48}}))
