@@ -10,7 +10,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing.reduction import ForkingPickler
 from numbers import Real
 from os import PathLike
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from featherface.boxes import cached_anchors, decode_boxes, decode_landmarks, nms
 from featherface.config import MIN_SIZE, FeatherFaceConfig
-from featherface.errors import InputError, first_sentence
+from featherface.errors import InputError, first_sentence, out_of_memory
 from featherface.faces import Face, Results, Source
 from featherface.images import (
     MAX_NETWORK_PIXELS,
@@ -40,7 +40,7 @@ from featherface.images import (
     read_picture,
     several,
 )
-from featherface.model import FeatherFace, load
+from featherface.model import FeatherFace, load, plain_copy
 from featherface.pipeline import MOST_AT_ONCE, in_order
 from featherface.runtimes.network import (
     Network,
@@ -125,6 +125,8 @@ class Detector:
             raise InputError("score_threshold (=1) must be below 1: no score exceeds it")
         self.nms_threshold = _fraction("nms_threshold", nms_threshold)
         self.size = _checked_size(size)
+        # Of all images at the network, where it is known.
+        self._one_size = self.size if isinstance(self.size, tuple) else None
         self.max_faces = None if max_faces is None else _integer("max_faces", max_faces, 1)
         # More than the processors is slow, but scripts move between machines; a hundred thousand
         # threads end the process.
@@ -149,7 +151,7 @@ class Detector:
             self.config, self.network, self.runtime = network.config, network, "onnx"
             return
         if isinstance(weights, FeatherFace):
-            self._model = copy.deepcopy(weights)
+            self._model = plain_copy(weights)
         elif isinstance(weights, str | Path):
             self._model = load(weights)
         else:
@@ -278,46 +280,46 @@ class Detector:
         With "auto" or OpenVINO it has a network for that size, which is faster; other images take
         longer. `Detector(size=(height, width))` has that from the start.
         """
+        height, width = _integer("height", height, 1), _integer("width", width, 1)
         size = network_size(height, width, self.size)
         one = copy.copy(self)
-        may_differ = self._wanted in ("auto", "openvino") and math.prod(size) <= MAX_NETWORK_PIXELS
-        if self._model is not None and may_differ:
-            one._choose(self._model, self._device, size)
+        if size == self._one_size or math.prod(size) > MAX_NETWORK_PIXELS:
+            return one
+        one._one_size = size
+        for_any_size = self._wanted not in ("auto", "openvino")
+        if self._model is not None and self._device.type == "cpu" and not for_any_size:
+            one._choose(self._model, self._device)
         return one
 
-    def _choose(
-        self, model: FeatherFace, device: torch.device, size: tuple[int, int] | None = None
-    ) -> None:
+    def _choose(self, model: FeatherFace, device: torch.device) -> None:
         self._device = device
-        if isinstance(self.size, tuple):
-            size = self.size
-        self.network, self.runtime = make_network(model, self._wanted, device, self._threads, size)
+        self.network, self.runtime = make_network(
+            model, self._wanted, device, self._threads, self._one_size
+        )
 
     def _prepare(self, source: Source, pixels: RGBArray) -> _Prepared:
-        return _Prepared(source, preprocess(pixels, self.size, name=source.name))
+        with _enough_memory(source.name, pixels.shape):
+            return _Prepared(source, preprocess(pixels, self.size, name=source.name))
 
     def _detect(self, prepared: _Prepared, network: Network) -> Detections:
         name, (pixels, scale) = prepared.source.name, prepared.input
         height, width = pixels.shape[-2:]
         one_thread_in_a_fork()
-        try:
-            raw = network(pixels)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise PictureError(
-                f"{name}: too little memory for {width}×{height} pixels; a smaller size takes less"
-            ) from None
-        except NotImplementedError as error:  # backends such as MPS lack some operators
-            raise InputError(
-                f"runtime {self.runtime!r} cannot run this network: {first_sentence(error)}"
-            ) from None
-        found = postprocess(
-            raw,
-            cached_anchors(height, width, self.config.anchors),
-            (width * scale[0], height * scale[1]),
-            score_threshold=self.score_threshold,
-            nms_threshold=self.nms_threshold,
-            max_faces=self.max_faces,
-        )
+        with _enough_memory(name, (height, width)):
+            try:
+                raw = network(pixels)
+            except NotImplementedError as error:  # backends such as MPS lack some operators
+                raise InputError(
+                    f"runtime {self.runtime!r} cannot run this network: {first_sentence(error)}"
+                ) from None
+            found = postprocess(
+                raw,
+                cached_anchors(height, width, self.config.anchors),
+                (width * scale[0], height * scale[1]),
+                score_threshold=self.score_threshold,
+                nms_threshold=self.nms_threshold,
+                max_faces=self.max_faces,
+            )
         if not all(np.isfinite(array).all() for array in (raw.scores, *found)):
             raise InputError(
                 f"{name}: the network's answer is not finite; its weights are unusable"
@@ -331,6 +333,19 @@ class Detector:
             for box, score, landmarks in zip(*arrays, strict=True)
         )
         return Results(faces, prepared.source)
+
+
+@contextmanager
+def _enough_memory(name: str, size: Sequence[int]) -> Iterator[None]:
+    """Turn errors of too little memory into one line."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise PictureError(
+            f"{name}: too little memory for {size[1]}×{size[0]} pixels; a smaller size takes less"
+        ) from None
 
 
 def _in_one_piece(detector: Detector) -> tuple[Callable[[bytes], Any], tuple[bytes]]:

@@ -49,6 +49,11 @@ def first_sentence(error: Exception) -> str:
     return re.split(r"\.\s|\n", str(error))[0][:200] or type(error).__name__
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error, of Python or a library, is of too little memory."""
+    return isinstance(error, MemoryError) or "alloc" in str(error)
+
+
 @contextmanager
 def without_warnings(module: str = "") -> Iterator[None]:
     """Keep the warnings of modules (a regular expression) from the screen, in the main thread.

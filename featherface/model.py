@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from featherface.blocks.assembly import Blocks
 from featherface.blocks.heads import Outputs
 from featherface.blocks.levels import Named, run_named
 from featherface.config import CONFIGS, LEVELS, MIN_SIZE, FeatherFaceConfig
-from featherface.errors import InputError
+from featherface.errors import InputError, first_sentence
 from featherface.weights.checkpoints import read_checkpoint, write_checkpoint
 
 
@@ -116,6 +118,27 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
         model = FeatherFace(config)
     _set_state(model, state)
     return model.to(device).eval()
+
+
+def plain_copy(model: FeatherFace) -> FeatherFace:
+    """Return a copy of a model, whose tensors are all its own.
+
+    Raises:
+        InputError: for a model without values, with parametrizations, or that PyTorch cannot copy.
+    """
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise InputError("the model is on the meta device, where tensors have no values")
+    try:
+        if not any(map(parametrize.is_parametrized, model.modules())):
+            return copy.deepcopy(model)
+        reason = "it has parametrizations"
+    except RuntimeError as error:
+        reason = first_sentence(error)
+    raise InputError(
+        f"the model cannot be copied: {reason}; make pruning and weight normalisation permanent "
+        "first (torch.nn.utils: prune.remove, remove_weight_norm, "
+        "parametrize.remove_parametrizations)"
+    )
 
 
 def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

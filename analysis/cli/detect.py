@@ -29,6 +29,9 @@ LATEST = "faces.json"
 STDIN = Path("-")
 MAX_STDIN_BYTES = 2**28
 
+_MANY_FRAMES = 200
+"""The number of frames from which a network for their size, made in 0.5 s, is worth its time."""
+
 
 def detect(
     images: Annotated[
@@ -177,9 +180,12 @@ def _of_video(
         opened = stack.enter_context(video.open_video(path))
         add = stack.enter_context(video.write_video(written, opened.rate)) if written else None
         frames = track(opened.frames, opened.count)
-        for (height, width), same in groupby(frames, lambda frame: frame.pixels.shape[:2]):
+        for_size: dict[Any, Detector] = {}  # one: frames that change their size are rare
+        for size, same in groupby(frames, lambda frame: frame.pixels.shape[:2]):
+            if not for_size and (opened.count is None or opened.count >= _MANY_FRAMES):
+                for_size[size] = detector.for_size(*size)
             ahead: deque[video.Frame] = deque()
-            for results in detector.for_size(height, width).stream(_pixels(same, ahead)):
+            for results in for_size.get(size, detector).stream(_pixels(same, ahead)):
                 frame = ahead.popleft()
                 faces = [face.as_dict() for face in results]
                 if add:

@@ -19,7 +19,7 @@ from featherface.config import MIN_SIZE, STRIDES
 from featherface.errors import InputError, printable
 from featherface.files import named, write_bytes
 from featherface.images import Picture, read_picture
-from featherface.model import FeatherFace, load
+from featherface.model import FeatherFace, load, plain_copy
 from featherface.runtimes import agreement
 from featherface.runtimes.onnx_session import open_session, run
 from featherface.weights.checkpoints import identify
@@ -63,6 +63,7 @@ def export(
     Raises:
         DisagreementError: where ONNX Runtime's answer is not PyTorch's.
         ExportError: for weights that are not finite, or where the file cannot be written.
+        InputError: for a model that cannot be copied.
         RuntimeUnavailableError: where ONNX Runtime is not installed, or too old for DeformConv.
         CheckpointError: for weights that are unavailable or unusable.
         PictureError: for a picture that cannot be used.
@@ -74,7 +75,7 @@ def export(
     compared = [read_picture(picture) for picture in pictures]
     if isinstance(weights, FeatherFace):
         source = {"weights": described or "a model in memory", "weights_sha256": ""}
-        model = weights
+        model = plain_copy(weights)
     else:
         identity = identify(weights)
         name = identity.published or Path(weights).name

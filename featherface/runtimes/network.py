@@ -112,8 +112,13 @@ class OpenVinoNetwork(BatchOfOne):
 
     @property
     def on_one_thread(self) -> OpenVinoNetwork | None:
-        """The same network, each call on one thread, several at once; only for one size."""
-        return OpenVinoNetwork(self.runner.on_one_thread) if self.runner.one_size else None
+        """The same network, each call on one thread, several at once; only for one size.
+
+        `None` in a forked process too, which lacks the threads that OpenVINO waits for.
+        """
+        if not self.runner.one_size or _forked():
+            return None
+        return OpenVinoNetwork(self.runner.on_one_thread)
 
 
 class OnnxNetwork:
@@ -241,11 +246,7 @@ def _open(
     if runtime == "openvino":
         import_openvino()  # before anything is exported for it
         openvino = OpenVinoRunner(onnx_cache.content(model), threads, size is not None)
-        if size:
-            agreement.compare(model, openvino.run, sizes=[size])
-        else:
-            for _ in range(2):  # the second time with kernels for each size
-                agreement.compare(model, openvino.run)
+        agreement.compare(model, openvino.run, sizes=[size] if size else agreement.SIZES)
         return OpenVinoNetwork(openvino)
     kind = CompiledNetwork if runtime == "compile" else TorchNetwork
     return kind(model, device, threads)
@@ -284,16 +285,20 @@ _setting_threads = threading.Lock()
 _process = os.getpid()
 
 
+def _forked() -> bool:
+    return os.getpid() != _process
+
+
 def one_thread_in_a_fork() -> None:
     """Set PyTorch to one thread in a forked process, which lacks those it would wait for."""
-    if os.getpid() != _process:
+    if _forked():
         torch.set_num_threads(1)
 
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
     one_thread_in_a_fork()
-    if wanted is None or os.getpid() != _process:
+    if wanted is None or _forked():
         yield
         return
     with _setting_threads:  # the number belongs to the whole process

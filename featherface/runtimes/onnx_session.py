@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
 import torch
 
-from featherface.errors import InputError, one_line
+from featherface.errors import InputError, one_line, out_of_memory
 from featherface.images import FloatArray
 
 OUTPUTS = ("boxes", "scores", "landmarks")
@@ -54,16 +55,31 @@ def import_onnxruntime() -> Any:
     # Without it, onnxruntime from 1.29 writes an identifier below the user's home and sends
     # telemetry; to ask it later not to is too late.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return import_runtime("onnxruntime")
+
+
+def import_runtime(name: str, advice: str = "") -> Any:
+    """Return a module of a runtime.
+
+    Args:
+        advice: what installs it.
+
+    Raises:
+        RuntimeUnavailableError: where it is not installed, or its installation is damaged.
+    """
     try:
-        import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
+        return importlib.import_module(name)
+    except Exception as error:  # a damaged installation raises errors of any class
         cause: BaseException | None = error
         while cause is not None:  # an interrupt inside of an extension module arrives as this
             if isinstance(cause, KeyboardInterrupt):
                 raise cause from error
             cause = cause.__cause__ or cause.__context__
-        raise RuntimeUnavailableError(f"onnxruntime is not installed: {error}") from None
-    return onnxruntime
+        package = name.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        problem = "is not installed" if missing else "cannot be imported"
+        how = f": {advice}" if missing and advice else f": {one_line(error)}"
+        raise RuntimeUnavailableError(f"{package} {problem}{how}") from None
 
 
 def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:
@@ -76,8 +92,7 @@ def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:
     try:
         answer: list[FloatArray] = session.run(OUTPUTS, {"pictures": pixels})
     except Exception as error:
-        reason = one_line(error)
-        if isinstance(error, MemoryError) or "alloc" in reason:
-            raise MemoryError(reason) from error
-        raise InputError(f"{name}: {reason}") from error
+        if out_of_memory(error):
+            raise MemoryError(one_line(error)) from error
+        raise InputError(f"{name}: {one_line(error)}") from error
     return answer

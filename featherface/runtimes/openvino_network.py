@@ -6,23 +6,24 @@ Runtime. Making them takes some tenths of a second.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
-from collections import deque
 from functools import cached_property
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import torch
 
-from featherface.errors import InputError, one_line
-from featherface.images import FloatArray
+from featherface.errors import one_line, out_of_memory
+from featherface.images import MAX_NETWORK_PIXELS, FloatArray
 from featherface.pipeline import MOST_AT_ONCE
-from featherface.runtimes.onnx_session import RuntimeUnavailableError
+from featherface.runtimes.onnx_session import RuntimeUnavailableError, import_runtime
 
 SIZES = 8
-"""So many sizes have kernels of their own at a time."""
+"""At most so many sizes have kernels of their own at a time."""
+
+_first_use = threading.Lock()  # two threads that are the first to read a tensor block each other
 
 
 class OpenVinoRunner:
@@ -31,8 +32,8 @@ class OpenVinoRunner:
     Args:
         content: the bytes of the ONNX file.
         threads: `None` for as many as PyTorch uses.
-        one_size: every size gets kernels of its own when it first comes. Otherwise it does when it
-            comes a second time, and until then has kernels for any size, which may round otherwise.
+        one_size: each size gets kernels of its own when it first comes. Otherwise all have the
+            same, for any size.
         at_once: so many calls at a time, which share the threads; others wait.
 
     Raises:
@@ -47,39 +48,43 @@ class OpenVinoRunner:
         at_once: int = 1,
     ) -> None:
         self._arguments = content, threads, one_size, at_once
-        openvino = import_openvino()
-        from openvino.frontend.onnx import ConversionExtension
-
-        core = openvino.Core()
-        core.add_extension(ConversionExtension("DeformConv", _deform_conv))
         self.one_size = one_size
         self._threads = torch.get_num_threads() if threads is None else threads
         self._settings = {
             "INFERENCE_NUM_THREADS": self._threads,
             "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, where the processor has it
             "NUM_STREAMS": at_once,
+            "ENABLE_CPU_PINNING": False,  # else two processes get the same cores
         }
-        self._core = core
+        if not one_size:
+            # Layers at sizes that it keeps; 5000 by itself, after 500 sizes 0.3 GB more.
+            self._settings["CPU_RUNTIME_CACHE_CAPACITY"] = 2000
         self._lock = threading.Lock()
-        self._came: deque[tuple[int, ...]] = deque(maxlen=128)
-        self._fixed: dict[tuple[int, ...], SimpleQueue[Any]] = {}
+        self._any: Any = None  # for any size
+        self._fixed: dict[tuple[int, ...], Any] = {}  # the one that waited longest first
+        openvino = import_openvino()
         try:
-            self._model = core.read_model(content)
-            self._any = None if one_size else self._prepare(self._model)
-        except RuntimeError as error:
+            self._core = openvino.Core()
+            self._core.add_extension(
+                openvino.frontend.onnx.ConversionExtension("DeformConv", _deform_conv)
+            )
+            self._model = self._core.read_model(content)
+            if not one_size:
+                self._any = self._compile(self._model)
+            with _first_use:
+                _ = openvino.Tensor(np.zeros(1, np.float32)).data
+        except Exception as error:  # a damaged installation raises errors of any class
             raise RuntimeUnavailableError(one_line(error)) from None
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
         """Return boxes, scores and landmarks of a batch, as `onnx_graph.build_graph` has them."""
         try:
-            requests = self._requests(pixels.shape)
-            request = requests.get()
-            try:
-                return list(request.infer({"pictures": pixels}).values())
-            finally:
-                requests.put(request)
+            compiled = self._compiled_for(pixels.shape)
+            return list(compiled.create_infer_request().infer({"pictures": pixels}).values())
         except RuntimeError as error:
-            raise InputError(f"openvino: {one_line(error)}") from None
+            if out_of_memory(error):
+                raise MemoryError(one_line(error)) from error
+            raise RuntimeUnavailableError(f"openvino: {one_line(error)}") from None
 
     @cached_property
     def on_one_thread(self) -> OpenVinoRunner:
@@ -87,27 +92,27 @@ class OpenVinoRunner:
         count = min(self._threads, MOST_AT_ONCE)
         return OpenVinoRunner(self._arguments[0], count, self.one_size, count)
 
-    def _requests(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
+    def _compiled_for(self, shape: tuple[int, ...]) -> Any:
+        if self._any is not None:
+            return self._any
         with self._lock:
-            if self._any is not None and shape not in self._fixed and shape not in self._came:
-                self._came.append(shape)
-                return self._any
-            requests = self._fixed.pop(shape, None)
-            if requests is None:
+            compiled = self._fixed.pop(shape, None)
+            if compiled is None:
                 model = self._model.clone()
                 model.reshape({"pictures": list(shape)})
-                requests = self._prepare(model)
-            self._fixed[shape] = requests
-            if len(self._fixed) > SIZES:
-                del self._fixed[next(iter(self._fixed))]  # the one that waited longest
-            return requests
+                compiled = self._compile(model)
+            self._fixed[shape] = compiled
+            while len(self._fixed) > 1 and (len(self._fixed) > SIZES or self._hold_too_much()):
+                del self._fixed[next(iter(self._fixed))]
+            return compiled
 
-    def _prepare(self, model: Any) -> SimpleQueue[Any]:
-        compiled = self._core.compile_model(model, "CPU", self._settings)
-        requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self._arguments[3]):
-            requests.put(compiled.create_infer_request())
-        return requests
+    def _hold_too_much(self) -> bool:
+        """Each keeps the memory of its activations between calls."""
+        pixels = sum(batch * math.prod(size) for batch, _, *size in self._fixed)
+        return self._arguments[3] * pixels > MAX_NETWORK_PIXELS
+
+    def _compile(self, model: Any) -> Any:
+        return self._core.compile_model(model, "CPU", self._settings)
 
     def __reduce__(self) -> tuple[type[OpenVinoRunner], tuple[bytes, int | None, bool, int]]:
         return OpenVinoRunner, self._arguments
@@ -118,12 +123,8 @@ def import_openvino() -> Any:
     # Importing it sends an event and writes below the user's home, unless this module, which it
     # takes as optional, is missing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"openvino is not installed: pip install 'featherface[openvino]' ({error})"
-        ) from None
+    openvino = import_runtime("openvino", "pip install 'featherface[openvino]'")
+    import_runtime("openvino.frontend.onnx")
     return openvino
 
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.export import Dim
+from torch.nn.utils import parametrizations, prune, weight_norm
 
-from featherface import CONFIGS, FeatherFace, FeatherFaceConfig
+from featherface import (
+    CONFIGS,
+    Detector,
+    FeatherFace,
+    FeatherFaceConfig,
+    InputError,
+    export,
+)
 from featherface.blocks.context import SSH
 from featherface.blocks.deformable import DeformConv2d
 from featherface.blocks.pyramid import Fusion, downsample_to
@@ -259,3 +268,22 @@ def test_a_configuration_can_be_given_by_name() -> None:
     assert FeatherFace("official").config is CONFIGS["official"]
     wider = replace(CONFIGS["official"], channels=52)
     assert FeatherFace(wider).config is wider
+
+
+def test_models_that_cannot_be_copied(tmp_path: Path) -> None:
+    pruned, normed, old, empty = (FeatherFace("retinaface") for _ in range(4))
+    prune.l1_unstructured(pruned.backbone.stem.conv, "weight", 0.3)
+    parametrizations.weight_norm(normed.backbone.stem.conv)
+    weight_norm(old.backbone.stem.conv)
+    empty.to("meta")
+    permanent = "cannot be copied: .*permanent first .*prune.remove"
+    for model, message in (
+        (pruned, permanent),
+        (normed, permanent),
+        (old, permanent),
+        (empty, "on the meta device"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Detector(model)
+        with pytest.raises(InputError, match=message):
+            export(model, tmp_path / "x.onnx")

@@ -22,11 +22,12 @@ from featherface.config import FeatherFaceConfig
 from featherface.images import preprocess
 from featherface.model import save
 from featherface.runtimes import network as runtimes
-from featherface.runtimes import onnx_cache, onnx_session
+from featherface.runtimes import onnx_cache, onnx_session, openvino_network
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import export
 from featherface.runtimes.network import OnnxNetwork, TorchNetwork, make_network
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
+from featherface.runtimes.openvino_network import SIZES, OpenVinoRunner
 from featherface.synthetic import draw_crowd
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,9 +90,7 @@ def test_openvino_finds_the_same(variant: str) -> None:
         ours, theirs = detector.network(preprocess(image).pixels), TorchNetwork(network, CPU)
         for a, b in zip(ours, theirs(preprocess(image).pixels), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    again = pickle.loads(pickle.dumps(detector))
-    again(image)  # with kernels for any size, which may round otherwise
-    assert again(image) == detector(image)
+    assert pickle.loads(pickle.dumps(detector))(image) == detector(image)
 
 
 def test_without_openvino(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +149,73 @@ def test_openvino_computes_several_images_of_one_size_at_once(model: FeatherFace
     for found, alone in zip(detector.stream(images), expected, strict=True):
         boxes = [np.array([face.box for face in faces]) for faces in (found, alone)]
         np.testing.assert_allclose(*boxes, atol=1e-3)
+
+
+@needs_openvino
+def test_a_detector_for_one_size_stays_one(model: FeatherFace) -> None:
+    detector = Detector(model, device="cpu", runtime="auto").for_size(64, 96)
+    assert detector.for_size(64, 96).network is detector.network
+    assert detector.to("cpu").runtime == "openvino"
+    for wrong in ((0, 96), (64, -1), (64.0, 96), ("64", 96)):
+        with pytest.raises(InputError, match=r"(height|width) \(="):
+            detector.for_size(*wrong)  # type: ignore[arg-type]
+
+
+@needs_openvino
+def test_kernels_that_cannot_be_made(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("Exception from\nsrc/plugins/intel_cpu")
+
+    monkeypatch.setattr(OpenVinoRunner, "_compile", fails)
+    assert Detector(model, device="cpu", runtime="auto", size=(64, 96)).runtime == "onnx"
+    for size in (None, (64, 96)):
+        with pytest.raises(InputError, match=r"'openvino' cannot be used: .*Exception from src/"):
+            Detector(model, runtime="openvino", size=size)
+
+
+@needs_openvino
+def test_a_failed_call_of_openvino_leaves_it_usable(model: FeatherFace) -> None:
+    network = Detector(model, runtime="openvino", size=(64, 96)).network
+    with pytest.raises(InputError, match="openvino: "):
+        network(np.zeros((1, 4, 64, 96), np.float32))
+    assert network(np.zeros((1, 3, 64, 96), np.float32)).boxes.shape[1] == 4
+
+
+@needs_openvino
+def test_kernels_take_bounded_memory(model: FeatherFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = OpenVinoRunner(onnx_cache.content(model), 1, one_size=True)
+    for height in range(32, 32 + SIZES + 2):
+        runner.run(np.zeros((1, 3, height, 32), np.float32))
+    assert [shape[2] for shape in runner._fixed] == list(range(34, 34 + SIZES))
+    monkeypatch.setattr(openvino_network, "MAX_NETWORK_PIXELS", 2 * 64 * 64)
+    for height in (64, 63, 65, 200):
+        runner.run(np.zeros((1, 3, height, 64), np.float32))
+    assert [shape[2] for shape in runner._fixed] == [200]
+
+
+@needs_openvino
+def test_openvino_leaves_its_threads_to_the_system(model: FeatherFace) -> None:
+    """Pinned, those of two processes share cores while others are idle."""
+    runner = OpenVinoRunner(onnx_cache.content(model), 2, one_size=True)
+    compiled = runner._compiled_for((1, 3, 32, 32))
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["openvino", "openvino.frontend.onnx"])
+def test_a_damaged_openvino_is_not_used(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    class Finder:
+        def find_spec(self, wanted: str, *_: object) -> None:
+            if wanted == name:
+                raise AttributeError("numpy has no\nattribute 'bool8'")
+
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert Detector(model, device="cpu", runtime="auto", size=(64, 96)).runtime == "onnx"
+    with pytest.raises(RuntimeUnavailableError, match="openvino cannot be imported: numpy has no"):
+        Detector(model, runtime="openvino")
 
 
 def test_auto_without_openvino_exports_once(
@@ -337,12 +403,25 @@ def test_a_session_that_runs_out_of_memory(
 ) -> None:
     class Full:
         def run(self, *_: Any) -> Any:
-            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory")
+            raise RuntimeError(f"bfc_arena.cc:360 {'x' * 200} Failed to allocate memory")
 
     detector = Detector(model, runtime="onnx")
     monkeypatch.setattr(detector.network, "session", Full())
     with pytest.raises(InputError, match="too little memory for 40×40 pixels"):
         detector(np.zeros((40, 40), np.uint8))
+
+
+@pytest.mark.parametrize("function", ["preprocess", "postprocess"])
+def test_too_little_memory_beside_the_network(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    detector = Detector(model)
+    monkeypatch.setattr(f"featherface.detector.{function}", fails)
+    with pytest.raises(InputError, match="too little memory for 50×40 pixels"):
+        detector(np.zeros((40, 50), np.uint8))
 
 
 def test_what_onnxruntime_objects_to_is_one_line(model: FeatherFace) -> None:
@@ -388,14 +467,20 @@ def test_a_detector_can_be_pickled(model: FeatherFace) -> None:
 
 def _find(detector: Detector, picture: np.ndarray, results: Any) -> None:
     threads = torch.get_num_threads()
-    found = [detector(picture), *detector.stream([picture] * 2)]
+    found = [detector(picture), *detector.stream([picture] * 24)]
     results.put(([each.scores.tolist() for each in found], threads, torch.get_num_threads()))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize(
-    ("runtime", "method"), [("torch", "forkserver"), ("torch", "fork"), ("onnx", "fork")]
+    ("runtime", "method"),
+    [
+        ("torch", "forkserver"),
+        ("torch", "fork"),
+        ("onnx", "fork"),
+        pytest.param("openvino", "fork", marks=needs_openvino),
+    ],
 )
 def test_another_process_finds_the_same(runtime: str, method: str) -> None:
     """Also one that lacks the threads which PyTorch had before the fork."""
@@ -405,9 +490,10 @@ def test_another_process_finds_the_same(runtime: str, method: str) -> None:
         "from featherface.synthetic import draw_crowd\n"
         "from tests.featherface.runtimes.test_network import _find\n"
         "torch.set_num_threads(2)\n"
-        f"detector = Detector('v1', runtime={runtime!r}, threads=2, score_threshold=0.1)\n"
         "picture = draw_crowd()[:200, :200]\n"
-        "expected = [detector(picture).scores] * 3\n"
+        f"detector = Detector('v1', runtime={runtime!r}, threads=2, score_threshold=0.1)\n"
+        "detector = detector.for_size(200, 200)\n"
+        "expected = [each.scores for each in detector.stream([picture] * 25)]\n"
         f"context = multiprocessing.get_context({method!r})\n"
         "results = context.SimpleQueue()\n"
         "process = context.Process(target=_find, args=(detector, picture, results))\n"
