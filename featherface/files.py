@@ -128,7 +128,7 @@ def list_images(
     name: str | os.PathLike[str],
     *,
     recursive: bool = False,
-    on_error: Callable[[InputError], None] | None = None,
+    on_error: Callable[[OSError], None] | None = None,
 ) -> list[Path] | None:
     """Return the image files in a folder, or what a pattern such as "more/*.png" matches, sorted.
 
@@ -137,24 +137,19 @@ def list_images(
 
     Args:
         recursive: include folders in the folder.
-        on_error: is given the error of a folder in the folder, which is then left out.
+        on_error: is given the error of a folder that cannot be read, which is then left out.
 
     Raises:
         InputError: for a folder that cannot be read, without `on_error`.
     """
 
     def refuse(failure: OSError) -> None:
-        try:
-            with named(failure.filename):
-                raise failure
-        except InputError as error:
-            if on_error is None:
-                raise
-            on_error(error)
+        with named(failure.filename):
+            raise failure
 
     if os.path.isdir(name):  # noqa: PTH112 - false for a name that no file can have
         found: list[Path] = []
-        for folder, folders, files in os.walk(name, onerror=refuse):
+        for folder, folders, files in os.walk(name, onerror=on_error or refuse):
             folders[:] = sorted(_shown(folders)) if recursive else []
             paths = (Path(folder, file) for file in sorted(_shown(files)))
             found += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -5,7 +5,7 @@ name in `featherface.CONFIGS`; keyword arguments after it change settings of tha
 (`params('v1', reduction=16)`). A ledger of another network calls them without that name, and the
 keyword arguments are its factory's (see `vocabulary`). A `path` names modules or tensors as PyTorch
 does (`heads.classes.0`), `*` stands for what is between two dots (`heads.classes.*`), and the empty
-path for the network itself. Pictures are 640×640 where no size is given.
+path for the network itself. Images are 640×640 where no size is given.
 """
 
 from __future__ import annotations

@@ -183,19 +183,19 @@ def _images_of(argument: Path, unusable: list[str], recursive: bool) -> list[Pat
         # As a path it has lost a slash.
         unusable.append(f"{address[1]}//{address[2]}: URLs are not opened; download it")
         return []
-    errors: list[InputError] = []
+    errors: list[OSError] = []
     found = list_images(argument, recursive=recursive, on_error=errors.append)
+    unusable += (f"{error.filename}: cannot be read: {error.strerror}" for error in errors)
     if found is None:
         try:
             with named(argument):
                 argument.stat()
-            found = [argument]
+            return [argument]
         except InputError as error:
-            errors.append(error)
+            unusable.append(str(error))
     elif not found and not errors:
         reason = "no images in this folder" if argument.is_dir() else "matches no file"
-        errors.append(InputError(f"{argument}: {reason}"))
-    unusable += map(str, errors)
+        unusable.append(f"{argument}: {reason}")
     return found or []
 
 

@@ -9,6 +9,7 @@ import typer
 
 from analysis.cli import options
 from analysis.cli.output import emit, finish, show, tell, warn
+from featherface.errors import InputError
 
 
 def evaluate(
@@ -51,6 +52,8 @@ def evaluate(
 
     AP are fractions. What is odd about the input is reported on standard error and in the record.
     """
+    if protocol is not None and expect is None:
+        raise InputError("--protocol is that of the AP to --expect, which is not given")
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, history
     from analysis.widerface.average_precision import evaluate_files

@@ -79,6 +79,7 @@ def test_a_gate(call: Any, found: Path, truth_folder: Path) -> None:
     gate = call(*given, "--expect", "0.9,0.8,0.6", "--json", "-").json["expected"]
     assert (gate["easy"], gate["source"], gate["tolerance"]) == (0.9, "as given", 0.001)
     assert [line.partition(":")[0] for line in gate["fallen"]] == ["easy"]
+    assert "--protocol is that of the AP to --expect" in call(*given, "--protocol", "1600").refusal
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(
