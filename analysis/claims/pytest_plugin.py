@@ -2,8 +2,8 @@
 
 A test fails where `featherface audit --ledger FILE` would: where the verdict or the measured value
 differs from the record beside the ledger or, without a record, where the claim is refuted. A claim
-that cannot be tested is skipped. pytest loads this module wherever featherface is installed, so it
-imports nothing until a ledger is given.
+that cannot be tested is skipped; one that is recorded and gone stops the run. pytest loads
+this module wherever featherface is installed, so it imports nothing until a ledger is given.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class LedgerFile(pytest.File):
             before = verdicts.recorded(record) if record.exists() else None
         except InputError as error:
             raise self.CollectError(str(error)) from None
+        names = {f"{book.source.id}:{claim.id}" for claim in book.claims}
+        gone = [recorded for recorded in before or () if recorded.name not in names]
+        if gone:
+            raise self.CollectError("\n".join(map(str, verdicts.changes([], gone))))
         for claim in book.claims:
             yield ClaimItem.from_parent(
                 self, name=claim.id, claim=claim, ledger=book, before=before

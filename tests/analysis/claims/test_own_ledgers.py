@@ -335,6 +335,9 @@ def test_pytest_names_what_is_wrong_with_a_ledger(folder: Path) -> None:
     assert "Traceback" not in bad.stdout
     empty = run(folder, "--ledger", written(folder, book(claims=[])).name)
     assert (empty.returncode, "claims: there are none" in empty.stdout) == (2, True)
+    beside(path).write_text(json.dumps(judge_all(written(folder, book(claim(id="old"))))))
+    gone = run(folder, "--ledger", written(folder, book(claim())).name)
+    assert (gone.returncode, "my-card:old: recorded as" in gone.stdout) == (2, True)
 
 
 def test_the_plugin_is_light_to_import() -> None:
