@@ -390,8 +390,8 @@ def _forgotten(module: nn.Module, made: Any) -> Iterator[None]:
     Of classes and files, variables and containers that hold one are as they were before.
     """
     classes = {base for part in module.modules() for base in type(part).__mro__}
-    own = [base for base in classes if base.__module__.partition(".")[0] not in _UNCHANGING]
-    places = {*own, *(sys.modules.get(base.__module__) for base in own)} - {None}
+    own = [x for x in classes if x.__module__.partition(".")[0] not in ("builtins", "torch")]
+    places = {*own, *(sys.modules.get(x.__module__) for x in own)} - {None}
     variables = [(place, dict(vars(place))) for place in places]
     before = _copies(x for _, names in variables for x in names.values())
     try:
@@ -413,9 +413,6 @@ def _forgotten(module: nn.Module, made: Any) -> Iterator[None]:
         for cache in caches:
             if holds(gc.get_referents(cache)):
                 cache.cache_clear()
-
-
-_UNCHANGING = ("builtins", "torch")
 
 
 def _to(x: Any, device: torch.device) -> Any:
