@@ -161,8 +161,6 @@ class _Run:
         with _interrupts() as interrupts:
             self._run(interrupts, record, every, log_every)
         self._checkpoint()
-        if self.done > self._logged_step:
-            self._log_losses()
         self._deliver(self.out / WEIGHTS)
         self._log("end", spent_s=self.spent)
         return self.out / WEIGHTS
@@ -211,6 +209,7 @@ class _Run:
 
     def _save(self) -> None:
         """Write a checkpoint, and weights unless the last ones were expensive and are recent."""
+        self._log_losses()
         began = self.spent
         self._checkpoint()
         if began >= self._weights_due:
@@ -263,7 +262,8 @@ class _Run:
             self._log("measured", spent_s=self.spent, **measured)
 
     def _checkpoint(self) -> None:
-        """Write everything to go on from as one file."""
+        """Log the losses up to here, and write everything to go on from as one file."""
+        self._log_losses()
         if self.processes.rank != 0:
             return
         state = {
@@ -346,6 +346,8 @@ class _Run:
 
     def _log_losses(self) -> None:
         steps = self.done - self._logged_step
+        if not steps:
+            return
         values = self.processes.mean(self.step.totals / steps).tolist()  # waits for the device
         self.step.totals.zero_()
         self._tick()
