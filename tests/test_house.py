@@ -46,6 +46,7 @@ CAUSES_THAT_SAY_MORE = {
     "featherface/images.py",
     "featherface/runtimes/network.py",
     "featherface/runtimes/onnx_session.py",
+    "featherface/runtimes/openvino_network.py",
     "featherface/training/loop.py",
     "featherface/weights/reading.py",
 }

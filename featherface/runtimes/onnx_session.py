@@ -79,7 +79,7 @@ def import_runtime(name: str, advice: str = "") -> Any:
         missing = isinstance(error, ModuleNotFoundError) and error.name == package
         problem = "is not installed" if missing else "cannot be imported"
         how = f": {advice}" if missing and advice else f": {one_line(error)}"
-        raise RuntimeUnavailableError(f"{package} {problem}{how}") from None
+        raise RuntimeUnavailableError(f"{package} {problem}{how}") from error
 
 
 def run(session: Any, pixels: FloatArray, name: str) -> list[FloatArray]:

@@ -74,7 +74,7 @@ class OpenVinoRunner:
             with _first_use:
                 _ = openvino.Tensor(np.zeros(1, np.float32)).data
         except Exception as error:  # a damaged installation raises errors of any class
-            raise RuntimeUnavailableError(one_line(error)) from None
+            raise RuntimeUnavailableError(one_line(error)) from error
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
         """Return boxes, scores and landmarks of a batch, as `onnx_graph.build_graph` has them."""
