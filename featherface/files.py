@@ -92,7 +92,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     with named(path, "written"):
         target = Path(os.path.realpath(path))
-        there = next(each for each in (target, *target.parents) if each.exists())
+        there = next((each for each in (target, *target.parents) if each.exists()), target)
         folder = there.parent if there == target and not there.is_dir() else there
         tempfile.TemporaryFile(dir=folder, prefix=".part-").close()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from featherface.blocks.assembly import Blocks
 from featherface.blocks.heads import Outputs
@@ -121,24 +123,43 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
 
 
 def plain_copy(model: FeatherFace) -> FeatherFace:
-    """Return a copy of a model, whose tensors are all its own.
+    """Return a copy of a model that has its weights as plain tensors.
+
+    What computes them (parametrizations, pruning, weight and spectral norm) is not copied.
 
     Raises:
-        InputError: for a model without values, with parametrizations, or that PyTorch cannot copy.
+        InputError: for a model whose tensors have no values, or that has not the modules of its
+            configuration.
     """
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise InputError("the model is on the meta device, where tensors have no values")
+    computed = [module for module in model.modules() if _computes_weights(module)]
+    if not computed:
+        return copy.deepcopy(model)
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        plain = FeatherFace(model.config)
     try:
-        if not any(map(parametrize.is_parametrized, model.modules())):
-            return copy.deepcopy(model)
-        reason = "it has parametrizations"
-    except RuntimeError as error:
-        reason = first_sentence(error)
-    raise InputError(
-        f"the model cannot be copied: {reason}; make pruning and weight normalisation permanent "
-        "first (torch.nn.utils: prune.remove, remove_weight_norm, "
-        "parametrize.remove_parametrizations)"
-    )
+        with torch.no_grad():
+            for name, tensor in plain.state_dict().items():
+                place, _, attribute = name.rpartition(".")
+                tensor.copy_(getattr(model.get_submodule(place), attribute))
+    except (AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"the model has not the modules of its configuration: {first_sentence(error)}"
+        ) from None
+    return plain.train(model.training)
+
+
+def _computes_weights(module: torch.nn.Module) -> bool:
+    """Return whether weights of a module are computed from others, and bring them up to date."""
+    hooks = [
+        hook
+        for hook in module._forward_pre_hooks.values()
+        if isinstance(hook, prune.BasePruningMethod | WeightNorm | SpectralNorm)
+    ]
+    for hook in hooks:
+        hook(module, ())
+    return bool(hooks) or parametrize.is_parametrized(module)
 
 
 def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

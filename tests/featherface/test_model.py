@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.export import Dim
-from torch.nn.utils import parametrizations, prune, weight_norm
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
 from featherface import (
     CONFIGS,
@@ -21,6 +22,9 @@ from featherface.blocks.deformable import DeformConv2d
 from featherface.blocks.pyramid import Fusion, downsample_to
 from featherface.blocks.shuffle import ChannelShuffle
 from featherface.config import BLOCKS, LEVELS, STRIDES
+from featherface.images import preprocess
+from featherface.model import plain_copy
+from featherface.synthetic import draw_crowd
 
 # Parameters by block and in total, as published reference implementations have them.
 PARAMETERS = {
@@ -270,20 +274,33 @@ def test_a_configuration_can_be_given_by_name() -> None:
     assert FeatherFace(wider).config is wider
 
 
-def test_models_that_cannot_be_copied(tmp_path: Path) -> None:
-    pruned, normed, old, empty = (FeatherFace("retinaface") for _ in range(4))
-    prune.l1_unstructured(pruned.backbone.stem.conv, "weight", 0.3)
-    parametrizations.weight_norm(normed.backbone.stem.conv)
-    weight_norm(old.backbone.stem.conv)
-    empty.to("meta")
-    permanent = "cannot be copied: .*permanent first .*prune.remove"
-    for model, message in (
-        (pruned, permanent),
-        (normed, permanent),
-        (old, permanent),
-        (empty, "on the meta device"),
-    ):
+def test_computed_weights_are_copied_as_they_are(tmp_path: Path) -> None:
+    model = FeatherFace("retinaface").eval()
+    stem, heads = model.backbone.stem.conv, model.heads.boxes
+    prune.l1_unstructured(stem, "weight", 0.3)
+    parametrizations.weight_norm(heads[0])
+    weight_norm(heads[1])
+    spectral_norm(heads[2])
+    with torch.no_grad():
+        stem.weight_orig *= 2  # the weights follow in the next pass
+        heads[1].weight_g *= 2
+    copied = plain_copy(model)
+    assert set(copied.state_dict()) == set(FeatherFace("retinaface").state_dict())
+    x = torch.from_numpy(preprocess(draw_crowd()[:64, :96]).pixels)
+    with torch.no_grad():
+        expected = model(x)
+        for a, b in zip(copied(x), expected, strict=True):
+            assert torch.equal(a, b)
+    export(model, tmp_path / "x.onnx")
+    found = Detector(tmp_path / "x.onnx").network(x.numpy())
+    np.testing.assert_allclose(found.boxes, expected.boxes[0].numpy(), rtol=0, atol=1e-4)
+    assert parametrize.is_parametrized(heads[0])
+
+
+def test_models_that_cannot_be_copied() -> None:
+    empty, other = FeatherFace("retinaface").to("meta"), FeatherFace("retinaface")
+    prune.l1_unstructured(other.backbone.stem.conv, "weight", 0.3)
+    other.heads = torch.nn.Identity()
+    for model, message in ((empty, "on the meta device"), (other, "not the modules of its")):
         with pytest.raises(InputError, match=message):
             Detector(model)
-        with pytest.raises(InputError, match=message):
-            export(model, tmp_path / "x.onnx")
