@@ -206,6 +206,8 @@ class _Run:
             if self.processes.agree(len(interrupts)):
                 self._checkpoint()
                 raise KeyboardInterrupt
+        if runner is None:  # stopped after its last step: nothing but the weights is missing
+            self.step.set_mode(frozen=False)
 
     def _save(self) -> None:
         """Write a checkpoint, and weights unless the last ones were expensive and are recent."""

@@ -344,6 +344,17 @@ def test_a_teachers_backbone_is_taken_over_and_stays_while_frozen(
         assert torch.equal(ours[name], theirs[name].to(ours[name].dtype)), name
 
 
+def test_stopped_after_its_last_step_a_run_writes_the_same_weights(
+    drawn: Path, tmp_path: Path, teacher: str
+) -> None:
+    recipe = replace(TINY, teacher=teacher, backbone="teacher", frozen=0.5, steps=2)
+    train(recipe, drawn, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    (tmp_path / "stopped" / "weights.safetensors").unlink()
+    train(recipe, drawn, tmp_path / "stopped")
+    assert_equal(tmp_path / "stopped", tmp_path / "whole")
+
+
 def test_a_run_starts_from_weights(drawn: Path, tmp_path: Path) -> None:
     start = train(replace(TINY, steps=2), drawn, tmp_path / "first")
     recipe = replace(TINY, start=str(start), steps=1, learning_rate=1e-9)
