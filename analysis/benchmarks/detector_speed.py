@@ -25,7 +25,7 @@ from analysis.cost.blocks import network_cost
 from analysis.environment import stamp
 from analysis.speed.random_network import make_random_network
 from analysis.speed.roofline import measure_ceilings
-from analysis.speed.running import in_onnx_runtime
+from analysis.speed.running import in_onnx_runtime, in_openvino
 from analysis.speed.self_check import OtherLoad, load_doubts
 from analysis.speed.setting import Setting, device_of
 from analysis.speed.timing import Clock, Rule, summarise, take_turns
@@ -38,8 +38,6 @@ from featherface.images import FloatArray, read_picture
 from featherface.model import FeatherFace, load
 from featherface.runtimes.cuda_graph import GraphRunner, full_float32
 from featherface.runtimes.network import Runtime, TorchNetwork, make_network
-from featherface.runtimes.onnx_graph import build_graph
-from featherface.runtimes.openvino_network import OpenVinoRunner
 from featherface.synthetic import draw_crowd
 from featherface.weights.published import CheckpointError
 
@@ -190,17 +188,17 @@ def _in_runtime(
     runtime: Runtime, model: FeatherFace, weights: str, pixels: FloatArray, device: torch.device
 ) -> Callable[[], Any]:
     if weights != FRESH:
-        network, _ = make_network(model, runtime, device)
+        height, width = pixels.shape[-2:]
+        network, _ = make_network(model, runtime, device, size=(height, width))
         return lambda: network(pixels)
     # Fresh weights amplify rounding: two right answers may differ, so they are not compared.
-    if runtime != "onnx":
-        runner = (
-            GraphRunner(model, device)
-            if runtime == "cuda-graph"
-            else OpenVinoRunner(build_graph(model).SerializeToString(), one_size=True)
-        )
+    if runtime == "cuda-graph":
+        runner = GraphRunner(model, device)
         return lambda: runner.run(pixels)
-    forward = in_onnx_runtime(model, "the exported network")
+    if runtime == "openvino":
+        forward = in_openvino(model)
+    else:
+        forward = in_onnx_runtime(model, "the exported network")
     return lambda: forward(torch.from_numpy(pixels))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -52,8 +53,8 @@ def latency(
     runtime: Annotated[
         list[str] | None,
         options.repeatable(
-            "torch by default; compile and onnx time the whole pass alone",
-            *("torch", "compile", "cuda-graph", "onnx"),
+            "torch by default; compile, onnx and openvino time the whole pass alone",
+            *("torch", "compile", "cuda-graph", "onnx", "openvino"),
         ),
     ] = None,
     kernel: Annotated[
@@ -127,7 +128,7 @@ def latency(
         height, width = given[0].shape[-2:]
         size = (height, width)
     batches = batch or [given[0].shape[0] if given else 1]
-    if device is None and "onnx" in runtimes:
+    if device is None and {"onnx", "openvino"} & set(runtimes):
         device = "cpu"
     place = str(checked_device(device))
     base = Setting(
@@ -195,7 +196,10 @@ def _everything(settings: Sequence[Setting]) -> Plan:
     """Return a plan with every runtime and kernel, the roofs, and `official` in depth."""
     (official,) = (setting for setting in settings if setting.variant == "official")
     on_gpu = official.device != "cpu"  # which has torchvision's deformable kernel alone
-    turns = [*settings, *(s.at(runtime="cuda-graph" if on_gpu else "onnx") for s in settings)]
+    faster = ["cuda-graph"] if on_gpu else ["onnx"]
+    if not on_gpu and find_spec("openvino"):
+        faster.append("openvino")
+    turns = [*settings, *(s.at(runtime=runtime) for runtime in faster for s in settings)]
     kernels = ("auto",) if on_gpu else ("auto", "torchvision")
     for kernel in kernels[1:]:
         turns += [s.at(kernel=kernel) for s in settings if "dcn" in CONFIGS[s.variant].context]

@@ -35,9 +35,10 @@ def measure_latencies(settings: Sequence[Setting], rule: Rule) -> list[dict[str,
     Returns:
         A JSON document for each setting, with times as `summarise` describes them. `whole` is the
         run without marks, `marked` the one with; `share` of a block is its median over the sum of
-        the blocks' medians. `blocks` is `None` for a network without any, and with "compile" and
-        "onnx", which dissolve them; `deform_kernel` where no such kernel ran. `prepare_ms` is what
-        a runtime takes to write or capture a graph, `first_run_ms` includes compilation.
+        the blocks' medians. `blocks` is `None` for a network without any, and with "compile",
+        "onnx" and "openvino", which dissolve them; `deform_kernel` where no such kernel ran.
+        `prepare_ms` is what a runtime takes to write or capture a graph, `first_run_ms` includes
+        compilation.
 
     Raises:
         InputError: for a setting that cannot be measured here.

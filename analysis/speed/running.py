@@ -22,6 +22,7 @@ from featherface.model import FeatherFace
 from featherface.runtimes.cuda_graph import CapturedForward, GraphRunner
 from featherface.runtimes.onnx_graph import build_graph
 from featherface.runtimes.onnx_session import LANES, open_session, run
+from featherface.runtimes.openvino_network import OpenVinoRunner
 
 Inputs = tuple[Tensor, ...] | dict[str, Tensor]
 """Of a network, by position or by name."""
@@ -69,6 +70,8 @@ class Subject:
                 self.call = torch.compile(self.model)
             elif setting.runtime == "onnx":
                 self.call = in_onnx_runtime(self.model, f"the exported {setting.variant}")
+            elif setting.runtime == "openvino":
+                self.call = in_openvino(self.model)
             elif setting.runtime == "cuda-graph":
                 self._capture()
         return (time.perf_counter() - start) * 1e3
@@ -226,3 +229,10 @@ def in_onnx_runtime(model: nn.Module, name: str) -> Callable[[Tensor], Any]:
     assert isinstance(model, FeatherFace)
     session = open_session(build_graph(model, LANES).SerializeToString(), name)
     return lambda images: run(session, images.numpy(), name)
+
+
+def in_openvino(model: nn.Module) -> Callable[[Tensor], Any]:
+    """Return a network to time in OpenVINO, as `in_onnx_runtime` does, with kernels by size."""
+    assert isinstance(model, FeatherFace)
+    runner = OpenVinoRunner(build_graph(model).SerializeToString(), one_size=True)
+    return lambda images: runner.run(images.numpy())

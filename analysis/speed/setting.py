@@ -34,8 +34,9 @@ MEMORY_FORMATS = {
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
-RUNTIMES = ("torch", "compile", "cuda-graph", "onnx")
-"""PyTorch as the network is written, `torch.compile`, CUDA graphs, ONNX Runtime on the CPU."""
+RUNTIMES = ("torch", "compile", "cuda-graph", "onnx", "openvino")
+"""PyTorch as the network is written, `torch.compile`, CUDA graphs; on the CPU ONNX Runtime and
+OpenVINO."""
 
 BYTES_A_PIXEL = 125
 """Memory that a pass of a variant may take in float32: on record are up to 120 (`official`)."""
@@ -96,8 +97,10 @@ class Setting:
         if self.flush_l2 and not on_gpu:
             raise InputError(f"only GPUs have an L2 cache to flush, not device {self.device!r}")
         plain = (self.dtype, self.memory_format) == ("float32", "contiguous")
-        if self.runtime == "onnx" and (on_gpu or not plain):
-            raise InputError("runtime 'onnx' is timed on the CPU, in float32, contiguous")
+        if self.runtime in ("onnx", "openvino") and (on_gpu or not plain):
+            raise InputError(
+                f"runtime {self.runtime!r} is timed on the CPU, in float32, contiguous"
+            )
 
     @property
     def plain(self) -> Setting:

@@ -73,7 +73,10 @@ def _beside(records: Records) -> Table:
     """Return the times of one image on the CPU and on the GPU that were measured last."""
     size = records.blocks["official"]["input"]
     columns, machines = [], []
-    places = (("CPU", "cpu", ("torch", "onnx")), ("GPU", "cuda", ("torch", "cuda-graph")))
+    places = (
+        ("CPU", "cpu", ("torch", "onnx", "openvino")),
+        ("GPU", "cuda", ("torch", "cuda-graph")),
+    )
     for place, device, runtimes in places:
         here = measured_last(records, device)
         machines.append(f"{place}: {machine_of(here)}")

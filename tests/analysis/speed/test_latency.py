@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -108,15 +109,18 @@ def test_a_record_says_which_deformable_kernel_ran(
     assert measure_latency(setting, SHORT)["deform_kernel"] == ran
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 @pytest.mark.parametrize("variant", ["v1", "official"])  # random offsets amplify rounding
-def test_onnx_runtime_is_timed_as_a_whole(
-    variant: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+def test_exported_networks_are_timed_as_a_whole(
+    variant: str, runtime: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
+    package = "onnxruntime" if runtime == "onnx" else runtime
+    if importlib.util.find_spec(package) is None:  # importing openvino would send an event
+        pytest.skip(f"{package} is not installed")
     monkeypatch.setenv("FEATHERFACE_CACHE", str(tmp_path))
-    found = measure_latency(Setting(variant, height=32, width=32, threads=1, runtime="onnx"), SHORT)
-    assert (found["runtime"], found["blocks"]) == ("onnx", None)
+    setting = Setting(variant, height=32, width=32, threads=1, runtime=runtime)
+    found = measure_latency(setting, SHORT)
+    assert (found["runtime"], found["blocks"]) == (runtime, None)
     assert found["whole"]["ms_p50"] > 0
     assert found["prepare_ms"] > 0
     assert not list(tmp_path.iterdir())  # nobody detects with these weights
@@ -153,6 +157,7 @@ def test_an_operator_without_a_kernel_for_the_dtype_is_one_line() -> None:
         ({"runtime": "fast"}, r"runtime \(='fast'\)"),
         ({"runtime": "cuda-graph"}, "'cuda-graph' runs on CUDA, not on device 'cpu'"),
         ({"runtime": "onnx", "dtype": "float64"}, "in float32"),
+        ({"runtime": "openvino", "memory_format": "channels-last"}, "contiguous"),
     ],
 )
 def test_bad_settings_are_named(change: dict[str, Any], message: str) -> None:
