@@ -14,8 +14,8 @@ from featherface.images import FloatArray
 OUTPUTS = ("boxes", "scores", "landmarks")
 
 LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 1)
-"""The channels that ONNX Runtime's blocked convolutions compute together on this processor; 1 on
-those for which its packages have none, such as ARM's."""
+"""The channels that ONNX Runtime's blocked convolutions, and OpenVINO's deformable ones, compute
+together on this processor; 1 where ONNX Runtime's packages have none, as on ARM."""
 
 
 class RuntimeUnavailableError(InputError):
