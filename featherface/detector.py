@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from multiprocessing.reduction import ForkingPickler
 from numbers import Real
 from os import PathLike
@@ -200,7 +201,7 @@ class Detector:
     ) -> Iterator[Results]:
         """Yield the faces of each image, in order.
 
-        Of many images, ONNX Runtime, and OpenVINO where `size` is (height, width), compute as many
+        Of many images, ONNX Runtime, and OpenVINO for images of one size, compute as many
         at once as there are threads, at most 16, each on one thread: faster than all threads on one
         image, with the same faces up to rounding. In other runtimes, and of few images, two threads
         read ahead of the network.
@@ -286,7 +287,7 @@ class Detector:
         if size == self._one_size or math.prod(size) > MAX_NETWORK_PIXELS:
             return one
         one._one_size = size
-        for_any_size = self._wanted not in ("auto", "openvino")
+        for_any_size = self._wanted not in ("auto", "openvino") or find_spec("openvino") is None
         if self._model is not None and self._device.type == "cpu" and not for_any_size:
             one._choose(self._model, self._device)
         return one

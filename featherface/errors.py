@@ -51,7 +51,8 @@ def first_sentence(error: Exception) -> str:
 
 def out_of_memory(error: Exception) -> bool:
     """Return whether an error, of Python or a library, is of too little memory."""
-    return isinstance(error, MemoryError) or "alloc" in str(error)
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "alloc" in said or "out of memory" in said
 
 
 @contextmanager

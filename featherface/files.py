@@ -6,10 +6,9 @@ import errno
 import glob
 import json
 import os
-import re
 import stat
-import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +93,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         target = Path(os.path.realpath(path))
         there = next((each for each in (target, *target.parents) if each.exists()), target)
         folder = there.parent if there == target and not there.is_dir() else there
-        tempfile.TemporaryFile(dir=folder, prefix=".part-").close()
+        if target.is_file():
+            target.open("ab").close()
+        part = part_of(folder / target.name)
+        part.write_bytes(b"")
+        part.unlink()
 
 
 def read_bytes(
@@ -189,8 +192,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         if target.is_symlink():  # still, after all links were followed
             raise OSError("a symbolic link that leads to itself")
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Short, since the name may already have the length that the file system allows.
-        part = target.with_name(f".part-{os.getpid()}-{threading.get_ident()}")
+        part = part_of(target)
         try:
             part.write_bytes(content)
             part.replace(target)
@@ -198,12 +200,24 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def remove_parts(folder: str | os.PathLike[str]) -> None:
-    """Delete what `write_bytes` left half written in a folder where its process was killed."""
-    for part in Path(folder).glob(".part-*"):
-        if re.fullmatch(r"\.part-\d+-\d+", part.name):
+def part_of(path: Path) -> Path:
+    """Return the name of a file that is being written, until it is whole.
+
+    It is short, since the file's own may already have the length that the file system allows.
+    """
+    return path.with_name(f".part-{_hash(path)}-{os.getpid()}-{threading.get_ident()}")
+
+
+def remove_parts(path: Path) -> None:
+    """Delete what killed processes left of a file half written; call it under the file's lock."""
+    for part in path.parent.glob(f".part-{_hash(path)}-*"):
+        if part.is_file():
             with named(part, "deleted"):
                 part.unlink()
+
+
+def _hash(path: Path) -> int:
+    return zlib.crc32(os.fsencode(path.name))
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:

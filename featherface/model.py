@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize, prune
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
 from featherface.blocks.assembly import Blocks
 from featherface.blocks.heads import Outputs
@@ -123,43 +124,44 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> FeatherFa
 
 
 def plain_copy(model: FeatherFace) -> FeatherFace:
-    """Return a copy of a model that has its weights as plain tensors.
+    """Return a copy of a model that has its weights as plain parameters.
 
-    What computes them (parametrizations, pruning, weight and spectral norm) is not copied.
+    Those that parametrizations, pruning, weight or spectral norm compute are as they are now.
 
     Raises:
-        InputError: for a model whose tensors have no values, or that has not the modules of its
-            configuration.
+        InputError: for a model whose tensors have no values, or that PyTorch cannot copy.
     """
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
+    if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
         raise InputError("the model is on the meta device, where tensors have no values")
-    computed = [module for module in model.modules() if _computes_weights(module)]
-    if not computed:
-        return copy.deepcopy(model)
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        plain = FeatherFace(model.config)
+    # PyTorch does not copy tensors that are computed from others.
+    attributes = chain.from_iterable(vars(module).values() for module in model.modules())
+    computed = [x for x in attributes if isinstance(x, Tensor) and not x.is_leaf]
     try:
-        with torch.no_grad():
-            for name, tensor in plain.state_dict().items():
-                place, _, attribute = name.rpartition(".")
-                tensor.copy_(getattr(model.get_submodule(place), attribute))
-    except (AttributeError, RuntimeError) as error:
-        raise InputError(
-            f"the model has not the modules of its configuration: {first_sentence(error)}"
-        ) from None
-    return plain.train(model.training)
+        copied = copy.deepcopy(model, {id(x): x.detach().clone() for x in computed})
+    except RuntimeError as error:
+        raise InputError(f"the model cannot be copied: {first_sentence(error)}") from None
+    with torch.no_grad():
+        for module in copied.modules():
+            _make_plain(module)
+    return copied
 
 
-def _computes_weights(module: torch.nn.Module) -> bool:
-    """Return whether weights of a module are computed from others, and bring them up to date."""
-    hooks = [
-        hook
-        for hook in module._forward_pre_hooks.values()
-        if isinstance(hook, prune.BasePruningMethod | WeightNorm | SpectralNorm)
-    ]
-    for hook in hooks:
-        hook(module, ())
-    return bool(hooks) or parametrize.is_parametrized(module)
+def _make_plain(module: torch.nn.Module) -> None:
+    for hook in list(module._forward_pre_hooks.values()):
+        if isinstance(hook, prune.BasePruningMethod):
+            prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+        elif isinstance(hook, WeightNorm):
+            remove_weight_norm(module, hook.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(module, hook.name)
+    if parametrize.is_parametrized(module):
+        assert isinstance(module.parametrizations, torch.nn.ModuleDict)
+        values = {name: getattr(module, name) for name in module.parametrizations}
+        # PyTorch's own removal changes the class, which the original has as well.
+        module.__class__ = type(module).__bases__[0]
+        del module.parametrizations
+        for name, value in values.items():
+            module.register_parameter(name, torch.nn.Parameter(value.clone()))
 
 
 def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

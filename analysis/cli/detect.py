@@ -179,29 +179,37 @@ def _of_video(
     with ExitStack() as stack:
         opened = stack.enter_context(video.open_video(path))
         add = stack.enter_context(video.write_video(written, opened.rate)) if written else None
-        frames = track(opened.frames, opened.count)
         for_size: dict[Any, Detector] = {}  # one: frames that change their size are rare
-        for size, same in groupby(frames, lambda frame: frame.pixels.shape[:2]):
-            if not for_size and (opened.count is None or opened.count >= _MANY_FRAMES):
-                for_size[size] = detector.for_size(*size)
-            ahead: deque[video.Frame] = deque()
-            for results in for_size.get(size, detector).stream(_pixels(same, ahead)):
-                frame = ahead.popleft()
-                faces = [face.as_dict() for face in results]
-                if add:
-                    add(draw(frame.pixels, faces))
-                yield {
-                    "picture": str(path),
-                    "frame": frame.index,
-                    "seconds": frame.seconds,
-                    "faces": faces,
-                    "annotated": str(written) if written else None,
-                }
+        frames = groupby(opened.frames, lambda frame: frame.pixels.shape[:2])
+
+        def find() -> Iterator[tuple[int, float, Results]]:
+            for size, same in frames:
+                if not for_size and (opened.count is None or opened.count >= _MANY_FRAMES):
+                    for_size[size] = detector.for_size(*size)
+                using = for_size.get(size, detector)
+                ahead: deque[tuple[int, float]] = deque()
+                pixels = _pixels(same, ahead)
+                # A camera's frames are found as they come.
+                found = map(using, pixels) if video.is_camera(path) else using.stream(pixels)
+                for results in found:
+                    yield (*ahead.popleft(), results)
+
+        for index, seconds, results in track(find(), opened.count):
+            faces = [face.as_dict() for face in results]
+            if add:
+                add(draw(results.source.pixels, faces))
+            yield {
+                "picture": str(path),
+                "frame": index,
+                "seconds": seconds,
+                "faces": faces,
+                "annotated": str(written) if written else None,
+            }
 
 
-def _pixels(frames: Iterable[video.Frame], ahead: deque[video.Frame]) -> Iterator[RGBArray]:
+def _pixels(frames: Iterable[video.Frame], ahead: deque[tuple[int, float]]) -> Iterator[RGBArray]:
     for frame in frames:
-        ahead.append(frame)
+        ahead.append((frame.index, frame.seconds))
         yield frame.pixels
 
 

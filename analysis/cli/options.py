@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -17,7 +18,7 @@ import typer
 from typer.core import TyperCommand
 
 from featherface.errors import InputError, among
-from featherface.files import check_writable, list_images, named
+from featherface.files import check_writable, list_images, named, read_bytes
 
 if TYPE_CHECKING:
     from analysis.cost.subject import Input
@@ -110,9 +111,12 @@ def json_file(text: str | Path) -> Path:
     path = output_file(text)
 
     def check(name: str) -> None:
-        with named(name), path.open("rb") as file:
-            if file.read(1) not in (b"", b"{", b"["):
-                raise InputError(f"{name}: is there and is not JSON; it is not replaced")
+        content = read_bytes(path)
+        try:
+            if content.strip():
+                json.loads(content.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            raise InputError(f"{name}: is there and is not JSON; it is not replaced") from None
 
     if str(text) != "-" and path.is_file():
         _refused(check, text)

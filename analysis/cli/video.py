@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featherface.errors import InputError
-from featherface.files import check_readable
+from featherface.files import check_readable, part_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,9 +27,14 @@ _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """By system: PyAV's format and the name of a camera by its number."""
 
 
+def is_camera(path: Path) -> bool:
+    """Return whether a path names a camera, as camera:0."""
+    return _CAMERA.fullmatch(str(path)) is not None
+
+
 def is_video(path: Path) -> bool:
     """Return whether a path names a video or a camera, as camera:0."""
-    return path.suffix.lower() in SUFFIXES or bool(_CAMERA.fullmatch(str(path)))
+    return path.suffix.lower() in SUFFIXES or is_camera(path)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def write_video(path: Path, rate: Fraction) -> Iterator[Callable[[Image.Image], 
     the size, rounded up to even numbers; later ones are resized to it.
     """
     av = _av()
-    part = path.with_name(f".part-{os.getpid()}-{threading.get_ident()}")
+    part = part_of(path)
     with _named(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         container = av.open(str(part), "w", format="mp4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -361,21 +362,26 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
             part.training = True
 
 
-def _reached(values: Iterable[Any]) -> list[Any]:
-    """Return values and all that is in those that are containers, each once."""
+def _reached(values: Iterable[Any], most: float = math.inf) -> list[Any]:
+    """Return values and all that is in those that are containers, each once.
+
+    Args:
+        most: larger containers are left out, with what is in them.
+    """
     found: dict[int, Any] = {}
     waiting = list(values)
     for x in waiting:
-        if id(x) not in found:
+        contains = type(x) in (*_CONTAINERS, tuple)
+        if id(x) not in found and not (contains and len(x) > most):
             found[id(x)] = x
-            if type(x) in (*_CONTAINERS, tuple):
+            if contains:
                 waiting += x.values() if isinstance(x, dict) else x
     return list(found.values())
 
 
-def _copies(values: Iterable[Any]) -> list[tuple[Any, Any]]:
+def _copies(values: Iterable[Any], most: float = math.inf) -> list[tuple[Any, Any]]:
     """Return the containers among values, and those in them, each with a copy."""
-    return [(x, copy.copy(x)) for x in _reached(values) if type(x) in _CONTAINERS]
+    return [(x, copy.copy(x)) for x in _reached(values, most) if type(x) in _CONTAINERS]
 
 
 def _restore(container: Any, then: Any) -> None:
@@ -393,7 +399,8 @@ def _forgotten(module: nn.Module, made: Any) -> Iterator[None]:
     own = [x for x in classes if x.__module__.partition(".")[0] not in ("builtins", "torch")]
     places = {*own, *(sys.modules.get(x.__module__) for x in own)} - {None}
     variables = [(place, dict(vars(place))) for place in places]
-    before = _copies(x for _, names in variables for x in names.values())
+    # Not of data: a cache of tensors does not have that many.
+    before = _copies((x for _, names in variables for x in names.values()), most=10_000)
     try:
         yield
     finally:

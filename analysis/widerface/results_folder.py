@@ -132,7 +132,7 @@ class ResultsFolder:
             )
         shared = {key: identity[key] for key in _SAME}
         write_json(self.path / PROTOCOL_FILE, {**shared, "versions": versions})
-        ours = ".part-[0-9]*-[0-9]*"  # as `featherface.files.write_bytes` names them
+        ours = ".part-[0-9]*-[0-9]*"  # as `featherface.files.part_of` names them
         for part in (*self.path.glob(ours), *self.path.glob(f"*/{ours}")):
             part.unlink(missing_ok=True)
 

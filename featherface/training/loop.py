@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import math
 import signal
@@ -155,8 +156,12 @@ class _Run:
 
     def finish(self, record: bool, every: float, log_every: float) -> Path:
         """Run to the end and write the weights; at Ctrl-C a checkpoint after the step."""
-        self._resume()
+        path = self.out / CHECKPOINT
+        if resumed := path.exists():
+            self._restore(path)
         self._compare_processes([every, log_every])
+        if self.processes.rank == 0:
+            self._clear_up(resumed)
         self._log("start", prepared_s=self._prepared_s, **self.facts)
         with _interrupts() as interrupts:
             self._run(interrupts, record, every, log_every)
@@ -171,7 +176,7 @@ class _Run:
         given = {
             "recipe": self.facts["recipe"],
             "data": self.facts["data"],
-            "interval between checkpoints": intervals,
+            "intervals of checkpoints and of the log": intervals,
             str(path): self.done,
         }
         differ = self.processes.differ([json.dumps(value) for value in given.values()])
@@ -280,14 +285,6 @@ class _Run:
         torch.save(state, content)
         write_bytes(self.out / CHECKPOINT, content.getvalue())
 
-    def _resume(self) -> None:
-        path = self.out / CHECKPOINT
-        if path.exists():
-            self._restore(path)
-        if self.processes.rank == 0:
-            remove_parts(self.out)
-            self._trim_log(self.out / LOG)
-
     def _restore(self, path: Path) -> None:
         """Take over the state that a checkpoint holds."""
         try:
@@ -314,9 +311,20 @@ class _Run:
             reason = f"{type(error).__name__}: {first_sentence(error)}"
             raise TrainingError(f"{path}: cannot be read as a checkpoint ({reason})") from error
 
-    def _trim_log(self, log: Path) -> None:
-        """Remove rows of steps that are done again, and a last row that is incomplete."""
+    def _clear_up(self, resumed: bool) -> None:
+        """Remove what a killed process left half written, and rows of steps that are done again.
+
+        The log of a run whose checkpoint is gone is kept under another name.
+        """
+        log = self.out / LOG
+        for name in (CHECKPOINT, WEIGHTS, LOG):
+            remove_parts(self.out / name)
         if not log.exists():
+            return
+        if not resumed:
+            free = (log.with_stem(f"{log.stem}-{i}") for i in itertools.count(1))
+            with named(log, "written"):
+                log.rename(next(path for path in free if not path.exists()))
             return
         kept = []
         for row in read_text(log).split("\n")[:-1]:

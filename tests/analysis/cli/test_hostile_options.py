@@ -303,7 +303,6 @@ def test_what_cannot_be_made_is_refused_before_the_work(
 def test_a_file_that_holds_something_else_than_json_is_kept(call: Any, tmp_path: Path) -> None:
     """As in `detect --json *.jpg`, where the shell gives the first image to --json."""
     (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
-    (tmp_path / "old.json").write_text("[]")
     given = [p for p in PATHS if p.info.parser is options.json_file]
     assert len(given) > 15
     for number, parameter in enumerate(given):
@@ -314,7 +313,17 @@ def test_a_file_that_holds_something_else_than_json_is_kept(call: Any, tmp_path:
         assert "x.jpg: is there and is not JSON" in said
         assert "the name of a folder" in call(*others, *parameter.call(f"{tmp_path}/new/")).refusal
     assert (tmp_path / "x.jpg").read_bytes() == b"\xff\xd8\xff"
-    assert call("search", "--params", 1, "--json", tmp_path / "old.json").code == 0
+    for name, text, code in (
+        ("README.md", "[![CI](x)](y)\n", 2),
+        ("pyproject.toml", "[tool]\n", 2),
+        ("faces.jsonl", "{}\n{}\n", 2),
+        ("bom.json", "\ufeff\n{}", 0),
+        ("old.json", "[]", 0),
+        ("empty", "", 0),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert call("search", "--params", 1, "--json", tmp_path / name).code == code
+        assert ((tmp_path / name).read_text(encoding="utf-8") == text) == (code == 2)
 
 
 def test_looking_whether_a_file_can_be_made_leaves_nothing(tmp_path: Path) -> None:

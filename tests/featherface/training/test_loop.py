@@ -29,7 +29,7 @@ from safetensors import safe_open
 import featherface
 from featherface.config import CONFIGS
 from featherface.errors import InputError
-from featherface.files import locked
+from featherface.files import locked, part_of
 from featherface.model import FeatherFace, save
 from featherface.training import loop
 from featherface.training.__main__ import main
@@ -103,15 +103,16 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
         train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0, report=stop)
     with (tmp_path / "stopped" / "log.jsonl").open("a") as log:
         log.write('{"event": "loss", "st')  # half a row, as a kill leaves it
-    half_written, other = tmp_path / "stopped" / ".part-12-34", tmp_path / "stopped" / ".part-own"
+    half_written = part_of(tmp_path / "stopped" / "checkpoint.pt")
+    others = part_of(tmp_path / "stopped" / "clip.mp4")  # of another program that runs
     half_written.touch()
-    other.touch()
+    others.touch()
     train(recipe, drawn, tmp_path / "stopped", log_every=0, every=0)
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "whole")) == recipe.steps
     assert_equal(tmp_path / "stopped", tmp_path / "whole")
     assert not half_written.exists()
-    assert other.exists()
+    assert others.exists()
 
 
 def test_stopped_before_its_first_checkpoint_a_run_logs_every_step_once(
@@ -123,8 +124,10 @@ def test_stopped_before_its_first_checkpoint_a_run_logs_every_step_once(
 
     with pytest.raises(Stopped):
         train(TINY, drawn, tmp_path, log_every=0, report=stop)
+    first = (tmp_path / "log.jsonl").read_text()
     train(TINY, drawn, tmp_path, log_every=0)
     assert [row["step"] for row in rows(tmp_path, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path / "log-1.jsonl").read_text() == first
 
 
 def test_ctrl_c_leaves_a_checkpoint_of_the_step(drawn: Path, tmp_path: Path) -> None:
@@ -249,6 +252,7 @@ def test_two_runs_do_not_write_one_folder(drawn: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["no JSON", "[]", '{"event": "loss"}', '{"step": "one"}'])
 def test_a_damaged_log_is_refused(drawn: Path, tmp_path: Path, row: str) -> None:
+    train(TINY, drawn, tmp_path, log_every=0)
     (tmp_path / "log.jsonl").write_text(f"{row}\n")
     with pytest.raises(InputError, match=r"log\.jsonl: .* is no row of a run's log"):
         train(TINY, drawn, tmp_path)
