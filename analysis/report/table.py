@@ -182,7 +182,9 @@ class Table:
             body.append(f'{row}<th scope="row"{first[0]}>{first[1]}</th>{line}</tr>')
         notes = "".join(f'<p class="ff-note">{escape(note)}</p>' for note in self.notes)
         return (
-            f'<div class="ff-table" role="region" tabindex="0" aria-label="{escape(self.caption)}">'
+            # Figures are not searched: the index takes some of many digits for one another.
+            f'<div class="ff-table" data-search-exclude role="region" tabindex="0"'
+            f' aria-label="{escape(self.caption)}">'
             f'<table class="ff"><caption>{escape(self.caption)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>{notes}</div>\n"
         )
