@@ -562,7 +562,7 @@ def test_machines_that_were_given_something_else_are_refused(drawn: Path, tmp_pa
     for second, differing in (
         (
             [str(other), *first[1:], "seed=1", "--every", "5"],
-            "recipe, data, interval between checkpoints",
+            "recipe, data, intervals of checkpoints and of the log",
         ),
         ([str(drawn), str(tmp_path / "begun"), *settings], r"\S+checkpoint\.pt"),
     ):
