@@ -73,7 +73,8 @@ def train(
         int, typer.Option(min=0, max=2**30, help="Of the crops and of random weights.")
     ] = 0,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="auto: bfloat16 on a GPU.")
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="auto: bfloat16 on GPUs that have it."),
     ] = "auto",
     device: options.Device = None,
     graph: Annotated[

@@ -63,7 +63,7 @@ class Recipe:
 
     holdout: int = 160  # images that are not trained on
     seed: int = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where a GPU has it
 
     def __post_init__(self) -> None:
         positive = ("steps", "minutes", "batch", "faces", "longest", "learning_rate", "clip")

@@ -88,7 +88,11 @@ class Step:
         taught = (recipe.score_loss, recipe.box_loss, recipe.landmark_loss, recipe.level_loss)
         seen = (recipe.face_loss, 2 * recipe.face_loss, recipe.face_loss)
         self.weights = torch.tensor([*taught, *seen], device=device)  # of PARTS
-        self.half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and on_gpu)
+        self.half = recipe.precision == "bfloat16" or (
+            recipe.precision == "auto"
+            and on_gpu
+            and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
         self.augment = Augment(recipe.size, recipe.zoom, recipe.faces, device)
         self.anchors = make_anchors(recipe.size, recipe.size, model.config.anchors, device=device)
         self.fresh = torch.ones((), device=device)  # weight of the new in the averaged weights

@@ -64,6 +64,22 @@ def pixels(height: int, width: int) -> Any:
     return preprocess(draw_crowd()[:height, :width]).pixels
 
 
+@pytest.mark.parametrize("dtype", cuda_graph.TOLERANCES)
+@pytest.mark.parametrize("variant", CONFIGS)
+def test_what_is_captured_stays_on_the_gpu_and_waits_for_nothing(
+    fake_gpu: Any, variant: str, dtype: torch.dtype
+) -> None:
+    runner = GraphRunner(FeatherFace(variant), CPU, dtype)
+    runner.device = fake_gpu.device
+    with fake_gpu.there():
+        fake_gpu.moved(runner.model)
+        images = torch.zeros(2, 3, 96, 160, device=fake_gpu.device)
+        with torch.inference_mode(), fake_gpu.alone() as operators:
+            rows = runner.forward(images)
+    assert (rows.shape, rows.dtype) == ((2, 2 * (240 + 60 + 15), 15), torch.float32)
+    assert sum("conv" in name for name in operators) > 50
+
+
 @pytest.mark.parametrize("variant", CONFIGS)
 def test_fewer_operators_change_nothing_but_rounding(variant: str) -> None:
     torch.manual_seed(0)
