@@ -10,13 +10,18 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from featherface.errors import InputError, printable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 CACHE_VARIABLE = "FEATHERFACE_CACHE"
 
@@ -266,7 +271,8 @@ def locked(path: str | os.PathLike[str], *, wait: bool = True) -> Iterator[None]
     waits for it would let two hold it.
 
     Raises:
-        InputError: where the lock cannot be made, or without `wait` where it is held.
+        InputError: where the lock cannot be made, as on a file system without locks, or without
+            `wait` where it is held.
     """
     with named(path, "written"):
         path = Path(path)
@@ -274,13 +280,25 @@ def locked(path: str | os.PathLike[str], *, wait: bool = True) -> Iterator[None]
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)
         try:
-            lock.acquire(blocking=wait)
+            lock.acquire(blocking=False)
+        except NotImplementedError:
+            raise OSError("the file system has no locks") from None
         except Timeout:
-            raise OSError("another process is writing it") from None
+            _require_locks(lock.lock_file)
+            if not wait:
+                raise OSError("another process is writing it") from None
+            lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _require_locks(path: str) -> None:
+    """Raise the OSError of a file system without locks, which filelock may take for waiting."""
+    if fcntl is not None:
+        with open(path, "rb") as file, suppress(BlockingIOError, PermissionError):  # noqa: PTH123
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _refuse_folder(path: Path) -> None:

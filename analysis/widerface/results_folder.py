@@ -2,24 +2,23 @@
 
 `EVENT/IMAGE.txt` in the benchmark's format: the image's name, how many boxes, then
 `x y width height score` a line. Beside the events, `protocol.json` says what made them, and
-`unreadable.json`, where there is one, which images have no results and why.
+`unreadable.json`, where there is one, which images have no results and why. A killed run may leave
+hidden files `.part-*`, which nothing reads. They stay: another process may be writing them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from analysis.widerface.image_folder import Entry
 from featherface.errors import InputError
-from featherface.files import named, read_bytes, write_bytes, write_json
+from featherface.files import locked, named, read_bytes, write_bytes, write_json
 
 if TYPE_CHECKING:
     from analysis.widerface.finding import Found
@@ -93,22 +92,12 @@ class ResultsFolder:
         with named(path, "made"):
             self.path.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Keep other runs from writing here while it lasts; an `InputError` where one does."""
-        lock = FileLock(self.path / ".lock", mode=0o666)
-        with named(self.path, "written"):
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                raise InputError(f"{self.path}: another run is writing to it") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return locked(self.path / PROTOCOL_FILE, wait=False)
 
     def open_for(self, identity: dict[str, Any]) -> None:
-        """Make this the folder of a run, and remove what a killed run was writing.
+        """Make this the folder of a run.
 
         Raises:
             InputError: where its results differ in what `_SAME` names, or nothing says what made
@@ -132,9 +121,6 @@ class ResultsFolder:
             )
         shared = {key: identity[key] for key in _SAME}
         write_json(self.path / PROTOCOL_FILE, {**shared, "versions": versions})
-        ours = ".part-[0-9]*-[0-9]*"  # as `featherface.files.part_of` names them
-        for part in (*self.path.glob(ours), *self.path.glob(f"*/{ours}")):
-            part.unlink(missing_ok=True)
 
     def is_done(self, entry: Entry) -> bool:
         path = self._place(entry)

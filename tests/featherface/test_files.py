@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from featherface import InputError, records
 from featherface.files import (
     list_images,
+    locked,
     read_bytes,
     read_text,
     to_json,
@@ -101,6 +104,33 @@ def test_more_than_the_limit_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match="not UTF-8 text"):
         read_text(path)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (Timeout("a lock"), os.strerror(errno.ENOLCK)),  # as if another process held it
+        (NotImplementedError("use SoftFileLock instead"), "the file system has no locks"),
+    ],
+)
+def test_a_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, reason: str, wait: bool
+) -> None:
+    def acquire(self: FileLock, **options: object) -> None:
+        Path(self.lock_file).touch()
+        raise raised
+
+    def flock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", flock)
+    with (
+        pytest.raises(InputError, match=rf"x: cannot be written: {reason}$"),
+        locked(tmp_path / "x", wait=wait),
+    ):
+        raise AssertionError("there is no such lock")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
