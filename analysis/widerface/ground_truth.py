@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.widerface.image_folder import read_list
+from analysis.widerface.image_folder import bare, read_list
 from analysis.widerface.mat_file import Value, read_mat
 from featherface.errors import InputError
 
@@ -149,7 +149,8 @@ def read_ground_truth(folder: str | Path, subset: str | Path | None = None) -> G
     event_list, file_list, boxes_list = _read(path, "event_list", "file_list", "face_bbx_list")
     try:
         events = tuple(map(_name, _cells(event_list)))
-        names, boxes = _by_event(file_list, _name), _by_event(boxes_list, _boxes)
+        names = _by_event(file_list, lambda value: bare(_name(value)))
+        boxes = _by_event(boxes_list, _boxes)
         sizes = [len(listed) for listed in names]
         if len(events) != len(sizes) or sizes != [len(boxed) for boxed in boxes]:
             raise ValueError("its lists of events, images and boxes differ in length")

@@ -1,8 +1,8 @@
 """Reader for MATLAB 5 files as WIDER FACE's ground truth uses them: cells, text and numbers.
 
 `scipy.io.loadmat` crashes the interpreter on some damaged files. Here every length is compared
-with the bytes that are there, so that any damage is an error. Read are columns of cells, rows of
-text and real matrices of little-endian files (MathWorks, "MAT-File Format", level 5).
+with the bytes that are there, so that any damage is an error. Read are rows and columns of cells,
+rows of text and real matrices of little-endian files (MathWorks, "MAT-File Format", level 5).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from featherface.errors import InputError
 from featherface.files import read_bytes
 
 Value: TypeAlias = "str | NDArray[Any] | list[Value]"
-"""A text, a matrix, or a column of cells."""
+"""A text, a matrix, or a row or column of cells."""
 
 LIMIT = 1 << 25
 """Bytes that a file may have, packed and unpacked (32 MiB); the benchmark's have less than 10."""
@@ -116,7 +116,7 @@ def _value(data: memoryview) -> Value:
     if not len(flags) or flags.dtype.kind != "u" or len(shape) != 2 or min(shape) < 0:
         raise ValueError("a matrix without type or size")
     kind, rows, columns = int(flags[0]) & 0xFF, *map(int, shape)
-    if kind == _CELL and columns <= 1:
+    if kind == _CELL and min(rows, columns) <= 1:
         cells = [elements.take() for _ in range(rows * columns)]
         if any(cell_kind != _MATRIX for cell_kind, _ in cells):
             raise ValueError("no cell where one should start")

@@ -163,6 +163,18 @@ def test_no_damage_does_more_than_be_refused(stored: Path, data: st.DataObject) 
         path.write_bytes(whole)
 
 
+def test_other_data_sets_may_write_rows_of_cells_and_names_with_an_ending(
+    truth_folder: Path,
+) -> None:
+    truth = read_ground_truth(truth_folder)
+    for name in (ALL_FACES, *FILES.values()):
+        lists = loadmat(truth_folder / name)
+        change(truth_folder / name, **{k: v.T for k, v in lists.items() if k.endswith("_list")})
+    names = cell(cell("0_Parade_1.jpg", "0_Parade_2.JPG"), cell("1_Handshaking_1.png"))
+    change(truth_folder / ALL_FACES, file_list=names)
+    assert same(read_ground_truth(truth_folder), truth)
+
+
 def test_a_damaged_stream_is_noticed(truth_folder: Path) -> None:
     path = truth_folder / ALL_FACES
     whole, truth = path.read_bytes(), read_ground_truth(truth_folder)

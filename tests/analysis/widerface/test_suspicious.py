@@ -135,6 +135,14 @@ def test_boxes_that_are_fractions_of_the_image(truth: GroundTruth) -> None:
     assert "multiplied by 1024 and 683" in str(found["scale"])
 
 
+def test_no_scale_is_estimated_that_few_boxes_agree_with(truth: GroundTruth) -> None:
+    def normalise(rows: np.ndarray) -> None:
+        rows[..., 1:4:2] /= np.linspace(400, 1600, IMAGES)[:, None, None]  # heights differ
+        rows[..., 0:4:2] /= 1024
+
+    assert kinds(truth, change(truth, normalise)).keys() == {"not-pixels", "near-zero"}
+
+
 def test_boxes_without_area(truth: GroundTruth) -> None:
     def flatten(rows: np.ndarray) -> None:
         rows[:3, 1, 2] = [0, -1, -20]
