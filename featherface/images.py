@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import struct
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from featherface.boxes import MEAN_BGR
 from featherface.config import MIN_SIZE
 from featherface.errors import InputError, printable, without_warnings
 from featherface.files import MAX_BYTES, list_images, read_bytes
+from featherface.forks import Lock
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any] | Tensor
 """Types of input that `read_picture` takes."""
@@ -50,16 +50,7 @@ _NOT_PICTURES = {"EPS"}
 # They say less than the PictureError that follows; the application's own handlers still get them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-_loading = threading.Lock()  # two threads must not load the same image of Pillow at once
-
-
-def _renew_lock() -> None:
-    global _loading
-    _loading = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)  # a thread that held it is not in the child
+_loading = Lock()  # two threads must not load the same image of Pillow at once
 
 
 class PictureError(InputError):

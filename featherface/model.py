@@ -167,13 +167,19 @@ def _make_plain(module: torch.nn.Module) -> None:
 def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network as safetensors, its configuration in the metadata; whole or not at all.
 
+    Weights that pruning and the like compute are written as they are now.
+
     Args:
         metadata: more to note beside the configuration.
 
     Raises:
-        InputError: where the file cannot be written.
+        InputError: for what is no such network, or cannot be copied; where the file cannot be
+            written.
     """
-    write_checkpoint(path, model.config, model.state_dict(), metadata)
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    if not isinstance(model, FeatherFace):
+        raise InputError(f"model (of type {type(model).__name__}) must be a FeatherFace")
+    write_checkpoint(path, model.config, plain_copy(model).state_dict(), metadata)
 
 
 def _set_state(model: FeatherFace, state: Mapping[str, Tensor]) -> None:

@@ -88,7 +88,11 @@ def read_checkpoint(source: str | Path) -> tuple[FeatherFaceConfig, dict[str, Te
     if reason or identity.config is None:
         raise CheckpointError(f"{path}: {reason}")
     expected = expected_shapes(identity.config)
-    return identity.config, {k: v for k, v in checkpoint.tensors.items() if k in expected}
+    state = {k: v for k, v in checkpoint.tensors.items() if k in expected}
+    # A counter that was rounded to half precision counts nothing.
+    return identity.config, {
+        k: v for k, v in state.items() if not (_optional(k) and v.is_floating_point())
+    }
 
 
 def write_checkpoint(
@@ -97,14 +101,26 @@ def write_checkpoint(
     state: Mapping[str, Tensor],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors and the configuration they are of as safetensors. See `featherface.save`."""
+    """Write tensors and the configuration they are of as safetensors. See `featherface.save`.
+
+    Raises:
+        InputError: where they are not the tensors of that configuration, or cannot be written.
+    """
+    expected = expected_shapes(config)
+    for name in sorted(expected.keys() | state.keys()):
+        if not isinstance(state.get(name), Tensor) or state[name].shape != expected.get(name):
+            raise InputError(f"{path}: not written: {name} is not as the model's configuration is")
     noted = {
         **(metadata or {}),
         "format": _FORMAT,
         "config": json.dumps(asdict(config)),
         "variant": config.variant or "",
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    # Each its own: two of a model may share their memory.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+    }
     write_bytes(path, safetensors.torch.save(tensors, metadata=noted))
 
 
@@ -228,11 +244,12 @@ class _Checkpoint:
                 f"nowhere in {what}, first {extra[0]}"
             )
         for name, tensor in self.tensors.items():
-            if tensor.is_floating_point():
-                if not torch.isfinite(tensor.float()).all():  # as it is loaded
-                    yield f"{self.keys[name]} holds NaN or infinity"
-            elif not _optional(name):
+            if _optional(name):
+                continue
+            if not tensor.is_floating_point():
                 yield f"{self.keys[name]} holds {tensor.dtype}, not real numbers"
+            elif not torch.isfinite(tensor.float()).all():  # as it is loaded
+                yield f"{self.keys[name]} holds NaN or infinity"
 
     def _stated_config(self) -> FeatherFaceConfig | None:
         """Return the configuration that a file of ours says it holds."""

@@ -8,15 +8,13 @@ from pathlib import Path
 
 from featherface.config import BLOCKS
 
-# What wrappers put before every name: DataParallel, DeepSpeed and AveragedModel; Lightning and the
-# like, by the attribute that holds the network.
-_PREFIXES = ("module.", "model.", "net.", "network.", "ema.", "ema_model.", "student.", "detector.")
-
 # What torch.compile, FSDP and activation checkpointing put before the names of any module.
 _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 # Counters that thop leaves behind in the modules it has profiled, and AveragedModel's.
-_COUNTER = re.compile(r"((^|\.)total_(ops|params)|^n_averaged)$")
+_COUNTER = re.compile(r"(^|\.)(total_ops|total_params|n_averaged)$")
+
+_MOST_WRAPPERS = 8
 
 _TABLES = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
 _PARTS: dict[str, dict[str, str]] = _TABLES["parts"]
@@ -34,7 +32,7 @@ _RULES = [(_pattern(theirs), ours) for theirs, ours in _TABLES["names"].items()]
 
 
 def translate(key: str) -> str | None:
-    """Return our name for a tensor of a published checkpoint, without the prefixes of wrappers.
+    """Return our name for a tensor of a published checkpoint, see `unwrapped`.
 
     It is the name whether or not any network has such a tensor; one of ours stays; `None` for a
     name of neither kind.
@@ -51,11 +49,14 @@ def translate(key: str) -> str | None:
 
 
 def unwrapped(key: str) -> str:
-    """Return the name without the prefixes of wrappers."""
+    """Return the name without what wrappers, such as DataParallel and Lightning, put before it.
+
+    That is whatever stands before a name that `translate` knows; where there is none, the name.
+    """
     key = _WRAPPERS.sub("", key)
-    while key.startswith(_PREFIXES):
-        key = key.split(".", 1)[1]
-    return key
+    parts = key.split(".", _MOST_WRAPPERS)
+    ends = (".".join(parts[i:]) for i in range(len(parts)))
+    return next((end for end in ends if translate(end) is not None), key)
 
 
 def wrapper_of(key: str) -> str:

@@ -86,6 +86,11 @@ def file_of(source: str | Path) -> Path | None:
     Raises:
         CheckpointError: for a folder, and for what is neither a file nor such a name.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise CheckpointError(
+            f"weights (of type {type(source).__name__}) must be a name or a file; Detector and "
+            "export also take a FeatherFace"
+        )
     name = str(source)
     if name in PUBLISHED or name in SHIPPED:
         return None

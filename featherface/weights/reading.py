@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
-import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from featherface.errors import InputError, one_line, without_warnings
 from featherface.files import check_readable, named, read_bytes
+from featherface.forks import Lock
 from featherface.weights.published import CheckpointError
 
 MAX_BYTES = 2**28
@@ -27,11 +26,8 @@ MAX_BYTES = 2**28
 PREFIX = "featherface."
 """Of our keys in the metadata of exported networks."""
 
-# What training scripts call the state dict inside a larger checkpoint, the likeliest first.
-_CONTAINERS = (
-    *("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params"),
-    *("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema"),
-)
+_DEEPEST = 4
+"""Weights lie in at most so many dictionaries in one another."""
 
 
 class _Inert:
@@ -66,16 +62,7 @@ _STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 """Classes that are saved beside weights and stay unread. Any other is refused."""
 
-_reading = threading.Lock()  # torch's list of known names belongs to the whole process
-
-
-def _renew_lock() -> None:
-    global _reading
-    _reading = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)  # a thread that held it is not in the child
+_reading = Lock()  # torch's list of known names belongs to the whole process
 
 
 @dataclass(frozen=True)
@@ -171,21 +158,48 @@ def _reason(error: Exception) -> str:
 
 def _state_dict(path: Path, loaded: object) -> Contents:
     """Return the tensors, from wherever a training tool has put them."""
-    beside: dict[str, str] = {}
-    while isinstance(loaded, Mapping):
-        inner = [key for key in _CONTAINERS if isinstance(loaded.get(key), Mapping)]
-        if not inner:
-            break
-        beside |= dict.fromkeys(inner[1:], "another set of weights, not read")
-        loaded = loaded[inner[0]]
     if not isinstance(loaded, Mapping):
         kind = type(loaded).__name__
         raise CheckpointError(f"{path}: holds an object of type {kind}, not a state dict")
-    tensors = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if not tensors:
+    found = {at: (inner, _named_tensors(inner)) for at, inner in _mappings(loaded).items()}
+    most = max(len(tensors) for _, tensors in found.values())
+    if not most:
         raise CheckpointError(f"{path}: holds no named tensors, not a state dict")
-    others = loaded.keys() - tensors.keys() - beside.keys()
-    return Contents("pytorch", {}, tensors, beside | {str(k): "not a tensor" for k in others})
+    # The others are of optimisers and the like.
+    sets = [at for at, (_, tensors) in found.items() if 2 * len(tensors) > most]
+    first, *others = sorted(sets, key=_is_average)
+    if others and _is_average(first) == _is_average(others[0]):
+        named = ", ".join(".".join(at) or "the file itself" for at in (first, *others))
+        raise CheckpointError(
+            f"{path}: holds several sets of weights: {named:.200}; save one alone"
+        )
+    inner, tensors = found[first]
+    beside = {".".join(at): "another set of weights, not read" for at in others}
+    for key in inner.keys() - tensors.keys():
+        beside.setdefault(str(key), "not a tensor")
+    return Contents("pytorch", {}, tensors, beside)
+
+
+def _mappings(loaded: Mapping[Any, Any]) -> dict[tuple[str, ...], Mapping[Any, Any]]:
+    """Return the dictionaries in a file by the keys that lead to them, each once."""
+    found: dict[tuple[str, ...], Mapping[Any, Any]] = {(): loaded}
+    pending: list[tuple[str, ...]] = [()]
+    seen = {id(loaded)}
+    for at in pending:
+        for key, value in found[at].items():
+            if isinstance(value, Mapping) and id(value) not in seen and len(at) < _DEEPEST:
+                seen.add(id(value))
+                pending.append((*at, str(key)))
+                found[pending[-1]] = value
+    return found
+
+
+def _named_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
+
+
+def _is_average(at: tuple[str, ...]) -> bool:
+    return any("ema" in name.lower() for name in at)
 
 
 def _unusable(tensor: Tensor) -> str | None:
