@@ -28,6 +28,7 @@ from featherface.boxes import cached_anchors, decode_boxes, decode_landmarks, nm
 from featherface.config import MIN_SIZE, FeatherFaceConfig
 from featherface.errors import InputError, first_sentence, out_of_memory
 from featherface.faces import Face, Results, Source
+from featherface.forks import one_thread_in_a_fork
 from featherface.images import (
     MAX_NETWORK_PIXELS,
     FloatArray,
@@ -43,18 +44,14 @@ from featherface.images import (
 )
 from featherface.model import FeatherFace, load, plain_copy
 from featherface.pipeline import MOST_AT_ONCE, in_order
-from featherface.runtimes.network import (
-    Network,
-    RawDetections,
-    Runtime,
-    checked_device,
-    make_network,
-    one_thread_in_a_fork,
-    open_onnx,
-)
+from featherface.runtimes.interface import Network, RawDetections
+from featherface.runtimes.network import Runtime, checked_device, make_network, open_onnx
 
 _MANY_IMAGES = 20
 """The number of images from which a session on one thread, opened in 0.1 s, is worth its time."""
+
+_SIZES = 8
+"""At most so many networks for one size are kept by `for_size`."""
 
 
 class Detections(NamedTuple):
@@ -138,6 +135,8 @@ class Detector:
             raise InputError(f"runtime (={runtime!r}) must be one of {known}")
         self._wanted = cast(Runtime, runtime)
         self._model: FeatherFace | None = None
+        # Of `for_size`, by size, the one used last at the end.
+        self._for_sizes: dict[tuple[int, int], tuple[Network, Runtime]] = {}
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or self._wanted in ("onnx", "openvino")):
             device = "cpu"
@@ -153,12 +152,8 @@ class Detector:
             return
         if isinstance(weights, FeatherFace):
             self._model = plain_copy(weights)
-        elif isinstance(weights, str | Path):
-            self._model = load(weights)
         else:
-            raise InputError(
-                f"weights (of type {type(weights).__name__}) must be a name, a file or a model"
-            )
+            self._model = load(weights)
         self.config = self._model.config
         self._choose(self._model, where)
 
@@ -279,7 +274,8 @@ class Detector:
         """Return a detector like this one for images of that size alone, as the frames of a video.
 
         With "auto" or OpenVINO it has a network for that size, which is faster; other images take
-        longer. `Detector(size=(height, width))` has that from the start.
+        longer. That of the last few sizes is kept. `Detector(size=(height, width))` has it from the
+        start.
         """
         height, width = _integer("height", height, 1), _integer("width", width, 1)
         size = network_size(height, width, self.size)
@@ -288,14 +284,29 @@ class Detector:
             return one
         one._one_size = size
         for_any_size = self._wanted not in ("auto", "openvino") or find_spec("openvino") is None
-        if self._model is not None and self._device.type == "cpu" and not for_any_size:
-            one._choose(self._model, self._device)
+        if self._model is None or self._device.type != "cpu" or for_any_size:
+            return one
+        # Each step as a whole: other threads may do the same.
+        made = self._for_sizes.pop(size, None)
+        if made is None:
+            like = [network for network, _ in list(self._for_sizes.values())]
+            one._choose(self._model, self._device, *like[-1:])
+        else:
+            one.network, one.runtime = made
+        self._for_sizes[size] = one.network, one.runtime
+        for oldest in list(self._for_sizes)[:-_SIZES]:
+            self._for_sizes.pop(oldest, None)
         return one
 
-    def _choose(self, model: FeatherFace, device: torch.device) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_for_sizes": {}}
+
+    def _choose(
+        self, model: FeatherFace, device: torch.device, like: Network | None = None
+    ) -> None:
         self._device = device
         self.network, self.runtime = make_network(
-            model, self._wanted, device, self._threads, self._one_size
+            model, self._wanted, device, self._threads, self._one_size, like
         )
 
     def _prepare(self, source: Source, pixels: RGBArray) -> _Prepared:

@@ -187,9 +187,10 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         _refuse_folder(target)
         # Before links are followed: /dev/stdout may lead to a pipe, which has no path.
         if target.exists() and not target.is_file():
-            flags = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe nobody reads: an error
-            with os.fdopen(os.open(path, flags), "wb") as device:
-                os.set_blocking(device.fileno(), True)
+            not_waiting = getattr(os, "O_NONBLOCK", 0)  # a pipe nobody reads: an error
+            with os.fdopen(os.open(path, os.O_WRONLY | not_waiting), "wb") as device:
+                if not_waiting:  # Windows has none, and sets no device so
+                    os.set_blocking(device.fileno(), True)
                 device.write(content)
             return
         if target.is_symlink():

@@ -44,6 +44,7 @@ CAUSES_THAT_SAY_MORE = {
     "analysis/widerface/fetch.py",
     "analysis/widerface/prediction_records.py",
     "featherface/images.py",
+    "featherface/runtimes/export.py",
     "featherface/runtimes/network.py",
     "featherface/runtimes/onnx_session.py",
     "featherface/runtimes/openvino_network.py",

@@ -19,7 +19,7 @@ from featherface.detector import postprocess
 from featherface.errors import InputError
 from featherface.images import FloatArray, Picture, RGBArray, describe, preprocess, read_picture
 from featherface.model import FeatherFace
-from featherface.runtimes.network import RawDetections
+from featherface.runtimes.interface import RawDetections
 
 STAGES = {"first_attention": "backbone", "second_attention": "pyramid"}
 """The attentions, and the block whose outputs each of them gates."""

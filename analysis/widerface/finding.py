@@ -17,7 +17,7 @@ from featherface.config import MIN_SIZE
 from featherface.detector import Detector
 from featherface.errors import InputError
 from featherface.images import MAX_NETWORK_PIXELS, FloatArray, PictureError, RGBArray, preprocess
-from featherface.runtimes.network import RawDetections
+from featherface.runtimes.interface import RawDetections
 
 
 class Found(NamedTuple):

@@ -46,6 +46,6 @@ def fold_norms(model: nn.Module) -> None:
         norm = getattr(module, "norm", None)
         for name in ("conv", "pointwise"):
             conv = getattr(module, name, None)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
                 setattr(module, name, fuse_conv_bn_eval(conv, norm))
                 module.norm = nn.Identity()

@@ -26,6 +26,7 @@ from featherface.images import FloatArray
 from featherface.model import FeatherFace
 from featherface.runtimes import agreement
 from featherface.runtimes.agreement import Differences
+from featherface.runtimes.interface import BatchNetwork
 from featherface.runtimes.onnx_session import RuntimeUnavailableError
 
 TOLERANCES: Mapping[torch.dtype, Differences] = {
@@ -85,7 +86,7 @@ class CapturedForward:
         return self.output
 
 
-class GraphRunner:
+class GraphRunner(BatchNetwork):
     """Runs a network on a GPU, each shape of input as a CUDA graph from its second call on.
 
     Thread-safe: calls wait for each other.
@@ -133,11 +134,7 @@ class GraphRunner:
         return torch.cat([boxes, logits.softmax(-1)[..., 1:], landmarks], dim=-1)
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
-        """Return boxes (batch, N, 4), scores (batch, N) and landmarks (batch, N, 10), encoded.
-
-        Args:
-            pixels: (batch, 3, height, width).
-        """
+        """Return what `BatchNetwork.run` does."""
         shape = pixels.shape
         with self._lock, torch.inference_mode(), on_device(self.device):
             # Capturing takes as long as tens of passes: not for a shape that may not come again.

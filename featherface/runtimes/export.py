@@ -16,7 +16,7 @@ import torch
 import featherface
 from featherface.boxes import MEAN_BGR, VARIANCES, anchor_sizes
 from featherface.config import MIN_SIZE, STRIDES
-from featherface.errors import InputError, printable
+from featherface.errors import InputError, one_line, printable
 from featherface.files import named, write_bytes
 from featherface.images import Picture, read_picture
 from featherface.model import FeatherFace, load, plain_copy
@@ -105,12 +105,19 @@ def exported(
 
     from featherface.runtimes.onnx_graph import OPSET, build_graph
 
+    state = state_sha256(model)
     if not all(t.isfinite().all() for t in model.state_dict().values()):
         raise ExportError("the network's weights hold NaN or infinity")
-    proto = build_graph(model, lanes)
+    try:
+        proto = build_graph(model, lanes)
+    except Exception as error:  # of any class, where modules are not those of the family
+        raise ExportError(
+            f"the network has been changed so that it is not exported: {type(error).__name__}: "
+            f"{one_line(error)}"
+        ) from error
     proto.producer_name = "featherface"
     proto.producer_version = featherface.__version__
-    for key, value in _metadata(model, source).items():
+    for key, value in _metadata(model, source | {"state_sha256": state}).items():
         proto.metadata_props.add(key=PREFIX + key, value=printable(value))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString(deterministic=True)
@@ -123,7 +130,7 @@ def exported(
         "bytes": len(content),
         "variant": model.config.variant,
         **source,
-        "state_sha256": state_sha256(model),
+        "state_sha256": state,
         "opset": OPSET,
         "nodes": dict(sorted(Counter(node.op_type for node in proto.graph.node).items())),
         "check": check,
@@ -131,11 +138,17 @@ def exported(
 
 
 def state_sha256(model: FeatherFace) -> str:
-    """Return the sha256 of the configuration and of every tensor used in evaluation, by name."""
+    """Return the sha256 of the configuration and of every tensor used in evaluation, by name.
+
+    Raises:
+        ExportError: for a network whose state is not tensors alone, as of a quantised one.
+    """
     digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         if name.endswith("num_batches_tracked"):
             continue  # used in training alone
+        if not isinstance(tensor, torch.Tensor):
+            raise ExportError(f"{name} of the network is no tensor, as where layers are quantised")
         digest.update(f"{name} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -167,7 +180,6 @@ def _metadata(model: FeatherFace, source: dict[str, str]) -> dict[str, str]:
         "format": FORMAT,
         "variant": model.config.variant or "",
         **source,
-        "state_sha256": state_sha256(model),
         **{key: json.dumps(value, ensure_ascii=False) for key, value in composed.items()},
     }
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,28 +18,18 @@ from featherface.boxes import make_anchors
 from featherface.config import MIN_SIZE, read_config
 from featherface.errors import InputError, first_sentence, one_line, without_warnings
 from featherface.files import read_bytes
+from featherface.forks import Lock, forked, one_thread_in_a_fork
 from featherface.images import MAX_NETWORK_PIXELS, FloatArray
 from featherface.model import FeatherFace
 from featherface.runtimes import agreement, cuda_graph, export, onnx_cache
 from featherface.runtimes.agreement import DisagreementError
 from featherface.runtimes.export import ExportError
+from featherface.runtimes.interface import BatchNetwork, Network, RawDetections
 from featherface.runtimes.onnx_session import LANES, RuntimeUnavailableError, open_session, run
 from featherface.runtimes.openvino_network import OpenVinoRunner, import_openvino
 from featherface.weights.reading import MAX_BYTES, stated
 
 Runtime = Literal["auto", "torch", "compile", "cuda-graph", "onnx", "openvino"]
-
-
-class RawDetections(NamedTuple):
-    """Outputs of a network for each of the N anchors of one image, in their order."""
-
-    boxes: FloatArray  # (N, 4), encoded
-    scores: FloatArray  # (N,), after the softmax
-    landmarks: FloatArray  # (N, 10), encoded
-
-
-Network = Callable[[FloatArray], RawDetections]
-"""(1, 3, height, width) as `detector.preprocess` makes it → `RawDetections`."""
 
 
 class TorchNetwork:
@@ -93,35 +81,7 @@ class CompiledNetwork(TorchNetwork):
             ) from error
 
 
-class BatchOfOne:
-    """A `Network` of a function of batches. Can be pickled if that can."""
-
-    def __init__(self, run: Callable[[FloatArray], list[FloatArray]]) -> None:
-        self.run = run
-
-    def __call__(self, pixels: FloatArray) -> RawDetections:
-        return RawDetections(*(rows[0] for rows in self.run(pixels)))
-
-
-class OpenVinoNetwork(BatchOfOne):
-    """A `Network`: an exported one in OpenVINO, on the CPU. Can be pickled."""
-
-    def __init__(self, runner: OpenVinoRunner) -> None:
-        super().__init__(runner.run)
-        self.runner = runner
-
-    @property
-    def on_one_thread(self) -> OpenVinoNetwork | None:
-        """The same network, each call on one thread, several at once; only for one size.
-
-        `None` in a forked process too, which lacks the threads that OpenVINO waits for.
-        """
-        if not self.runner.one_size or _forked():
-            return None
-        return OpenVinoNetwork(self.runner.on_one_thread)
-
-
-class OnnxNetwork:
+class OnnxNetwork(BatchNetwork):
     """A `Network`: an exported one in ONNX Runtime, on the CPU. Can be pickled.
 
     See `open_session` for the arguments; `config` is the architecture that the file states.
@@ -143,8 +103,9 @@ class OnnxNetwork:
             )
         self.config = read_config(self.stated.get("config", ""), name)
 
-    def __call__(self, pixels: FloatArray) -> RawDetections:
-        return RawDetections(*(rows[0] for rows in run(self.session, pixels, self.name)))
+    def run(self, pixels: FloatArray) -> list[FloatArray]:
+        """Return what `BatchNetwork.run` does."""
+        return run(self.session, pixels, self.name)
 
     @cached_property
     def on_one_thread(self) -> OnnxNetwork:
@@ -175,7 +136,7 @@ def open_onnx(path: Path, threads: int | None = None) -> OnnxNetwork:
     if height * width > MAX_NETWORK_PIXELS:
         raise InputError(f"{path}: made for {height}×{width} pixels, more than are supported")
     pixels = np.zeros((1, 3, height, width), np.float32)
-    found = [array.shape for array in run(network.session, pixels, network.name)]
+    found = [array.shape for array in network.run(pixels)]
     anchors = len(make_anchors(height, width, network.config.anchors, device="cpu"))
     stated = [(1, anchors, BOX), (1, anchors), (1, anchors, LANDMARKS)]
     if found != stated:
@@ -192,6 +153,7 @@ def make_network(
     device: torch.device,
     threads: int | None = None,
     size: tuple[int, int] | None = None,
+    like: Network | None = None,
 ) -> tuple[Network, Runtime]:
     """Return the network in that runtime, and which runtime it is.
 
@@ -202,6 +164,7 @@ def make_network(
 
     Args:
         size: height and width of all images, where they are known.
+        like: the same network for another size; in OpenVINO, it is used for this size as well.
 
     Raises:
         InputError: for a runtime asked for by name that is unavailable, is not for that device,
@@ -210,7 +173,7 @@ def make_network(
     unusable = RuntimeUnavailableError, ExportError, DisagreementError
     if runtime != "auto":
         try:
-            return _open(runtime, model, device, threads, size), runtime
+            return _open(runtime, model, device, threads, size, like), runtime
         except unusable as error:
             raise type(error)(f"runtime {runtime!r} cannot be used: {error}") from None
     fastest: list[Runtime] = []
@@ -220,7 +183,7 @@ def make_network(
         fastest = ["openvino", "onnx"] if size else ["onnx"]
     for chosen in fastest:
         try:
-            return _open(chosen, model, device, threads, size), chosen
+            return _open(chosen, model, device, threads, size, like), chosen
         except unusable as error:
             if chosen == "cuda-graph" or isinstance(error, DisagreementError):
                 message = f"runtime {chosen!r} is not used: {error}"
@@ -234,26 +197,47 @@ def _open(
     device: torch.device,
     threads: int | None,
     size: tuple[int, int] | None,
+    like: Network | None,
 ) -> Network:
     if runtime == "cuda-graph":
-        runner, _ = cuda_graph.proven_runner(model, device)
-        return BatchOfOne(runner.run)
+        return cuda_graph.proven_runner(model, device)[0]
     if runtime in ("onnx", "openvino") and device.type != "cpu":
         raise InputError(f"runtime {runtime!r} runs on the CPU, not on device {str(device)!r}")
     if runtime == "onnx":
-        content = onnx_cache.content(model, LANES)
-        return OnnxNetwork(content, "the exported network", threads)
+        smallest = agreement.SIZES[:1]  # more of them were compared when it was exported
+        return _exported(
+            model, LANES, smallest, lambda x: OnnxNetwork(x, "the exported network", threads)
+        )
     if runtime == "openvino":
         import_openvino()  # before anything is exported for it
-        openvino = OpenVinoRunner(onnx_cache.content(model), threads, size is not None)
-        agreement.compare(model, openvino.run, sizes=[size] if size else agreement.SIZES)
-        return OpenVinoNetwork(openvino)
+        sizes = [size] if size else agreement.SIZES
+        if isinstance(like, OpenVinoRunner) and like.one_size:
+            agreement.compare(model, like.run, sizes=sizes)
+            return like
+        return _exported(model, 1, sizes, lambda x: OpenVinoRunner(x, threads, size is not None))
     kind = CompiledNetwork if runtime == "compile" else TorchNetwork
     return kind(model, device, threads)
 
 
+def _exported(
+    model: FeatherFace,
+    lanes: int,
+    sizes: Iterable[tuple[int, int]],
+    opened: Callable[[bytes], BatchNetwork],
+) -> BatchNetwork:
+    """Return an exported network, of the cache or a new one, compared with PyTorch at `sizes`."""
+    try:
+        network = opened(onnx_cache.content(model, lanes))
+        agreement.compare(model, network.run, sizes=sizes)
+    except DisagreementError:
+        # The cache knows networks by their tensors; hooks or other modules may have changed this.
+        network = opened(onnx_cache.content(model, lanes, anew=True))
+        agreement.compare(model, network.run, sizes=sizes)
+    return network
+
+
 def checked_device(device: str | torch.device | None) -> torch.device:
-    """Return the device; `None` means CUDA where there is one, else the CPU.
+    """Return the device; `None` means CUDA where there is one and this is no fork, else the CPU.
 
     Raises:
         InputError: for a device that is unavailable.
@@ -261,7 +245,7 @@ def checked_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         # A driver too old for this PyTorch is reported, and then means the CPU.
         with without_warnings(r"torch\.cuda"):
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            return torch.device("cuda" if torch.cuda.is_available() and not forked() else "cpu")
     try:
         checked = torch.device(device)
         torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given
@@ -280,25 +264,13 @@ def checked_device(device: str | torch.device | None) -> torch.device:
     return checked
 
 
-_setting_threads = threading.Lock()
-
-_process = os.getpid()
-
-
-def _forked() -> bool:
-    return os.getpid() != _process
-
-
-def one_thread_in_a_fork() -> None:
-    """Set PyTorch to one thread in a forked process, which lacks those it would wait for."""
-    if _forked():
-        torch.set_num_threads(1)
+_setting_threads = Lock()
 
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
     one_thread_in_a_fork()
-    if wanted is None or _forked():
+    if wanted is None or forked():
         yield
         return
     with _setting_threads:  # the number belongs to the whole process

@@ -24,11 +24,12 @@ _KEPT = 32  # files; some 2.5 MB each
 _OURS = re.compile(r"[\w-]+-[0-9a-f]{32}\.onnx")
 
 
-def content(model: FeatherFace, lanes: int = 1) -> bytes:
-    """Return the exported network, compared with PyTorch on this machine by these versions.
+def content(model: FeatherFace, lanes: int = 1, *, anew: bool = False) -> bytes:
+    """Return the exported network, compared with PyTorch by these versions when it was made.
 
     Args:
         lanes: see `runtimes.onnx_graph.build_graph`.
+        anew: make it also where the cache has one.
 
     Raises:
         DisagreementError, ExportError, RuntimeUnavailableError: as `runtimes.export.export`.
@@ -36,7 +37,7 @@ def content(model: FeatherFace, lanes: int = 1) -> bytes:
     state = export.state_sha256(model)
     folder = cache_folder()
     path = folder / "onnx" / _file_name(model.config.variant, state, lanes) if folder else None
-    kept = _read(path, state) if path else None
+    kept = _read(path, state) if path and not anew else None
     if kept is not None:
         return kept
     source = {"weights": "a model in memory", "weights_sha256": ""}

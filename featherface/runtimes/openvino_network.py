@@ -16,18 +16,20 @@ import numpy as np
 import torch
 
 from featherface.errors import one_line, out_of_memory
+from featherface.forks import Lock, forked
 from featherface.images import MAX_NETWORK_PIXELS, FloatArray
 from featherface.pipeline import MOST_AT_ONCE
+from featherface.runtimes.interface import BatchNetwork
 from featherface.runtimes.onnx_session import LANES, RuntimeUnavailableError, import_runtime
 
 SIZES = 8
 """At most so many sizes have kernels of their own at a time."""
 
-_first_use = threading.Lock()  # two threads that are the first to read a tensor block each other
+_first_use = Lock()  # two threads that are the first to read a tensor block each other
 
 
-class OpenVinoRunner:
-    """Runs an exported network in OpenVINO, in float32. Can be pickled and shared by threads.
+class OpenVinoRunner(BatchNetwork):
+    """An exported network in OpenVINO, on the CPU, in float32. Can be pickled, shared by threads.
 
     Args:
         content: the bytes of the ONNX file.
@@ -77,7 +79,7 @@ class OpenVinoRunner:
             raise RuntimeUnavailableError(one_line(error)) from error
 
     def run(self, pixels: FloatArray) -> list[FloatArray]:
-        """Return boxes, scores and landmarks of a batch, as `onnx_graph.build_graph` has them."""
+        """Return what `BatchNetwork.run` does."""
         try:
             compiled = self._compiled_for(pixels.shape)
             return list(compiled.create_infer_request().infer({"pictures": pixels}).values())
@@ -86,9 +88,16 @@ class OpenVinoRunner:
                 raise MemoryError(one_line(error)) from error
             raise RuntimeUnavailableError(f"openvino: {one_line(error)}") from None
 
+    @property
+    def on_one_thread(self) -> OpenVinoRunner | None:
+        """The same network, each call on one thread, several at once: one a thread, at most 16.
+
+        Only for one size, and in no forked process, which lacks the threads that it waits for.
+        """
+        return self._on_one_thread if self.one_size and not forked() else None
+
     @cached_property
-    def on_one_thread(self) -> OpenVinoRunner:
-        """The same network, each call on one thread, several at once: one a thread, at most 16."""
+    def _on_one_thread(self) -> OpenVinoRunner:
         count = min(self._threads, MOST_AT_ONCE)
         return OpenVinoRunner(self._arguments[0], count, self.one_size, count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,29 @@ def test_a_graph_that_ignores_offsets_is_refused(
     with pytest.raises(DisagreementError):
         export(rough("v1-deformable"), tmp_path / "plain.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantize:UserWarning")
+def test_networks_that_were_changed_are_exported_as_they_are_or_refused(tmp_path: Path) -> None:
+    def replaced(change: Callable[[FeatherFace], object]) -> FeatherFace:
+        model = rough("v1")
+        change(model)
+        return model
+
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(rough("v1"))
+    export(synchronised, tmp_path / "x.onnx")
+    refused = {
+        "activation SiLU": replaced(lambda x: setattr(x.backbone.stem, "act", nn.SiLU())),
+        "AssertionError": replaced(lambda x: x.context.levels.insert(0, nn.Identity())),
+        "is no tensor": torch.ao.quantization.quantize_dynamic(
+            rough("v1"), {nn.Linear}, torch.qint8
+        ),
+    }
+    for reason, model in refused.items():
+        with pytest.raises(ExportError, match=reason) as caught:
+            export(model, tmp_path / "y.onnx")
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
 
 
 def test_not_a_number_is_no_agreement() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import os
@@ -9,6 +10,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,10 @@ import numpy as np
 import pytest
 import torch
 
-from featherface import Detector, FeatherFace, InputError
+from featherface import Detector, FeatherFace, InputError, forks
 from featherface.config import FeatherFaceConfig
 from featherface.images import preprocess
-from featherface.model import save
+from featherface.model import load, save
 from featherface.runtimes import network as runtimes
 from featherface.runtimes import onnx_cache, onnx_session, openvino_network
 from featherface.runtimes.agreement import DisagreementError
@@ -149,6 +152,65 @@ def test_openvino_computes_several_images_of_one_size_at_once(model: FeatherFace
     for found, alone in zip(detector.stream(images), expected, strict=True):
         boxes = [np.array([face.box for face in faces]) for faces in (found, alone)]
         np.testing.assert_allclose(*boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [None, pytest.param((64, 96), marks=needs_openvino)])
+def test_a_network_changed_otherwise_than_in_its_weights_is_not_taken_from_the_cache(
+    size: tuple[int, int] | None,
+) -> None:
+    model = load("v1")
+    image = draw_crowd()[:64, :96]
+    given: dict[str, Any] = {"device": "cpu", "size": size, "score_threshold": 0}
+    original = Detector(model, runtime="auto", **given)
+    assert original.runtime == ("openvino" if size else "onnx")
+    hooked, replaced = copy.deepcopy(model), copy.deepcopy(model)
+    hooked.backbone.register_forward_hook(lambda _, __, levels: [x / 2 for x in levels])
+    replaced.backbone.stem.act = torch.nn.SiLU()
+    for changed in (hooked, replaced):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            detector = Detector(changed, runtime="auto", **given)
+        assert detector.runtime == "torch"
+        assert ["differs from PyTorch" in str(each.message) for each in told] == [True] * len(told)
+        assert detector(image) == Detector(changed, runtime="torch", **given)(image)
+        assert detector(image) != original(image)
+    assert Detector(model, runtime="auto", **given)(image) == original(image)
+
+
+@needs_openvino
+def test_networks_for_the_sizes_of_many_clips_are_kept(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    original = OpenVinoRunner._compile
+
+    def counted(self: OpenVinoRunner, network: Any) -> Any:
+        compiled.append(network.input(0).get_partial_shape())
+        return original(self, network)
+
+    monkeypatch.setattr(OpenVinoRunner, "_compile", counted)
+    detector = Detector(model, device="cpu", runtime="auto", score_threshold=0, threads=1)
+    crowd = draw_crowd()
+    sizes = [(64, 96), (96, 64), (64, 96), (96, 64), (80, 80)]
+    found = []
+    for height, width in sizes:
+        one = detector.for_size(height, width)
+        assert one.runtime == "openvino"
+        found.append(one(crowd[:height, :width]))
+    assert len(compiled) == 3
+    assert found[:2] == found[2:4]
+    alone = Detector(model, runtime="openvino", size=(96, 64), score_threshold=0, threads=1)
+    assert alone(crowd[:96, :64]) == found[1]
+    again = pickle.loads(pickle.dumps(detector))
+    assert (again.runtime, again._for_sizes) == ("onnx", {})
+    for side in range(32, 52):
+        detector.for_size(side, side)
+    networks = {id(network) for network, _ in detector._for_sizes.values()}
+    assert (len(detector._for_sizes), len(networks)) == (8, 1)
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda side: detector.for_size(side, 40), [32, 33, 34, 35] * 4))
+    assert {one.runtime for one in several} == {"openvino"}
+    assert len(detector._for_sizes) == 8
 
 
 @needs_openvino
@@ -445,12 +507,20 @@ def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
             Detector(model, threads=threads)
 
 
+def test_no_gpu_is_chosen_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, CUDA cannot be used where the parent has used it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtimes.checked_device(None).type == "cuda"
+    monkeypatch.setattr(forks, "_process", -1)
+    assert runtimes.checked_device(None).type == "cpu"
+
+
 def test_a_network_in_a_fork_sets_one_thread(
     model: FeatherFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
     network = TorchNetwork(model, CPU, 3)
-    monkeypatch.setattr(runtimes, "_process", -1)
+    monkeypatch.setattr(forks, "_process", -1)
     torch.set_num_threads(2)
     try:
         network(np.zeros((1, 3, 32, 32), np.float32))
