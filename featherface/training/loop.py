@@ -22,7 +22,7 @@ import torchvision
 from torch import Tensor, nn
 
 import featherface
-from featherface.errors import InputError, first_sentence
+from featherface.errors import InputError, first_sentence, out_of_memory
 from featherface.files import (
     locked,
     named,
@@ -97,8 +97,8 @@ def train(
 
     Raises:
         InputError: for a device, data, weights or a checkpoint that cannot be used, and
-            (TrainingError) where the loss is no longer finite, or another process of the run
-            was given something else or has ended.
+            (TrainingError) where the loss is no longer finite, memory is too little, or another
+            process of the run was given something else or has ended.
     """
     processes = join(checked_device(device))
     record = record and processes.world == 1  # exchanges are not recorded
@@ -108,8 +108,14 @@ def train(
             first = processes.rank == 0  # which writes; those of a killed torchrun may still run
             with locked(run.out / CHECKPOINT, wait=False) if first else nullcontext():
                 return run.finish(record, every, log_every)
-    except RuntimeError as error:
-        if not processes.lost(error):
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise TrainingError(
+                f"{processes.device}: too little memory for all images, reduced to "
+                f"{recipe.longest} pixels (longest), and {recipe.batch} crops of "
+                f"{recipe.size}×{recipe.size} pixels a step; smaller ones or fewer take less"
+            ) from error
+        if not (isinstance(error, RuntimeError) and processes.lost(error)):
             raise
         raise TrainingError(
             "another process of the run ended or does not answer; its own output says why, and the "

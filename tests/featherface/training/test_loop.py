@@ -390,6 +390,27 @@ def test_one_tiny_grey_image_without_faces_is_trained_on(
     assert len(losses(tmp_path / "run")) == 2
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_is_said_with_what_takes_it(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Step, "__call__", full)
+    wanted = rf"^cpu: too little memory for .* {TINY.batch} crops of {TINY.size}×{TINY.size} "
+    with pytest.raises(InputError, match=wanted):
+        train(TINY, drawn, tmp_path / "run")
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(drawn: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, learning_rate=1e30, warmup=0.0, steps=40)
     with pytest.raises(InputError, match=r"step \d+: the loss is not finite"):
@@ -586,6 +607,7 @@ def test_a_machine_that_dies_is_missed_in_one_line(drawn: Path, tmp_path: Path) 
 PROGRAM = """
 import json, sys
 from featherface.training.loop import train
+from featherface.training.step import Step
 from featherface.training.recipe import Recipe
 train(Recipe(**json.loads(sys.argv[3])), sys.argv[1], sys.argv[2], device="cpu", log_every=0)
 """
