@@ -13,6 +13,7 @@ import typer
 from analysis.cli import options
 from analysis.cli.output import progress, show, tell, warn
 from featherface.errors import InputError
+from featherface.files import check_writable
 
 
 def report(
@@ -37,6 +38,11 @@ def report(
     has_site = (root / "mkdocs.yml").is_file()
     if pages and not has_site:
         raise InputError(f"{out}: no mkdocs.yml beside it, so there are no pages to write")
+    if has_site and find_spec("nbclient"):
+        from analysis.report.pages.generate import CACHE, PAGES
+
+        for folder in (CACHE, PAGES):
+            check_writable(root / folder / "page.md")  # there may be a file of the folder's name
     if not pages:
         _records(out)
     if has_site:

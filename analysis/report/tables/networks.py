@@ -226,7 +226,7 @@ def torchvision(records: Sequence[Record]) -> Table:
     for params, operations in zip(records[::2], records[1::2], strict=True):
         name, _, weights = str(params["where"]).partition(": ")[2].partition(", ")
         judged = params["verdict"], operations["verdict"]
-        readings = dict.fromkeys([*params["readings"], *operations["readings"]])
+        conventions = dict.fromkeys([*params["readings"], *operations["readings"]])
         rows.append(
             {
                 "name": name,
@@ -234,7 +234,7 @@ def torchvision(records: Sequence[Record]) -> Table:
                 "params": params,
                 "operations": operations,
                 "verdict": max(judged, key=list(formats.MARKS).index),
-                "why": "; ".join(readings),
+                "why": "; ".join(conventions),
             }
         )
     return Table(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from analysis.cli.main import app
 from analysis.report.pages import html, notebooks
@@ -59,6 +60,23 @@ def test_nothing_is_touched_where_a_record_cannot_be_used(project: Path, command
     with pytest.raises(InputError, match=r"blocks\.json: v1: params of the blocks add up to"):
         generate(project, command)
     assert before == {p: p.read_bytes() for p in (project / CACHE).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("folder", ["build", "docs/notebooks"])
+def test_a_folder_that_cannot_be_written_is_named_before_any_work(
+    project: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nbclient", reason="no pages are written without nbclient")
+    (project / "mkdocs.yml").touch()
+    (project / folder).write_text("a file where the folder should be")
+    monkeypatch.setattr(
+        "analysis.report.pages.generate.made_from", lambda _: pytest.fail("made before the check")
+    )
+    arguments = ["report", "--pages", "--out", str(project / "docs")]
+    failure = CliRunner().invoke(app, arguments).exception
+    assert isinstance(failure, InputError)
+    assert str(project / folder) in str(failure)
+    assert "cannot be written" in str(failure)
 
 
 NOTEBOOK = """\
