@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from featherface.config import LEVELS
@@ -98,39 +100,36 @@ def named(value: Any, measure: str) -> str:
     if not isinstance(value, list) or not measure:
         return measured(value)
     templates = [_NAMED.get(name, "{}") for name in _functions(measure)]
-    if all(isinstance(item, list) for item in value):  # one for each module, or each measurement
-        if len(templates) == 1:
-            templates *= len(value)
-        parts = value
-    else:
-        parts, rest = [], value
-        for template in templates:
-            taken = template.count("{}")
-            parts.append(rest[:taken])
-            rest = rest[taken:]
-        if rest:
-            return measured(value)
-    if [len(part) for part in parts] != [template.count("{}") for template in templates]:
+    nested = all(isinstance(item, list) for item in value)
+    if nested and len(templates) == 1:  # of several modules
+        templates *= len(value)
+    values = list(chain.from_iterable(value)) if nested else value
+    if sum(template.count("{}") for template in templates) != len(values):
         return measured(value)
-    texts = [t.format(*map(measured, part)) for t, part in zip(templates, parts, strict=True)]
+    rest = map(measured, values)
+    texts = [template.format(*islice(rest, template.count("{}"))) for template in templates]
     return f"{texts[0]} each" if len(texts) > 1 and len(set(texts)) == 1 else ", ".join(texts)
 
 
 def _functions(measure: str) -> list[str]:
     """Return the function of each part of a measurement; "" for what is calculated from several."""
-    terms, parts = [ast.parse(measure, mode="eval").body], []
-    while terms:
-        match terms.pop(0):
+
+    def parts(node: ast.expr) -> list[ast.expr]:
+        match node:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                terms[:0] = [left, right]
+                return parts(left) + parts(right)
             case ast.Tuple(elts=elements):
-                parts += elements
-            case term:
-                parts.append(term)
-    return [
-        part.func.id if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) else ""
-        for part in parts
-    ]
+                return elements
+        return [node]
+
+    called = [getattr(part, "func", None) for part in parts(ast.parse(measure, mode="eval").body)]
+    return [getattr(function, "id", "") for function in called]
+
+
+def significant(value: float, sign: str = "", most: int = 9) -> str:
+    """Return three significant digits, written out, with at most so many decimals."""
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:{sign},.{min(decimals, most)}f}".replace("-", "−")
 
 
 def extremes(items: Sequence[Any], key: Callable[[Any], Any]) -> tuple[Any, Any]:

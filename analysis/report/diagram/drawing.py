@@ -35,7 +35,7 @@ def architecture_svg(
     blocks = []
     for name, block in layout.blocks.items():
         of_block = claims.get(name, ())
-        style = "fa-block" if kind(record, name) else "fa-block absent"
+        style = "fa-block" if kind(block) else "fa-block absent"
         label = quoteattr(describe(record, block, of_block))
         blocks.append(
             f'<a href="#{anchor(name)}" class="{style}" data-block="{name}" aria-label={label}>'
@@ -51,8 +51,8 @@ def static_svg(record: Record, layers: Sequence[Record], *, upright: bool = Fals
     """Return one network as a file of its own, for light and dark pages."""
     layout = TopToBottom(record, layers) if upright else LeftToRight(record, layers, judged=False)
     blocks = [
-        group(layout.block(name, ()), "" if kind(record, name) else "absent")
-        for name in layout.blocks
+        group(layout.block(name, ()), "" if kind(block) else "absent")
+        for name, block in layout.blocks.items()
     ]
     width, height = layout.size
     size = f'width="{width:.0f}" height="{height:.0f}"'
@@ -89,7 +89,7 @@ def summary(record: Record) -> str:
 
 def describe(record: Record, block: Record, claims: Sequence[Record]) -> str:
     """Return a block in words: the label of its link."""
-    if kind(record, block["name"]) is None:
+    if kind(block) is None:
         return f"{block['title']} in {record['variant']}"
     return (
         f"{block['title']}. {block['params']:,} parameters, "

@@ -22,14 +22,15 @@ NAMES = {
 }
 """Names of the blocks that are short enough for the drawing."""
 
-_CONTEXTS = {
-    "plain": "3×3 convolution",
-    "dcnv1": "deformable 3×3",
-    "dcnv2": "modulated 3×3",
-    "ssh": "SSH",
-    "ssh-dcnv1": "SSH, deformable",
-    "ssh-dcnv2": "SSH, deformable",
+_SHORT = {
+    "FPN": "FPN, top-down",
+    "deformable convolution v1": "deformable 3×3",
+    "deformable convolution v2": "modulated 3×3",
+    "SSH with deformable convolutions v1": "SSH, deformable",
+    "SSH with deformable convolutions v2": "SSH, deformable",
+    "permutation and bottleneck": "with bottleneck",
 }
+"""Kinds of blocks whose words in their titles are too long for the drawing."""
 
 _LEGEND: Sequence[tuple[str, str]] = (
     ("square", "square: 1,000 parameters"),
@@ -39,22 +40,10 @@ _LEGEND: Sequence[tuple[str, str]] = (
 )
 
 
-def kind(record: Record, name: str) -> str | None:
-    """Return what a block is in this network, in a few words; `None` where there is none."""
-    config = record["config"]
-    cbam = f"CBAM, r = {config['reduction']}"
-    number = config["cells"]
-    return {
-        "backbone": "MobileNetV1 × 0.25",
-        "first_attention": cbam if config["attention"] in ("backbone", "both") else None,
-        "pyramid": f"BiFPN, {number} cell{'s' * (number > 1)}"
-        if config["pyramid"] == "bifpn"
-        else "FPN, top-down",
-        "second_attention": cbam if config["attention"] in ("pyramid", "both") else None,
-        "context": _CONTEXTS.get(config["context"]),
-        "shuffle": {"free": "permutation", "bottleneck": "with bottleneck"}.get(config["shuffle"]),
-        "heads": "1×1 convolutions",
-    }[name]
+def kind(block: Record) -> str | None:
+    """Return what a block is in its network, in a few words; `None` where there is none."""
+    words = str(block["title"]).partition(": ")[2].replace("reduction", "r =")
+    return None if words == "none" else _SHORT.get(words, words)
 
 
 def cells(record: Record) -> int:
@@ -106,7 +95,7 @@ class Layout(Wiring):
             at: where along the flow its nodes lie.
         """
         start, stop = self.spans[name]
-        if kind(self.record, name) is None:
+        if kind(self.blocks[name]) is None:
             yield from self.through(name, begin, stop)
         elif name == "backbone":
             yield self.line(THIN, (begin, self.lanes[0]), (at[0], self.lanes[0]))
@@ -218,7 +207,7 @@ class LeftToRight(Layout):
 
     def block(self, name: str, claims: Sequence[Record]) -> Iterator[str]:
         start, stop = self.spans[name]
-        left, present = start + 11, kind(self.record, name)
+        left, present = start + 11, kind(self.blocks[name])
         yield rect(start, self._TOP, stop - start, self._bottom - self._TOP, "panel", 7)
         yield text(left, 64, NAMES[name], "t")
         yield text(left, 82, present or "none", "m")
@@ -269,7 +258,7 @@ class TopToBottom(Layout):
     _LEFT, _RIGHT = 13.0, 127.0  # of the figures
 
     def __init__(self, record: Record, layers: Sequence[Record]) -> None:
-        lengths = {name: 116.0 if kind(record, name) else 54.0 for name in BLOCKS}
+        lengths = {block["name"]: 116.0 if kind(block) else 54.0 for block in record["blocks"]}
         lengths["pyramid"] = 174.0 if cells(record) == 1 else 60.0 + 64 * cells(record)
         super().__init__(record, layers, lengths)
         self.size = 360.0, self.end + 187
@@ -289,7 +278,7 @@ class TopToBottom(Layout):
 
     def block(self, name: str, claims: Sequence[Record]) -> Iterator[str]:
         start, stop = self.spans[name]
-        present = kind(self.record, name)
+        present = kind(self.blocks[name])
         yield rect(4, start, 352, stop - start, "panel", 7)
         middle = (start + stop) / 2
         nodes_at = {

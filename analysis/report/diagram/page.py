@@ -174,7 +174,7 @@ def _costs(records: Sequence[Record], at: int) -> Table:
 
     def column(title: str, key: str, form: Callable[[Any], str]) -> Column:
         def value(record: Record) -> Any:
-            return record["blocks"][at][key] if kind(record, BLOCKS[at]) else None
+            return record["blocks"][at][key] if kind(record["blocks"][at]) else None
 
         return Column(title, value, form)
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 from analysis.report.table import Cell
@@ -22,25 +21,8 @@ MEANING = {
 
 
 def words(name: str, /, **values: Any) -> str:
-    """Return the text of a file in words/ with values in its places, as `str.format` has it.
-
-    Raises:
-        WordsError: for a place that no value is for, or braces that do not match.
-    """
-    path = Path(__file__).with_name("words") / name
-    text = read_text(path)
-    try:
-        places = [place for _, place, _, _ in Formatter().parse(text) if place is not None]
-    except ValueError as error:
-        raise WordsError(f"{path}: {error}") from None
-    for place in places:
-        if re.split(r"[.[]", place)[0] not in values:
-            raise WordsError(f"{path}: no value for {{{place}}}, only for {', '.join(values)}")
-    return text.format_map(values)
-
-
-class WordsError(InputError):
-    """A file in words/ that does not fit the code it is filled in by: no record is to blame."""
+    """Return the text of a file in words/ with values in its places, as `str.format` has it."""
+    return read_text(Path(__file__).with_name("words") / name).format_map(values)
 
 
 _MARKED = re.compile(

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-import yaml
-
 from analysis.report import Record
 from analysis.report.formats import count, fixed, shape, share
 from analysis.report.pages.html import fold, themed, words
@@ -17,14 +15,22 @@ from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
 
-_TITLES: dict[str, str] = yaml.safe_load(words("timing.yaml"))
-_FINDINGS: dict[str, Callable[[Any], str]] = {
-    "latency": findings.by_block,
-    "operators": findings.operators,
-    "roofline": findings.roofline,
-    "growth": findings.growth,
+_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "latency": ("Milliseconds by block, for each network", findings.by_block),
+    "operators": (
+        "Share of the time of official by operator inside its blocks",
+        findings.operators,
+    ),
+    "roofline": (
+        "GMAC/s of each block of official, below the machine’s ceilings of arithmetic and memory",
+        findings.roofline,
+    ),
+    "growth": (
+        "Milliseconds and memory of official against the size of the image",
+        findings.growth,
+    ),
 }
-"""Of the figures."""
+"""By kind of record, what its figure shows, and the finding."""
 
 DEVICES = {"cpu": "", "cuda": "-gpu"}
 """The end of a figure's name, by device."""
@@ -219,8 +225,8 @@ def _page(
     for name in figures:
         for device, end in DEVICES.items():
             if shown := drawn(records, name, device):
-                where = ", on a GPU" if end else ""
-                alt = f"{_TITLES[name]}{where}. {_FINDINGS[name](shown)}"
+                title, finding = _FIGURES[name]
+                alt = f"{title}{', on a GPU' if end else ''}. {finding(shown)}"
                 parts.append(themed(records.docs, f"{name}{end}", alt))
     place = {variant: at for at, variant in enumerate(VARIANTS)}
     for machine, group in latest.by_machine(rows).items():

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.report import Record
+from analysis.report.formats import significant
 from analysis.report.plots.style import BLUE, LIGHT, ORANGE, VERMILION, Scheme, canvas
 
 _MARKERS = "osD^v"
@@ -81,7 +82,8 @@ def _bars(ax: Axes, rows: Sequence[float], changes: Sequence[float | None], sche
         side, colour, aligned = (-1, BLUE, "right") if change < 0 else (1, ORANGE, "left")
         ax.barh(row, change, height=0.72, color=colour)
         place = change + side * 0.02 * reach
-        ax.text(place, row, _signed(change), va="center", ha=aligned, size=8)
+        words = significant(change, "+" if change else "", 3)
+        ax.text(place, row, words, va="center", ha=aligned, size=8)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
@@ -156,10 +158,3 @@ def _mark(ax: Axes, variant: Record, marker: str, look: dict[str, Any], scheme: 
         place: dict[str, Any] = {"xytext": (0.03, corner), "textcoords": "axes fraction"}
         line = {"arrowstyle": "-", "color": scheme.muted, "linewidth": 0.8, "shrinkB": 4}
         ax.annotate(words, point, va="top", size=8, arrowprops=line, **place)
-
-
-def _signed(value: float) -> str:
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:+,.{min(digits, 3)}f}".replace("-", "−")

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.report import Record
+from analysis.report.formats import significant
 from analysis.report.plots.style import BLOCK_COLOURS, BLUE, GREY, LIGHT, VERMILION, Scheme, canvas
 from analysis.speed.latest import machine
 from featherface.config import BLOCKS
@@ -38,7 +39,7 @@ def by_block(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             ax.plot([whole["ms_p10"], whole["ms_p90"]], [row, row], color=scheme.text, linewidth=1)
             ax.plot(whole["ms_p50"], row, marker="|", markersize=13, color=scheme.text)
             at = max(left, whole["ms_p90"]), row
-            _note(ax, f"{_number(whole['ms_p50'])} ms", at, (5, 0), va="center")
+            _note(ax, f"{significant(whole['ms_p50'])} ms", at, (5, 0), va="center")
         ax.margins(x=0.14)
         ax.set_xlim(left=0)
         ax.set_xlabel("milliseconds: sum of the blocks' medians; line: whole pass, p10 | p50 | p90")
@@ -68,7 +69,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
                 line = record["fits"][name][key]
                 if line is not None:
                     slope, zero = line["per_megapixel"] / scale, line["at_zero"] / scale
-                    words += f": {_number(slope)} {unit} per megapixel"
+                    words += f": {significant(slope)} {unit} per megapixel"
                     if line["r_squared"] is not None:
                         words += f", R² {line['r_squared']:.3f}"
                     ends = np.asarray([0, max(x)])
@@ -107,10 +108,10 @@ def roofline(record: Record, scheme: Scheme = LIGHT) -> Figure:
         ax.plot([least, ridge, most], roof, color=scheme.text, linewidth=1.6)
         ax.axvline(ridge, color=scheme.muted, linewidth=0.8, linestyle=":")
         ax.set(xscale="log", yscale="log", xlim=(least, most), ylim=(lowest / 2, compute * 2.2))
-        product = f"matrix product, measured: {_number(compute)} GMAC/s"
+        product = f"matrix product, measured: {significant(compute)} GMAC/s"
         _note(ax, product, (most, compute), (-4, 4), ha="right")
         inside = least**0.35 * ridge**0.65  # far enough from the axis for the words before it
-        copying = f"copying, measured: {_number(memory)} GB/s"
+        copying = f"copying, measured: {significant(memory)} GB/s"
         _note(ax, copying, (inside, inside * memory), (-10, 8), ha="right")
         foot = (ridge, lowest / 2)
         _note(ax, "← bound by memory", foot, (-6, 6), ha="right", color=scheme.muted)
@@ -199,9 +200,3 @@ def _setting(record: Record) -> str:
     batch, _, height, width = record["input"]
     many = f"{batch} × " if batch > 1 else ""
     return f"{many}{height}×{width}, {machine(record['environment'])}"
-
-
-def _number(value: float) -> str:
-    """Return three significant digits, written out."""
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
-    return f"{value:,.{digits}f}".replace("-", "−")

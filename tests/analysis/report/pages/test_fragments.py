@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from analysis.cli.main import app
 from analysis.report.pages import accuracy, choose, generate, home, space, timing, verdict_list
 from analysis.report.pages.generate import FRAGMENTS, made_from
-from analysis.report.pages.html import WordsError
 from analysis.report.pages.records import Records, address_of
 from featherface.errors import InputError
 
@@ -294,21 +293,6 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
     "roofline.jsonl": lambda rows: rows[-1]["ceilings"].pop("product_by"),
     "widerface.jsonl": lambda rows: rows[-1].update(easy="x"),
 }
-
-
-def test_a_text_that_does_not_fit_its_code_is_named_and_no_record(
-    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "words").mkdir()
-    text = tmp_path / "words" / "space-lead.md"
-    monkeypatch.setattr("analysis.report.pages.html.__file__", str(tmp_path / "html.py"))
-    for content, wrong in (("{totl:,}", r"no value for \{totl\}"), ("{total", "expected '}'")):
-        text.write_text(content)
-        monkeypatch.setattr(generate, "FRAGMENTS", {"space-lead.md": space.lead})
-        with pytest.raises(WordsError, match=wrong) as failure:
-            generate.made_from(records)
-        assert str(failure.value).startswith(f"{text}: ")
-        assert "damaged" not in str(failure.value)
 
 
 def test_an_error_of_the_code_is_no_damaged_record(
