@@ -32,7 +32,6 @@ from analysis.report.diagram.drawing import static_svg
 from analysis.report.pages import choose, timing
 from analysis.report.pages.records import Records
 from analysis.report.plots import design_space as plots
-from analysis.report.plots import latency as times
 from analysis.report.plots import widerface
 from analysis.report.plots.style import SCHEMES, Scheme, render
 from analysis.report.portrait import RECORDED, found_faces, recorded_maps
@@ -189,14 +188,8 @@ def _figure(name: str, draw: Callable[[Scheme], Figure]) -> Written:
 
 def _times(docs: Path) -> Written:
     """Figures of the times on record, of the CPU and of the GPU that were measured last."""
-    kinds: dict[str, Callable[..., Figure]] = {
-        "latency": times.by_block,
-        "operators": times.operators,
-        "roofline": times.roofline,
-        "growth": times.growth,
-    }
     records = Records(docs, ledgers=())
-    for kind, draw in kinds.items():
+    for kind, (_, draw, _) in timing.FIGURES.items():
         for device, end in timing.DEVICES.items():
             with _usable(docs / "results" / f"{kind}.jsonl"):
                 if shown := timing.drawn(records, kind, device):

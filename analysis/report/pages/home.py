@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from calendar import month_name
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from html import escape
 
 from analysis.claims.ledger import Ledger
 from analysis.report import Record
+from analysis.report.diagram.claims import verdict_counts
 from analysis.report.formats import count, fixed
 from analysis.report.pages import verdict_list
 from analysis.report.pages.html import MEANING, bars, prose, words
@@ -30,16 +30,12 @@ def lead(records: Records) -> str:
         "home-lead.html",
         official=records.blocks["official"]["params"],
         total=records.verdict("card-total")["measured"],
-        figures=len(_published(records)),
-        tally=verdict_list.tally(records, "verdicts/").strip(),
+        figures=len(records.published),
+        tally=verdict_list.tally(records, "verdicts/"),
         by_source=tally_by_source(records).strip(),
         authors=authors,
         fork=fork,
     )
-
-
-def _published(records: Records) -> list[Record]:
-    return [record for record in records["verdicts.json"] if record["published"]]
 
 
 def _months(dates: Sequence[str]) -> str:
@@ -51,10 +47,9 @@ def _months(dates: Sequence[str]) -> str:
 
 def commands(records: Records) -> str:
     """Return three commands, each with the figures that it prints, which a test compares."""
-    card = Counter(r["verdict"] for r in records["verdicts.json"] if r["source"] == "card")
     return words(
         "home-commands.md",
-        card=", ".join(f"{card[verdict]} {verdict}" for verdict in MEANING),
+        card=verdict_counts(r for r in records["verdicts.json"] if r["source"] == "card"),
         official=records.blocks["official"]["params"],
         thop=records["counters.json"]["official"]["reconciliation"]["thop_params"],
         drawn=records.verdict("card-total-as-drawn")["measured"],
@@ -63,7 +58,7 @@ def commands(records: Records) -> str:
 
 def tally_by_source(records: Records) -> str:
     """Return a table of verdicts by source; each number leads to its claims."""
-    published = _published(records)
+    published = records.published
 
     def number(book: Ledger, verdict: str) -> Cell:
         source = book.source.id

@@ -63,6 +63,11 @@ class Records:
         return records
 
     @property
+    def published(self) -> Sequence[Record]:
+        """The verdicts on figures that somebody has published."""
+        return [record for record in self["verdicts.json"] if record["published"]]
+
+    @property
     def totals(self) -> Mapping[int, Record]:
         """By number of parameters: the architectures that have as many."""
         return {found["asked"]["params"]: found for found in self["design_space.json"]["totals"]}

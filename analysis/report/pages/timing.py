@@ -6,31 +6,37 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from analysis.report import Record
 from analysis.report.formats import count, fixed, shape, share
 from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import VARIANTS, Records
 from analysis.report.plots import findings
+from analysis.report.plots import latency as plots
 from analysis.report.table import Cell, Column, Table, code
 from analysis.report.tables import latency as tables
 from analysis.speed import latest
 
-_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "latency": ("Milliseconds by block, for each network", findings.by_block),
+FIGURES: dict[str, tuple[str, Callable[..., Figure], Callable[[Any], str]]] = {
+    "latency": ("Milliseconds by block, for each network", plots.by_block, findings.by_block),
     "operators": (
         "Share of the time of official by operator inside its blocks",
+        plots.operators,
         findings.operators,
     ),
     "roofline": (
         "GMAC/s of each block of official, below the machine’s ceilings of arithmetic and memory",
+        plots.roofline,
         findings.roofline,
     ),
     "growth": (
         "Milliseconds and memory of official against the size of the image",
+        plots.growth,
         findings.growth,
     ),
 }
-"""By kind of record, what its figure shows, and the finding."""
+"""By kind of record, what its figure shows, how it is drawn, and what is found in it."""
 
 DEVICES = {"cpu": "", "cuda": "-gpu"}
 """The end of a figure's name, by device."""
@@ -225,7 +231,7 @@ def _page(
     for name in figures:
         for device, end in DEVICES.items():
             if shown := drawn(records, name, device):
-                title, finding = _FIGURES[name]
+                title, _, finding = FIGURES[name]
                 alt = f"{title}{', on a GPU' if end else ''}. {finding(shown)}"
                 parts.append(themed(records.docs, f"{name}{end}", alt))
     place = {variant: at for at, variant in enumerate(VARIANTS)}

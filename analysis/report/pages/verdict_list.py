@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from html import escape
 
 from analysis.claims.ledger import Source, load
@@ -22,9 +21,7 @@ from analysis.report.table import Column, Table, strong
 
 def tally(records: Records, page: str) -> str:
     """Return the verdicts on published figures as one bar; its parts lead to the list at `page`."""
-    counts = Counter(
-        record["verdict"] for record in records["verdicts.json"] if record["published"]
-    )
+    counts = Counter(record["verdict"] for record in records.published)
     parts = "".join(
         f'<li class="ff-{verdict}" style="flex-grow:{counts[verdict]}">'
         f'<a href="{page}?verdict={verdict}"><span class="ff-count">{counts[verdict]}</span> '
@@ -32,7 +29,7 @@ def tally(records: Records, page: str) -> str:
         f'<span class="ff-meaning">{meaning}</span></a></li>'
         for verdict, meaning in MEANING.items()
     )
-    return f'<ul class="ff-tally">{parts}</ul>\n'
+    return f'<ul class="ff-tally">{parts}</ul>'
 
 
 def controls(records: Records) -> str:
@@ -59,31 +56,19 @@ def _choices(records: Records, name: str, options: dict[str, str]) -> str:
 
 def claims(records: Records) -> str:
     """Return every claim, in the order of its source, below a line of headings."""
-    printed = {
-        f"{book.source.id}-{claim.id}": (claim.printed, *claim.operands)
-        for book in records.ledgers
-        for claim in book.claims
-    }
-    sources = {book.source.id: book.source for book in records.ledgers}
-    card_line = records["provenance.json"]["card_line"]
-    rows = (
-        _claim(
-            record,
-            at,
-            printed[address_of(record)],
-            _where(record, sources[record["source"]], card_line),
-        )
-        for at, record in enumerate(records["verdicts.json"])
-    )
+    rows = (_claim(records, record, at) for at, record in enumerate(records["verdicts.json"]))
     return words("verdict-claims.html", rows="\n".join(rows))
 
 
-def _claim(record: Record, position: int, printed: Sequence[str], where: str) -> str:
+def _claim(records: Records, record: Record, position: int) -> str:
     address = address_of(record)
+    (book,) = (book for book in records.ledgers if book.source.id == record["source"])
+    (claim,) = (claim for claim in book.claims if claim.id == record["id"])
+    printed = dict.fromkeys([claim.printed, *claim.operands])
     found = named(record["measured"], record["measure"])
     unit = f" {record['unit']}" if record["unit"] and record["measured"] is not None else ""
     details = {
-        "As printed": " · ".join(f"<q>{escape(text)}</q>" for text in dict.fromkeys(printed)),
+        "As printed": " · ".join(f"<q>{escape(text)}</q>" for text in printed),
         "Measured": f"<b>{escape(measured(record['measured']))}</b>{escape(unit)}",
         "By another convention": "<br>".join(map(inline, record["readings"])),
         "Replications": "<br>".join(map(_replication, record["replications"])),
@@ -91,14 +76,13 @@ def _claim(record: Record, position: int, printed: Sequence[str], where: str) ->
         "Missing here": inline(", ".join(record["missing"])),
         "Convention": inline(record["convention"]),
         "Computed as": _computed(record),
-        "Where it stands": where,
+        "Where it stands": _where(record, book.source, records["provenance.json"]["card_line"]),
         "Permanent link": f'<a href="#{address}">#{address}</a>',
         "To cite": _citation(record),
         "Published": ""
         if record["published"]
         else "no: a counter’s output, recorded by this project",
     }
-    details = {name: value for name, value in details.items() if value or name == "Why"}
     return words(
         "verdict-claim.html",
         record=record,
@@ -109,7 +93,7 @@ def _claim(record: Record, position: int, printed: Sequence[str], where: str) ->
         printed=escape(shortened(record["printed"], 26)),
         measured=escape(shortened(found, 40)),
         lines=_lines(record),
-        facts=facts(details),
+        facts=facts({name: value for name, value in details.items() if value or name == "Why"}),
     ).strip()
 
 

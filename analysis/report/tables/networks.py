@@ -222,34 +222,29 @@ def torchvision(records: Sequence[Record]) -> Table:
 
     The records of `docs/results/torchvision.json` are of parameters and operations in turn.
     """
-    rows = []
-    for params, operations in zip(records[::2], records[1::2], strict=True):
-        name, _, weights = str(params["where"]).partition(": ")[2].partition(", ")
-        judged = params["verdict"], operations["verdict"]
-        conventions = dict.fromkeys([*params["readings"], *operations["readings"]])
-        rows.append(
-            {
-                "name": name,
-                "weights": weights,
-                "params": params,
-                "operations": operations,
-                "verdict": max(judged, key=list(formats.MARKS).index),
-                "why": "; ".join(conventions),
-            }
-        )
+
+    def named(pair: tuple[Record, Record], part: int) -> str:
+        return str(pair[0]["where"]).partition(": ")[2].partition(", ")[part]
+
+    def worse(pair: tuple[Record, Record]) -> Cell:
+        return strong(max((one["verdict"] for one in pair), key=list(formats.MARKS).index))
+
+    def conventions(pair: tuple[Record, Record]) -> str:
+        return "; ".join(dict.fromkeys(name for one in pair for name in one["readings"]))
+
     return Table(
         "torchvision's figures of its own networks",
         (
-            Column("network", "name"),
-            Column("weights", "weights"),
-            Column("parameters, published", "params.claimed", count),
-            Column("measured", "params.measured", count),
-            Column("GMAC, published", "operations.claimed", fixed(3)),
-            Column("measured", "operations.measured", fixed(3)),
-            Column("verdict", "verdict", strong),
-            Column("published under another convention", "why"),
+            Column("network", lambda pair: named(pair, 0)),
+            Column("weights", lambda pair: named(pair, 2)),
+            Column("parameters, published", lambda pair: pair[0]["claimed"], count),
+            Column("measured", lambda pair: pair[0]["measured"], count),
+            Column("GMAC, published", lambda pair: pair[1]["claimed"], fixed(3)),
+            Column("measured", lambda pair: pair[1]["measured"], fixed(3)),
+            Column("verdict", worse),
+            Column("published under another convention", conventions),
         ),
-        rows,
+        list(zip(records[::2], records[1::2], strict=True)),
     )
 
 

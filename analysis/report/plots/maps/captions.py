@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from analysis.report import Record
 from analysis.report.formats import extremes, share
 
-_WHERE = ("inside", "outside")  # of faces
-
 
 class Caption(NamedTuple):
     """The words around a figure."""
@@ -45,16 +43,18 @@ def caption(record: Record, name: str) -> Caption:
 
 def _gates(rows: Sequence[Record]) -> Caption:
     means = _listed(rows, lambda row: _both(row["spatial"]))
-    both = [row for row in rows if row["spatial"]["inside"] and row["spatial"]["outside"]]
+    both = [
+        (row["spatial"]["inside"]["mean"], row["spatial"]["outside"]["mean"], place(row))
+        for row in rows
+        if row["spatial"]["inside"] and row["spatial"]["outside"]
+    ]
     finding = ""
     if both:
-        pairs = [tuple(row["spatial"][where]["mean"] for where in _WHERE) for row in both]
-        lower = sum(inside < outside for inside, outside in pairs)
-        inside, outside = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+        lower = sum(inside < outside for inside, outside, _ in both)
+        inside, outside, where = max(both, key=lambda one: abs(one[0] - one[1]))
         finding = (
             f"The mean gate is lower inside faces than outside in {lower} of {len(both)} maps. The "
-            f"largest difference: {place(both[pairs.index((inside, outside))])}, {inside:.2f} "
-            f"inside and {outside:.2f} outside."
+            f"largest difference: {where}, {inside:.2f} inside and {outside:.2f} outside."
         )
     return Caption("Spatial gates", f"Spatial gates over the image. Means: {means}.", finding)
 
@@ -163,6 +163,7 @@ def _listed(rows: Sequence[Record], words: Callable[[Record], Any]) -> str:
 
 
 def _both(values: Record) -> str:
-    means = [v["mean"] if isinstance(v, Mapping) else v for v in map(values.get, _WHERE)]
+    found = (values.get(where) for where in ("inside", "outside"))
+    means = [value["mean"] if isinstance(value, Mapping) else value for value in found]
     inside, outside = ("none" if mean is None else f"{mean:.2f}" for mean in means)
     return f"{inside} in faces, {outside} outside"
