@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from analysis.cost.operators import CONVENTIONS
+from analysis.cost.subject import Input, make_inputs
 from analysis.cost.trace import Cost, counted, measure
 from featherface.blocks.heads import Outputs
 from featherface.config import CONFIGS, LEVELS, FeatherFaceConfig, check_size
@@ -44,11 +45,9 @@ def count_macs(model: nn.Module, height: int, width: int, batch: int = 1) -> Cos
         CostError: for a network that does not run with such images.
     """
     check_size(height, width, batch)
-    weights = [x for x in model.parameters() if x.is_floating_point()]
     kernels = (m for m in model.modules() if isinstance(m, nn.Conv2d))
     channels = next((kernel.in_channels for kernel in kernels), 3)
-    dtype = weights[0].dtype if weights else torch.float32
-    return measure(model, torch.empty(batch, channels, height, width, dtype=dtype, device="meta"))
+    return measure(model, make_inputs(model, [Input((batch, channels, height, width))]))
 
 
 def network_cost(

@@ -349,7 +349,9 @@ def _fresh(
 
 # The counters' names of what we count too, by operator or class of module.
 _SAME = {
-    **dict.fromkeys(("aten.convolution", "Conv1d", "Conv2d", "Conv3d"), "conv"),
+    **dict.fromkeys(
+        ("aten.convolution", "aten._convolution", "Conv1d", "Conv2d", "Conv3d"), "conv"
+    ),
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), "conv"),
     "DeformConv2d": "deformable_kernel",
     **dict.fromkeys(("addmm", "mm", "bmm", "baddbmm", "matmul", "linear", "einsum"), "linear"),

@@ -17,7 +17,7 @@ from featherface.errors import InputError
 def foreign_code(error: type[InputError], where: str) -> Iterator[None]:
     """Run code of others: what it prints goes to stderr, whatever it raises becomes one line.
 
-    An interrupt stays one.
+    An interrupt stays one, and an `InputError`, which is one line already.
 
     Args:
         error: the class that is raised.
@@ -26,7 +26,7 @@ def foreign_code(error: type[InputError], where: str) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, InputError):
         raise
     except BaseException as failure:  # such as SystemExit, which would end our program
         try:

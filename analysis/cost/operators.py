@@ -99,7 +99,15 @@ def _convolution(args: tuple[Any, ...], output: Tensor) -> int:
 
 def _product(left: int) -> Handler:
     """For matrix products, whose left factor is argument `left`."""
-    return lambda args, output: int(output.numel() * args[left].shape[-1])
+
+    def macs(args: tuple[Any, ...], output: Tensor) -> int:
+        packed = 2 if args[left].dtype == _TWO_IN_A_BYTE else 1
+        return int(output.numel() * args[left].shape[-1] * packed)
+
+    return macs
+
+
+_TWO_IN_A_BYTE = getattr(torch, "float4_e2m1fn_x2", None)  # not in PyTorch 2.7
 
 
 def _grouped_product(args: tuple[Any, ...], output: Tensor) -> int:
@@ -174,7 +182,11 @@ def _names(text: str) -> list[str]:
 
 for _text, _kind, _handler in (
     ("aten:: convolution _convolution convolution_overrideable", "conv", _convolution),
-    ("aten:: mm bmm mv _int_mm _scaled_mm _weight_int8pack_mm", "linear", _product(0)),
+    (
+        "aten:: mm bmm mv _int_mm _scaled_mm _scaled_mm_v2 _weight_int8pack_mm",
+        "linear",
+        _product(0),
+    ),
     ("aten:: _grouped_mm", "linear", _grouped_product),
     ("aten:: addmm baddbmm addmv _addmm_activation", "linear", _product(1)),
     ("aten:: dot vdot", "linear", lambda args, output: args[0].numel()),
@@ -200,6 +212,7 @@ for _text, _kind, _handler in (
     ("aten:: grid_sampler_3d", "sampling", _grid_sampler(3)),
     ("aten:: upsample_trilinear3d", "sampling", _interpolation(8)),
     ("aten:: upsample_bicubic2d _upsample_bicubic2d_aa", "sampling", _interpolation(16)),
+    ("aten:: _upsample_lanczos2d_aa", "sampling", _interpolation(36)),
     ("torchvision:: deform_conv2d", "deformable_kernel", _kernel),
     (
         "mmcv.ops. deform_conv.DeformConv2d modulated_deform_conv.ModulatedDeformConv2d",
@@ -222,15 +235,17 @@ for _text, _kind, _handler in (
 FREE: Mapping[str, str] = {
     "a few products per value with others of its place, as of activations and gates": "aten:: "
     "hardswish hardsigmoid dropout native_dropout glu floor_divide _prelu_kernel "
-    "_weight_norm_interface log_sigmoid_forward cumprod polar rrelu_with_noise "
+    "_weight_norm_interface log_sigmoid_forward cumprod polar rrelu_with_noise linalg_cross "
     "_thnn_fused_lstm_cell _thnn_fused_gru_cell quantize_per_tensor quantize_per_tensor_dynamic "
     "quantize_per_channel dequantize fake_quantize_per_tensor_affine_cachemask "
-    "fake_quantize_per_channel_affine_cachemask",
-    "reductions that add, compare, square or multiply each value once": "aten:: sum mean amax "
-    "amin max min _aminmax prod argmax argmin any all _is_any_true _is_all_true allclose trace "
-    "_softmax _log_softmax _safe_softmax _masked_softmax logsumexp cumsum cummax cummin "
-    "_cummax_helper _cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm "
-    "native_norm linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc bincount "
+    "fake_quantize_per_channel_affine_cachemask _fake_quantize_learnable_per_tensor_affine "
+    "_fake_quantize_learnable_per_channel_affine _fused_moving_avg_obs_fq_helper "
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    "reductions that add, compare, square or multiply each value once": "aten:: sum mean amax amin "
+    "max min _aminmax prod argmax argmin any all _is_any_true _is_all_true allclose trace _softmax "
+    "_log_softmax _safe_softmax _masked_softmax logsumexp cumsum cummax cummin _cummax_helper "
+    "_cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm native_norm "
+    "linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc histogram bincount "
     "bucketize searchsorted unique_dim unique_consecutive _unique _unique2 index_add index_reduce "
     "scatter_reduce segment_reduce col2im unfold_backward max_pool2d max_pool2d_with_indices "
     "max_pool3d_with_indices avg_pool2d avg_pool3d adaptive_avg_pool2d _adaptive_avg_pool2d "
@@ -242,8 +257,9 @@ FREE: Mapping[str, str] = {
     "losses, one value for each that is compared": "aten:: mse_loss smooth_l1_loss huber_loss "
     "soft_margin_loss multi_margin_loss multilabel_margin_loss_forward nll_loss_forward "
     "nll_loss2d_forward binary_cross_entropy binary_cross_entropy_with_logits",
-    "random numbers": "aten:: bernoulli exponential geometric log_normal multinomial normal "
-    "poisson rand_like randint_like randn_like random uniform",
+    "random numbers": "aten:: bernoulli binomial cauchy exponential geometric log_normal "
+    "multinomial normal poisson rand_like randint_like randn_like random uniform _sample_dirichlet "
+    "_standard_gamma",
     "at inference a batch normalisation folds into the convolution before it; others scale and "
     "shift each value": "aten:: batch_norm native_batch_norm _native_batch_norm_legit_no_training "
     "_native_batch_norm_legit _batch_norm_no_update _batch_norm_with_update cudnn_batch_norm "
@@ -265,7 +281,10 @@ FREE: Mapping[str, str] = {
     "full_like empty_like zeros_like ones_like fill zero lift lift_fresh contiguous as_strided "
     "_pack_padded_sequence resize resize_as set _pin_memory is_same_size is_coalesced is_pinned "
     "is_set_to _nnz sparse_dim dense_dim _has_same_storage_numel _assert_async "
-    "_assert_tensor_metadata",
+    "_assert_tensor_metadata _linalg_check_errors _to_dense _to_sparse _to_sparse_csr "
+    "sparse_compressed_tensor _sparse_coo_tensor_with_dims_and_tensors _coalesce dim sym_size "
+    "sym_is_contiguous to_padded_tensor _nested_tensor_from_tensor_list int_repr q_scale "
+    "q_zero_point",
     "selection and averaging of regions, a few values each": "torchvision:: nms roi_align "
     "roi_pool ps_roi_align ps_roi_pool",
 }
@@ -287,7 +306,9 @@ def is_free(operator: Any, args: Any) -> bool:
     name = name.replace("::_foreach_", "::").replace("prims::", "aten::")
     if name in _FREE_NAMES or operator.is_view or _FREE_TAGS & set(operator.tags):
         return True
-    if operator.namespace not in ("aten", "prim", "prims", "profiler", "torchvision"):
+    if operator.namespace == "prim":  # questions: the layout or device of a tensor
+        return True
+    if operator.namespace not in ("aten", "prims", "profiler", "torchvision"):
         return False
     namespace, _, short = name.partition("::")
     plain = getattr(getattr(torch.ops, namespace), short, None)

@@ -177,8 +177,8 @@ def make_inputs(
     Raises:
         SubjectError: where some have names and some have not.
     """
-    weights = [x.dtype for x in model.parameters() if x.is_floating_point()]
-    usual = weights[0] if weights else torch.float32
+    weights = (x.dtype for x in model.parameters() if is_computed_in(x.dtype))
+    usual = next(weights, torch.float32)
     tensors = [
         torch.zeros(i.shape, dtype=getattr(torch, i.dtype) if i.dtype else usual, device=device)
         for i in inputs
@@ -189,6 +189,11 @@ def make_inputs(
     if len(set(names)) != len(inputs):
         raise SubjectError("inputs: either all have names, each another, or none has")
     return dict(zip(names, tensors, strict=True))
+
+
+def is_computed_in(dtype: torch.dtype) -> bool:
+    """Return whether networks compute in that type: floats, but for those of 8 bits, as stored."""
+    return dtype.is_floating_point and dtype.itemsize > 1
 
 
 def check_computable(shape: Sequence[int]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -150,11 +151,11 @@ def entered(setting: Setting) -> Iterator[Subject]:
     kept = torch.float32 if setting.autocast else DTYPES[setting.dtype]
     layout = MEMORY_FORMATS[setting.memory_format]
     with setting.on_device() as device, setting.explained():
-        model = setting.network().to(device, kept).to(memory_format=layout)
+        model = setting.network(kept).to(device).to(memory_format=layout)
         inputs = _make_inputs(setting, model, device)
         flush = l2_flusher(device) if setting.flush_l2 else None
         subject = Subject(setting, model, inputs, clock_of(device), flush)
-    with setting.on_device():
+    with redirect_stdout(sys.stderr), setting.on_device():  # a network may print
         yield subject
 
 

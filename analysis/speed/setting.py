@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -17,7 +17,8 @@ from torch import nn
 
 from analysis.cost import Cost, measure
 from analysis.cost.blocks import network_cost
-from analysis.cost.subject import Input, load_model, make_inputs, with_settings
+from analysis.cost.foreign import foreign_code
+from analysis.cost.subject import Input, is_computed_in, load_model, make_inputs, with_settings
 from analysis.environment import stamp
 from analysis.speed.random_network import DESCRIPTION, make_random_network
 from featherface.blocks.deform_kernel import DeformKernel, deform_kernel
@@ -114,17 +115,18 @@ class Setting:
 
     @property
     def shapes(self) -> tuple[Input, ...]:
-        """The network's inputs, the batch first in all of them.
+        """The network's inputs, the batch first in those that begin as the first does.
 
         Those with four dimensions or more that are as high and wide as the first are images.
         """
         given = self.inputs or (Input((1, 3, self.height, self.width)),)
-        images = given[0].shape[-2:]
+        first = given[0].shape
 
         def sized(shape: tuple[int, ...]) -> tuple[int, ...]:
-            if len(shape) < 4 or shape[-2:] != images:
-                return (self.batch, *shape[1:])
-            return (self.batch, *shape[1:-2], self.height, self.width)
+            batch = self.batch if shape[0] == first[0] else shape[0]
+            if len(shape) < 4 or shape[-2:] != first[-2:]:
+                return (batch, *shape[1:])
+            return (batch, *shape[1:-2], self.height, self.width)
 
         return tuple(replace(each, shape=sized(each.shape)) for each in given)
 
@@ -150,19 +152,23 @@ class Setting:
                 f"{free / 2**30:.1f} GiB are free"
             )
 
-    def network(self) -> nn.Module:
-        """Return the network on the CPU, with random weights."""
+    def network(self, dtype: torch.dtype) -> nn.Module:
+        """Return the network on the CPU, with random weights; floats are of the dtype."""
         if self.model is None:
-            return make_random_network(self.config)
+            return make_random_network(self.config).to(dtype)
         with torch.inference_mode(False):
-            return load_model(self.model, self.arguments)
+            network = load_model(self.model, self.arguments)
+            for x in (*network.parameters(), *network.buffers()):
+                if is_computed_in(x.dtype):
+                    x.data = x.data.to(dtype)
+        return network
 
     def cost(self) -> Cost:
         """Return the cost of a pass, by module."""
         dtype = DTYPES[self.dtype]
         if self.model is None:
             return network_cost(self.config, self.height, self.width, self.batch, dtype)
-        network = self.network().to(dtype)
+        network = self.network(dtype)
         return measure(network, make_inputs(network, self.shapes))
 
     @property
@@ -208,27 +214,19 @@ class Setting:
             "environment": stamp(device_of(self.device), self.dtype, self.memory_format),
         }
 
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn what cannot be run on this device into one line.
+    def explained(self) -> AbstractContextManager[None]:
+        """Run the network; whatever it raises becomes one line.
 
         Raises:
             InputError: for an operator that has no kernel for the dtype, too little memory, or
                 whatever the code of a model raises.
         """
-        try:
-            yield
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:  # a network may leave the program
-            if self.model is None and not isinstance(error, RuntimeError | MemoryError):
-                raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            shapes = " and ".join("×".join(map(str, each.shape)) for each in self.shapes)
-            raise InputError(
-                f"{self.model or self.variant} with dtype {self.dtype}, runtime {self.runtime}, "
-                f"input {shapes} on {self.device} cannot be run: {reason}"
-            ) from error
+        shapes = " and ".join("×".join(map(str, each.shape)) for each in self.shapes)
+        return foreign_code(
+            InputError,
+            f"{self.model or self.variant} with dtype {self.dtype}, runtime {self.runtime}, "
+            f"input {shapes} on {self.device} cannot be run",
+        )
 
 
 def device_of(name: str) -> torch.device:

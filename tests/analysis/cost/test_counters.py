@@ -240,6 +240,13 @@ def test_networks_of_one_layer_of_shared_weights_and_of_torchscript() -> None:
             assert (answers["thop"].macs, answers["thop"].params) == (9, 0)
 
 
+def test_a_convolution_has_one_name_also_in_a_traced_network() -> None:
+    images = torch.zeros(1, 3, 9, 9)
+    traced = torch.jit.trace(nn.Conv2d(3, 2, 3).eval(), images)
+    (answer,) = (a for a in ask_counters(traced, (images,)) if a.counter == "torch")
+    assert (answer.macs, answer.macs_difference) == (2 * 49 * 27, {})
+
+
 def test_a_counter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("two\nlines")

@@ -52,6 +52,8 @@ def test_inputs_have_the_type_of_the_weights_or_their_own() -> None:
     model = nn.Linear(3, 3).bfloat16()
     x, y = make_inputs(model, [Input((1, 3)), Input((2,), "int32")])
     assert (x.dtype, y.dtype, x.is_meta) == (torch.bfloat16, torch.int32, True)
+    model.weight = nn.Parameter(torch.zeros(3, 3).to(torch.float8_e4m3fn), requires_grad=False)
+    assert make_inputs(model, [Input((1, 3))])[0].dtype == torch.bfloat16  # of the bias
     named = make_inputs(model, [Input((1, 3), name="input")])
     assert measure(model, named).macs == 9
     with pytest.raises(SubjectError, match="all have names"):

@@ -547,6 +547,25 @@ def test_products_of_a_matrix_for_each_group() -> None:
     )
 
 
+def test_products_of_scaled_values() -> None:
+    one = torch.ones(())
+    eight = torch.zeros(32, 32).to(torch.float8_e4m3fn)
+    network = Does(lambda w, x: torch._scaled_mm(x, x.t(), one, one))
+    assert measure(network, eight).macs == 32**3
+    if hasattr(torch.ops.aten, "_scaled_mm_v2"):
+        network = Does(
+            lambda w, x: torch.ops.aten._scaled_mm_v2(
+                x, x.t(), [one], [0], [0], [one], [0], [0], None, torch.bfloat16
+            )
+        )
+        assert measure(network, eight).macs == 32**3
+    if hasattr(torch, "float4_e2m1fn_x2"):
+        four = torch.zeros(128, 64, dtype=torch.uint8, device="meta").view(torch.float4_e2m1fn_x2)
+        scale = torch.ones(128 * 8, device="meta").to(torch.float8_e4m3fn)
+        network = Does(lambda w, x: torch._scaled_mm(x, x.t(), scale, scale))
+        assert measure(network, four).macs == 128**3  # of 64 bytes, two values in each
+
+
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.skipif(torch.backends.quantized.engine == "none", reason="no quantized kernels")
 def test_quantized_networks() -> None:
@@ -561,7 +580,8 @@ def test_quantized_networks() -> None:
         x = torch.quantize_per_tensor(x, 1.0, 0, torch.quint8)
         x = torch.ops.quantized.conv2d(x, conv, 1.0, 0)
         x = torch.ops.quantized.linear(x.mean((2, 3)), linear, 1.0, 0)
-        return torch.ops.quantized.add(x, x, 1.0, 0).dequantize()
+        x = torch.ops.quantized.add(x, x, 1.0, 0)
+        return x.dequantize() + x.int_repr() * x.q_scale() - x.q_zero_point()
 
     cost = measure(Does(run), torch.zeros(1, 4, 7, 7))
     assert (cost.macs, cost.uncounted) == (8 * 49 * 2 * 9 + 5 * 8, {})
@@ -611,12 +631,27 @@ NOT_SEEN: dict[str, tuple[nn.Module, Tensor, set[str]]] = {
     "compressed products": (
         Does(lambda w, x: SPARSE.to_sparse_csr() @ x),
         torch.zeros(6, 5),
-        {"aten::mm", "aten::_to_sparse_csr"},
+        {"aten::mm"},
+    ),
+    "a graph": (
+        Does(
+            lambda w, x: (
+                torch.sparse_coo_tensor(x.nonzero().T, x.diag(), check_invariants=False).coalesce()
+                @ w
+            )
+        ),
+        torch.eye(6),
+        {"aten::mm"},
     ),
     "nested tensors": (
-        Does(lambda w, x: F.linear(torch.nested.nested_tensor([x, x[:1]]), w)),
+        Does(lambda w, x: F.linear(torch.nested.nested_tensor([x, x[:1]]), w).to_padded_tensor(0)),
         torch.zeros(2, 6),
-        {"aten::linear", "aten::_nested_tensor_from_tensor_list"},
+        {"aten::linear"},
+    ),
+    "graphs for MKL-DNN": (
+        Does(lambda w, x: torch._C._nn.mkldnn_linear(x.to_mkldnn(), w.to_mkldnn()).to_dense()),
+        torch.zeros(2, 6),
+        {"aten::to_mkldnn", "aten::mkldnn_linear"},
     ),
 }
 
@@ -651,6 +686,45 @@ def test_sampling_of_an_enlarged_map(mode: str, dimensions: int, neighbours: int
     cost = measure(network, torch.zeros(1, 3, *[5] * dimensions))
     assert cost.macs_by_kind["sampling"] == neighbours * 3 * 10**dimensions
     assert (cost.macs, dict(cost.uncounted)) == (0, {})
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"), reason="this PyTorch has no such mode"
+)
+def test_sampling_with_lanczos() -> None:
+    network = Does(lambda w, x: F.interpolate(x, (10, 10), mode="lanczos", antialias=True))
+    cost = measure(network, torch.zeros(1, 3, 5, 5))
+    assert (cost.macs_by_kind["sampling"], cost.uncounted) == (36 * 3 * 100, {})
+
+
+def test_what_quantised_training_adds_is_free() -> None:
+    def forward(w: Tensor, x: Tensor, on: Tensor) -> Tensor:
+        low, high, scale = torch.ones(3, 1)
+        torch.ops.aten._fused_moving_avg_obs_fq_helper(
+            x, on, on, low, high, scale, on.int(), 0.1, 0, 9, 0
+        )
+        return torch._fake_quantize_learnable_per_tensor_affine(x @ w, scale, scale, 0, 9)
+
+    cost = measure(Does(forward), (torch.zeros(2, 6), torch.ones(1, dtype=torch.int64)))
+    assert (cost.macs, cost.uncounted) == (72, {})
+
+
+def test_cross_products_random_numbers_and_checks_are_free() -> None:
+    def forward(w: Tensor, x: Tensor) -> Any:
+        torch.ops.aten._linalg_check_errors(torch.zeros((), dtype=torch.int32), "x", is_matrix=True)
+        drawn = torch.binomial(x, x), torch._standard_gamma(x), torch._sample_dirichlet(x)
+        return torch.linalg.cross(x, x), drawn, torch.empty(3).cauchy_()
+
+    cost = measure(Does(forward), torch.ones(2, 3))
+    assert (cost.macs, cost.uncounted) == (0, {})
+
+
+def test_questions_about_tensors_are_free() -> None:
+    def masked(w: Tensor, x: Tensor) -> Tensor:
+        return torch.masked.masked_tensor(x, x > -9).sum().get_data() + torch.histogram(x, 3)[0][0]
+
+    cost = measure(Does(masked), torch.zeros(2, 6))
+    assert (cost.macs, cost.uncounted) == (0, {})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from analysis.cost.subject import Input
 from analysis.speed import roofline
@@ -70,6 +71,18 @@ class Leaves(Picky):
         raise SystemExit(4)
 
 
+
+class Mixed(nn.Linear):
+    def __init__(self):
+        super().__init__(6, 6, dtype=torch.cfloat)
+        self.stored = nn.Parameter(torch.ones(6).to(torch.float8_e4m3fn), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x):
+        print("runs")
+        return super().forward((x * self.scale * self.stored.to(x.dtype)).to(self.weight.dtype))
+
+
 def scripted():
     return torch.jit.script(Picky())
 """
@@ -123,6 +136,23 @@ def test_inputs_have_names_types_and_the_batch_first() -> None:
     assert record["inputs"] == [[3, 7], [3, 7, 5]]
 
 
+def test_inputs_that_begin_with_another_number_have_no_batch() -> None:
+    inputs = (Input((5, 6)), Input((2, 8), "int64"), Input((5, 1)))
+    setting = Setting(model="others_to_time:Two", inputs=inputs, batch=3)
+    assert [each.shape for each in setting.shapes] == [(3, 6), (2, 8), (3, 1)]
+
+
+def test_complex_and_stored_weights_keep_their_type(capsys: pytest.CaptureFixture[str]) -> None:
+    setting = other("Mixed", (Input((2, 6)),), dtype="float64")
+    with entered(setting) as subject:
+        types = {name: x.dtype for name, x in subject.model.named_parameters()}
+        assert subject.images.dtype == types["scale"] == torch.float64
+    assert (types["weight"], types["stored"]) == (torch.cfloat, torch.float8_e4m3fn)
+    assert measure_latency(setting, SHORT)["whole"]["ms_p50"] > 0
+    assert setting.cost().macs == 4 * 2 * 6 * 6
+    assert capsys.readouterr().out == ""  # where the records go
+
+
 def test_torchscript_is_timed_as_a_whole() -> None:
     record = measure_latency(other("scripted"), SHORT)
     assert record["blocks"] is None
@@ -135,7 +165,7 @@ def test_growth_skips_the_sizes_that_a_network_refuses() -> None:
     found = measure_growth(other("Picky"), SHORT, sizes=(16, 32), batches=(2,))
     fits, refused = found["sizes"]
     assert fits["skipped"] is None
-    assert "input 1×3×32×32 on cpu cannot be run: takes 16 alone" in refused["skipped"]
+    assert "input 1×3×32×32 on cpu cannot be run: ValueError: takes 16 alone" in refused["skipped"]
     assert found["batches"][0]["input"] == [2, 3, 16, 16]
 
 
@@ -143,8 +173,14 @@ def test_growth_skips_the_sizes_that_a_network_refuses() -> None:
     ("setting", "message"),
     [
         ({"model": "others_to_time:Missing"}, "has no attribute 'Missing'"),
-        ({"model": "others_to_time:Picky"}, r"input 1×3×32×32 on cpu cannot be run: takes 16"),
-        ({"model": "others_to_time:Leaves"}, r"input 1×3×32×32 on cpu cannot be run: 4"),
+        (
+            {"model": "others_to_time:Picky"},
+            r"input 1×3×32×32 on cpu cannot be run: ValueError: takes 16",
+        ),
+        (
+            {"model": "others_to_time:Leaves"},
+            r"input 1×3×32×32 on cpu cannot be run: SystemExit: 4",
+        ),
         ({"arguments": {"chanels": 3}}, "setting 'chanels' is none of"),
     ],
 )
