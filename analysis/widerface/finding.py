@@ -15,7 +15,7 @@ from analysis.widerface.protocol import Protocol
 from featherface.boxes import MEAN_BGR, cached_anchors, decode_boxes, nms
 from featherface.config import MIN_SIZE
 from featherface.detector import Detector
-from featherface.errors import InputError
+from featherface.errors import InputError, out_of_memory
 from featherface.images import MAX_NETWORK_PIXELS, FloatArray, PictureError, RGBArray, preprocess
 from featherface.runtimes.interface import RawDetections
 
@@ -95,7 +95,9 @@ def _candidates(
     height, width = view.pixels.shape[-2:]
     try:
         raw: RawDetections = detector.network(view.pixels)
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         raise PictureError(f"{name}: too little memory for {width}×{height} pixels") from None
     kept = np.flatnonzero(raw.scores > protocol.score_threshold)
     anchors = cached_anchors(height, width, detector.config.anchors)[torch.from_numpy(kept)]

@@ -8,7 +8,6 @@ work is divided.
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from analysis.widerface.finding import find
 from analysis.widerface.image_folder import Entry, list_images
@@ -59,8 +57,8 @@ def predict(
         out: see `results_folder`. Takes results of one protocol and one set of weights only.
         weights: see `featherface.Detector`, as for `runtime`.
         device: `None` for CUDA where there is one, this process's own; else the CPU.
-        threads: images at once; `None` for one a core on a CPU (what OMP_NUM_THREADS says where
-            it is set, as torchrun does).
+        threads: images at once; `None` for as many as PyTorch's threads: one a core, or what
+            OMP_NUM_THREADS says, which torchrun sets.
         group: the processes that share the work; `None` for this one alone.
 
     Returns:
@@ -79,8 +77,10 @@ def predict(
         never = runtime in ("onnx", "openvino") or is_exported(weights)
         on_cpu = never or not torch.cuda.is_available()
         device = "cpu" if on_cpu else f"cuda:{group.local_rank % torch.cuda.device_count()}"
+    # A GPU runs one image at a time: the others are read and written meanwhile.
+    usual = min(torch.get_num_threads(), MOST_AT_ONCE if device == "cpu" else 4)
     # What compiles itself when it first sees a size is called from one thread.
-    at_once = 1 if runtime == "compile" else threads or _default_threads(device)
+    at_once = 1 if runtime == "compile" else threads or usual
     detectors: list[Detector] = []
 
     def plan() -> tuple[dict[str, Any], list[Entry], list[Entry]]:
@@ -96,8 +96,6 @@ def predict(
         }
         folder.open_for(identity)
         todo = [entry for entry in entries if entry.unusable or not folder.is_done(entry)]
-        if group.world > 1:  # the dearest first, so that shares differ by one image at most
-            todo.sort(key=lambda entry: -_pixels(Path(images) / entry.image))
         return identity, entries, todo
 
     with ExitStack() as stack:
@@ -163,27 +161,6 @@ def _all(
         done = (future.result() for future in futures)
         results = track(done, len(entries)) if track else done
         return [failure for failure in results if failure is not None]
-
-
-def _default_threads(device: str) -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        cores = int(given)
-    elif hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    # A GPU runs one image at a time: the others are read and written meanwhile.
-    return min(cores, MOST_AT_ONCE if device == "cpu" else 4)
-
-
-def _pixels(path: Path) -> float:
-    """Return an image's pixels, from its first bytes; 0 if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return float(image.width * image.height)
-    except Exception:  # whatever is wrong with it is reported when it is read
-        return 0.0
 
 
 def _weights(weights: str | Path) -> dict[str, Any]:

@@ -168,6 +168,25 @@ def test_an_answer_that_is_not_finite_is_an_error() -> None:
         find(cast(Detector, Broken()), image(64, 64, (8, 8, 32, 32)), PROTOCOLS["exact"])
 
 
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), PictureError),
+        (MemoryError(), PictureError),
+        (RuntimeError("of another kind"), RuntimeError),
+    ],
+)
+def test_too_little_memory_is_an_error_of_the_image(
+    failure: Exception, expected: type[Exception]
+) -> None:
+    class Large(OneBox):
+        def network(self, pixels: npt.NDArray[np.float32]) -> RawDetections:
+            raise failure
+
+    with pytest.raises(expected, match="too little memory for 64×64|of another kind"):
+        find(cast(Detector, Large()), image(64, 64, BOX), PROTOCOLS["exact"])
+
+
 def test_a_view_larger_than_the_network_takes_is_an_error_of_the_image() -> None:
     with pytest.raises(PictureError, match="at the network"):
         find(detector(), image(64, 64, BOX), Protocol("huge", shorter_sides=(6000,)))
