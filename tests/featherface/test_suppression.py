@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 import torch
 import torchvision.ops
@@ -32,6 +34,7 @@ def test_exactly_torchvisions_answer(
     expected = torchvision.ops.nms(boxes, scores, threshold)
     assert 10 < len(expected) <= 2000
     # Where it did not come from torchvision itself:
+    monkeypatch.setattr(suppression, "_DENSE", len(boxes))
     monkeypatch.setattr(suppression.torchvision.ops, "nms", None)
     assert torch.equal(nms(boxes, scores, threshold), expected)
 
@@ -59,3 +62,17 @@ def test_boxes_without_a_size_are_left_to_torchvision(threshold: float) -> None:
 def test_none_and_one() -> None:
     assert nms(torch.zeros(0, 4), torch.zeros(0), 0.4).tolist() == []
     assert nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.4).tolist() == [0]
+
+
+def test_boxes_that_all_overlap_take_little_memory() -> None:
+    torch.manual_seed(0)
+    corners = torch.rand(4000, 2)
+    boxes, scores = torch.cat([corners, corners + 100], dim=1), torch.rand(4000)
+    tracemalloc.start()
+    try:
+        kept = nms(boxes, scores, 0.4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert torch.equal(kept, torchvision.ops.nms(boxes, scores, 0.4))
+    assert peak < 50e6  # eight million pairs take ten times that

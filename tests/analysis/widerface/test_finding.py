@@ -183,7 +183,7 @@ def test_too_little_memory_is_an_error_of_the_image(
         def network(self, pixels: npt.NDArray[np.float32]) -> RawDetections:
             raise failure
 
-    with pytest.raises(expected, match="too little memory for 64×64|of another kind"):
+    with pytest.raises(expected, match=r"too little memory for 64×64|of another kind"):
         find(cast(Detector, Large()), image(64, 64, BOX), PROTOCOLS["exact"])
 
 
