@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -222,16 +222,48 @@ def test_the_portraits_face_is_found(
         assert drawn.size == image.size
 
 
+SIDE = 48  # pixels of the face in a frame
+
+
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def frame(portrait: Path) -> Callable[..., Image.Image]:
+    """Makes frames with the portrait's face in the middle of the left or the right half."""
+    with Image.open(portrait) as image:
+        face = image.convert("RGB").crop((150, 100, 370, 340)).resize((SIDE, SIDE))
+
+    def make(size: tuple[int, int], on_the_right: bool, level: int = 90) -> Image.Image:
+        made = Image.new("RGB", size, (level, 90, 0))
+        made.paste(face, (size[0] * (1 + 2 * on_the_right) // 4 - SIDE // 2, (size[1] - SIDE) // 2))
+        return made
+
+    return make
+
+
+SIDES = [False, True, True, False, True]
+"""Of each frame of the clip, whether its face is on the right: no other order is like it."""
+
+
+@pytest.fixture
+def clip(tmp_path: Path, frame: Callable[..., Image.Image]) -> Path:
     """Five frames of an odd size at ten a second."""
     pytest.importorskip("av")
     from analysis.cli.video import write_video
 
     with write_video(tmp_path / "clip.mp4", Fraction(10)) as add:
-        for level in range(5):
-            add(Image.new("RGB", (65, 49), (50 * level, 90, 0)))
+        for i, on_the_right in enumerate(SIDES):
+            add(frame((145, 81), on_the_right, 50 * i))
     return tmp_path / "clip.mp4"
+
+
+def _sides(records: list[dict[str, Any]], width: int) -> list[bool]:
+    """Whether the one face of each frame is on the right, where it must be in the middle."""
+    sides = []
+    for record in records:
+        (face,) = record["faces"]
+        x1, _, x2, _ = face["box"]
+        sides.append(x1 + x2 > width)
+        assert (x1 + x2) / 2 == pytest.approx(width * (1 + 2 * sides[-1]) / 4, abs=SIDE / 4)
+    return sides
 
 
 def _levels(path: Path) -> list[float]:
@@ -239,13 +271,14 @@ def _levels(path: Path) -> list[float]:
 
     with open_video(path) as video:
         assert video.rate == 10
-        return [frame.pixels[:, :, 0].mean() for frame in video.frames]
+        return [frame.pixels[:5, :, 0].mean() for frame in video.frames]  # above the face
 
 
-def test_each_frame_of_a_video_is_a_record(detect: Any, clip: Path, tmp_path: Path) -> None:
+def test_each_frame_of_a_video_is_a_record(call: Any, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "found"
-    records = detect(clip, "--out", out, "--score", 0.9).json
+    records = call("detect", clip, "--out", out, "--json", "-").json
     assert [record["frame"] for record in records] == list(range(5))
+    assert _sides(records, 145) == SIDES
     assert [record["seconds"] for record in records] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert json.loads((out / "faces.json").read_text(encoding="utf-8")) == records
     (annotated,) = {record["annotated"] for record in records}
@@ -253,19 +286,20 @@ def test_each_frame_of_a_video_is_a_record(detect: Any, clip: Path, tmp_path: Pa
 
 
 def test_a_video_of_many_frames_gets_a_network_for_the_first_size(
-    detect: Any, clip: Path, monkeypatch: Any
+    call: Any, clip: Path, frame: Callable[..., Image.Image], monkeypatch: Any
 ) -> None:
     from analysis.cli import video
 
-    sizes = [(40, 60)] * 3 + [(50, 34)] * 2 + [(40, 60)]
-    count: int | None = None
+    # Some of another size; 40 together are enough for two threads to share them.
+    sizes = [(144, 80)] * 40 + [(144, 96)] * 2 + [(144, 80)] * 3
+    sides = [i % 3 == 1 or i % 7 == 0 for i in range(len(sizes))]
+    counts = [None, len(sizes)]  # as many are too few for a network of their own
 
     @contextmanager
     def opened(_: Path) -> Iterator[video.Video]:
-        frames = (np.zeros((*size, 3), np.uint8) for size in sizes)
-        yield video.Video(
-            (video.Frame(i, i / 2, pixels) for i, pixels in enumerate(frames)), count, Fraction(2)
-        )
+        frames = (np.asarray(frame(*each)) for each in zip(sizes, sides, strict=True))
+        shown = (video.Frame(i, i / 2, pixels) for i, pixels in enumerate(frames))
+        yield video.Video(shown, counts.pop(0), Fraction(2))
 
     monkeypatch.setattr(video, "open_video", opened)
     made: list[tuple[int, int]] = []
@@ -275,14 +309,13 @@ def test_a_video_of_many_frames_gets_a_network_for_the_first_size(
         "for_size",
         lambda self, *size: made.append(size) or original(self, *size),  # type: ignore[func-returns-value]
     )
-    records = detect(clip).json
-    assert [(record["frame"], record["seconds"]) for record in records] == [
-        (i, i / 2) for i in range(6)
-    ]
-    assert made == [(40, 60)]
-    count = 6  # the video says so: too few for a network of their own
-    assert detect(clip).json == records
-    assert made == [(40, 60)]
+    while counts:
+        records = call("detect", clip, "--threads", 2, "--json", "-").json
+        assert [(record["frame"], record["seconds"]) for record in records] == [
+            (i, i / 2) for i in range(len(sizes))
+        ]
+        assert _sides(records, 144) == sides
+        assert made == [(80, 144)]
 
 
 def test_an_interrupted_video_can_be_played(
