@@ -89,7 +89,7 @@ class CapturedForward:
 class GraphRunner(BatchNetwork):
     """Runs a network on a GPU, each shape of input as a CUDA graph from its second call on.
 
-    Thread-safe: calls wait for each other.
+    Thread-safe: calls wait for each other. Pickled without what it has captured.
 
     Args:
         model: is copied, see `prepare`.
@@ -115,6 +115,10 @@ class GraphRunner(BatchNetwork):
         self._captured: dict[tuple[int, ...], _Captured] = {}  # the least recently used one first
         self._called: deque[tuple[int, ...]] = deque(maxlen=16 * SHAPES)
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The copy is prepared already, which changes nothing the second time.
+        return GraphRunner, (self.model, self.device, self.dtype, self.memory_format)
 
     def network(self, pixels: Tensor) -> Outputs:
         """Return the network's outputs for a batch on the device; eager."""

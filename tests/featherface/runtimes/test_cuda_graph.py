@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -123,6 +124,18 @@ def test_a_shape_is_captured_at_its_second_call_and_the_oldest_is_dropped(
     for _ in range(3):
         runner.run(pixels(81, 80))
     assert captures.made == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_runner_can_be_pickled(captures: type[Eager], dtype: torch.dtype) -> None:
+    """As a detector on a GPU is, to be sent to another process."""
+    runner = GraphRunner(FeatherFace("official"), CPU, dtype)
+    x = pixels(64, 96)
+    expected = [runner.run(x) for _ in range(2)][1]  # the second one is captured
+    again = pickle.loads(pickle.dumps(runner))
+    assert (again.dtype, again._captured) == (dtype, {})
+    for ours, theirs in zip(again.run(x), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_answers_are_not_overwritten_by_the_next_call(
