@@ -305,9 +305,14 @@ class Detector:
         self, model: FeatherFace, device: torch.device, like: Network | None = None
     ) -> None:
         self._device = device
-        self.network, self.runtime = make_network(
-            model, self._wanted, device, self._threads, self._one_size, like
-        )
+        try:
+            self.network, self.runtime = make_network(
+                model, self._wanted, device, self._threads, self._one_size, like
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise InputError(f"too little memory for the network on {str(device)!r}") from None
 
     def _prepare(self, source: Source, pixels: RGBArray) -> _Prepared:
         with _enough_memory(source.name, pixels.shape):

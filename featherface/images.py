@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,6 +46,10 @@ _OTHER_END = b"".join(bytes([*range(1, 255, 3), 0xFF, 0xD0 + i]) for i in range(
 # Encapsulated PostScript is a program. Pillow would hand it to a Ghostscript it finds on the
 # machine, so that the result would depend on the machine.
 _NOT_PICTURES = {"EPS"}
+
+_URL = re.compile(
+    r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE
+)  # a single letter is a drive of Windows
 
 # Where an application configures no logging, Python prints the decoders' complaints on stderr.
 # They say less than the PictureError that follows; the application's own handlers still get them.
@@ -87,7 +92,7 @@ def read_picture(picture: Picture, *, bgr: bool = False) -> RGBArray:
     """
     name = describe(picture)
     if isinstance(picture, str | os.PathLike):
-        if name.startswith(("http:/", "https:/")):
+        if _URL.match(name):
             raise PictureError(f"{name}: URLs are not opened; download it or give an open file")
         array = _decode(read_bytes(os.fsdecode(picture), error=PictureError), name)
     elif isinstance(picture, _CONTENT):

@@ -413,6 +413,17 @@ def test_too_little_memory_is_one_line_with_advice(model: FeatherFace) -> None:
         detector(np.zeros((40, 40), np.uint8))
 
 
+def test_too_little_memory_for_the_network_is_one_line(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> RawDetections:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried\nto allocate")
+
+    monkeypatch.setattr("featherface.detector.make_network", full)
+    with pytest.raises(InputError, match=r"^too little memory for the network on 'cpu'$"):
+        Detector(model)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("output", RawDetections._fields)
 def test_answers_that_are_not_finite_are_not_passed_on(

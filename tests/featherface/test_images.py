@@ -613,3 +613,15 @@ def test_a_forked_process_reads_what_a_thread_of_its_parent_reads(
             finally:
                 os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("url", ["https://a.b/c.png", "HTTP://a.b/c", "file:///c.png", "s3://a/b"])
+def test_a_url_is_not_opened(url: str) -> None:
+    for given in (url, Path(url)):
+        with pytest.raises(PictureError, match="URLs are not opened"):
+            read_picture(given)
+
+
+def test_a_drive_is_no_url() -> None:
+    with pytest.raises(PictureError, match="cannot be read: No such file"):
+        read_picture("C:/none.png")
