@@ -1,8 +1,11 @@
 """The command line: a file a command."""
 
+from featherface.interrupts import end_imports_at_once
+
 
 def start() -> None:
     """Run the command `featherface`; an interrupt ends it quietly, while it is imported as well."""
+    end_imports_at_once()
     try:
         from analysis.cli.main import main
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -80,19 +79,6 @@ app.add_typer(widerface, name="widerface")
 
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.
 _ClickException: Any = typer.BadParameter.__mro__[2]
-
-RENAMED = {
-    "detect": {"--size": "--longer-side"},
-    "maps": {"--size": "--longer-side"},
-    "bench": {"--picture": "--image"},
-    "train": {"--size": "--crop"},
-    "search": {"--reading": "--convention"},
-    "latency": {"--within": "--settled-within"},
-    "track": {"--no-record": "--no-history"},
-    "evaluate": {"--predictions": ""},
-    "gallery": {"--predictions": ""},
-}
-"""Options by their earlier names, by command; "" for what is an argument now."""
 
 ALIKE = (
     ("--weights", "--variant", "--model", "--teacher", "CHECKPOINT"),
@@ -170,14 +156,10 @@ def _discard_output() -> None:
 
 def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
-    given = join_inputs(_with_new_names(arguments))
     try:
         with named(os.curdir):
             os.getcwd()  # noqa: PTH109 - libraries fail in their own ways where it was deleted
-        if size := re.search(r"(?<!\S)--size[ =](\d+)(?:[x×,](\d+)|(?= -|$))", " ".join(given)):
-            meant = f"--size {size[1]} {size[2] or size[1]}"
-            raise InputError(f"{size[0]!r}: must be height and width, as {meant}")
-        code = command.main(args=given, prog_name="featherface", standalone_mode=False)
+        code = command.main(args=arguments, prog_name="featherface", standalone_mode=False)
     except InputError as error:
         _fail(error)
     except MemoryError:
@@ -200,7 +182,7 @@ def _run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         if type(error).__name__ == "NoSuchOption":
-            files = (each for each in given if each.startswith("-") and Path(each).is_file())
+            files = (each for each in arguments if each.startswith("-") and Path(each).is_file())
             hint += "".join(f"; the file is ./{name}" for name in files)
         _fail(f"{message}{hint}")
     except (KeyboardInterrupt, typer.Abort):
@@ -218,36 +200,6 @@ def _alike(error: Any) -> list[str]:
             names |= {option: option for option in parameter.opts}
     meant = next((group for group in ALIKE if error.option_name in group), ())
     return [names[name] for name in meant if name in names]
-
-
-def _with_new_names(arguments: list[str]) -> list[str]:
-    """Return the arguments with earlier names of options replaced, see `RENAMED`."""
-    if arguments[:1] == ["site"]:
-        arguments = ["report", "--pages", *arguments[1:]]
-    renamed = next((RENAMED[word] for word in arguments[:2] if word in RENAMED), {})
-    result = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        new = renamed.get(name)
-        if new is None:
-            result.append(argument)
-        elif new or equals:
-            result.append(new + equals + value if new else value)
-    return result
-
-
-def join_inputs(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with what follows each `--input` as its one value."""
-    result: list[str] = []
-    values: list[str] | None = None
-    for argument in [*arguments, "--"]:
-        if values is not None and not argument.startswith("-"):
-            values.append(argument)
-            continue
-        result += [" ".join(values)] if values else []
-        values = [] if argument == "--input" else None
-        result.append(argument)
-    return result[:-1]
 
 
 def _fail(message: object) -> NoReturn:

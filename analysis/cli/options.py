@@ -44,7 +44,7 @@ def _path_parser(
     Args:
         kinds: of `_KINDS`, those that a path may name.
         missing: true where there need not be anything by that name.
-        written: true where it is made, in folders that are made too, or replaced; "-" is not.
+        written: true where it is made, in folders that are made too, or replaced.
         most: the largest size in bytes.
     """
 
@@ -63,7 +63,7 @@ def _path_parser(
                 raise _bad(text, "no permission to use it")
             if most is not None and found.st_size > most:
                 raise _bad(text, f"{found.st_size:,} bytes, more than the {most:,} that are read")
-        if written and str(text) != "-" and (found is None or kind in ("file", "folder")):
+        if written and (found is None or kind in ("file", "folder")):
             _refused(check_writable, text)
         return Path(text)
 
@@ -102,12 +102,17 @@ text_file = _path_parser("file", most=MAX_TEXT_BYTES)
 record_file = _path_parser("file", missing=True, most=MAX_TEXT_BYTES)
 """Both read and written."""
 output_file = _path_parser("file", "pipe", "device", written=True)
-"""A file that is there is replaced; "-" is standard output."""
+"""A file that is there is replaced."""
 output_folder = _path_parser("folder", written=True)
+
+STDOUT = Path("-")
+"""Standard output, as the path of a JSON file to write."""
 
 
 def json_file(text: str | Path) -> Path:
     """Return the path of a JSON file to write; a file that holds anything else is kept."""
+    if str(text) == str(STDOUT):
+        return STDOUT
     path = output_file(text)
 
     def check(name: str) -> None:
@@ -118,7 +123,7 @@ def json_file(text: str | Path) -> Path:
         except (ValueError, RecursionError):
             raise InputError(f"{name}: is there and is not JSON; it is not replaced") from None
 
-    if str(text) != "-" and path.is_file():
+    if path.is_file():
         _refused(check, text)
     return path
 
@@ -130,14 +135,18 @@ def onnx_file(text: str | Path) -> Path:
     return output_file(text)
 
 
+NAME_FIRST = "A name comes before a file that is called so, which is ./NAME."
+
+
 def name_or_file(text: str) -> str:
-    """Return a name, or the path of a regular file that can be read."""
-    _path_parser("file", missing=True)(text)
+    """Return a name, whatever is called so here, or the path of a regular file to read."""
+    kinds = ("file", "folder") if Path(text).name == text else ("file",)
+    _path_parser(*kinds, missing=True)(text)
     return text
 
 
 def name_or_weights(text: str) -> str:
-    """Return the name of weights, or the path of a file that can be read."""
+    """Return the name of weights, or else the path of a file that can be read."""
     from featherface.weights.published import file_of
 
     _refused(file_of, name_or_file(text))
@@ -235,9 +244,15 @@ def images_of(inputs: Sequence[Input]) -> tuple[int, int, int]:
     return number, height, width
 
 
-def out_folder(help: str) -> Any:
-    """Return the option of a folder to write into."""
-    return typer.Option(metavar="DIR", parser=output_folder, help=help)
+def out_folder(help: str, *files: str) -> Any:
+    """Return the option of a folder to write into, in which these files can be made."""
+
+    def checked(folder: Path | None) -> Path | None:
+        for name in files if folder else ():
+            output_file(folder / name)
+        return folder
+
+    return typer.Option(metavar="DIR", parser=output_folder, callback=checked, help=help)
 
 
 def _choice(help: str, *known: str) -> Any:
@@ -269,7 +284,7 @@ Json = Annotated[
 WEIGHTS = typer.Option(
     metavar="NAME|FILE",
     parser=name_or_weights,
-    help="Published weights by name, or a checkpoint file.",
+    help=f"Published weights by name, or a checkpoint file. {NAME_FIRST}",
 )
 Weights = Annotated[str, WEIGHTS]
 SIZE = (640, 640)
@@ -315,7 +330,7 @@ LongerSide = Annotated[
 
 
 class Command(TyperCommand):
-    """A command whose help has no types of Python, and that refuses numbers that are not finite."""
+    """A command whose help has no types of Python, and that refuses what no option can mean."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters; numbers are called N, choices are listed, arguments have names."""
@@ -328,15 +343,42 @@ class Command(TyperCommand):
                 parameter.metavar = "N" if re.match(r"(list\[)?(int|float)", shown) else shown
         return parameters
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, after joining those of `--input` to one value each."""
+        own = {parameter.name for parameter in self.params}
+        size = re.search(r"(?<!\S)--size[ =](\d+)(?:[x×,](\d+)|(?= -|$))", " ".join(args))
+        if size and "size" in own:
+            meant = f"--size {size[1]} {size[2] or size[1]}"
+            raise InputError(f"{size[0]!r}: must be height and width, as {meant}")
+        return super().parse_args(ctx, join_inputs(args) if "inputs" in own else args)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; BadParameter for NaN and infinity, which compare with no limit."""
+        """Run the command; BadParameter for NaN and infinity, and for two documents on stdout."""
         parameters: list[Any] = [*self.params]
         for parameter in parameters:
             value = ctx.params.get(parameter.name)
             if isinstance(value, float) and not math.isfinite(value):
                 message = f"'{value}' is not a finite number"
                 raise typer.BadParameter(message, ctx=ctx, param=parameter)
+        printed = [each.opts[0] for each in parameters if ctx.params.get(each.name) is STDOUT]
+        if len(printed) > 1:
+            both = " and ".join(printed)
+            raise typer.BadParameter(f"{both} would both be printed; give one a file", ctx=ctx)
         return super().invoke(ctx)
+
+
+def join_inputs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with what follows each `--input` as its one value."""
+    result: list[str] = []
+    values: list[str] | None = None
+    for argument in [*arguments, "--"]:
+        if values is not None and not argument.startswith("-"):
+            values.append(argument)
+            continue
+        result += [" ".join(values)] if values else []
+        values = [] if argument == "--input" else None
+        result.append(argument)
+    return result[:-1]
 
 
 def _below_one(score: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis.cli.main import join_inputs
+from analysis.cli.options import join_inputs
 
 NETWORK = """
 from torch import nn

@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,7 @@ from analysis.benchmarks import detector_speed
 from analysis.cli import main as cli
 from analysis.cli import start
 from featherface import CONFIGS, FeatherFace
+from featherface.interrupts import end_imports_at_once
 
 
 @pytest.mark.parametrize(
@@ -221,14 +223,6 @@ def test_identify_prints_what_is_missing(call: Any, tmp_path: Path) -> None:
     assert "module.*" in result.out
 
 
-@pytest.mark.parametrize(("command", "names"), cli.RENAMED.items())
-def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> None:
-    for old, new in names.items():
-        after = [new, "x", f"{new}=x"] if new else ["x", "x"]
-        assert cli._with_new_names([command, old, "x", f"{old}=x"]) == [command, *after]
-        assert cli._with_new_names(["other", old]) == ["other", old]
-
-
 @pytest.mark.parametrize(
     ("given", "known"),
     [
@@ -365,8 +359,38 @@ def test_the_installed_command_is_ours() -> None:
     assert getattr(importlib.import_module(module), name) is start
 
 
-def test_the_earlier_command_for_pages_works() -> None:
-    assert cli._with_new_names(["site", "--help"]) == ["report", "--pages", "--help"]
+INTERRUPTED = """
+import contextlib, runpy, signal, sys
+
+class Interrupt:
+    interrupted = sys.argv.pop(1)
+
+    def find_spec(self, name, *_):
+        if name == self.interrupted:
+            with contextlib.suppress(KeyboardInterrupt):  # as libraries do
+                signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("featherface", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("imported", ["importlib.metadata", "analysis.cli.main", "torch"])
+def test_an_interrupted_import_is_quiet(imported: str) -> None:
+    program = [sys.executable, "-c", INTERRUPTED, imported, "identify", "v1"]
+    done = subprocess.run(
+        program, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3]
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        end_imports_at_once()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_module_is_the_command() -> None:
