@@ -21,7 +21,7 @@ def audit(
             metavar="FILE|torchvision",
             parser=options.name_or_ledger,
             help="Judge this ledger, against the record beside it, FILE.recorded.json; or the "
-            "figures that the installed torchvision has of its own networks.",
+            f"figures that the installed torchvision has of its own networks. {options.NAME_FIRST}",
         ),
     ] = None,
     source: Annotated[
@@ -77,7 +77,7 @@ def audit(
     before = verdicts.recorded(path) if needed or path.exists() else None
     if ledger is None:
         books = ledgers.load_all()
-    elif ledger == "torchvision" and not Path(ledger).exists():
+    elif ledger == "torchvision":
         from analysis.claims import torchvision_ledger
 
         books = torchvision_ledger.ledgers()

@@ -49,7 +49,8 @@ def detect(
         options.out_folder(
             "Write annotated images there, named by the image and a hash of its path, so that "
             f"equal names do not meet; append the faces to {RECORDS}, and write the latest of "
-            f"every image to {LATEST}."
+            f"every image to {LATEST}.",
+            *(RECORDS, LATEST),
         ),
     ] = None,
     recursive: Annotated[

@@ -16,7 +16,7 @@ def identify(
         typer.Argument(
             metavar="CHECKPOINT",
             parser=options.name_or_weights,
-            help="A file, or the name of published weights.",
+            help=f"A file, or the name of published weights. {options.NAME_FIRST}",
         ),
     ],
     json: options.Json = None,

@@ -35,7 +35,8 @@ def maps(
     out: Annotated[
         Path | None,
         options.out_folder(
-            "Write maps.json there, and figures, named by the image and a hash of its path."
+            "Write maps.json there, and figures, named by the image and a hash of its path.",
+            "maps.json",
         ),
     ] = None,
     at: Annotated[

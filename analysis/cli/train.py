@@ -30,14 +30,20 @@ def train(
             "or WIDER FACE's folders.",
         ),
     ],
-    out: Annotated[Path, options.out_folder("Checkpoint, log and weights; an old run goes on.")],
+    out: Annotated[
+        Path,
+        options.out_folder(
+            "Checkpoint, log and weights; an old run goes on.",
+            *("checkpoint.pt", "log.jsonl", "weights.safetensors"),
+        ),
+    ],
     variant: Annotated[options.VariantName, typer.Option(help="The network.")] = "v1",
     teacher: Annotated[
         str,
         typer.Option(
             metavar="NAME|FILE|none",
             parser=options.teacher,
-            help="Learn from this network, too.",
+            help=f"Learn from this network, too. {options.NAME_FIRST}",
         ),
     ] = "official",
     backbone: Annotated[

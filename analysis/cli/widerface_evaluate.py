@@ -34,7 +34,7 @@ def evaluate(
             metavar="NAME|FILE|AP,AP,AP",
             parser=options.name_or_file,
             help="Exit with 1 when AP is below this: a detector of the history, a file that "
-            "--json wrote, or easy, medium and hard.",
+            f"--json wrote, or easy, medium and hard. {options.NAME_FIRST}",
         ),
     ] = None,
     tolerance: Annotated[float, typer.Option(help="How far below --expect is fine.")] = 0.001,

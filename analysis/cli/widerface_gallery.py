@@ -29,7 +29,11 @@ def gallery(
     ground_truth: options.GroundTruth,
     images: options.Images,
     out: Annotated[
-        Path, options.out_folder("Write misses.png, false-alarms.png and gallery.json there.")
+        Path,
+        options.out_folder(
+            "Write misses.png, false-alarms.png and gallery.json there.",
+            *("misses.png", "false-alarms.png", "gallery.json"),
+        ),
     ],
     subset: options.Subset = None,
     score: options.Score = 0.5,

@@ -13,7 +13,10 @@ from analysis.cli.output import emit, progress, tell, warn
 
 def predict(
     images: options.Images,
-    out: Annotated[Path, options.out_folder("Write EVENT/IMAGE.txt and protocol.json there.")],
+    out: Annotated[
+        Path,
+        options.out_folder("Write EVENT/IMAGE.txt and protocol.json there.", "protocol.json"),
+    ],
     weights: options.Weights = "official",
     protocol: options.Protocol = "original",
     runtime: options.Runtime = "auto",

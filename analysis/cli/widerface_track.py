@@ -17,13 +17,14 @@ def track(
         typer.Argument(
             metavar="CHECKPOINT",
             parser=options.name_or_weights,
-            help="Files, or names of published weights.",
+            help=f"Files, or names of published weights. {options.NAME_FIRST}",
         ),
     ],
     images: options.Images,
     ground_truth: options.GroundTruth,
     out: Annotated[
-        Path, options.out_folder("Predictions and figures; done ones are reused.")
+        Path,
+        options.out_folder("Predictions and figures; done ones are reused.", "track.json"),
     ] = Path("tracked"),
     subset: options.Subset = None,
     protocol: options.Protocol = "original",

@@ -157,20 +157,23 @@ def expect(
     """Return the AP expected of an evaluation: `easy`, `medium`, `hard` as fractions, `source`.
 
     `what` is a detector of the history, of whose rows the last measured one counts, else a
-    published one; or a file that `featherface widerface evaluate --json` wrote; or three fractions
-    with commas. It must be of the same images and protocol.
+    published one; or else a file that `featherface widerface evaluate --json` wrote; or three
+    fractions with commas. It must be of the same images and protocol.
 
     Raises:
         InputError: where nothing of that name is known for these images and this protocol.
     """
     if "," in what or re.fullmatch(r"[-+.\d;%\s]+", what):  # or what was to be three numbers
         return _expectation(what.split(","), "as given", f"expect (={what!r})")
-    if Path(what).suffix == ".json" or os.path.isfile(what):  # noqa: PTH113 - false for an impossible name
+    is_file = Path(what).suffix == ".json"
+    history = [] if is_file else latest(read(path))
+    named = any(what in (row.detector, row.checkpoint) for row in history)
+    if is_file or (not named and os.path.isfile(what)):  # noqa: PTH113 - false for an impossible name
         return _expectation(_recorded(Path(what), evaluated, protocol), what, what)
     images = evaluated["subset"]["sha256"] if evaluated["subset"] else None
     comparable = [
         row
-        for row in latest(read(path))
+        for row in history
         if (*row.comparable, row.images) == (protocol, images, evaluated["images"])
         and None not in (row.easy, row.medium, row.hard)
     ]

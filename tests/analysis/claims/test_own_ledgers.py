@@ -274,6 +274,16 @@ def test_a_verdict_that_lacks_a_counter_is_kept_as_recorded(
     measurements._counters.cache_clear()
 
 
+def test_torchvision_is_a_name_whatever_is_called_so(
+    folder: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = load(written(folder, book()))
+    monkeypatch.setattr(torchvision_ledger, "ledgers", lambda: [ledger])
+    (folder / "torchvision").write_text("no ledger")
+    assert [row["id"] for row in call("audit", "--ledger", "torchvision", "--json", "-").json]
+    assert "no ledger" in call("audit", "--ledger", "./torchvision").refusal
+
+
 def test_the_template_is_a_ledger_that_holds(folder: Path, call: Any) -> None:
     assert call("audit", "--init", "my-net").out == "wrote my-net.yaml\n"
     result = call("audit", "--ledger", "my-net.yaml", "--json", "-")

@@ -24,6 +24,7 @@ from typer.models import ArgumentInfo, ParameterInfo
 from analysis.cli import main as cli
 from analysis.cli import options
 from featherface.files import check_writable
+from featherface.weights import published as weights
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="names and files of POSIX")
 
@@ -324,6 +325,63 @@ def test_a_file_that_holds_something_else_than_json_is_kept(call: Any, tmp_path:
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert call("search", "--params", 1, "--json", tmp_path / name).code == code
         assert ((tmp_path / name).read_text(encoding="utf-8") == text) == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ("detect --out", "faces.json"),
+        ("detect --out", "faces.jsonl"),
+        ("maps --out", "maps.json"),
+        ("train --out", "checkpoint.pt"),
+        ("widerface predict --out", "protocol.json"),
+        ("widerface gallery --out", "gallery.json"),
+        ("widerface track --out", "track.json"),
+    ],
+)
+def test_a_file_of_a_folder_that_cannot_be_made_is_refused_before_the_work(
+    call: Any, tmp_path: Path, given: str, file: str
+) -> None:
+    (tmp_path / "found" / file).mkdir(parents=True)
+    *command, _ = given.split()
+    (parameter,) = (p for p in PARAMETERS if (*p.command, p.name) == (*command, "out"))
+    others = _others(parameter, tmp_path)
+    said = call(*command, *others, *parameter.call(str(tmp_path / "found"))).refusal
+    assert f"'--out': {tmp_path / 'found' / file}: a folder, not a file" in said
+
+
+@pytest.mark.parametrize("made", [Path.mkdir, Path.touch])
+def test_a_name_comes_before_what_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("v1", "official", "torchvision", "retinaface"):
+        made(tmp_path / name)
+    for text, check in (
+        ("v1", options.name_or_weights),
+        ("official", options.teacher),
+        ("torchvision", options.name_or_ledger),
+        ("retinaface", options.name_or_file),
+    ):
+        assert check(text) == text
+    assert weights.file_of("v1") is None
+    if made is Path.touch:
+        assert weights.file_of("./v1") == Path("v1")
+
+
+def test_two_documents_are_not_printed_as_one(call: Any, tmp_path: Path) -> None:
+    json_files = {
+        command: [
+            p for p in PARAMETERS if p.command == command and p.info.parser is options.json_file
+        ]
+        for command in COMMANDS
+    }
+    several = {command: found for command, found in json_files.items() if len(found) > 1}
+    assert ("widerface", "evaluate") in several
+    for command, found in several.items():
+        others = _others(found[0], tmp_path)
+        said = call(*command, *others, *(each for p in found for each in p.call("-"))).refusal
+        assert "--curves and --json would both be printed; give one a file" in said
 
 
 def test_looking_whether_a_file_can_be_made_leaves_nothing(tmp_path: Path) -> None:

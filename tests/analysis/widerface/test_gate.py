@@ -64,6 +64,17 @@ def test_what_was_measured_counts_before_what_was_published(path: Path) -> None:
     assert expect("another", evaluated(), "original", path)["easy"] == 0.92
 
 
+def test_a_name_comes_before_a_file_that_is_called_so(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("official", "before"):
+        Path(name).write_text(json.dumps(evaluated(0.5)), encoding="utf-8")
+    assert expect("official", evaluated(), "original", path)["easy"] == 0.91
+    assert expect("./official", evaluated(), "original", path)["easy"] == 0.5
+    assert expect("before", evaluated(), "original", path)["easy"] == 0.5
+
+
 def test_other_protocols_and_images_are_no_expectation(path: Path) -> None:
     assert expect("official", evaluated(), "multi-scale", path)["easy"] == 0.5
     assert expect("official", evaluated(subset=SHA), "original", path)["easy"] == 0.6
