@@ -165,7 +165,8 @@ def name_or_ledger(text: str) -> str:
     if _stat(text) is None:
         there = ["torchvision", *map(str, Path(text).parent.glob("*.yaml"))]
         raise _bad(text, f"no such file; {among(text, there)}")
-    return str(text_file(text))
+    text_file(text)
+    return text  # as a Path, ./torchvision would be the name
 
 
 def image(text: str | Path) -> Path:
