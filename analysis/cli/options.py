@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from analysis.cli.output import STDOUT
 from featherface.errors import InputError, among
 from featherface.files import check_writable, list_images, named, read_bytes
 
@@ -104,9 +105,6 @@ record_file = _path_parser("file", missing=True, most=MAX_TEXT_BYTES)
 output_file = _path_parser("file", "pipe", "device", written=True)
 """A file that is there is replaced."""
 output_folder = _path_parser("folder", written=True)
-
-STDOUT = Path("-")
-"""Standard output, as the path of a JSON file to write."""
 
 
 def json_file(text: str | Path) -> Path:

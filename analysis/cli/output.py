@@ -16,16 +16,19 @@ import typer
 
 from featherface.errors import InputError, printable
 
+STDOUT = Path("-")
+"""Standard output, as the path of a JSON file to write; ./- is a file."""
+
 
 def emit(records: Any, path: Path | None) -> bool:
-    """Write the records as JSON: to a file, to standard output for "-", nowhere for None.
+    """Write the records as JSON: to a file, to `STDOUT`, nowhere for None.
 
     Returns:
         True where standard output is free for tables.
     """
     from featherface.files import to_json, write_json
 
-    if path != Path("-"):
+    if path is not STDOUT:
         if path is not None:
             write_json(path, records)
         return True

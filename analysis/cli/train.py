@@ -54,11 +54,11 @@ def train(
         float, typer.Option(help="Fraction of the run in which the teacher's backbone stays.")
     ] = 0.4,
     start: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            parser=options.input_file,
-            help="Start all of the network from these weights.",
+            metavar="NAME|FILE",
+            parser=options.name_or_weights,
+            help=f"Start all of the network from these weights. {options.NAME_FIRST}",
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long.")] = None,
@@ -106,7 +106,7 @@ def train(
         teacher=teacher if taught else None,
         backbone=backbone or ("teacher" if taught else "random"),
         frozen=frozen,
-        start=None if start is None else str(start),
+        start=start,
         minutes=minutes,
         steps=steps,
         size=crop,

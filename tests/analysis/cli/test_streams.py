@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from analysis.cli.output import emit
+from analysis.cli.output import STDOUT, emit
 
 ROOT = Path(__file__).parents[3]
 TABLE = ("search", "--params", "487103", "--facts", "card")
@@ -86,7 +86,7 @@ def test_a_home_that_cannot_be_written_is_not_mentioned(tmp_path: Path) -> None:
 
 def test_records_are_printed_to_a_stream_without_an_encoding() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as stream:  # its encoding is None
-        assert not emit({"picture": "café"}, Path("-"))
+        assert not emit({"picture": "café"}, STDOUT)
     assert json.loads(stream.getvalue()) == {"picture": "café"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from analysis.cli.train import _shown
+from featherface import FeatherFace, save
 
 SETTINGS = ["--teacher", "none", "--steps", "1", "--crop", "64", "--batch", "2", "--device", "cpu"]
 
@@ -74,3 +75,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     common = ("--data", data, "--out", tmp_path / "run", "--holdout", 0)
     assert said in call("train", *SETTINGS, *common, *options).refusal
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_is_started_from_that_is_called_as_published_weights(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    save(FeatherFace("retinaface"), tmp_path / "v1.safetensors")
+    (tmp_path / "v1.safetensors").rename("v1")
+    common = ("--data", data, "--out", tmp_path / "run", "--holdout", 0)
+    assert "'./v1') holds no v1" in call("train", *SETTINGS, *common, "--start", "./v1").refusal
