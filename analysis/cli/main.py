@@ -27,7 +27,7 @@ from analysis.cli.identify import identify
 from analysis.cli.latency import latency
 from analysis.cli.maps import maps
 from analysis.cli.options import Command
-from analysis.cli.output import warn
+from analysis.cli.output import discard, warn
 from analysis.cli.report import report
 from analysis.cli.search import search
 from analysis.cli.train import train
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output has gone, as `| head` does. Click and rich exit with 1 then.
         if not any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
             raise
-        _discard_output()
+        discard(sys.stdout)
         code = 0
     except OSError as error:
         # The last resort: a path that a command gave to the system without looking at it first,
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = error.filename
         if name is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
             name = "standard output"
-            _discard_output()
+            discard(sys.stdout)
         reason = error.strerror or str(error) or type(error).__name__
         _fail(reason if name is None else f"{os.fsdecode(name)}: {reason}")
     sys.exit(code)
@@ -147,11 +147,6 @@ def _show_warning(
 
 
 _OURS = [Path(package.__path__[0]) for package in (analysis, featherface)]
-
-
-def _discard_output() -> None:
-    """Point standard output nowhere, as Python flushes what is left of it when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

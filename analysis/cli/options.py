@@ -59,7 +59,7 @@ def _path_parser(
         else:
             kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
             if kind not in kinds:
-                raise _bad(text, f"a {kind}, not a {' or '.join(kinds)}")
+                raise _bad(text, f"a {kind}, not a {kinds[0]}")
             if not written and not os.access(text, os.R_OK):
                 raise _bad(text, "no permission to use it")
             if most is not None and found.st_size > most:
@@ -247,8 +247,9 @@ def out_folder(help: str, *files: str) -> Any:
     """Return the option of a folder to write into, in which these files can be made."""
 
     def checked(folder: Path | None) -> Path | None:
-        for name in files if folder else ():
-            output_file(folder / name)
+        if folder is not None:
+            for name in files:
+                output_file(folder / name)
         return folder
 
     return typer.Option(metavar="DIR", parser=output_folder, callback=checked, help=help)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -57,8 +57,16 @@ def tell(line: object) -> None:
 
 
 def warn(message: object) -> None:
-    """Print one line on standard error, as all messages are."""
-    print(f"featherface: {InputError(str(message))}", file=sys.stderr)
+    """Print one line on standard error, as all messages are; nowhere if it is full or closed."""
+    try:
+        print(f"featherface: {InputError(str(message))}", file=sys.stderr)
+    except OSError:  # the exit code is left to tell of it
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Point a stream nowhere, as Python flushes what is left of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def finish(messages: Iterable[object], code: int = 2) -> NoReturn:

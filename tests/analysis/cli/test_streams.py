@@ -59,6 +59,13 @@ def test_a_reader_that_has_gone_is_no_failure(arguments: tuple[str, ...]) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@posix
+@pytest.mark.parametrize("lost", ["2>/dev/full", "2>&-", "2>&1 | true; exit ${PIPESTATUS[0]}"])
+def test_a_message_that_cannot_be_printed_leaves_the_exit_code(lost: str) -> None:
+    done = _run(f"featherface nonsense {lost}")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
 PLOT = """
 import contextlib
 from analysis.cli.main import main
