@@ -56,7 +56,7 @@ class LedgerError(InputError):
     """A ledger that cannot be used; the message names the file, the entry and the field."""
 
 
-def frozen(value: Any, depth: int = 3) -> Value:
+def frozen(value: Any, *, depth: int = 3) -> Value:
     """Return a value with lists as tuples.
 
     Raises:
@@ -65,7 +65,7 @@ def frozen(value: Any, depth: int = 3) -> Value:
     if isinstance(value, list | tuple):
         if not depth or len(value) > 100:
             raise ValueError("lists of at most 100 entries, three deep, are understood")
-        return tuple(frozen(item, depth - 1) for item in value)
+        return tuple(frozen(item, depth=depth - 1) for item in value)
     if not (is_finite(value) and isinstance(value, bool | int | float | str)):
         raise ValueError(f"{value!r:.60} is not a number, text, truth value or list of these")
     return value

