@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import yaml
 
-from analysis.report.formats import MISSING, count, fixed
+from analysis.report.formats import count, fixed
 from analysis.report.pages.html import fold, themed, words
 from analysis.report.pages.records import Records
 from analysis.report.plots import findings
@@ -86,7 +86,9 @@ def _table(title: str, rows: Sequence[Row], *more: Column) -> Table:
         f"Average precision. {title}. The mean is of the three subsets, where all are known",
         (
             Column("detector", _detector),
-            Column("parameters", _params),
+            Column(
+                "parameters", lambda row: count(row.params) if row.params else row.params_stated
+            ),
             *(Column(name, attrgetter(name), percent, unit="%") for name in SUBSETS),
             Column("mean", attrgetter("average"), percent, unit="%"),
             *more,
@@ -100,10 +102,6 @@ def _detector(row: Row) -> Cell:
     epoch = "" if row.epoch is None else f" epoch {row.epoch}"
     shown = code(row.detector).html if row.variant else escape(row.detector)
     return Cell(row.detector + epoch, shown + epoch)
-
-
-def _params(row: Row) -> str:
-    return count(row.params) if row.params else row.params_stated or MISSING
 
 
 def _source(row: Row) -> Cell:

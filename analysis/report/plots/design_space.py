@@ -66,7 +66,7 @@ def sensitivity(records: Sequence[Record], scheme: Scheme = LIGHT) -> Figure:
             place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
             words, at = f"{field} {steps[first]['from']}", (-0.27, rows[first])
             axes[0].annotate(words, at, ha="right", weight="bold", annotation_clip=False, **place)
-        figure.suptitle(f"One step in each field of {records[0]['variant']}", weight="bold")
+        figure.suptitle(f"One step in each field of {records[0]['variant']}")
     return figure
 
 
@@ -136,8 +136,7 @@ def landscape(record: Record, scheme: Scheme = LIGHT) -> Figure:
         corner.legend(handles=handles, loc="center")
         figure.suptitle(
             f"Where {record['inside']:,} of {record['looked_at']:,} architectures lie, "
-            "by context module",
-            weight="bold",
+            "by context module"
         )
     return figure
 

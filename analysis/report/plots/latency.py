@@ -79,7 +79,7 @@ def growth(record: Record, scheme: Scheme = LIGHT) -> Figure:
             ax.set_xlabel("megapixels of all images together")
             ax.grid(True)
             ax.set_axisbelow(True)
-            ax.legend(frameon=False, loc="upper left", fontsize=8)
+            ax.legend(loc="upper left", fontsize=8)
             ax.set_xlim(left=0)
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])  # room for the legend
             ax.yaxis.set_major_formatter("{x:,g}")
@@ -183,8 +183,8 @@ def _patches(blocks: Iterable[str]) -> list[Any]:
 
 def _finish(figure: Figure, title: str, handles: Sequence[Any] = (), columns: int = 4) -> None:
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
-    figure.suptitle(title, weight="bold", size=10)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    figure.suptitle(title, size=10)
 
 
 def label(record: Record) -> str:

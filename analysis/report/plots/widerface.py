@@ -61,9 +61,9 @@ def precision_recall(curves: Mapping[str, Record], title: str, scheme: Scheme = 
             ax.set_xlim(0, 1)
             ax.set_ylim(0, 1.02)
             ax.grid(True)
-            ax.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
+            ax.legend(loc="lower left", frameon=True)
         axes[0].set_ylabel("precision")
-        figure.suptitle(title, weight="bold")
+        figure.suptitle(title)
     return figure
 
 
@@ -84,7 +84,7 @@ def by_height(
         top.set_ylabel("AP")
         top.set_ylim(0, 1.02)
         top.grid(axis="y")
-        top.legend(frameon=False, loc="lower right")
+        top.legend(loc="lower right")
         faces = [bucket["faces"] for bucket in first]
         bottom.bar(places, faces, color=style.GREY)
         for place, number in zip(places, faces, strict=True):
@@ -94,7 +94,7 @@ def by_height(
         bottom.set_ylabel("faces")
         bottom.set_xticks(places, [span(bucket) for bucket in first])
         bottom.set_xlabel("height of the annotated face, pixels")
-        figure.suptitle(title, weight="bold")
+        figure.suptitle(title)
     return figure
 
 
@@ -119,7 +119,7 @@ def by_event(records: Mapping[str, Sequence[Record]], title: str, scheme: Scheme
         ax.set_xlabel("AP, Hard; in brackets: faces")
         ax.grid(axis="x")
         ax.set_axisbelow(True)
-        ax.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="lower left")
+        ax.legend(frameon=True, loc="lower left")
         ax.set_title(title)
     return figure
 

@@ -140,5 +140,5 @@ def headline(figure: Any, title: str, record: Record, end: str = "") -> None:
         for path in (record["weights"], record["picture"]["name"])
     )
     text = f"{title}: {weights} on {name}{end}"
-    figure.suptitle(text, x=0.01, ha="left", weight="bold", size=10)
+    figure.suptitle(text, x=0.01, ha="left", size=10)
     figure.get_layout_engine().set(h_pad=0.06)
