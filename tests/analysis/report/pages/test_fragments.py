@@ -15,7 +15,17 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.cli.main import app
-from analysis.report.pages import accuracy, choose, generate, home, space, timing, verdict_list
+from analysis.report.diagram import svg
+from analysis.report.pages import (
+    accuracy,
+    choose,
+    generate,
+    home,
+    notebooks,
+    space,
+    timing,
+    verdict_list,
+)
 from analysis.report.pages.generate import FRAGMENTS, made_from
 from analysis.report.pages.records import Records, address_of
 from featherface.errors import InputError
@@ -312,3 +322,19 @@ def test_a_record_of_another_kind_is_one_line_that_names_it(records: Records, na
     DAMAGES[name](content)
     with pytest.raises(InputError, match=name):
         made_from(_with(records, name, content))
+
+
+def test_a_style_sheet_names_what_pages_have_and_variables_that_are_set(
+    root: Path, records: Records
+) -> None:
+    assets = [*(root / "docs" / "assets").iterdir()]
+    styles = "".join(path.read_text(encoding="utf-8") for path in assets if path.suffix == ".css")
+    drawn = svg.page_style()
+    used = set(re.findall(r"var\((--f[af]-[\w-]+)", styles))
+    assert used <= set(re.findall(r"(--f[af]-[\w-]+):", styles + drawn))
+
+    by_hand = [*(root / "docs").rglob("*.md"), *assets, Path(notebooks.__file__)]
+    texts = [path.read_text(encoding="utf-8") for path in by_hand if path.suffix != ".css"]
+    pages = "".join([*made_from(records)[0].values(), *texts])
+    named = set(re.findall(r"\.((?:ff|fa|nb|is)-[\w-]+)", styles))
+    assert {name for name in named if not re.search(rf"\b{name}\b", pages)} == set()
