@@ -44,7 +44,7 @@ from featherface.files import to_json, write_bytes
 from featherface.weights.published import PUBLISHED
 
 HEIGHT, WIDTH = 640, 640
-"""The picture size that published figures are stated for."""
+"""The image size that published figures are stated for."""
 
 _TOOLS = ("torch", "torchvision", "fvcore", "torchinfo", "thop", "numpy", "matplotlib")
 

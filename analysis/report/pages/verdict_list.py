@@ -104,9 +104,11 @@ def _replication(replication: Record) -> str:
 
 
 def _citation(record: Record) -> str:
-    found = f"{named(record['measured'], record['measure'])} measured, {record['printed']} printed"
-    said = f"“{record['statement']}”: {record['verdict']}, {found}"
-    return escape(f"FeatherFace, measured. Claim {address_of(record)}: {said}.")
+    return escape(
+        f"FeatherFace, measured. Claim {address_of(record)}: “{record['statement']}”: "
+        f"{record['verdict']}, {named(record['measured'], record['measure'])} measured, "
+        f"{record['printed']} printed."
+    )
 
 
 def _computed(record: Record) -> str:

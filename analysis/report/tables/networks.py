@@ -85,7 +85,7 @@ def counters(variant: str, record: Record) -> Table:
         f"{variant} at {_input(record)}: what counters say",
         (
             Column("counter", "counter"),
-            Column("says", _said),
+            Column("says", _answer),
             Column("off by", _off, signed(), unit="MACs"),
             Column("because of", lambda row: _reasons(row.get("macs_difference", {})), width=1),
             Column("parameters", "params", count),
@@ -95,7 +95,7 @@ def counters(variant: str, record: Record) -> Table:
     )
 
 
-def _said(counter: Record) -> str:
+def _answer(counter: Record) -> str:
     if counter["value"] is None:
         return str(counter["reason"] or "–")
     return f"{count(counter['value'])} {counter['quantity']}"
