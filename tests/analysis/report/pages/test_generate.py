@@ -109,6 +109,7 @@ def test_a_notebook_runs_again_only_where_something_changed(
     data.parent.mkdir(parents=True)
     data.write_text("one")
     cache = tmp_path / ".cache" / "story.json"
+    monkeypatch.delenv("FEATHERFACE_SHARED", raising=False)
 
     def render() -> notebooks.Page:
         return notebooks.render(source, tmp_path, cache)
@@ -129,7 +130,6 @@ def test_a_notebook_runs_again_only_where_something_changed(
     assert render().ran
     code.rename(code.with_name("renamed.py"))
     assert render().ran
-    monkeypatch.delenv("FEATHERFACE_SHARED", raising=False)
     assert not render().ran
     for folder in ("data", "shared"):  # the notebook's own default, and one that is named
         truth = tmp_path / folder / "wider" / "ground_truth" / "easy.mat"
