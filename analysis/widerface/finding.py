@@ -123,11 +123,13 @@ def vote(boxes: Tensor, scores: Tensor, kept: Tensor, threshold: float) -> Tenso
         return boxes[kept]
     best = kept.new_full((len(boxes),), -1)
     best[kept] = torch.arange(len(kept), device=kept.device)
+    left = (best < 0).nonzero()[:, 0]  # what is not with any of the kept yet
     step = max(1, 2**22 // len(boxes))  # overlaps of some of the kept at a time: 16 MB
     for start in range(0, len(kept), step):
-        over = box_iou(boxes[kept[start : start + step]], boxes) > threshold
-        first = torch.where(over.any(dim=0), over.int().argmax(dim=0) + start, -1)
-        best = torch.where(best < 0, first, best)
+        over = box_iou(boxes[kept[start : start + step]], boxes[left]) > threshold
+        found = over.any(dim=0)
+        best[left[found]] = over.int().argmax(dim=0)[found] + start
+        left = left[~found]
     chosen = best >= 0  # all of them, but where rounding sees an overlap on one side only
     weights = scores[chosen].double()
     total = weights.new_zeros(len(kept)).index_add(0, best[chosen], weights)
