@@ -7,14 +7,7 @@ from itertools import islice
 from typing import Any
 
 from analysis.design_space.closed_form import closed_form_macs, closed_form_parameters
-from analysis.design_space.space import (
-    FAMILY,
-    FIELDS,
-    KINDS,
-    OPTIONAL,
-    config_from,
-    described,
-)
+from analysis.design_space.space import FAMILY, FIELDS, KINDS, OPTIONAL, config_from, described
 from featherface.config import ConfigError, FeatherFaceConfig
 
 
@@ -44,14 +37,16 @@ def sensitivity(
     records = []
     for field in FIELDS:
         for value, there in _steps(config, field):
-            record: dict[str, Any] = dict.fromkeys(_KEYS) | {
+            record: dict[str, Any] = {
                 "variant": config.variant,
                 "field": field,
                 "from": described(config)[field],
                 "to": value,
+                "config": None,
                 "height": size[0],
                 "width": size[1],
             }
+            record |= dict.fromkeys(("params", "macs", "params_change", "macs_change", "reason"))
             if isinstance(there, str):
                 record["reason"] = there
             else:
@@ -62,12 +57,6 @@ def sensitivity(
                 record["macs_change"] = record["macs"] - macs
             records.append(record)
     return records
-
-
-_KEYS = (
-    *("variant", "field", "from", "to", "config", "height", "width"),
-    *("params", "macs", "params_change", "macs_change", "reason"),
-)
 
 
 def _steps(config: FeatherFaceConfig, field: str) -> Iterator[tuple[Any, FeatherFaceConfig | str]]:

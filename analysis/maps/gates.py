@@ -78,8 +78,5 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 
 def _mean_absolute(features: np.ndarray, inside: Mask) -> dict[str, float | None]:
     size = np.abs(features).mean(axis=0, dtype=np.float64)
-    return {
-        "all": rounded(size.mean()),
-        "inside": rounded(size[inside].mean()) if inside.any() else None,
-        "outside": rounded(size[~inside].mean()) if not inside.all() else None,
-    }
+    summaries = inside_and_outside(size, inside)
+    return {where: found and found["mean"] for where, found in summaries.items()}
