@@ -99,7 +99,10 @@ def search(
     space = space.narrowed(fixed, excluded)
     grid = Grid(space)
     if not grid.allowed.any():
-        raise InputError(f"the design space is empty: {_why_illegal(grid)}")
+        try:
+            config_from(grid.describe(np.zeros(1, np.int64))[0])
+        except ConfigError as error:
+            raise InputError(f"the design space is empty: {error}") from None
     counted = count_parameters(grid.fields, reading)
     cost = count_macs(grid.fields, *size)
     # What matches are ordered by: the last of the keys comes first.
@@ -189,11 +192,3 @@ def block_totals(
 def _agreements(grid: Grid, facts: Sequence[Fact]) -> NDArray[Any]:
     agree = (np.isin(grid.columns[fact.field], fact.values).astype(int) for fact in facts)
     return np.asarray(sum(agree))
-
-
-def _why_illegal(grid: Grid) -> str:
-    try:
-        config_from(grid.describe(np.zeros(1, np.int64))[0])
-    except ConfigError as error:
-        return str(error)
-    raise AssertionError("the space excludes an architecture that can be built")

@@ -108,8 +108,7 @@ class ResultsFolder:
         before = read_protocol(self.path)
         if before is not None:
             for key in _SAME:
-                if before.get(key) != identity[key]:
-                    difference = _difference(key, before.get(key), identity[key])
+                if difference := _difference(key, before.get(key), identity[key]):
                     raise InputError(
                         f"{self.path}: holds results of {difference}; give another folder"
                     )
@@ -152,10 +151,10 @@ class ResultsFolder:
         return self.path / entry.result
 
 
-def _difference(key: str, old: Any, new: Any) -> str:
-    """Say which field differs, as "protocol 1600, not original"."""
+def _difference(key: str, old: Any, new: Any) -> str | None:
+    """Return which field differs, as "protocol 1600, not original"; one that is absent is null."""
     if isinstance(old, dict) and isinstance(new, dict):
-        field = next(f for f in {**new, **old} if old.get(f) != new.get(f))
+        field = next((f for f in {**new, **old} if old.get(f) != new.get(f)), "name")
         old, new = old.get(field), new.get(field)
         key = f"{key} {field}" if field != "name" else key
-    return f"{key} {old!s:.40}, not {new!s:.40}"
+    return None if old == new else f"{key} {old!s:.40}, not {new!s:.40}"

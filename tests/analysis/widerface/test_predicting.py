@@ -116,6 +116,21 @@ def test_results_of_another_run_are_not_mixed_in(
         run(images, tmp_path, checkpoint)
 
 
+def test_a_field_that_an_earlier_version_did_not_write_is_null(
+    images: Path, tmp_path: Path, checkpoint: Path
+) -> None:
+    run(images, tmp_path, checkpoint)
+    note = tmp_path / "protocol.json"
+    whole = json.loads(note.read_text())
+    assert whole["protocol"].pop("resampling") is None
+    note.write_text(json.dumps(whole))
+    assert run(images, tmp_path, checkpoint)["done_before"] == 5
+    whole["protocol"].pop("voting")
+    note.write_text(json.dumps(whole))
+    with pytest.raises(InputError, match="results of protocol voting None, not False"):
+        run(images, tmp_path, checkpoint)
+
+
 def test_what_is_whole_is_passed_over_and_the_rest_is_done(
     images: Path, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
