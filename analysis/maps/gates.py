@@ -79,4 +79,4 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 def _mean_absolute(features: np.ndarray, inside: Mask) -> dict[str, float | None]:
     size = np.abs(features).mean(axis=0, dtype=np.float64)
     summaries = inside_and_outside(size, inside)
-    return {where: found and found["mean"] for where, found in summaries.items()}
+    return {where: found["mean"] if found else None for where, found in summaries.items()}
