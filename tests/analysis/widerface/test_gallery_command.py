@@ -51,11 +51,12 @@ def setting(
 
 @pytest.fixture
 def run(call: Any) -> Any:
-    """Calls the command with the options of a setting, and others."""
+    """Calls the command with the predictions and options of a setting, and others."""
 
     def gallery(setting: dict[str, Path], *more: object) -> Any:
-        options = [part for name, path in setting.items() for part in (f"--{name}", path)]
-        return call("widerface", "gallery", *options, *more)
+        names = ("ground-truth", "images", "out")
+        options = [part for name in names for part in (f"--{name}", setting[name])]
+        return call("widerface", "gallery", setting["predictions"], *options, *more)
 
     return gallery
 

@@ -61,7 +61,7 @@ def test_rows_are_added_once_and_figures_drawn(
 
 @pytest.mark.slow
 def test_nothing_is_recorded_unasked(call: Any, small: list[object], tmp_path: Path) -> None:
-    assert call(*small, "--no-record").code == 0
+    assert call(*small, "--no-history").code == 0
     assert not (tmp_path / "history.jsonl").exists()
 
 
