@@ -197,7 +197,8 @@ def _printed(text: str) -> str:
 
 def _table(html: str) -> str:
     body = "\n".join(line for line in html.splitlines() if line.strip())
-    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    # The rules of pandas, and the ids that they are for, which differ from run to run.
+    body = re.sub(r'<style.*?</style>| id="T_\w+"', "", body, flags=re.DOTALL)
     body = _NUMBER_CELL.sub(r"<td data-n\1", body)
     region = 'role="region" tabindex="0" aria-label="Output"'
     return f'<div class="ff-table nb-html" {region}>{body}</div>'

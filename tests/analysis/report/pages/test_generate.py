@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -155,6 +156,13 @@ def test_a_notebook_runs_again_only_where_something_changed(
     source.write_bytes(b"# %% [markdown]\n# \xff")
     with pytest.raises(InputError, match=r"story\.py: cannot be read: not UTF-8 text"):
         render()
+
+
+def test_a_styled_table_is_the_same_page_in_every_run() -> None:
+    styled = pd.DataFrame({"macs": [1_234_567]}, index=["heads"]).style.format("{:,}")
+    first, second = (notebooks._table(styled.set_uuid(run).to_html()) for run in ("1a2b", "3c4d"))
+    assert first == second
+    assert '<td data-n class="data row0 col0" >1,234,567</td>' in first
 
 
 def test_a_figure_says_its_size_and_has_both_schemes(root: Path, tmp_path: Path) -> None:
