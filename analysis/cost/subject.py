@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.cost.foreign import foreign_code
-from analysis.cost.trace import Cost, CostError, measure, refuse_lazy
+from analysis.cost.trace import MAX_COMPUTED, Cost, CostError, measure, refuse_lazy
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
-from featherface.images import MAX_NETWORK_PIXELS
 
 MAX_VALUES = 2**40
 """Of an input; more is a mistake."""
@@ -200,12 +199,12 @@ def check_computable(shape: Sequence[int]) -> None:
     """Refuse an input that is too large for a network to compute, and not only to be counted.
 
     Raises:
-        SubjectError: for more than images of `MAX_NETWORK_PIXELS` pixels hold.
+        SubjectError: for more than `MAX_COMPUTED` values.
     """
-    if prod(shape) > 3 * MAX_NETWORK_PIXELS:
+    if prod(shape) > MAX_COMPUTED:
         raise SubjectError(
             f"input {'×'.join(map(str, shape))}: counters run the network, and {prod(shape):,} "
-            f"values are more than the {3 * MAX_NETWORK_PIXELS:,} that they are given"
+            f"values are more than the {MAX_COMPUTED:,} that they are given"
         )
 
 

@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, partial
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from analysis.cost.foreign import foreign_code
@@ -33,6 +33,10 @@ from analysis.cost.operators import (
     sampling_macs,
 )
 from featherface.errors import InputError
+from featherface.images import MAX_NETWORK_PIXELS
+
+MAX_COMPUTED = 3 * MAX_NETWORK_PIXELS
+"""Values of the inputs that a network is run on to count it."""
 
 
 class CostError(InputError):
@@ -129,11 +133,11 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
 
     The pass runs on the meta device, which computes shapes alone. A network that needs values, as
     one that branches on its data does, runs on its own device with the inputs as given, or with
-    zeros for inputs on the meta device. The attributes of its modules are left as they were, with
-    what is in their lists, dictionaries, sets and deques, except for what its own code writes into
-    its tensors. Where the pass left tensors without values in variables of its classes, or of the
-    files that define them, these are as before; caches of functions (`functools.lru_cache`) are
-    emptied.
+    zeros for inputs on the meta device, of `MAX_COMPUTED` values at most. The attributes of its
+    modules are left as they were, with what is in their lists, dictionaries, sets and deques,
+    except for what its own code writes into its tensors. Where the pass left tensors without values
+    in variables of its classes, or of the files that define them, these are as before; caches of
+    functions (`functools.lru_cache`) are emptied.
 
     What runs past PyTorch's dispatcher or in another thread is not seen, but for classes of modules
     with a handler (`operators.register`). Among the `uncounted` are modules that run so, and floats
@@ -160,24 +164,26 @@ def measure(module: nn.Module, inputs: Any) -> Cost:
                 _forgotten(module, made) if device.type == "meta" else nullcontext(),
                 _prepared(module, device),
             ):
-                arguments = tree_map(lambda x, device=device: _to(x, device), (given, named))
+                arguments = tree_map_only(Tensor, partial(_to, device), (given, named))
                 cost = _trace(module, device, made, *arguments)
                 params = count_parameters(module)
             if params == cost.params:
                 return cost
-            failure = CostError(f"{_type(module)}: {_UNREADY.format('changes its parameters')}")
+            failure = CostError(f"{_type(module)}: changes its parameters, {_RUN_ONCE}")
         except CostError as error:
             failure = error
+        if sum(x.numel() for x in _leaves((given, named))) > MAX_COMPUTED:
+            raise CostError(f"{failure}; with values the input is too large to run")
     raise failure
 
 
 def refuse_lazy(module: nn.Module) -> None:
     """Raise `CostError` for a network whose parameters get their shapes from its first input."""
     if any(nn.parameter.is_lazy(x) for x in (*module.parameters(), *module.buffers())):
-        raise CostError(f"{_type(module)}: {_UNREADY.format('has lazy modules')}")
+        raise CostError(f"{_type(module)}: has lazy modules, {_RUN_ONCE}")
 
 
-_UNREADY = "{}, run it once, as in its factory"
+_RUN_ONCE = "run it once, as in its factory"
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -336,12 +342,12 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
     training = [part for part in module.modules() if getattr(part, "training", False)]
     moved: dict[int, Tensor] = {}  # a shared tensor stays shared
 
-    def move(x: Any) -> Any:
-        if isinstance(x, Tensor) and id(x) not in moved:
+    def move(x: Tensor) -> Tensor:
+        if id(x) not in moved:
             bare = torch.empty_like(x, device=device)
             parameter = isinstance(x, nn.Parameter)
             moved[id(x)] = nn.Parameter(bare, requires_grad=False) if parameter else bare
-        return moved.get(id(x), x) if isinstance(x, Tensor) else x
+        return moved[id(x)]
 
     try:
         with ExitStack() as stack:
@@ -352,7 +358,7 @@ def _prepared(module: nn.Module, device: torch.device) -> Iterator[None]:
                 part.training = False
             if device.type == "meta":
                 for own in owned:
-                    own |= {k: tree_map(move, v) for k, v in own.items() if _leaves(v)}
+                    own |= {k: tree_map_only(Tensor, move, v) for k, v in own.items() if _leaves(v)}
                 stack.enter_context(device)
             yield
     finally:
@@ -422,9 +428,7 @@ def _forgotten(module: nn.Module, made: Any) -> Iterator[None]:
                 cache.cache_clear()
 
 
-def _to(x: Any, device: torch.device) -> Any:
-    if not isinstance(x, Tensor):
-        return x
+def _to(device: torch.device, x: Tensor) -> Tensor:
     return torch.zeros_like(x, device=device) if x.is_meta else x.to(device)
 
 

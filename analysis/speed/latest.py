@@ -21,9 +21,6 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 """The fields of each kind of record, for `featherface.records`."""
 
-NO_GPU = "not measured on a GPU"
-"""Text of a page until `has_gpu`."""
-
 
 def latest(records: Iterable[Record]) -> list[Record]:
     """Return of each set of records that differ in nothing but when they were made, the last.
@@ -93,11 +90,6 @@ def measured_last(records: Iterable[Record], device: str, shape: Sequence[int]) 
     last = max((record["environment"] for record in found), key=itemgetter("utc"))
     name = itemgetter("device_name", "threads")
     return [record for record in found if name(record["environment"]) == name(last)]
-
-
-def has_gpu(records: Iterable[Record]) -> bool:
-    """Return whether any of them was measured on a GPU."""
-    return any(not record["environment"]["device"].startswith("cpu") for record in records)
 
 
 def by_machine(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -4,14 +4,14 @@ After Williams, Waterman and Patterson (2009), "Roofline: an insightful visual p
 for multicore architectures", Communications of the ACM 52(4): a block that does I MACs for every
 byte it moves cannot do more of them in a second than the processor can at best, nor more than I
 times the bytes that can be copied in a second. Both ceilings are measured on the same device with
-the same threads, dtype and use of TF32, by the best library at hand. Bytes are counted as
+the same threads, dtype and use of TF32: copies by PyTorch, and products by PyTorch or ONNX Runtime,
+whichever is faster. Bytes are counted as
 `analysis.cost.trace` says.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ CONVENTIONS = {
     "macs_per_byte": "macs / bytes",
     "roof_gmacs_per_second": "the lower of the matrix product and macs_per_byte × copying",
     "matrix_product": "the best median of square products by any library; n³ MACs each",
-    "copy": "bytes read plus bytes written; the best median of any size and library",
+    "copy": "bytes read plus bytes written; the best median of any size",
 }
 
 _KEPT = (
@@ -142,16 +142,14 @@ COPIES = {
 }
 """Bytes of the arrays that are copied: the smallest fit in caches, the largest in none."""
 
-_NUMPY = (torch.float32, torch.float64)  # it computes other types far slower
-
 Act = Callable[[], Any]
 
 
 def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
     """Measure products of square matrices and copies, and return the best of each.
 
-    Uses the setting's device, dtype and threads; on a CPU PyTorch, NumPy's BLAS and ONNX Runtime.
-    Each measurement takes a quarter of the rule's time.
+    Uses the setting's device, dtype and threads. Each measurement takes a quarter of the rule's
+    time.
 
     Returns:
         Both ceilings with the library and size that reached them, `gigabytes_per_second_memory` of
@@ -168,7 +166,7 @@ def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
         clock = clock_of(device)
         for side in SIZES[device.type]:
             a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-            for library, act in _products(a, b):
+            for library, act in _products(a, b).items():
                 times = measure(partial(clock.time, act), rule)
                 rate = side**3 / times["ms_p50"] / 1e6
                 row = {"library": library, "side": side, **times, "gmacs_per_second": rate}
@@ -178,40 +176,36 @@ def measure_ceilings(setting: Setting, rule: Rule) -> dict[str, Any]:
             count = min(size, memory_free(device) // 4) // dtype.itemsize
             source = torch.ones(count, dtype=dtype, device=device)
             moved = 2 * source.nbytes
-            for library, act in _copies(source):
-                times = measure(partial(clock.time, act), rule)
-                rate = moved / times["ms_p50"] / 1e6
-                row = {"library": library, "bytes": moved, **times, "gigabytes_per_second": rate}
-                copies.append(row)
+            copy = partial(torch.empty_like(source).copy_, source)
+            times = measure(partial(clock.time, copy), rule)
+            rate = moved / times["ms_p50"] / 1e6
+            row = {"library": "torch", "bytes": moved, **times, "gigabytes_per_second": rate}
+            copies.append(row)
     product = max(products, key=lambda each: float(each["gmacs_per_second"]))
-    copy = max(copies, key=lambda each: float(each["gigabytes_per_second"]))
+    fastest = max(copies, key=lambda each: float(each["gigabytes_per_second"]))
     largest = max(each["bytes"] for each in copies)
     return {
         "gmacs_per_second": product["gmacs_per_second"],
         "product_by": f"{product['library']}, {product['side']}×{product['side']}",
-        "gigabytes_per_second": copy["gigabytes_per_second"],
-        "copy_by": f"{copy['library']}, {copy['bytes'] / 2**21:g} MiB",
+        "gigabytes_per_second": fastest["gigabytes_per_second"],
+        "copy_by": f"{fastest['library']}, {fastest['bytes'] / 2**21:g} MiB",
         "gigabytes_per_second_memory": max(
             each["gigabytes_per_second"] for each in copies if each["bytes"] == largest
         ),
-        "ridge_macs_per_byte": product["gmacs_per_second"] / copy["gigabytes_per_second"],
+        "ridge_macs_per_byte": product["gmacs_per_second"] / fastest["gigabytes_per_second"],
         "matrix_products": products,
         "copies": copies,
     }
 
 
-def _products(a: Tensor, b: Tensor) -> Iterator[tuple[str, Act]]:
-    """Yield libraries that can multiply these matrices with PyTorch's number of threads."""
+def _products(a: Tensor, b: Tensor) -> dict[str, Act]:
+    """Return the product by each library that has one with PyTorch's number of threads."""
     c = torch.empty_like(a)
-    yield "torch", lambda: torch.mm(a, b, out=c)
-    if a.device.type != "cpu" or a.dtype not in _NUMPY:
-        return
-    x, y, z = a.numpy(), b.numpy(), c.numpy()
-    if torch.get_num_threads() == os.cpu_count():  # a BLAS takes all processors
-        yield "numpy", lambda: np.matmul(x, y, out=z)
-    if a.dtype == torch.float32:
+    products: dict[str, Act] = {"torch": partial(torch.mm, a, b, out=c)}
+    if a.device.type == "cpu" and a.dtype == torch.float32:
         with suppress(RuntimeUnavailableError):
-            yield "onnxruntime", _onnx_product(x, y, z)
+            products["onnxruntime"] = _onnx_product(a.numpy(), b.numpy(), c.numpy())
+    return products
 
 
 def _onnx_product(x: Any, y: Any, z: Any) -> Act:
@@ -229,10 +223,3 @@ def _onnx_product(x: Any, y: Any, z: Any) -> Act:
         bind = binding.bind_output if name == "z" else binding.bind_input
         bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
     return lambda: session.run_with_iobinding(binding)
-
-
-def _copies(source: Tensor) -> Iterator[tuple[str, Act]]:
-    target = torch.empty_like(source)
-    yield "torch", lambda: target.copy_(source)
-    if source.device.type == "cpu" and source.dtype in _NUMPY:
-        yield "numpy", lambda: np.copyto(target.numpy(), source.numpy())

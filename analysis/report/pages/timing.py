@@ -226,8 +226,9 @@ def _page(
 ) -> str:
     """Figures, and a section for each machine, with the latest row of each network and setting."""
     rows = records[f"{kind}.jsonl"]
-    no_gpu = f'<p class="ff-note">{kind.capitalize()} was {latest.NO_GPU}.</p>'
-    parts = [] if latest.has_gpu(rows) else [no_gpu]
+    on_cpu = all(row["environment"]["device"].startswith("cpu") for row in rows)
+    note = f'<p class="ff-note">{kind.capitalize()} was not measured on a GPU.</p>'
+    parts = [note] if on_cpu else []
     for name in figures:
         for device, end in DEVICES.items():
             if shown := drawn(records, name, device):

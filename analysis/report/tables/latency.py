@@ -55,6 +55,8 @@ def _latency_notes(record: Record) -> Iterator[str]:
 
 def growth(record: Record) -> Table:
     """Return a record of `analysis.speed.growth.measure_growth` as a table."""
+    points = [*record["sizes"], *record["batches"]]
+    images = all(len(point["input"]) == 4 for point in points)
     lines = []
     for name, by in (("sizes", "by size"), ("batches", "by batch")):
         for key, unit, scale in (("ms_p50", "ms", 1.0), ("peak_bytes", "MiB", 2**20)):
@@ -69,21 +71,22 @@ def growth(record: Record) -> Table:
     return Table(
         f"{network_name(record)} by size and batch, {machine(record['environment'])}",
         (
-            Column("batch × height × width", _input, str),
+            Column("batch × height × width" if images else "input", _input, str),
             Column("megapixels", "megapixels", fixed(3)),
             Column("p50", lambda point: point.get("ms_p50"), ms, unit="ms"),
             Column("within", lambda point: point.get("p50_within"), _within),
             Column("peak", lambda point: point.get("peak_bytes"), fixed(1, 2**20), unit="MiB"),
             Column("skipped", lambda point: point["skipped"] or ""),
         ),
-        [*record["sizes"], *record["batches"]],
+        points,
         notes=(*lines, _plan(record), *_common_notes(record)),
     )
 
 
 def _input(point: Record) -> str:
-    batch, _, height, width = point["input"]
-    return f"{batch} × {height} × {width}"
+    sizes = point["input"]
+    # Images of all points have as many channels.
+    return " × ".join(map(str, [sizes[0], *sizes[2:]] if len(sizes) == 4 else sizes))
 
 
 def roofline(record: Record) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analysis.report.tables.latency import growth
 from analysis.speed import latest, self_check, setting
 from featherface.records import read
 
@@ -107,6 +108,15 @@ def test_the_estimate_of_memory_is_above_what_is_on_record() -> None:
     points = [point for row in rows for point in row["sizes"] + row["batches"]]
     most = max(point["peak_bytes"] / point["megapixels"] / 1e6 for point in points)
     assert most < setting.BYTES_A_PIXEL < 1.5 * most
+
+
+def test_a_table_of_growth_has_inputs_that_are_no_images() -> None:
+    path = Path(__file__).parents[3] / "docs" / "results" / "growth.jsonl"
+    row = read(path, latest.FIELDS["growth"])[-1]
+    for inputs in ([7], [2, 7], [1, 3, 16, 32, 32]):
+        points = [{**point, "input": inputs} for point in row["batches"]]
+        text = growth({**row, "sizes": [], "batches": points}).markdown()
+        assert f"| {' × '.join(map(str, inputs))} |" in text
 
 
 def test_another_network_is_measured_by_its_name(tmp_path: Path, call: Any) -> None:

@@ -24,7 +24,7 @@ from analysis.cost import CostError, measure, operators, register
 from analysis.cost.blocks import count_macs
 from analysis.cost.counters import REGISTER
 from analysis.cost.operators import KINDS
-from analysis.cost.trace import count_parameters
+from analysis.cost.trace import MAX_COMPUTED, count_parameters
 from featherface.config import CONFIGS, MAX_SIZE, FeatherFaceConfig, SizeError
 from featherface.errors import InputError
 from featherface.model import FeatherFace
@@ -958,6 +958,12 @@ class Grows(nn.Module):
         (nn.Linear(3, 3), (), "Linear: cannot be measured: TypeError: "),
         (Does(lambda w, x: sys.exit(4)), torch.zeros(1), "Does: cannot be measured: SystemExit: 4"),
         (Item(nn.Linear(3, 3, device="meta")), torch.zeros(2, 3), "Item: cannot be measured: "),
+        (
+            Does(lambda w, x: x if x.sum() > 0 else -x),
+            torch.empty(MAX_COMPUTED + 1, device="meta"),
+            "Does: cannot be measured: RuntimeError: Tensor.item() cannot be called on meta "
+            "tensors; with values the input is too large to run",
+        ),
     ],
 )
 def test_networks_that_cannot_be_measured(network: nn.Module, inputs: Any, message: str) -> None:

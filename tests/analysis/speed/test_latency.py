@@ -251,7 +251,5 @@ def test_rows_of_a_flushed_cache_are_not_among_those_of_the_last_gpu() -> None:
 
 
 def test_a_gpu_row_is_told_from_a_cpu_row() -> None:
-    assert not latest.has_gpu([row()])
     gpu = row(device="cuda:0", device_name="G")
-    assert latest.has_gpu([row(), gpu])
     assert latest.machine(gpu["environment"]) == "G, float32"
