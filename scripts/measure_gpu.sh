@@ -10,7 +10,8 @@
 # --budget       for everything (360; 1800 on a CPU); what does not fit any more is skipped and named
 # --out          where the results go (gpu-results): latency.jsonl, roofline.jsonl, growth.jsonl and
 #                operators.jsonl, which are those of docs/results, each row added once it is
-#                measured; bench.json; predict.json; log.txt; failures.txt, empty if all went well
+#                measured; bench.json; predict.json; log.txt with all tables; failures.txt, empty if all
+#                went well
 #
 # The machine needs Python from 3.11, bash, coreutils, PyTorch with CUDA and torchvision, gcc for
 # compiled networks, but neither a network nor this project installed; and from a folder of wheels,
@@ -107,22 +108,5 @@ if [ "$growth_kept" = 1 ]; then
   cli "compiled official" 90 latency --runtime compile --seconds "$seconds" "${record[@]}"
   cli "compiled v1" 90 latency --variant v1 --runtime compile --seconds "$seconds" "${record[@]}"
 fi
-"$python" - "$out" << 'EOF'
-"""Print the new rows, shortest form."""
-import json, pathlib, sys
-
-for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jsonl")):
-    old = pathlib.Path("docs/results", path.name)
-    known = len(old.read_text().splitlines()) if old.exists() else 0
-    for line in path.read_text().splitlines()[known:]:
-        row = json.loads(line)
-        here = row["environment"]
-        whole = row.get("whole") or {}
-        print(
-            row["record"], row["variant"], row.get("runtime"), here["device_name"], here["dtype"],
-            row.get("input"), f"{whole['ms_p50']:.3f} ms" if whole else "",
-            "" if row.get("settled", True) else "NOT SETTLED", *row.get("doubts", ()), sep=" | ",
-        )
-EOF
 echo "results in $out, $SECONDS s, $(grep -c 'exit code\|skipped' "$out/failures.txt") failures"
 [ ! -s "$out/failures.txt" ]

@@ -170,7 +170,7 @@ def _make_inputs(setting: Setting, model: nn.Module, device: torch.device) -> In
 
     def filled(x: Tensor) -> Tensor:
         if x.is_floating_point():
-            x.uniform_(generator=generator)
+            x.copy_(torch.rand(x.shape, generator=generator, device=device))
         return x.to(memory_format=layout) if x.dim() == 4 else x
 
     if isinstance(inputs, dict):

@@ -153,6 +153,12 @@ def test_complex_and_stored_weights_keep_their_type(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""  # where the records go
 
 
+def test_inputs_of_8_bits_are_filled() -> None:
+    setting = Setting(model="torch.nn:Identity", inputs=(Input((2, 6), "float8_e4m3fn"),), batch=2)
+    with entered(setting) as subject:
+        assert len(subject.images.float().unique()) > 1
+
+
 def test_torchscript_is_timed_as_a_whole() -> None:
     record = measure_latency(other("scripted"), SHORT)
     assert record["blocks"] is None
