@@ -101,13 +101,7 @@ def params(variant: Of, *paths: str, **changes: Any) -> int:
 
 def params_of(variant: Of, type: str, path: str = "", **changes: Any) -> int:
     """Learnable values that modules of that class hold themselves, at or below `path`."""
-    network = _network(variant, changes)
-    return sum(
-        tensor.numel()
-        for module in _below(network, path)
-        if module.__class__.__name__ == type
-        for tensor in module.parameters(recurse=False)
-    )
+    return _own_params(_below(_network(variant, changes), path, type))
 
 
 def kernels(variant: Of, *paths: str, **changes: Any) -> int:
@@ -126,13 +120,8 @@ def params_of_standard_layers(variant: Of, **changes: Any) -> int:
     It is what a counter sees that knows the layers of `torch.nn` and no others: a tensor which
     the network's own code holds, such as a deformable kernel, escapes it.
     """
-    network = _network(variant, changes)
-    return sum(
-        parameter.numel()
-        for module in network.modules()
-        if type(module).__module__.startswith("torch.nn.")
-        for parameter in module.parameters(recurse=False)
-    )
+    modules = _network(variant, changes).modules()
+    return _own_params(m for m in modules if type(m).__module__.startswith("torch.nn."))
 
 
 def param_bytes(variant: Of, **changes: Any) -> int:
@@ -165,10 +154,7 @@ def macs(variant: Of, path: str = "", kind: str = "total", **changes: Any) -> in
         raise UntestableError(f"nothing is known about the MACs of the operators {names}")
     if path and not any(part.macs_by_kind.values()):
         raise MeasureError(f"{_title(variant)} runs no counted operator at {path!r}")
-    items = {"total": part.macs} | part.macs_by_kind
-    if kind not in items:
-        raise MeasureError(f"there is no kind of MACs {kind!r}; {among(kind, items)}")
-    return items[kind]
+    return int(_chosen(kind, {"total": part.macs} | part.macs_by_kind, "kind of MACs"))
 
 
 def counted(counter: str, quantity: str, variant: Of) -> int:
@@ -181,15 +167,13 @@ def counted(counter: str, quantity: str, variant: Of) -> int:
         UntestableError: where the counter is not installed.
     """
     records = {record.counter: record for record in _counters(_config(variant, {}))}
-    if counter not in records:
-        raise MeasureError(f"there is no counter {counter!r}; {among(counter, records)}")
-    record = records[counter]
+    record = _chosen(counter, records, "counter")
     if record.value is None:
         raise UntestableError(f"{counter} cannot be asked here: {record.reason}", tool=True)
     said = {"value": record.value, "macs": record.macs, "params": record.params}.get(quantity)
     if said is None:
         raise MeasureError(f"{counter} does not count {quantity!r}")
-    return said
+    return int(said)
 
 
 # --- shapes -------------------------------------------------------------------------------------
@@ -228,7 +212,8 @@ def anchors_per_cell(variant: Variant) -> float:
 def anchor_sides(variant: Variant, level: str) -> tuple[float, ...]:
     """Sides in pixels of the square anchors that boxes of a level are relative to."""
     sides = sides_of_anchors(CONFIGS[variant].anchors)
-    return dict(zip(LEVELS, sides, strict=True))[_level(level)]
+    found: tuple[float, ...] = _chosen(level, dict(zip(LEVELS, sides, strict=True)), "level")
+    return found
 
 
 def landmark_points(variant: Variant) -> tuple[int, ...]:
@@ -279,7 +264,7 @@ def modules(variant: Of, path: str, type: str = "", **changes: Any) -> int:
     network = _network(variant, changes)
     if not type:
         return len(_matching(path, dict(network.named_modules())))
-    return sum(module.__class__.__name__ == type for module in _below(network, path))
+    return len(_below(network, path, type))
 
 
 def dense_convs(variant: Of, path: str, kernel: int) -> int:
@@ -294,10 +279,7 @@ def dense_convs(variant: Of, path: str, kernel: int) -> int:
 
 def setting(variant: Variant, name: str) -> Value:
     """A field of the configuration that the network is built from."""
-    settings = dataclasses.asdict(CONFIGS[variant])
-    if name not in settings:
-        raise MeasureError(f"there is no setting {name!r}; {among(name, settings)}")
-    value: Value = settings[name]
+    value: Value = _chosen(name, dataclasses.asdict(CONFIGS[variant]), "setting")
     return value
 
 
@@ -318,13 +300,14 @@ def can_be_built(variant: Variant, **changes: Any) -> bool:
 
 def pyramid_passes_on(variant: Variant, source: str, target: str) -> bool:
     """Return whether the pyramid's input at level `source` reaches its output at `target`."""
-    network = _network(variant)
+    places = {level: i for i, level in enumerate(LEVELS)}
+    start, end = (_chosen(level, places, "level") for level in (source, target))
     levels = [
-        torch.ones(1, width, 8 >> i, 8 >> i, requires_grad=name == _level(source))
-        for i, (name, width) in enumerate(zip(LEVELS, BACKBONE_CHANNELS, strict=True))
+        torch.ones(1, width, 8 >> i, 8 >> i, requires_grad=i == start)
+        for i, width in enumerate(BACKBONE_CHANNELS)
     ]
-    output = network.pyramid(levels)[LEVELS.index(_level(target))]
-    (gradient,) = torch.autograd.grad(output.sum(), levels[LEVELS.index(source)], allow_unused=True)
+    output = _network(variant).pyramid(levels)[end]
+    (gradient,) = torch.autograd.grad(output.sum(), levels[start], allow_unused=True)
     return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
@@ -516,12 +499,15 @@ def vocabulary(subject: Subject | None) -> Vocabulary:
     return bound | _by_name(*_OF_NO_NETWORK)
 
 
+def _chosen(name: str, known: Mapping[str, Any], what: str) -> Any:
+    if name not in known:
+        raise MeasureError(f"there is no {what} {name!r}; {among(name, known)}")
+    return known[name]
+
+
 def _settings(variant: str, names: tuple[str, ...]) -> dict[str, Any]:
     own = described(CONFIGS[variant])
-    for name in names:
-        if name not in own:
-            raise MeasureError(f"there is no field {name!r}; {among(name, own)}")
-    return {name: own[name] for name in names}
+    return {name: _chosen(name, own, "field") for name in names}
 
 
 def _totals(variant: str, block: str, kept: tuple[str, ...], reading: str) -> NDArray[Any]:
@@ -599,10 +585,16 @@ def _matching(path: str, names: Iterable[str], below: bool = False) -> list[str]
     return [name for name in names if re.fullmatch(pattern, name)]
 
 
-def _below(network: nn.Module, path: str) -> list[nn.Module]:
-    """The modules at `path` and in them, each once."""
+def _below(network: nn.Module, path: str, type: str = "") -> list[nn.Module]:
+    """Return the modules at `path` and in them, each once; of the class of that name alone."""
     named = dict(network.named_modules())
-    return [named[name] for name in _matching(path, named, below=True)]
+    found = (named[name] for name in _matching(path, named, below=True))
+    return [module for module in found if type in ("", module.__class__.__name__)]
+
+
+def _own_params(modules: Iterable[nn.Module]) -> int:
+    """Return the number of learnable values that modules hold themselves."""
+    return sum(p.numel() for module in modules for p in module.parameters(recurse=False))
 
 
 def _parameters(
@@ -674,21 +666,13 @@ def _square(sides: tuple[int, ...] | str) -> int:
     return sides[0]
 
 
-def _level(name: str) -> str:
-    if name not in LEVELS:
-        raise MeasureError(f"there is no level {name!r}; {among(name, LEVELS)}")
-    return name
-
-
 def _title(variant: Of) -> str:
     return variant.model if isinstance(variant, Subject) else variant
 
 
 def _ap(fractions: Mapping[str, float], subset: str) -> float:
-    known = (*SUBSETS, "mean")
-    if subset not in known:
-        raise MeasureError(f"there is no subset {subset!r}; {among(subset, known)}")
-    return mean(*(100 * fractions[name] for name in ([subset] if subset != "mean" else SUBSETS)))
+    parts = {name: (name,) for name in SUBSETS} | {"mean": SUBSETS}
+    return mean(*(100 * fractions[name] for name in _chosen(subset, parts, "subset")))
 
 
 def _measured_ap(variant: str, subset: str, sha256: str | None, images: int) -> float | None:
