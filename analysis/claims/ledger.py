@@ -71,6 +71,10 @@ def frozen(value: Any, *, depth: int = 3) -> Value:
     return value
 
 
+Frozen = Annotated[Any, AfterValidator(frozen)]
+"""A claimed or measured value."""
+
+
 def _one_or_more(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(size, int) for size in value):
         value = " ".join(map(str, value))
@@ -114,7 +118,7 @@ class Claim(_Strict):
     """Its place in the source, where lines do not say it."""
     statement: Text
     """The claim in the project's words."""
-    claimed: Annotated[Any, AfterValidator(frozen)]
+    claimed: Frozen
     unit: str = ""
     printed: Text
     """The figure as the source prints it, such as "43.7%"."""
@@ -227,7 +231,7 @@ class Ledger(_Strict):
     the networks of the family, whose claims name a variant each."""
     input: Annotated[list[str], BeforeValidator(_one_or_more)] = ["1 3 224 224"]
     """The inputs of that network, as `featherface blocks --input` takes them."""
-    arguments: dict[str, Annotated[Any, AfterValidator(frozen)]] = {}
+    arguments: dict[str, Frozen] = {}
     """Of the factory of that network, by name."""
     conventions: dict[Kind, Text] = {}
     """The convention of each kind, for claims that state none."""

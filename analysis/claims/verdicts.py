@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from analysis.claims.expression import Expression, Value, Vocabulary, parse, parse_template
-from analysis.claims.ledger import CLAIMS, Claim, Ledger, LedgerError, frozen, is_number, load_all
+from analysis.claims.ledger import CLAIMS, Claim, Frozen, Ledger, LedgerError, is_number, load_all
 from analysis.claims.measurements import UntestableError, vocabulary
+from analysis.widerface.history import first_error
 from featherface.config import FeatherFaceConfig
 from featherface.errors import InputError
 from featherface.files import read_text, write_bytes
@@ -42,10 +45,10 @@ class Recorded:
 
     id: str
     source: str
-    claimed: Value
-    measured: Value | None
+    claimed: Frozen
+    measured: Frozen | None
     verdict: Name
-    row: Mapping[str, Any] = field(compare=False, repr=False, default_factory=dict)
+    row: dict[str, Any] = field(compare=False, repr=False)
     """All that the file says of it."""
 
     @property
@@ -209,15 +212,17 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
         raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(rows, list):
         raise InputError(f"{path}: is not a list of verdicts")
-    found: dict[str, Recorded] = {}
+    adapter, found = TypeAdapter(Recorded), dict[str, Recorded]()
     for number, row in enumerate(rows, start=1):
+        where = f"{path}: entry {number} is not a verdict"
         try:
-            one = _recorded(row)
-            if one.name in found:
-                raise ValueError(f"{one.name} is there twice")
-            found[one.name] = one
-        except (LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: entry {number} is not a verdict: {error}") from None
+            known = {**row, "row": row} if isinstance(row, dict) else row
+            one = adapter.validate_python(known)
+        except ValidationError as error:
+            raise InputError(f"{where}: {first_error(error)}") from None
+        if one.name in found:
+            raise InputError(f"{where}: {one.name} is there twice")
+        found[one.name] = one
     return list(found.values())
 
 
@@ -419,16 +424,3 @@ def _explain(claim: Claim, words: Vocabulary, place: str, gaps: list[UntestableE
         except (ValueError, TypeError) as error:
             raise LedgerError(f"{place}: explanation: {error}") from None
     return explained
-
-
-def _recorded(row: dict[str, Any]) -> Recorded:
-    if row["verdict"] not in VERDICTS or not all(isinstance(row[k], str) for k in ("id", "source")):
-        raise ValueError(f"verdict {row['verdict']!r} of {row['source']!r}:{row['id']!r}")
-    return Recorded(
-        id=row["id"],
-        source=row["source"],
-        claimed=frozen(row["claimed"]),
-        measured=None if row["measured"] is None else frozen(row["measured"]),
-        verdict=row["verdict"],
-        row=row,
-    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from analysis.claims.template import write_template
 from analysis.cli import options
-from analysis.cli.output import emit, progress, show, warn
-from featherface.files import check_readable, check_writable
+from analysis.cli.output import emit, progress, show, tell, warn
+from featherface.errors import InputError
+from featherface.files import check_readable, check_writable, write_text
 
 
 def audit(
@@ -60,7 +62,7 @@ def audit(
     refuted. The code of the network that a ledger names runs, and no other code of the ledger.
     """
     if init is not None:
-        show(f"wrote {write_template(init)}")
+        tell(f"wrote {_write_template(init)}")
         return
     options.refuse_both("source", {"--ledger": ledger, "--source": source})
     if recorded is not None and not accept:
@@ -115,3 +117,16 @@ def audit(
     if all(v.verdict == "untested" for v in judged):
         warn(f"nothing was tested: of {len(judged)} claims, none could be measured")
     raise typer.Exit(1 if failing else 0)
+
+
+def _write_template(name: str) -> Path:
+    """Write NAME.yaml, a ledger to fill in, in the current folder, and return its path."""
+    name = name.removesuffix(".yaml")
+    path = Path(f"{name}.yaml")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise InputError(f"name (={name!r}) must be lower-case letters, digits and hyphens")
+    if path.exists():
+        raise InputError(f"{path}: is there already")
+    template = resources.files("analysis.claims").joinpath("template.yaml").read_text("utf-8")
+    write_text(path, template.replace("NAME", name))
+    return path

@@ -355,7 +355,7 @@ def test_a_record_is_read_from_the_json_that_the_command_writes_too(tmp_path: Pa
         ("[", "is not JSON"),
         ("{}", "is not a list of verdicts"),
         ("[1]", "entry 1 is not a verdict"),
-        ('[{"id": "x"}]', "entry 1 is not a verdict"),
+        ('[{"id": "x"}]', "entry 1 is not a verdict: source: Field required"),
         ("[NaN]", "entry 1 is not a verdict"),
         *(
             (json.dumps([verdict().as_dict() | damage]), "entry 1 is not a verdict")
