@@ -212,7 +212,8 @@ def recorded(path: str | Path = RECORD) -> list[Recorded]:
         raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(rows, list):
         raise InputError(f"{path}: is not a list of verdicts")
-    adapter, found = TypeAdapter(Recorded), dict[str, Recorded]()
+    adapter = TypeAdapter(Recorded)
+    found: dict[str, Recorded] = {}
     for number, row in enumerate(rows, start=1):
         where = f"{path}: entry {number} is not a verdict"
         try:

@@ -54,6 +54,8 @@ def evaluate(
     """
     if protocol is not None and expect is None:
         raise InputError("--protocol is that of the AP to --expect, which is not given")
+    if curves is not None and curves == json:
+        raise InputError("--curves and --json name one file; give each its own")
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, history
     from analysis.widerface.average_precision import evaluate_files
