@@ -39,7 +39,6 @@ CAUSES_THAT_SAY_MORE = {
     "analysis/cost/foreign.py",  # where in the code of others it failed
     "analysis/report/pages/generate.py",  # where a page is made
     "analysis/report/pages/notebooks.py",  # the cell that failed
-    "analysis/speed/setting.py",  # where in the network it failed
     # Any exception is caught there, one of our own mistakes too.
     "analysis/widerface/fetch.py",
     "analysis/widerface/prediction_records.py",

@@ -51,7 +51,7 @@ def test_files_are_written_and_listed(
 ) -> None:
     out = tmp_path / "maps"
     arguments = (picture, "--weights", checkpoint, "--out", out, "--npz", "--theme", "dark")
-    result = call("maps", *arguments, "--format", "png", "--size", 64)
+    result = call("maps", *arguments, "--format", "png", "--longer-side", 64)
     assert result.code == 0, result.err
     (record,) = json.loads((out / "maps.json").read_text(encoding="utf-8"))
     assert record["picture"]["input"] == [42, 64]
