@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
-def end_imports_at_once() -> None:
+@contextmanager
+def imports_end_at_once() -> Iterator[None]:
     """Let an interrupt end this process quietly, with exit code 130, wherever it imports a module.
 
     An import has nothing to tidy up, and libraries lose the exception of an interrupt, turn it into
     another or abort: numpy and torch do, whose import takes the first seconds of a command. Where
     interrupts are ignored, as by `nohup`, nothing changes.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

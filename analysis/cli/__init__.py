@@ -1,14 +1,14 @@
 """The command line: a file a command."""
 
-from featherface.interrupts import end_imports_at_once
+from featherface.interrupts import imports_end_at_once
 
 
 def start() -> None:
     """Run the command `featherface`; an interrupt ends it quietly, while it is imported as well."""
-    end_imports_at_once()
     try:
-        from analysis.cli.main import main
+        with imports_end_at_once():
+            from analysis.cli.main import main
 
-        main()
+            main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -150,7 +150,7 @@ def observe(model: FeatherFace, prepared: Prepared, score_threshold: float = 0.5
             arrays[name] = array
     kept = [face for face in prepared.faces(outputs) if face["score"] > score_threshold]
     # Just below the best of all anchors, so that there is always one.
-    below = float(np.nextafter(np.float32(best_score(outputs)), 0))
+    below = float(np.nextafter(np.float32(best_score(outputs)), np.float32(0)))
     return Observation(prepared, model.config, arrays, kept, prepared.faces(outputs, below)[0])
 
 
