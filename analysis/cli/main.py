@@ -80,6 +80,19 @@ app.add_typer(widerface, name="widerface")
 # Typer re-exports one of Click's exceptions; recent versions carry a Click of their own inside.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
+RENAMED = {
+    "detect": {"--size": "--longer-side"},
+    "maps": {"--size": "--longer-side"},
+    "bench": {"--picture": "--image"},
+    "train": {"--size": "--crop"},
+    "search": {"--reading": "--convention"},
+    "latency": {"--within": "--settled-within"},
+    "track": {"--no-record": "--no-history"},
+    "evaluate": {"--predictions": ""},
+    "gallery": {"--predictions": ""},
+}
+"""Options by their earlier names, by command; "" for what is an argument now."""
+
 ALIKE = (
     ("--weights", "--variant", "--model", "--teacher", "CHECKPOINT"),
     ("--size", "--longer-side", "--crop", "--input", "--protocol"),
@@ -154,7 +167,8 @@ def _run(arguments: list[str]) -> int:
     try:
         with named(os.curdir):
             os.getcwd()  # noqa: PTH109 - libraries fail in their own ways where it was deleted
-        code = command.main(args=arguments, prog_name="featherface", standalone_mode=False)
+        given = _with_new_names(arguments)
+        code = command.main(args=given, prog_name="featherface", standalone_mode=False)
     except InputError as error:
         _fail(error)
     except MemoryError:
@@ -195,6 +209,22 @@ def _alike(error: Any) -> list[str]:
             names |= {option: option for option in parameter.opts}
     meant = next((group for group in ALIKE if error.option_name in group), ())
     return [names[name] for name in meant if name in names]
+
+
+def _with_new_names(arguments: list[str]) -> list[str]:
+    """Return the arguments with earlier names of options replaced, see `RENAMED`."""
+    if arguments[:1] == ["site"]:
+        arguments = ["report", "--pages", *arguments[1:]]
+    renamed = next((RENAMED[word] for word in arguments[:2] if word in RENAMED), {})
+    result = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        new = renamed.get(name)
+        if new is None:
+            result.append(argument)
+        elif new or equals:
+            result.append(new + equals + value if new else value)
+    return result
 
 
 def _fail(message: object) -> NoReturn:

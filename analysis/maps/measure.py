@@ -179,10 +179,10 @@ def maps_arrays(observed: Observation) -> dict[str, npt.NDArray[Any]]:
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+def npz(arrays: dict[str, Any]) -> bytes:
     """Return the content of an `.npz` file, the same bytes for the same arrays."""
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)  # dates its parts 1980
+    np.savez_compressed(content, **arrays)  # dates its parts 1980
     return content.getvalue()
 
 

@@ -362,6 +362,18 @@ def test_the_installed_command_is_ours() -> None:
     assert getattr(importlib.import_module(module), name) is start
 
 
+@pytest.mark.parametrize(("command", "names"), cli.RENAMED.items())
+def test_earlier_names_of_options_work(command: str, names: dict[str, str]) -> None:
+    for old, new in names.items():
+        after = [new, "x", f"{new}=x"] if new else ["x", "x"]
+        assert cli._with_new_names([command, old, "x", f"{old}=x"]) == [command, *after]
+        assert cli._with_new_names(["other", old]) == ["other", old]
+
+
+def test_the_earlier_command_for_pages_works() -> None:
+    assert cli._with_new_names(["site", "--help"]) == ["report", "--pages", "--help"]
+
+
 INTERRUPTED = """
 import contextlib, runpy, signal, sys
 
