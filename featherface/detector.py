@@ -135,7 +135,7 @@ class Detector:
             raise InputError(f"runtime (={runtime!r}) must be one of {known}")
         self._wanted = cast(Runtime, runtime)
         self._model: FeatherFace | None = None
-        # Of `for_size`, by size, the one used last at the end.
+        # Of `for_size`, by size.
         self._for_sizes: dict[tuple[int, int], tuple[Network, Runtime]] = {}
         exported = isinstance(weights, str | Path) and Path(weights).suffix.lower() == ".onnx"
         if device is None and (exported or self._wanted in ("onnx", "openvino")):
@@ -267,6 +267,7 @@ class Detector:
             if where.type != "cpu":
                 raise InputError(f"an ONNX file runs on the CPU, not on {str(device)!r}")
             return self
+        self._for_sizes = {}
         self._choose(self._model, where)
         return self
 
@@ -287,19 +288,20 @@ class Detector:
         if self._model is None or self._device.type != "cpu" or for_any_size:
             return one
         # Each step as a whole: other threads may do the same.
-        made = self._for_sizes.pop(size, None)
+        made = self._for_sizes.get(size)
         if made is None:
             like = [network for network, _ in list(self._for_sizes.values())]
             one._choose(self._model, self._device, *like[-1:])
         else:
             one.network, one.runtime = made
-        self._for_sizes[size] = one.network, one.runtime
+        self._for_sizes.pop(size, None)
+        self._for_sizes[size] = one.network, one.runtime  # the one used last comes last
         for oldest in list(self._for_sizes)[:-_SIZES]:
             self._for_sizes.pop(oldest, None)
         return one
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_for_sizes": {}}
+        return {**vars(self), "_for_sizes": {}}  # a copy makes its own
 
     def _choose(
         self, model: FeatherFace, device: torch.device, like: Network | None = None

@@ -211,6 +211,7 @@ def test_networks_for_the_sizes_of_many_clips_are_kept(
         several = list(pool.map(lambda side: detector.for_size(side, 40), [32, 33, 34, 35] * 4))
     assert {one.runtime for one in several} == {"openvino"}
     assert len(detector._for_sizes) == 8
+    assert detector.to("cpu")._for_sizes == {}  # holds no memory for another device
 
 
 @needs_openvino
