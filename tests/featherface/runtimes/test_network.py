@@ -569,7 +569,7 @@ def test_another_process_finds_the_same(runtime: str, method: str) -> None:
         "results = context.SimpleQueue()\n"
         "process = context.Process(target=_find, args=(detector, picture, results))\n"
         "process.start()\n"
-        "process.join(50)\n"
+        "process.join(150)\n"
         "process.kill()\n"
         "assert process.exitcode == 0, process.exitcode\n"
         "found, before, after = results.get()\n"
