@@ -210,6 +210,8 @@ class Source(_Strict):
     where: Text
     network: str | None = None
     """The variant that its arithmetic is about, if it is about one."""
+    cites_lines: bool | None = None
+    """Of no effect: ledgers had to say once whether their claims state `lines`."""
 
 
 CONVENTIONS: dict[str, str] = {

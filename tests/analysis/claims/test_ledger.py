@@ -58,6 +58,12 @@ def with_claim(**changes: Any) -> dict[str, Any]:
     return ledger
 
 
+def test_an_earlier_ledger_is_read(tmp_path: Path) -> None:
+    for earlier in (True, False):
+        ledger = GOOD | {"source": GOOD["source"] | {"cites_lines": earlier}}
+        assert load(written(tmp_path, ledger)).claims == load(written(tmp_path, GOOD)).claims
+
+
 def test_a_good_ledger_is_read(tmp_path: Path) -> None:
     (claim,) = load(written(tmp_path, GOOD)).claims
     assert (claim.id, claim.lines, claim.claimed) == ("total", [10, 216], 487_103)
