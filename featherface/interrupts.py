@@ -1,37 +1,55 @@
-"""What Ctrl-C does while modules are imported."""
+"""What Ctrl-C does to a command."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def imports_end_at_once() -> Iterator[None]:
-    """Let an interrupt end this process quietly, with exit code 130, wherever it imports a module.
+def ended_at_once() -> Iterator[None]:
+    """Within it, an interrupt ends the process with exit code 130: where there is nothing to keep.
 
-    An import has nothing to tidy up, and libraries lose the exception of an interrupt, turn it into
-    another or abort: numpy and torch do, whose import takes the first seconds of a command. Where
-    interrupts are ignored, as by `nohup`, nothing changes.
+    Libraries lose the exception of an interrupt that meets their import, or abort.
     """
+    with _handled(lambda number, frame: os._exit(130)):
+        yield
+
+
+@contextmanager
+def ended_quietly() -> Iterator[None]:
+    """Within it, an interrupt ends the process with exit code 130 and without a traceback.
+
+    So does another exception that comes after it, which libraries make of an interrupt.
+    """
+    received = []
+
+    def raise_it(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        with _handled(raise_it):
+            yield
+    except (KeyboardInterrupt, Exception) as error:
+        if received or isinstance(error, KeyboardInterrupt):
+            raise SystemExit(130) from None
+        raise
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle interrupts, unless they are ignored, as by `nohup`, or another thread gets them."""
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    at = frame
-    while at is not None:
-        if at.f_globals.get("__name__") == "importlib._bootstrap":
-            os._exit(130)
-        at = at.f_back
-    signal.default_int_handler(number, frame)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from analysis.benchmarks import detector_speed
 from analysis.cli import main as cli
 from analysis.cli import start
 from featherface import CONFIGS, FeatherFace
-from featherface.interrupts import imports_end_at_once
+from featherface.interrupts import ended_at_once, ended_quietly
 
 
 @pytest.mark.parametrize(
@@ -375,15 +376,17 @@ def test_the_earlier_command_for_pages_works() -> None:
 
 
 INTERRUPTED = """
-import contextlib, runpy, signal, sys
+import runpy, signal, sys
 
 class Interrupt:
     interrupted = sys.argv.pop(1)
 
     def find_spec(self, name, *_):
         if name == self.interrupted:
-            with contextlib.suppress(KeyboardInterrupt):  # as libraries do
+            try:
                 signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:  # as libraries do
+                raise RuntimeError("lost")
 
 sys.meta_path.insert(0, Interrupt())
 runpy.run_module("featherface", run_name="__main__", alter_sys=True)
@@ -399,14 +402,38 @@ def test_an_interrupted_import_is_quiet(imported: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_an_interrupt_in_the_work_can_be_tidied_up() -> None:
+    tidied = []
+
+    @ended_quietly()
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            tidied.append(True)
+
+    with pytest.raises(SystemExit) as caught:
+        work()
+    assert (caught.value.code, tidied) == (130, [True])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ZeroDivisionError), ended_quietly():
+        raise ZeroDivisionError
+
+
 def test_an_interrupt_that_is_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with imports_end_at_once():
+        with ended_at_once():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_command_may_run_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", lambda: None)
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(start).result() is None
 
 
 def test_the_module_is_the_command() -> None:
