@@ -10,7 +10,7 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,12 @@ from filelock import FileLock, Timeout
 
 from featherface.errors import InputError, printable
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 CACHE_VARIABLE = "FEATHERFACE_CACHE"
 
 MAX_BYTES = 2**30
 """The largest file that is read as a whole unless a reader states another limit."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 IMAGE_SUFFIXES = frozenset(
     f".{ending}"
@@ -281,25 +278,17 @@ def locked(path: str | os.PathLike[str], *, wait: bool = True) -> Iterator[None]
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)
         try:
-            lock.acquire(blocking=False)
-        except NotImplementedError:
-            raise OSError("the file system has no locks") from None
+            lock.acquire(blocking=wait)
         except Timeout:
-            _require_locks(lock.lock_file)
-            if not wait:
-                raise OSError("another process is writing it") from None
-            lock.acquire()
+            raise OSError("another process is writing it") from None
+        except (NotImplementedError, OSError) as failure:
+            if isinstance(failure, OSError) and failure.errno not in _NO_LOCKS:
+                raise
+            raise OSError("the file system has no locks") from None
     try:
         yield
     finally:
         lock.release()
-
-
-def _require_locks(path: str) -> None:
-    """Raise the OSError of a file system without locks, which filelock may take for waiting."""
-    if fcntl is not None:
-        with open(path, "rb") as file, suppress(BlockingIOError, PermissionError):  # noqa: PTH123
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _refuse_folder(path: Path) -> None:

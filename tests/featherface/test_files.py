@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from featherface import InputError, records
 from featherface.files import (
@@ -111,29 +111,56 @@ def test_more_than_the_limit_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.parametrize(
-    ("raised", "reason"),
+    "raised",
     [
-        (Timeout("a lock"), os.strerror(errno.ENOLCK)),  # as if another process held it
-        (NotImplementedError("use SoftFileLock instead"), "the file system has no locks"),
+        NotImplementedError("use SoftFileLock instead"),
+        *(OSError(code, os.strerror(code)) for code in (errno.ENOLCK, errno.EOPNOTSUPP)),
     ],
 )
 def test_a_file_system_without_locks_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, reason: str, wait: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, wait: bool
 ) -> None:
     def acquire(self: FileLock, **options: object) -> None:
-        Path(self.lock_file).touch()
         raise raised
 
-    def flock(file: object, operation: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
     monkeypatch.setattr(FileLock, "acquire", acquire)
-    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", flock)
     with (
-        pytest.raises(InputError, match=rf"x: cannot be written: {reason}$"),
+        pytest.raises(InputError, match=r"x: cannot be written: the file system has no locks$"),
         locked(tmp_path / "x", wait=wait),
     ):
         raise AssertionError("there is no such lock")
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_held_lock_is_waited_for_or_refused_without_another_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    pytest.importorskip("filelock", minversion="4", reason="does without flock since then")
+    real, path = fcntl.flock, tmp_path / "x"
+
+    def flock(file: int, operation: int) -> None:
+        # A shared lock, only to look, would have an attempt of a third process refused.
+        assert not operation & fcntl.LOCK_SH
+        if missing:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        real(file, operation)
+
+    def wait_for_it() -> bool:
+        with locked(path):
+            return True
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with ThreadPoolExecutor() as pool:
+        with locked(path):
+            refused = pytest.raises(InputError, match="another process is writing it")
+            with refused, locked(path, wait=False):
+                raise AssertionError("it is held")
+            waiting = pool.submit(wait_for_it)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+        assert waiting.result(timeout=60)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
