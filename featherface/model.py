@@ -131,19 +131,30 @@ def plain_copy(model: FeatherFace) -> FeatherFace:
     Raises:
         InputError: for a model whose tensors have no values, or that PyTorch cannot copy.
     """
-    if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
-        raise InputError("the model is on the meta device, where tensors have no values")
+    _require_values(model)
     # PyTorch does not copy tensors that are computed from others.
     attributes = chain.from_iterable(vars(module).values() for module in model.modules())
     computed = [x for x in attributes if isinstance(x, Tensor) and not x.is_leaf]
     try:
         copied = copy.deepcopy(model, {id(x): x.detach().clone() for x in computed})
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:  # a hook or an attribute holds a lock, say
         raise InputError(f"the model cannot be copied: {first_sentence(error)}") from None
     with torch.no_grad():
         for module in copied.modules():
             _make_plain(module)
     return copied
+
+
+def _require_values(model: FeatherFace) -> None:
+    if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
+        raise InputError("the model is on the meta device, where tensors have no values")
+
+
+def _computes_weights(module: torch.nn.Module) -> bool:
+    """Return whether a module has what `_make_plain` takes off."""
+    kinds = (prune.BasePruningMethod, WeightNorm, SpectralNorm)
+    hooks = module._forward_pre_hooks.values()
+    return parametrize.is_parametrized(module) or any(isinstance(hook, kinds) for hook in hooks)
 
 
 def _make_plain(module: torch.nn.Module) -> None:
@@ -167,19 +178,22 @@ def _make_plain(module: torch.nn.Module) -> None:
 def save(model: FeatherFace, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a network as safetensors, its configuration in the metadata; whole or not at all.
 
-    Weights that pruning and the like compute are written as they are now.
+    Weights that pruning and the like compute are written as they are now. Values that are not
+    finite are written, too, though `load` refuses them.
 
     Args:
         metadata: more to note beside the configuration.
 
     Raises:
-        InputError: for what is no such network, or cannot be copied; where the file cannot be
-            written.
+        InputError: for what is no such network or has other tensors, and for one with computed
+            weights that cannot be copied; where the file cannot be written.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     if not isinstance(model, FeatherFace):
         raise InputError(f"model (of type {type(model).__name__}) must be a FeatherFace")
-    write_checkpoint(path, model.config, plain_copy(model).state_dict(), metadata)
+    _require_values(model)
+    plain = plain_copy(model) if any(map(_computes_weights, model.modules())) else model
+    write_checkpoint(path, model.config, plain.state_dict(), metadata)
 
 
 def _set_state(model: FeatherFace, state: Mapping[str, Tensor]) -> None:

@@ -11,7 +11,6 @@ import torch
 
 from featherface.blocks.assembly import Blocks
 from featherface.config import CONFIGS, ConfigError, Context, FeatherFaceConfig
-from featherface.weights.keys import unwrapped
 
 Shapes = dict[str, tuple[int, ...]]
 """The shapes of tensors by our names."""
@@ -47,14 +46,14 @@ def _shared(variant: str, shapes: Shapes) -> int:
     return sum(shapes.get(name) == shape for name, shape in expected.items())
 
 
-def infer(shapes: Shapes, keys: Iterable[str]) -> tuple[FeatherFaceConfig | None, dict[str, str]]:
+def infer(shapes: Shapes, names: Iterable[str]) -> tuple[FeatherFaceConfig | None, dict[str, str]]:
     """Return the architecture that explains most of the tensors, and what they cannot tell.
 
     Each setting is decided by a majority of the tensors that bear on it, so that one that is
     missing or misshapen does not change the answer but shows up as such.
 
     Args:
-        keys: the names in the file.
+        names: those in the file, without wrappers.
     """
 
     def below(prefix: str) -> list[tuple[str, tuple[int, ...]]]:
@@ -78,7 +77,7 @@ def infer(shapes: Shapes, keys: Iterable[str]) -> tuple[FeatherFaceConfig | None
     lowest, highest = _reduction_range(shapes)
     reduction = next((r for r in _REDUCTIONS if lowest <= r <= highest), lowest)
     bottleneck = bool(below("shuffle."))
-    like_v1 = any(unwrapped(k).startswith(("backbone_cbam_", "attention_cbam_")) for k in keys)
+    like_v1 = any(name.startswith(("backbone_cbam_", "attention_cbam_")) for name in names)
     try:
         config = FeatherFaceConfig(
             channels=channels,

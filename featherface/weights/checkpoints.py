@@ -103,10 +103,13 @@ def write_checkpoint(
 ) -> None:
     """Write tensors and the configuration they are of as safetensors. See `featherface.save`.
 
+    Counters that tools have left among them are left out.
+
     Raises:
         InputError: where they are not the tensors of that configuration, or cannot be written.
     """
     expected = expected_shapes(config)
+    state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
     for name in sorted(expected.keys() | state.keys()):
         if not isinstance(state.get(name), Tensor) or state[name].shape != expected.get(name):
             raise InputError(f"{path}: not written: {name} is not as the model's configuration is")
@@ -152,8 +155,9 @@ class _Checkpoint:
         self.keys: dict[str, str] = {}  # our name → name in the file
         self.stray: dict[str, str] = {}  # name in the file → why nothing here has that name
         self.unmapped: dict[str, Tensor] = {}  # the strays that are no counters
+        self.bare = unwrapped(self.contents.tensors)  # name in the file → without wrappers
         for key, tensor in self.contents.tensors.items():
-            bare = unwrapped(key)
+            bare = self.bare[key]
             name = translate(bare)
             if is_counter(bare):
                 self.stray[key] = "a counter left behind by a tool"
@@ -175,7 +179,7 @@ class _Checkpoint:
         config = self._stated_config()
         undetermined: dict[str, str] = {}
         if config is None:
-            config, undetermined = infer(shapes, self.keys.values())
+            config, undetermined = infer(shapes, [self.bare[key] for key in self.keys.values()])
         extra = dict(self.unmapped) if config else {}
         variant = config.variant if config else None
         nearest = None
@@ -189,7 +193,7 @@ class _Checkpoint:
             extra |= {self.keys[name]: self.tensors[name] for name in unexpected}
         if _learnable(extra):  # whatever these do, the network is not the variant
             variant, nearest = None, nearest or variant
-        wrappers = {wrapper_of(key) for key in self.keys.values()} - {""}
+        wrappers = {wrapper_of(key, self.bare[key]) for key in self.keys.values()} - {""}
         stray = {
             **self.stray,
             **{self.keys[name]: "the architecture has no such tensor" for name in unexpected},

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from featherface.config import BLOCKS
+
+# What wrappers usually put before every name: DataParallel, DeepSpeed and AveragedModel; Lightning
+# and the like, by the attribute that holds the network.
+_USUAL = {"module", "model", "net", "network", "ema", "ema_model", "student", "detector"}
 
 # What torch.compile, FSDP and activation checkpointing put before the names of any module.
 _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -48,20 +53,30 @@ def translate(key: str) -> str | None:
     return None
 
 
-def unwrapped(key: str) -> str:
-    """Return the name without what wrappers, such as DataParallel and Lightning, put before it.
+def unwrapped(keys: Iterable[str]) -> dict[str, str]:
+    """Return the names without what wrappers, such as DataParallel and Lightning, put before them.
 
-    That is whatever stands before a name that `translate` knows; where there is none, the name.
+    That is what stands before the names that `translate` knows, if it is the same before all of
+    them: usual prefixes apart, two are of two networks, and stay.
     """
-    key = _WRAPPERS.sub("", key)
-    parts = key.split(".", _MOST_WRAPPERS)
-    ends = (".".join(parts[i:]) for i in range(len(parts)))
-    return next((end for end in ends if translate(end) is not None), key)
+    split = {key: _split(key) for key in keys}
+    prefixes = {prefix for prefix, name in split.values() if translate(name) is not None}
+    return {
+        key: name if len(prefixes) == 1 or not prefix else key
+        for key, (prefix, name) in split.items()
+    }
 
 
-def wrapper_of(key: str) -> str:
-    """Return what `unwrapped` takes off: a prefix, or "…" and a part from inside of the name."""
-    bare = unwrapped(key)
+def _split(key: str) -> tuple[tuple[str, ...], str]:
+    """Return the unusual parts before a name that `translate` knows, and the name."""
+    parts = _WRAPPERS.sub("", key).split(".", _MOST_WRAPPERS)
+    starts = (i for i in range(len(parts)) if translate(".".join(parts[i:])) is not None)
+    start = next(starts, 0)
+    return tuple(part for part in parts[:start] if part not in _USUAL), ".".join(parts[start:])
+
+
+def wrapper_of(key: str, bare: str) -> str:
+    """Return what `unwrapped` took off: a prefix, or "…" and a part from inside of the name."""
     if key.endswith(bare):
         return key.removesuffix(bare)
     return "…" + "".join(f"{part}." for part in sorted(set(_WRAPPERS.findall(key))))

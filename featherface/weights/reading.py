@@ -18,6 +18,7 @@ from torch import Tensor
 from featherface.errors import InputError, one_line, without_warnings
 from featherface.files import check_readable, named, read_bytes
 from featherface.forks import Lock
+from featherface.weights.keys import translate, unwrapped
 from featherface.weights.published import CheckpointError
 
 MAX_BYTES = 2**28
@@ -28,6 +29,14 @@ PREFIX = "featherface."
 
 _DEEPEST = 4
 """Weights lie in at most so many dictionaries in one another."""
+
+# What training scripts call the state dict inside a larger checkpoint, the likeliest first.
+_CONTAINERS = (
+    *("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params"),
+    *("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema"),
+)
+_AVERAGE = re.compile(r"(?<![a-z])ema(?![a-z])", re.IGNORECASE)
+_OPTIMISER = re.compile(r"(?<![a-z])opt(im(i[sz]ers?)?)?(?![a-z])", re.IGNORECASE)
 
 
 class _Inert:
@@ -161,33 +170,63 @@ def _state_dict(path: Path, loaded: object) -> Contents:
     if not isinstance(loaded, Mapping):
         kind = type(loaded).__name__
         raise CheckpointError(f"{path}: holds an object of type {kind}, not a state dict")
-    found = {at: (inner, _named_tensors(inner)) for at, inner in _mappings(loaded).items()}
-    most = max(len(tensors) for _, tensors in found.values())
-    if not most:
+    mappings = _mappings(loaded)
+    found = {at: tensors for at, inner in mappings.items() if (tensors := _named_tensors(inner))}
+    if not found:
         raise CheckpointError(f"{path}: holds no named tensors, not a state dict")
-    # The others are of optimisers and the like.
-    sets = [at for at, (_, tensors) in found.items() if 2 * len(tensors) > most]
-    first, *others = sorted(sets, key=_is_average)
+    container = _container(found)
+    inside = {at: found[at] for at in found if at[: len(container)] == container}
+    sizes = {at: _known_names(tensors) for at, tensors in inside.items()}
+    if not any(sizes.values()):
+        sizes = {at: len(tensors) for at, tensors in inside.items()}
+    most = max(sizes.values())
+    first, *others = sorted((at for at in sizes if 2 * sizes[at] > most), key=_is_average)
     if others and _is_average(first) == _is_average(others[0]):
         named = ", ".join(".".join(at) or "the file itself" for at in (first, *others))
         raise CheckpointError(
             f"{path}: holds several sets of weights: {named:.200}; save one alone"
         )
-    inner, tensors = found[first]
-    beside = {".".join(at): "another set of weights, not read" for at in others}
-    for key in inner.keys() - tensors.keys():
+    tensors = found.pop(first)
+    beside = {
+        ".".join(at): "another set of weights, not read"
+        for at, other in found.items()
+        if 2 * len(other) > len(tensors)
+    }
+    for key in mappings[first].keys() - tensors.keys():
         beside.setdefault(str(key), "not a tensor")
     return Contents("pytorch", {}, tensors, beside)
 
 
+def _container(found: Mapping[tuple[str, ...], dict[str, Tensor]]) -> tuple[str, ...]:
+    """Return the keys that lead to where the usual names say the weights are; () without any."""
+    at: tuple[str, ...] = ()
+    most = max(map(len, found.values()))
+    while 2 * len(found.get(at, {})) <= most:  # else the weights are here
+        below = {path[len(at)] for path in found if path[: len(at)] == at and path != at}
+        name = next((name for name in _CONTAINERS if name in below), None)
+        if name is None:
+            break
+        at = (*at, name)
+    return at
+
+
+def _known_names(tensors: Mapping[str, Tensor]) -> int:
+    return sum(translate(name) is not None for name in unwrapped(tensors).values())
+
+
 def _mappings(loaded: Mapping[Any, Any]) -> dict[tuple[str, ...], Mapping[Any, Any]]:
-    """Return the dictionaries in a file by the keys that lead to them, each once."""
+    """Return the dictionaries in a file by the keys that lead to them, each once.
+
+    States of optimisers, which name their tensors as the weights, are left out.
+    """
     found: dict[tuple[str, ...], Mapping[Any, Any]] = {(): loaded}
     pending: list[tuple[str, ...]] = [()]
     seen = {id(loaded)}
     for at in pending:
         for key, value in found[at].items():
-            if isinstance(value, Mapping) and id(value) not in seen and len(at) < _DEEPEST:
+            if not isinstance(value, Mapping) or _OPTIMISER.search(str(key)):
+                continue
+            if id(value) not in seen and len(at) < _DEEPEST:
                 seen.add(id(value))
                 pending.append((*at, str(key)))
                 found[pending[-1]] = value
@@ -199,7 +238,7 @@ def _named_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _is_average(at: tuple[str, ...]) -> bool:
-    return any("ema" in name.lower() for name in at)
+    return any(_AVERAGE.search(name) for name in at)
 
 
 def _unusable(tensor: Tensor) -> str | None:

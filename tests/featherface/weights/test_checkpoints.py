@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import warnings
 import zipfile
 from argparse import Namespace
@@ -200,6 +201,45 @@ def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
                 assert torch.equal(a, b)
 
 
+class Watcher:
+    """What PyTorch cannot copy: a lock, and an output with its gradient."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def keep(self, module: nn.Module, given: object, output: Tensor) -> None:
+        self.output = output
+
+
+def test_a_network_is_saved_whatever_watches_it(tmp_path: Path) -> None:
+    model, path = FeatherFace("retinaface").eval(), tmp_path / "x.safetensors"
+    model.backbone.stem.register_forward_hook(Watcher().keep)
+    model(torch.zeros(1, 3, 64, 64))
+    save(model, path)
+    again = load(path).state_dict()
+    assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
+    prune.l1_unstructured(model.backbone.stem.conv, "weight", 0.3)
+    for refused in (partial(save, model, path), partial(export, model, tmp_path / "x.onnx")):
+        with pytest.raises(InputError, match=r"the model cannot be copied: .*lock"):
+            refused()
+
+
+def test_a_profiled_network_is_saved_without_the_counters(tmp_path: Path) -> None:
+    model, path = FeatherFace("retinaface"), tmp_path / "x.safetensors"
+    for module in model.modules():  # as thop does
+        module.register_buffer("total_ops", torch.zeros(1, dtype=torch.float64))
+        module.register_buffer("total_params", torch.zeros(1, dtype=torch.float64))
+    save(model, path)
+    assert (identify(path).variant, identify(path).stray) == ("retinaface", {})
+
+
+def test_weights_that_are_not_finite_are_saved_and_not_loaded(tmp_path: Path) -> None:
+    model, path = FeatherFace("retinaface"), tmp_path / "x.safetensors"
+    nn.init.constant_(model.heads.boxes[0].weight, torch.nan)
+    save(model, path)
+    assert "heads.boxes.0.weight holds NaN" in refusal(path)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantize:UserWarning")
 def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     model, path = FeatherFace("v1"), tmp_path / "x.safetensors"
@@ -211,6 +251,8 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     model.heads.boxes[0] = nn.Conv2d(74, 9, 1)
     with pytest.raises(InputError, match=r"heads\.boxes\.0\.bias is not as"):
         save(model, path)
+    with pytest.raises(InputError, match="on the meta device"):
+        save(FeatherFace("v1").to("meta"), path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -274,6 +316,11 @@ def containing_itself(checkpoint: dict[str, object]) -> dict[str, object]:
     return checkpoint | {f"again {i}": checkpoint for i in range(100)}
 
 
+def other_names(state: State) -> State:
+    """A larger network of another family, as a teacher may be."""
+    return {f"layer{i}.{n}.weight": v for n, v in enumerate(state.values()) for i in range(3)}
+
+
 WRAPPED: dict[str, Callable[[State], object]] = {
     "DataParallel": prefixed("module."),
     "compiled": prefixed("_orig_mod."),
@@ -293,6 +340,21 @@ WRAPPED: dict[str, Callable[[State], object]] = {
     "an optimiser beside": lambda s: {
         "optimizer": {"state": {i: {"exp_avg": v} for i, v in enumerate(s.values())}},
         "generator": s,
+    },
+    "a larger network beside": lambda s: {"state_dict": s, "teacher": other_names(s)},
+    "a larger network before": lambda s: {"teacher": other_names(s), "student": s},
+    "the usual name": lambda s: {"teacher": {k: v + 1 for k, v in s.items()}, "model": {"a": s}},
+    "settings of the usual name": lambda s: {"model": {"name": "official"}, "generator": s},
+    **{
+        f"{name} by name": lambda s, name=name: {"generator": s, name: {"momentum": {**s}}}
+        for name in ("optimizer", "optim", "optimizer_state_dict", "optimizer_states", "optimiser")
+    },
+    "averages beside": lambda s: {
+        "generator": s,
+        "ema_generator": {k: v + 1 for k, v in s.items()},
+    },
+    "Lightning, two attributes deep": lambda s: {
+        f"net.{'module.' * (i % 2)}gan.generator.{k}": v for i, (k, v) in enumerate(s.items())
     },
     "itself inside": lambda s: containing_itself({"state_dict": s}),
     "two levels": lambda s: {"model": {"state_dict": OrderedDict(s)}},
@@ -349,8 +411,17 @@ def test_what_lies_beside_weights_is_reported(official: State, tmp_path: Path) -
 
 
 def test_of_several_sets_of_weights_none_is_guessed(official: State, tmp_path: Path) -> None:
-    path = write({"teacher": official, "student": {**official}, "epoch": 3}, tmp_path / "x.pth")
-    assert "holds several sets of weights: teacher, student; save one alone" in refusal(path)
+    for other in ("student", "remaining", "schema"):
+        path = write({"teacher": official, other: {**official}, "epoch": 3}, tmp_path / "x.pth")
+        assert f"several sets of weights: teacher, {other}; save one alone" in refusal(path)
+
+
+def test_halves_of_two_networks_are_none(official: State, tmp_path: Path) -> None:
+    half = len(official) // 2
+    for first, second in (("gen.", "disc."), ("gen.", "model."), ("", "disc.")):
+        names = [(first if i < half else second) + key for i, key in enumerate(official)]
+        path = write(dict(zip(names, official.values(), strict=True)), tmp_path / "x.pth")
+        assert "no network of the family" in refusal(path)
 
 
 # Files that cannot be used.
