@@ -158,9 +158,10 @@ class Setting:
             return make_random_network(self.config).to(dtype)
         with torch.inference_mode(False):
             network = load_model(self.model, self.arguments)
-            for x in (*network.parameters(), *network.buffers()):
-                if is_computed_in(x.dtype):
-                    x.data = x.data.to(dtype)
+        # In the caller's inference mode: weights that a network made in one change in it alone.
+        for x in (*network.parameters(), *network.buffers()):
+            if is_computed_in(x.dtype):
+                x.data = x.data.to(dtype)
         return network
 
     def cost(self) -> Cost:

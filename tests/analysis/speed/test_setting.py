@@ -83,6 +83,11 @@ class Mixed(nn.Linear):
         return super().forward((x * self.scale * self.stored.to(x.dtype)).to(self.weight.dtype))
 
 
+def in_inference_mode():
+    with torch.inference_mode():
+        return nn.Linear(6, 6)
+
+
 def scripted():
     return torch.jit.script(Picky())
 """
@@ -151,6 +156,12 @@ def test_complex_and_stored_weights_keep_their_type(capsys: pytest.CaptureFixtur
     assert measure_latency(setting, SHORT)["whole"]["ms_p50"] > 0
     assert setting.cost().macs == 4 * 2 * 6 * 6
     assert capsys.readouterr().out == ""  # where the records go
+
+
+def test_weights_made_in_inference_mode_take_another_type() -> None:
+    setting = other("in_inference_mode", (Input((2, 6)),), dtype="float64")
+    assert measure_latency(setting, SHORT)["whole"]["ms_p50"] > 0
+    assert setting.cost().macs == 2 * 6 * 6
 
 
 def test_inputs_of_8_bits_are_filled() -> None:
