@@ -10,6 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+# As PyTorch, CUDA's libraries, ONNX Runtime, OpenVINO and the standard libraries of C++ say it.
+_NO_MEMORY = re.compile(
+    r"out.of.memory|not enough memory|bad[ _]alloc|ALLOC_FAILED"
+    r"|(can't|cannot|could not|failed to|unable to) alloc",
+    re.IGNORECASE,
+)
+
 
 class InputError(ValueError):
     """Bad input: the message names the file or value and what is wrong with it.
@@ -51,8 +58,8 @@ def first_sentence(error: Exception) -> str:
 
 def out_of_memory(error: Exception) -> bool:
     """Return whether an error, of Python or a library, is of too little memory."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "alloc" in said or "out of memory" in said
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or bool(_NO_MEMORY.search(str(error)))
 
 
 @contextmanager

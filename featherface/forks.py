@@ -36,4 +36,5 @@ class Lock:
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        if self._lock.locked():  # else this is a process that was forked inside
+            self._lock.release()
