@@ -51,7 +51,7 @@ _MANY_IMAGES = 20
 """The number of images from which a session on one thread, opened in 0.1 s, is worth its time."""
 
 _SIZES = 8
-"""At most so many networks for one size are kept by `for_size`."""
+"""At most so many networks for one size are kept by `for_size`, beside those in use."""
 
 
 class Detections(NamedTuple):
@@ -66,8 +66,8 @@ class Detector:
     """Finds faces: `detector(image)` → `Results`, a list of `Face`.
 
     It may be called from several threads at once, and pickled. Made or called in a process that
-    was forked, it sets PyTorch to one thread there, whatever `threads` says, and runs on no GPU;
-    start processes by "spawn" for more.
+    was forked, it sets PyTorch to one thread there, whatever `threads` says, and runs on no GPU
+    that the parent has used; start processes by "spawn" for more.
 
     Args:
         weights: as for `featherface.load`; a model, of which the detector takes a copy; or an ONNX
@@ -218,7 +218,7 @@ class Detector:
         coming: Iterable[Picture] = [images] if many is None else many  # type: ignore[list-item]
         network, one_by_one = self.network, threading.Lock()
         at_once, on_one_thread = 1, None
-        threads = min(self._threads or torch.get_num_threads(), MOST_AT_ONCE)
+        threads = self._most_at_once()
         count = operator.length_hint(coming, sys.maxsize)
         if threads > 1 and count >= max(_MANY_IMAGES, 2 * threads):
             # Not of PyTorch, whose threads belong to the whole process.
@@ -274,9 +274,9 @@ class Detector:
     def for_size(self, height: int, width: int) -> Detector:
         """Return a detector like this one for images of that size alone, as the frames of a video.
 
-        With "auto" or OpenVINO it has a network for that size, which is faster; other images take
-        longer. That of the last few sizes is kept. `Detector(size=(height, width))` has it from the
-        start.
+        With "auto" or OpenVINO it has a network of its own for that size; other images take longer.
+        Those of the last few sizes are kept, so that they are not made again for the next clip.
+        `Detector(size=(height, width))` has it from the start.
         """
         height, width = _integer("height", height, 1), _integer("width", width, 1)
         size = network_size(height, width, self.size)
@@ -290,26 +290,28 @@ class Detector:
         # Each step as a whole: other threads may do the same.
         made = self._for_sizes.get(size)
         if made is None:
-            like = [network for network, _ in list(self._for_sizes.values())]
-            one._choose(self._model, self._device, *like[-1:])
+            one._choose(self._model, self._device)
         else:
             one.network, one.runtime = made
         self._for_sizes.pop(size, None)
         self._for_sizes[size] = one.network, one.runtime  # the one used last comes last
-        for oldest in list(self._for_sizes)[:-_SIZES]:
-            self._for_sizes.pop(oldest, None)
+        kept = list(self._for_sizes)
+        most = MAX_NETWORK_PIXELS / self._most_at_once()  # they hold the memory of so many images
+        while len(kept) > 1 and (len(kept) > _SIZES or sum(map(math.prod, kept)) > most):
+            self._for_sizes.pop(kept.pop(0), None)
         return one
+
+    def _most_at_once(self) -> int:
+        return min(self._threads or torch.get_num_threads(), MOST_AT_ONCE)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_for_sizes": {}}  # a copy makes its own
 
-    def _choose(
-        self, model: FeatherFace, device: torch.device, like: Network | None = None
-    ) -> None:
+    def _choose(self, model: FeatherFace, device: torch.device) -> None:
         self._device = device
         try:
             self.network, self.runtime = make_network(
-                model, self._wanted, device, self._threads, self._one_size, like
+                model, self._wanted, device, self._threads, self._one_size
             )
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):

@@ -153,7 +153,6 @@ def make_network(
     device: torch.device,
     threads: int | None = None,
     size: tuple[int, int] | None = None,
-    like: Network | None = None,
 ) -> tuple[Network, Runtime]:
     """Return the network in that runtime, and which runtime it is.
 
@@ -164,7 +163,6 @@ def make_network(
 
     Args:
         size: height and width of all images, where they are known.
-        like: the same network for another size; in OpenVINO, it is used for this size as well.
 
     Raises:
         InputError: for a runtime asked for by name that is unavailable, is not for that device,
@@ -173,7 +171,7 @@ def make_network(
     unusable = RuntimeUnavailableError, ExportError, DisagreementError
     if runtime != "auto":
         try:
-            return _open(runtime, model, device, threads, size, like), runtime
+            return _open(runtime, model, device, threads, size), runtime
         except unusable as error:
             raise type(error)(f"runtime {runtime!r} cannot be used: {error}") from None
     fastest: list[Runtime] = []
@@ -183,7 +181,7 @@ def make_network(
         fastest = ["openvino", "onnx"] if size else ["onnx"]
     for chosen in fastest:
         try:
-            return _open(chosen, model, device, threads, size, like), chosen
+            return _open(chosen, model, device, threads, size), chosen
         except unusable as error:
             if chosen == "cuda-graph" or isinstance(error, DisagreementError):
                 message = f"runtime {chosen!r} is not used: {error}"
@@ -197,23 +195,19 @@ def _open(
     device: torch.device,
     threads: int | None,
     size: tuple[int, int] | None,
-    like: Network | None,
 ) -> Network:
     if runtime == "cuda-graph":
         return cuda_graph.proven_runner(model, device)[0]
     if runtime in ("onnx", "openvino") and device.type != "cpu":
         raise InputError(f"runtime {runtime!r} runs on the CPU, not on device {str(device)!r}")
     if runtime == "onnx":
-        smallest = agreement.SIZES[:1]  # more of them were compared when it was exported
+        # More sizes were compared when it was exported. Here, each level has several cells.
         return _exported(
-            model, LANES, smallest, lambda x: OnnxNetwork(x, "the exported network", threads)
+            model, LANES, [(129, 96)], lambda x: OnnxNetwork(x, "the exported network", threads)
         )
     if runtime == "openvino":
         import_openvino()  # before anything is exported for it
         sizes = [size] if size else agreement.SIZES
-        if isinstance(like, OpenVinoRunner) and like.one_size:
-            agreement.compare(model, like.run, sizes=sizes)
-            return like
         return _exported(model, 1, sizes, lambda x: OpenVinoRunner(x, threads, size is not None))
     kind = CompiledNetwork if runtime == "compile" else TorchNetwork
     return kind(model, device, threads)
@@ -230,22 +224,24 @@ def _exported(
         network = opened(onnx_cache.content(model, lanes))
         agreement.compare(model, network.run, sizes=sizes)
     except DisagreementError:
-        # The cache knows networks by their tensors; hooks or other modules may have changed this.
+        # The cache knows networks by tensors and modules; hooks may have changed this one.
         network = opened(onnx_cache.content(model, lanes, anew=True))
         agreement.compare(model, network.run, sizes=sizes)
     return network
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:
-    """Return the device; `None` means CUDA where there is one and this is no fork, else the CPU.
+    """Return the device; `None` means CUDA where it can be used, else the CPU.
 
     Raises:
         InputError: for a device that is unavailable.
     """
     if device is None:
-        # A driver too old for this PyTorch is reported, and then means the CPU.
+        # A driver too old for this PyTorch is reported, and then means the CPU; so does a fork of a
+        # process that has used CUDA.
         with without_warnings(r"torch\.cuda"):
-            return torch.device("cuda" if torch.cuda.is_available() and not forked() else "cpu")
+            cuda = not torch.cuda._is_in_bad_fork() and torch.cuda.is_available()
+            return torch.device("cuda" if cuda else "cpu")
     try:
         checked = torch.device(device)
         torch.zeros(1, device=checked).cpu()  # exists, and gives back what it was given

@@ -36,7 +36,7 @@ def content(model: FeatherFace, lanes: int = 1, *, anew: bool = False) -> bytes:
     """
     state = export.state_sha256(model)
     folder = cache_folder()
-    path = folder / "onnx" / _file_name(model.config.variant, state, lanes) if folder else None
+    path = folder / "onnx" / _file_name(model, state, lanes) if folder else None
     kept = _read(path, state) if path and not anew else None
     if kept is not None:
         return kept
@@ -50,10 +50,11 @@ def content(model: FeatherFace, lanes: int = 1, *, anew: bool = False) -> bytes:
     return made
 
 
-def _file_name(variant: str | None, state: str, lanes: int) -> str:
+def _file_name(model: FeatherFace, state: str, lanes: int) -> str:
     """From all that decides the file's bytes and whether they agree with PyTorch."""
     decisive = {
         "state": state,
+        "modules": repr(model),
         "lanes": lanes,
         "format": export.FORMAT,
         "versions": export.versions(),
@@ -62,7 +63,7 @@ def _file_name(variant: str | None, state: str, lanes: int) -> str:
         "machine": [platform.system(), platform.machine()],
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return f"{variant or 'network'}-{digest[:32]}.onnx"
+    return f"{model.config.variant or 'network'}-{digest[:32]}.onnx"
 
 
 def _read(path: Path, state: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """OpenVINO: the exported graph on the CPU (extra `openvino`).
 
-With kernels for one size of image it is the fastest runtime on a CPU; where sizes change it is
-slower than ONNX Runtime. Making kernels takes some tenths of a second.
+With kernels for one size of image, most networks take less time in it than in ONNX Runtime; where
+sizes change they take more. Making kernels takes some tenths of a second.
 """
 
 from __future__ import annotations

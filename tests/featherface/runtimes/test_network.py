@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -163,10 +165,13 @@ def test_a_network_changed_otherwise_than_in_its_weights_is_not_taken_from_the_c
     given: dict[str, Any] = {"device": "cpu", "size": size, "score_threshold": 0}
     original = Detector(model, runtime="auto", **given)
     assert original.runtime == ("openvino" if size else "onnx")
-    hooked, replaced = copy.deepcopy(model), copy.deepcopy(model)
-    hooked.backbone.register_forward_hook(lambda _, __, levels: [x / 2 for x in levels])
+    hooked, replaced, dilated = (copy.deepcopy(model) for _ in range(3))
+    # Two of them compute the same where the coarsest level is one cell, as at the smallest size.
+    hooked.backbone.register_forward_hook(lambda _, __, levels: [*levels[:2], levels[2].roll(1, 3)])
     replaced.backbone.stem.act = torch.nn.SiLU()
-    for changed in (hooked, replaced):
+    conv = dilated.context.levels[2].conv
+    conv.dilation = conv.padding = (2, 2)
+    for changed in (hooked, replaced, dilated):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             detector = Detector(changed, runtime="auto", **given)
@@ -203,15 +208,34 @@ def test_networks_for_the_sizes_of_many_clips_are_kept(
     assert alone(crowd[:96, :64]) == found[1]
     again = pickle.loads(pickle.dumps(detector))
     assert (again.runtime, again._for_sizes) == ("onnx", {})
-    for side in range(32, 52):
+    for side in range(32, 42):
         detector.for_size(side, side)
-    networks = {id(network) for network, _ in detector._for_sizes.values()}
-    assert (len(detector._for_sizes), len(networks)) == (8, 1)
+    assert len(detector._for_sizes) == 8
     with ThreadPoolExecutor(4) as pool:
         several = list(pool.map(lambda side: detector.for_size(side, 40), [32, 33, 34, 35] * 4))
     assert {one.runtime for one in several} == {"openvino"}
     assert len(detector._for_sizes) == 8
+    monkeypatch.setattr("featherface.detector.MAX_NETWORK_PIXELS", 100 * 100 + 60 * 60)
+    for side in (60, 61, 100):
+        detector.for_size(side, side)
+    assert list(detector._for_sizes) == [(100, 100)]
     assert detector.to("cpu")._for_sizes == {}  # holds no memory for another device
+
+
+@needs_openvino
+def test_detectors_for_many_sizes_do_not_take_each_others_kernels(
+    model: FeatherFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector(model, device="cpu", runtime="auto", threads=1)
+    held = [detector.for_size(32, width) for width in range(32, 34 + SIZES)]
+    unused = weakref.ref(detector.for_size(64, 64).network)
+    monkeypatch.setattr(OpenVinoRunner, "_compile", None)  # nothing is compiled any more
+    for one, width in zip(held * 2, [*range(32, 34 + SIZES)] * 2, strict=True):
+        one(np.zeros((32, width), np.uint8))
+    detector.for_size(32, 33 + SIZES)
+    detector.to("cpu")
+    gc.collect()
+    assert unused() is None
 
 
 @needs_openvino
@@ -302,6 +326,16 @@ def test_the_second_detector_takes_the_first_ones_file(
     Detector(changed, runtime="onnx")
     assert exports == ["retinaface"] * 2
     assert len(list(cache.glob("*.onnx"))) == 2
+
+
+def test_networks_of_the_same_tensors_have_files_of_their_own(
+    model: FeatherFace, exports: list[str]
+) -> None:
+    changed = copy.deepcopy(model)
+    next(x for x in changed.modules() if isinstance(x, torch.nn.LeakyReLU)).negative_slope = 0.3
+    for network in (model, changed, model, changed):
+        Detector(network, runtime="onnx")
+    assert exports == ["retinaface"] * 2
 
 
 @pytest.mark.parametrize(
@@ -508,11 +542,13 @@ def test_threads_are_set_and_given_back(model: FeatherFace) -> None:
             Detector(model, threads=threads)
 
 
-def test_no_gpu_is_chosen_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, CUDA cannot be used where the parent has used it."""
+def test_no_gpu_is_chosen_in_a_fork_of_a_process_that_has_used_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(forks, "_process", -1)  # a fork, of a process that has not
     assert runtimes.checked_device(None).type == "cuda"
-    monkeypatch.setattr(forks, "_process", -1)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
     assert runtimes.checked_device(None).type == "cpu"
 
 
