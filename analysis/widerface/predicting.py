@@ -8,6 +8,7 @@ work is divided.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable
@@ -57,7 +58,7 @@ def predict(
         out: see `results_folder`. Takes results of one protocol and one set of weights only.
         weights: see `featherface.Detector`, as for `runtime`.
         device: `None` for CUDA where there is one, this process's own; else the CPU.
-        threads: images at once; `None` for as many as PyTorch's threads: one a core, or what
+        threads: images at once; `None` for one a core that the process may use, or what
             OMP_NUM_THREADS says, which torchrun sets.
         group: the processes that share the work; `None` for this one alone.
 
@@ -77,10 +78,8 @@ def predict(
         never = runtime in ("onnx", "openvino") or is_exported(weights)
         on_cpu = never or not torch.cuda.is_available()
         device = "cpu" if on_cpu else f"cuda:{group.local_rank % torch.cuda.device_count()}"
-    # A GPU runs one image at a time: the others are read and written meanwhile.
-    usual = min(torch.get_num_threads(), MOST_AT_ONCE if device == "cpu" else 4)
     # What compiles itself when it first sees a size is called from one thread.
-    at_once = 1 if runtime == "compile" else threads or usual
+    at_once = 1 if runtime == "compile" else threads or _usual_threads(device)
     detectors: list[Detector] = []
 
     def plan() -> tuple[dict[str, Any], list[Entry], list[Entry]]:
@@ -96,6 +95,8 @@ def predict(
         }
         folder.open_for(identity)
         todo = [entry for entry in entries if entry.unusable or not folder.is_done(entry)]
+        if group.world > 1:  # by size, so that each of them has as many large images
+            todo.sort(key=lambda entry: _bytes(Path(images) / entry.image), reverse=True)
         return identity, entries, todo
 
     with ExitStack() as stack:
@@ -161,6 +162,26 @@ def _all(
         done = (future.result() for future in futures)
         results = track(done, len(entries)) if track else done
         return [failure for failure in results if failure is not None]
+
+
+def _usual_threads(device: str) -> int:
+    # Not PyTorch's threads, which may be one a physical core.
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        cores = int(given)
+    elif hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    # A GPU runs one image at a time: the others are read and written meanwhile.
+    return min(cores, MOST_AT_ONCE if device == "cpu" else 4)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # is reported when it is read
+        return 0
 
 
 def _weights(weights: str | Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,48 @@ def test_the_same_files_whatever_the_threads(
     run(images, tmp_path / "three", checkpoint, threads=3)
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("given", "threads"), [("", 3), ("2", 2)])
+def test_images_at_once_are_the_cores_to_use_or_what_the_environment_says(
+    images: Path,
+    tmp_path: Path,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    threads: int,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 5}, raising=False)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as where two logical processors share a core
+    try:
+        assert run(images, tmp_path, checkpoint)["threads"] == threads
+    finally:
+        torch.set_num_threads(torch_threads)
+
+
+class OneOfTwo(Group):
+    """The first of two processes; the second does nothing."""
+
+    def decided_by_first(self, decide: Callable[[], Any]) -> Any:
+        return decide()
+
+    def gathered(self, own: Any) -> list[Any]:
+        return [own]
+
+
+def test_each_of_two_processes_has_as_many_large_images(
+    images: Path, tmp_path: Path, checkpoint: Path
+) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out"
+    folder.mkdir()
+    for name, image in {"1": "a/1", "2": "b/odd.name", "3": "a/1", "4": "b/odd.name"}.items():
+        (folder / f"{name}.jpg").write_bytes((images / f"{image}.jpg").read_bytes())
+    (folder / "5.jpg").symlink_to("nowhere.jpg")
+    record = run(folder, out, checkpoint, group=OneOfTwo(world=2))
+    assert sorted(path.name for path in out.glob("*.txt")) == ["1.txt", "2.txt"]
+    assert [item["picture"] for item in record["unreadable"]] == ["5.jpg"]
 
 
 def test_unreadable_images_are_listed_and_the_rest_is_done(
