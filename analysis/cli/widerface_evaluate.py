@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def evaluate(
     """
     if protocol is not None and expect is None:
         raise InputError("--protocol is that of the AP to --expect, which is not given")
-    if curves is not None and curves == json:
+    if curves and json and os.path.realpath(curves) == os.path.realpath(json):
         raise InputError("--curves and --json name one file; give each its own")
     from analysis.report.tables import widerface as tables
     from analysis.widerface import breakdown, history

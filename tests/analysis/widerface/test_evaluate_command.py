@@ -80,8 +80,21 @@ def test_a_gate(call: Any, found: Path, truth_folder: Path) -> None:
     assert (gate["easy"], gate["source"], gate["tolerance"]) == (0.9, "as given", 0.001)
     assert [line.partition(":")[0] for line in gate["fallen"]] == ["easy"]
     assert "--protocol is that of the AP to --expect" in call(*given, "--protocol", "1600").refusal
-    both = ("--curves", found / "x.json", "--json", found / "x.json")
-    assert "--curves and --json name one file" in call(*given, *both).refusal
+
+
+def test_two_records_are_not_written_to_one_file(
+    call: Any,
+    found: Path,
+    truth_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link.json").symlink_to("x.json")
+    given = (*EVALUATE, found, "--ground-truth", truth_folder, "--json", "x.json")
+    for name in ("x.json", tmp_path / "x.json", "link.json"):
+        assert "--curves and --json name one file" in call(*given, "--curves", name).refusal
+    assert not Path("x.json").exists()
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(
