@@ -38,7 +38,8 @@ def predict(
 
     Images are taken in parallel, one a thread. Interrupted, the same command goes on where it
     was. An image that cannot be read is reported at the end, in unreadable.json too, and the exit
-    code is then 2.
+    code is then 2. A killed run may leave hidden files .part-* among the results, which nothing
+    reads; delete them while no run writes there.
 
     Several processes and machines share the work under torchrun; on two machines, on each of them:
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500
