@@ -46,9 +46,16 @@ def among(name: object, known: Iterable[str], most: int = 40) -> str:
     return f"known: {', '.join(names[:most])}{more}"
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error's message on one line, shortened."""
     return " ".join(str(error).split())[:200]
+
+
+def first_cause(error: BaseException) -> str:
+    """Return on one line what an error came from in the end, as of a failed download."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return one_line(error) or type(error).__name__
 
 
 def first_sentence(error: Exception) -> str:

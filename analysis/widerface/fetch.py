@@ -15,7 +15,7 @@ from pathlib import Path
 
 from analysis.widerface.ground_truth import VALIDATION_IMAGES
 from analysis.widerface.prediction_files import DAMAGED
-from featherface.errors import InputError, one_line
+from featherface.errors import InputError, first_cause
 from featherface.files import read_bytes, write_bytes
 from featherface.weights.published import sha256_of
 
@@ -49,7 +49,8 @@ def fetch_ground_truth(folder: str | Path) -> Path:
             archive = pooch.retrieve(GROUND_TRUTH_URL, None, "eval_tools.zip", scratch)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             raise InputError(
-                f"the ground truth cannot be downloaded from {GROUND_TRUTH_URL}: {one_line(error)}"
+                f"the ground truth cannot be downloaded from {GROUND_TRUTH_URL}: "
+                f"{first_cause(error)}"
             ) from None
         return take_ground_truth(archive, folder)
 
@@ -74,7 +75,7 @@ def take_ground_truth(archive: str | Path, folder: str | Path) -> Path:
                 if hashlib.sha256(content).hexdigest() == GROUND_TRUTH[name]:
                     contents[name] = content
     except (OSError, *DAMAGED) as error:
-        raise InputError(f"{archive}: cannot be read as a zip: {one_line(error)}") from None
+        raise InputError(f"{archive}: cannot be read as a zip: {first_cause(error)}") from None
     missing = ", ".join(sorted(GROUND_TRUTH.keys() - contents.keys()))
     if missing:
         raise InputError(f"{archive}: lacks the published {missing} (by name and sha256)")
@@ -97,7 +98,9 @@ def fetch_images(folder: str | Path) -> Path:
         if not images.is_dir():
             WIDERFace(str(folder), split="val", download=True)
     except Exception as error:  # gdown, requests, zipfile and torchvision, each in its own way
-        raise InputError(f"images cannot be downloaded to {folder}: {one_line(error)}") from error
+        raise InputError(
+            f"images cannot be downloaded to {folder}: {first_cause(error)}"
+        ) from error
     found = sum(1 for _ in images.glob("*/*.jpg"))
     if found != VALIDATION_IMAGES:  # torchvision does not notice an interrupted unpacking
         count = f"{found:,} of {VALIDATION_IMAGES:,} images"

@@ -87,7 +87,7 @@ class Recipe:
         if self.variant not in CONFIGS:
             raise RecipeError(f"variant (={self.variant!r}) must be one of {', '.join(CONFIGS)}")
         if (self.steps is None) == (self.minutes is None):
-            raise RecipeError("give either steps or minutes")
+            raise RecipeError("give either steps or minutes: how long to train")
         if self.size not in range(MIN_SIZE, MAX_CROP + 1, MIN_SIZE):
             wanted = f"a multiple of {MIN_SIZE}, at most {MAX_CROP}"
             raise RecipeError(f"size of the crops (={self.size}) must be {wanted}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featherface.config import CONFIGS
-from featherface.errors import InputError, among
+from featherface.errors import InputError, among, first_cause
 from featherface.files import CACHE_VARIABLE, cache_folder, named
 
 if TYPE_CHECKING:
@@ -193,8 +193,8 @@ def _download(checkpoint: Published) -> Path:
             )
         )
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is not
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(
-            f"{checkpoint.name}: cannot be downloaded from {checkpoint.url} ({reason}); put the "
-            f"file as {checkpoint.file} into a folder and name it in {_FOLDER_VARIABLE}"
+            f"{checkpoint.name}: cannot be downloaded from {checkpoint.url} "
+            f"({first_cause(error)}); put the file as {checkpoint.file} into a folder and name it "
+            f"in {_FOLDER_VARIABLE}"
         ) from None

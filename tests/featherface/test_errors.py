@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from featherface.errors import out_of_memory
+from featherface.errors import first_cause, out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,10 @@ def test_too_little_memory(error: Exception) -> None:
 )
 def test_other_errors_that_speak_of_allocation(message: str) -> None:
     assert not out_of_memory(RuntimeError(message))
+
+
+def test_the_first_cause_of_an_error_is_on_one_line() -> None:
+    error = ValueError("cannot be fetched")
+    error.__cause__ = OSError("no\nroute")
+    assert first_cause(error) == "no route"
+    assert first_cause(KeyboardInterrupt()) == "KeyboardInterrupt"
